@@ -1,0 +1,61 @@
+# make setup | demo | test | test-long | lint | format | clean
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := test
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+CODE := src tests
+
+# Debian packages that the tests call; add a name here when a test needs the real thing.
+SYSTEM_PACKAGES := git
+
+# $(call timed,label,command) runs the command and says how long it took.
+timed = start=$$SECONDS; echo "== $(1)"; $(2); echo "== $(1): $$((SECONDS - start)) s"
+
+.PHONY: setup system demo test test-long lint format clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "poolpair needs Python 3.11 or newer; say which with: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq python3-venv; } \
+	  || { echo "Python's venv module is missing: apt-get install python3-venv" >&2; exit 1; }
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@$(call timed,install,$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt)
+	@touch $@
+
+system:
+	@missing=""; for package in $(SYSTEM_PACKAGES); do \
+	  dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$package"; done; \
+	[ -z "$$missing" ] && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y -qq $$missing; \
+	else echo "missing system packages: apt-get install$$missing" >&2; exit 1; fi
+
+demo: setup
+	@$(BIN)/python -m poolpair.lab.demo
+
+test: setup system lint
+	@$(call timed,pytest,$(BIN)/python -m pytest --durations=10)
+
+test-long: setup system
+	@$(call timed,pytest -m long,$(BIN)/python -m pytest -m long --durations=10)
+
+lint: setup
+	@$(call timed,ruff check,$(BIN)/ruff check $(CODE))
+	@$(call timed,ruff format,$(BIN)/ruff format --check $(CODE))
+	@$(call timed,mypy,$(BIN)/mypy)
+	@$(call timed,lint-imports,$(BIN)/lint-imports)
+
+format: setup
+	@$(BIN)/ruff check --fix $(CODE)
+	@$(BIN)/ruff format $(CODE)
+
+clean:
+	rm -rf $(VENV) build dist demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis src/*.egg-info
+	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
