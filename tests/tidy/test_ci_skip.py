@@ -1,0 +1,40 @@
+"""A skip in CI fails the run, wherever the skip is written."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CONFTEST = Path(__file__).parents[1] / "conftest.py"
+
+SKIPS = {
+    "call": "import pytest\ndef test_it():\n    pytest.skip('no reason')\n",
+    "mark": "import pytest\n@pytest.mark.skip\ndef test_it(): ...\n",
+    "module": "import pytest\npytest.skip('no reason', allow_module_level=True)\n",
+    "import": "import pytest\npytest.importorskip('no_such_module')\ndef test_it(): ...\n",
+    "xfail": "import pytest\n@pytest.mark.xfail\ndef test_it(): assert False\n",
+}
+
+
+def _run(folder: Path, source: str, ci: str) -> subprocess.CompletedProcess[str]:
+    shutil.copy(CONFTEST, folder)
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    (folder / "test_it.py").write_text(source)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)]
+    return subprocess.run(command, env=os.environ | {"CI": ci}, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("source", SKIPS.values(), ids=SKIPS)
+def test_skip_fails_in_ci(tmp_path: Path, source: str) -> None:
+    """Every way to leave a test out ends in a failed run that says why."""
+    done = _run(tmp_path, source, ci="true")
+    assert done.returncode not in (0, 5), done.stdout
+    assert "skipped in CI" in done.stdout
+
+
+def test_skip_is_allowed_elsewhere(tmp_path: Path) -> None:
+    """On a developer's machine a skip stays a skip."""
+    assert _run(tmp_path, SKIPS["call"], ci="").returncode == 0
