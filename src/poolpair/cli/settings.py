@@ -1,0 +1,126 @@
+"""Commands that prepare: key, config show, init, uninstall, adopt-store."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from poolpair.cli.context import EXIT_STATUSES, chosen_config, out, talk
+from poolpair.errors import Code, PoolpairError
+from poolpair.format.layout import POOL_JSON, PoolIdentity
+from poolpair.keyfile import activate_key, new_key_file, read_key_file, rotate_key_file
+from poolpair.model import new_id
+from poolpair.share.open import own_share
+from poolpair.store.open import sqlite_path
+from poolpair.store.profile import load_profile
+from poolpair.store.sqlite import setup
+from poolpair.wiring import LOCK_WAIT_S, home_triples, initialise, open_store, scratch_of
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    key = typer.Typer(help="Make and change the key file of a pair.", no_args_is_help=True)
+    key.command("new", epilog=EXIT_STATUSES)(key_new)
+    key.command("rotate", epilog=EXIT_STATUSES)(key_rotate)
+    app.add_typer(key, name="key")
+    config = typer.Typer(help="Look at the pool file.", no_args_is_help=True)
+    config.command("show", epilog=EXIT_STATUSES)(config_show)
+    app.add_typer(config, name="config")
+    app.command(epilog=EXIT_STATUSES)(init)
+    app.command(epilog=EXIT_STATUSES)(uninstall)
+    app.command("adopt-store", epilog=EXIT_STATUSES)(adopt_store)
+
+
+def key_new(path: Annotated[Path, typer.Argument(help="Where to write it; must not exist.")]) -> None:
+    """Make a key file (mode 0600). Copy it to the partner by a way that you trust."""
+    ring = new_key_file(path)
+    talk.print(f"made {path} for pair {ring.pair_id[:8]}; copy it to the partner, mode 0600", markup=False)
+
+
+def key_rotate(
+    path: Annotated[Path, typer.Argument(help="The key file.")],
+    activate: Annotated[bool, typer.Option("--activate", help="Seal with the newest secret from now on.")] = False,
+) -> None:
+    """Add a secret: rotate on one side, copy the file to the other, then rotate --activate on both; restart the services."""
+    ring = activate_key(path) if activate else rotate_key_file(path)
+    talk.print(f"{path}: {len(ring.secrets)} secrets; sealing with {ring.sealing.key_id}", markup=False)
+
+
+def config_show() -> None:
+    """Print every value of the pool file and where it came from."""
+    config = chosen_config()
+    table = Table("key", "value", "from", "in the original", box=None, pad_edge=False)
+    for setting in config.sources:
+        table.add_row(setting.key, setting.value, setting.source, setting.lync)
+    out.print(table)
+
+
+def init(print_sql: Annotated[bool, typer.Option("--print-sql", help="Only print what would be run.")] = False) -> None:
+    """Install capture in the database and make the share. May be repeated; puts back what is missing."""
+    config = chosen_config()
+    if print_sql:
+        for statement in setup.statements(sqlite_path(config.store), load_profile(config.profile), home_triples(config), LOCK_WAIT_S):
+            typer.echo(f"{statement};")
+        return
+    done = initialise(config)
+    if done.repaired:
+        talk.print(f"put back {len(done.repaired)} triggers; both copies will be compared", markup=False)
+    talk.print(f"pool {config.pool}: {'prepared' if done.fresh else 'already prepared'}; store {done.store_id[:8]}, share {config.share}", markup=False)
+
+
+def uninstall(
+    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
+    keep_share: Annotated[bool, typer.Option("--keep-share", help="Leave the own share as it is.")] = False,
+) -> None:
+    """Remove every trace of poolpair from the database, the own share and the scratch folder. The partner is not needed."""
+    config = chosen_config()
+    if not yes and not typer.confirm(f"Remove poolpair from {config.store} and empty {config.share}?"):
+        raise typer.Abort
+    store_path = sqlite_path(config.store)
+    spool = scratch_of(config) / "spool"
+    if spool.is_dir() and any(spool.iterdir()):
+        talk.print(f"kept {spool}: it holds files that were changed here and would have been overwritten", markup=False)
+    removed = setup.uninstall(store_path, LOCK_WAIT_S)
+    if not keep_share:
+        _clear_share(Path(config.share))
+    for path in scratch_of(config).glob("*"):
+        if path.is_file():
+            path.unlink()
+    if scratch_of(config).is_dir() and not any(scratch_of(config).iterdir()):
+        scratch_of(config).rmdir()
+    talk.print(f"removed {len(removed)} tables and triggers", markup=False)
+
+
+def _clear_share(share: Path) -> None:
+    """Remove our folders, and nothing that is not ours."""
+    for name in ("CentralMgmt", "ConfServices", "UserServices", "TaskAssignment", "Temp", "Quarantine"):
+        if (share / name).is_dir() and not (share / name).is_symlink():
+            shutil.rmtree(share / name)
+    (share / POOL_JSON).unlink(missing_ok=True)
+
+
+def adopt_store(yes: Annotated[bool, typer.Option("--yes", help="This database is the one to keep.")] = False) -> None:
+    """Make this database the owner of its share: after it was moved on purpose, or to keep a copy instead of the original."""
+    config = chosen_config()
+    if not yes:
+        raise PoolpairError(Code.USAGE, "adopt-store gives this database a new identity", hint="add --yes; make sure that no other copy runs")
+    ring = read_key_file(config.partner.key_file)
+    share = own_share(config.share)
+    found = share.read_small(POOL_JSON, 4096)
+    owner = PoolIdentity.parse(found) if found is not None else None
+    if owner is not None and (owner.pool, owner.pair_id) != (config.pool, ring.pair_id):
+        raise PoolpairError(Code.SHARE_FOREIGN, f"{config.share} belongs to pool {owner.pool!r} of pair {owner.pair_id[:8]}")
+    store = open_store(config, load_profile(config.profile))
+    try:
+        if store.lease_holder() is not None:
+            raise PoolpairError(Code.LEASE, "a service works for this pool; stop it first")
+        store_id = new_id()
+        store.adopt(store_id)
+    finally:
+        store.close()
+    share.write_small(POOL_JSON, PoolIdentity(pool=config.pool, pair_id=ring.pair_id, store_id=store_id).encode().encode())
+    talk.print(f"pool {config.pool}: this database is now store {store_id[:8]}", markup=False)

@@ -1,0 +1,196 @@
+"""Commands that do the work: run, sync, verify."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
+from poolpair.config import PoolConfig
+from poolpair.cycle import count_unhomed, run_pass
+from poolpair.errors import Code, PoolpairError
+from poolpair.format.layout import channel_from_name
+from poolpair.model import Channel, ExportStatus, Outbound, Seed, VerifyResult, new_nonce
+from poolpair.pipeline.site import Site, outbound_name
+from poolpair.report import gather
+from poolpair.service import REQUEST, Request, Service, write_pulse
+from poolpair.status import ChannelStatus
+from poolpair.wiring import beater, open_site, working_site
+
+POLL_S = 0.05
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command(epilog=EXIT_STATUSES)(run)
+    app.command(epilog=EXIT_STATUSES)(sync)
+    app.command(epilog=EXIT_STATUSES)(verify)
+
+
+def run(allow_root: Annotated[bool, typer.Option("--allow-root", help="Run even as root.")] = False) -> None:
+    """Run the service in the foreground until SIGTERM or SIGINT."""
+    config = chosen_config()
+    if os.geteuid() == 0 and not allow_root:
+        raise PoolpairError(Code.ROOT, "the service should run as the application's user, not as root")
+    with working_site(config) as site:
+        service = Service(site, beater(config, site), lambda line: talk.print(f"{site.clock.utc_iso()} {line}", markup=False))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: service.stop())
+        talk.print(f"pool {site.pool} works with {site.partner}; stop with SIGTERM", markup=False)
+        service.run()
+
+
+def sync(
+    channel: Annotated[str | None, typer.Option(help="users or conferences; PresenceFocus and DataConf mean the same.")] = None,
+    wait: Annotated[str | None, typer.Option(help="Wait until the state is `steady` or `final`.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait at most.")] = 60.0,
+) -> None:
+    """Force one cycle now, with the service running or not; optionally wait for a state."""
+    if wait not in (None, "steady", "final"):
+        raise PoolpairError(Code.USAGE, f"--wait {wait}: it is either steady or final")
+    config = chosen_config()
+    only = channel_from_name(channel) if channel else None
+
+    def reached(states: list[ChannelStatus]) -> bool:
+        wished = {ExportStatus.FINAL} if wait == "final" else {ExportStatus.FINAL, ExportStatus.STEADY}
+        return wait is None or all(state.export.status in wished for state in states if only in (None, state.channel))
+
+    _work(config, only, reached, timeout, resume=True)
+
+
+def verify(
+    repair: Annotated[bool, typer.Option("--repair", help="Send what differs.")] = False,
+    channel: Annotated[str | None, typer.Option(help="users or conferences.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait at most.")] = 600.0,
+) -> None:
+    """Compare the partner's copy of this pool's users and files with the original, bucket by bucket."""
+    config = chosen_config()
+    only = channel_from_name(channel) if channel else None
+    site = open_site(config)
+    before: dict[Channel, VerifyResult | None] = {}
+    try:
+        for each in _chosen(site, only):
+            with site.store.transaction() as tx:
+                out = tx.load(Outbound, outbound_name(each))
+                assert out is not None
+                before[each] = out.last_verify
+                if each is Channel.CONFERENCES:
+                    tx.doubt_files()
+                if out.seed is None:
+                    tx.save(outbound_name(each), _with_seed(out, Seed(reason="verify", repair=repair)))
+    finally:
+        site.store.close()
+
+    def reached(states: list[ChannelStatus]) -> bool:
+        return all(state.export.last_verify not in (None, before[state.channel]) for state in states if state.channel in before)
+
+    found = [state for state in _work(config, only, reached, timeout, resume=False) if state.channel in before]
+    for state in found:
+        result = state.export.last_verify
+        assert result is not None
+        words = "equal" if result.equal else f"{result.differing_buckets} buckets differ"
+        typer.echo(f"{state.channel}: {words}{' (after repair)' if result.equal and result.repaired else ''}")
+    if not all(state.export.last_verify and state.export.last_verify.equal for state in found):
+        raise typer.Exit(1)
+
+
+def _with_seed(out: Outbound, seed: Seed) -> Outbound:
+    from dataclasses import replace
+
+    return replace(out, seed=seed)
+
+
+def _chosen(site: Site, only: Channel | None) -> tuple[Channel, ...]:
+    if only is not None and only not in site.channels:
+        raise PoolpairError(Code.USAGE, f"this pair has no channel {only}")
+    return (only,) if only else site.channels
+
+
+def _work(
+    config: PoolConfig, only: Channel | None, reached: Callable[[list[ChannelStatus]], bool], timeout_s: float, *, resume: bool
+) -> list[ChannelStatus]:
+    """Have a cycle forced by the running service, or do the work here while no service runs."""
+    deadline_s = time.monotonic() + timeout_s
+    try:
+        with working_site(config) as site:
+            return _work_here(site, only, reached, deadline_s, resume=resume)
+    except PoolpairError as error:
+        if error.code is not Code.LEASE:
+            raise
+    site = open_site(config)
+    try:
+        return _ask_service(site, only, reached, deadline_s, resume=resume)
+    finally:
+        site.store.close()
+
+
+def _work_here(
+    site: Site, only: Channel | None, reached: Callable[[list[ChannelStatus]], bool], deadline_s: float, *, resume: bool
+) -> list[ChannelStatus]:
+    channels = _chosen(site, only)
+    if resume:
+        _resume(site, channels)
+    for channel in channels:
+        count_unhomed(site, channel)
+    first = True
+    while True:
+        for channel in channels:
+            run_pass(site, channel, force=True, rescan=first)
+        first = False
+        write_pulse(site)
+        for channel in channels:
+            if fault := site.memory.faults.get(channel):
+                raise PoolpairError(fault.code, fault.detail)
+        states = list(gather(site).channels)
+        if reached(states):
+            return states
+        _wait(deadline_s)
+
+
+def _ask_service(
+    site: Site, only: Channel | None, reached: Callable[[list[ChannelStatus]], bool], deadline_s: float, *, resume: bool
+) -> list[ChannelStatus]:
+    channels = _chosen(site, only)
+    if resume:
+        _resume(site, channels)
+    name = f"{REQUEST}{new_nonce()}"
+    with site.store.transaction() as tx:
+        tx.save(name, Request(channels=channels, rescan=True))
+    while site.store.read(Request, name) is not None:
+        if site.store.lease_holder() is None:
+            raise PoolpairError(Code.SERVICE_DOWN, "the service ended before it carried the command out")
+        _wait(deadline_s)
+    while True:
+        states = list(gather(site).channels)
+        for state in states:
+            if state.channel in channels and state.export.fault:
+                raise PoolpairError(state.export.fault.code, state.export.fault.detail)
+        if reached(states):
+            return states
+        _wait(deadline_s)
+
+
+def _resume(site: Site, channels: tuple[Channel, ...]) -> None:
+    """A channel that the partner's operator stopped by refusing a package goes on when its own operator says sync."""
+    from dataclasses import replace
+
+    for channel in channels:
+        with site.store.transaction() as tx:
+            out = tx.load(Outbound, outbound_name(channel))
+            if out and out.stopped and out.stopped.code is Code.REFUSED_BY_PARTNER:
+                base_token = out.acknowledged_token
+                tx.save(
+                    outbound_name(channel),
+                    replace(out, stopped=None, in_flight=(), base=out.acknowledged, base_token=base_token, one_at_a_time=True),
+                )
+
+
+def _wait(deadline_s: float) -> None:
+    if time.monotonic() >= deadline_s:
+        raise PoolpairError(Code.TIMEOUT, "the wished state did not come in time")
+    time.sleep(POLL_S)

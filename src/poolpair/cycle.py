@@ -1,0 +1,121 @@
+"""One pass along the line for one channel, both roles. It only sequences the steps, and is the one place where errors are recorded.
+
+The next pass is the retry: a step that failed left everything as it was. Returns whether something moved, which the service takes as
+the sign to look again soon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from poolpair.errors import Code, PoolpairError
+from poolpair.model import Channel, Fault, Inbound, Outbound
+from poolpair.pipeline.acknowledge import hear_word, send_word
+from poolpair.pipeline.apply import apply, compare, finish_deletions
+from poolpair.pipeline.capture import capture
+from poolpair.pipeline.deliver import deliver
+from poolpair.pipeline.identity import check_own_share, check_partner_share
+from poolpair.pipeline.pack import pack
+from poolpair.pipeline.receive import receive
+from poolpair.pipeline.site import Counts, Site, counts_name, inbound_name, outbound_name
+from poolpair.protocol import want
+
+PACKAGES_PER_PASS = 16
+"""Packages applied, or delivered, before the other channels get their turn."""
+
+
+def run_pass(site: Site, channel: Channel, *, force: bool = False, rescan: bool = False) -> bool:
+    """Receive, hear, send on one channel. `force` does not wait for the interval; `rescan` looks at every file."""
+    imported, import_fault = _guarded(site, lambda: _import(site, channel))
+    exported, export_fault = _guarded(site, lambda: _export(site, channel, force=force, rescan=rescan))
+    spoke, word_fault = _guarded(site, lambda: send_word(site, channel, force=force))
+    _guarded(site, lambda: _note(site, channel, import_fault, export_fault or word_fault))
+    return imported or exported or spoke
+
+
+def beat(site: Site, channel: Channel) -> bool:
+    """Send the heartbeat: the cookie again, with a new nonce. A failure is left to the next pass to note."""
+    return _guarded(site, lambda: send_word(site, channel, force=True))[0]
+
+
+def _import(site: Site, channel: Channel) -> bool:
+    check_own_share(site)
+    moved = compare(site, channel)
+    finish_deletions(site)
+    for _ in range(PACKAGES_PER_PASS):
+        received = receive(site, channel)
+        if received is None or not apply(site, channel, received):
+            break
+        moved = True
+        _guarded(site, lambda: send_word(site, channel, force=False))
+    return moved
+
+
+def _export(site: Site, channel: Channel, *, force: bool, rescan: bool) -> bool:
+    check_own_share(site)
+    moved = hear_word(site, channel) is not None
+    captured = capture(site, channel, rescan=rescan)
+    for _ in range(PACKAGES_PER_PASS):
+        out = site.store.read(Outbound, outbound_name(channel))
+        assert out is not None
+        due = _is_due(site, channel, force=force)
+        wanted = want(out, pending=captured.pending, due=due, window=site.limits.window)
+        if wanted is None:
+            break
+        check_partner_share(site)
+        deliver(site, channel, pack(site, channel, wanted))
+        moved = True
+        captured = capture(site, channel)
+    return moved
+
+
+def _is_due(site: Site, channel: Channel, *, force: bool) -> bool:
+    last = site.memory.cut_s.get(channel, site.memory.started_s)
+    return force or site.limits.eager or site.clock.monotonic_s() - last >= site.limits.interval_s
+
+
+def count_unhomed(site: Site, channel: Channel) -> None:
+    """Count groups without a home anew: a scan of every table, so only at the start and once per interval."""
+    with site.store.snapshot() as view:
+        unhomed = view.unhomed(channel)
+    with site.store.transaction() as tx:
+        counts = tx.load(Counts, counts_name(channel)) or Counts()
+        if counts.unhomed != unhomed:
+            tx.save(counts_name(channel), replace(counts, unhomed=unhomed))
+
+
+def _guarded(site: Site, step: Callable[[], bool]) -> tuple[bool, Fault | None]:
+    """Run a step; an expected failure becomes a fault for status, and the other steps go on."""
+    try:
+        return step(), None
+    except PoolpairError as error:
+        if error.code is Code.LEASE:
+            raise
+        return False, site.fault(error)
+
+
+def _note(site: Site, channel: Channel, importing: Fault | None, exporting: Fault | None) -> bool:
+    """Record what failed in this pass, from when it first did, and forget what works again."""
+    fault = importing or exporting
+    if fault is None:
+        site.memory.faults.pop(channel, None)
+    else:
+        site.memory.faults[channel] = fault
+    out = site.store.read(Outbound, outbound_name(channel))
+    inbound = site.store.read(Inbound, inbound_name(channel)) or Inbound()
+    export_news = out is not None and not _same(out.fault, exporting)
+    import_news = importing is not None and not _same(inbound.fault, importing)
+    if export_news or import_news:
+        with site.store.transaction() as tx:
+            out = tx.load(Outbound, outbound_name(channel))
+            inbound = tx.load(Inbound, inbound_name(channel)) or Inbound()
+            if out is not None and export_news:
+                tx.save(outbound_name(channel), replace(out, fault=exporting))
+            if import_news:
+                tx.save(inbound_name(channel), replace(inbound, fault=importing))
+    return export_news or import_news
+
+
+def _same(one: Fault | None, other: Fault | None) -> bool:
+    return (one and (one.code, one.detail)) == (other and (other.code, other.detail))

@@ -1,0 +1,214 @@
+"""The key file of a pair: who may read it, what is in it, and how its secrets are changed.
+
+JSON, at most 64 KiB, mode 0600: `{"format": 1, "pair_id": ..., "secrets": [hex, ...]}`, and `"pending"` while a new
+secret waits. The first secret seals, all open. **Changing the secret** takes three steps, because both sides must be
+able to open with a secret before either seals with it:
+
+1. `rotate_key_file` on one side: the new secret is added at the end. It opens, it does not seal yet.
+2. Copy the file to the other side.
+3. `activate_key` on both sides, in any order and at any time apart: the new secret moves to the front and seals.
+
+A running service reads the file when it starts. A lost key file costs nothing but this: make one, copy it, seed anew.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets as randomness
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from json import dumps
+from pathlib import Path
+from typing import Final
+
+from poolpair.errors import Code, PoolpairError, Refused
+from poolpair.format import documents
+from poolpair.format.keys import MAX_SECRETS, SECRET_BYTES, KeyRing, PairSecret
+from poolpair.model import new_id
+
+MAX_KEY_FILE_BYTES: Final = 64 * 1024
+_VERSION: Final = 1
+_ID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_SECRET: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    format: int
+    pair_id: str
+    secrets: tuple[str, ...]
+    pending: str = ""
+    """Key id of the secret at the end that waits for activation."""
+
+    def __repr__(self) -> str:
+        return "_Document(...)"  # secrets must not reach a traceback or a log
+
+    def ring(self) -> KeyRing:
+        return KeyRing.of(self.pair_id, *(bytes.fromhex(each) for each in self.secrets))
+
+    def encode(self) -> bytes:
+        fields = {name: value for name, value in asdict(self).items() if value}
+        return (dumps(fields, indent=2) + "\n").encode()
+
+
+def parse_key_text(text: str | bytes) -> KeyRing:
+    """Read the content of a key file. Raises PoolpairError(KEY_FILE)."""
+    return _parse(text).ring()
+
+
+def read_key_file(path: Path) -> KeyRing:
+    """Read a key file; a symbolic link is followed.
+
+    Raises PoolpairError(KEY_FILE) if it is missing, unreadable, malformed, over 64 KiB, open to group or others, or
+    owned by anybody but this user or root.
+    """
+    return _read(path).ring()
+
+
+def new_key_file(path: Path) -> KeyRing:
+    """Make a key file for a new pair, mode 0600, durable when this returns. Never replaces a file.
+
+    Raises PoolpairError(KEY_FILE) if something is there already or the place cannot be written.
+    """
+    document = _Document(_VERSION, new_id(), (_new_secret(),))
+    try:
+        _create(path, document.encode())
+    except FileExistsError:
+        raise PoolpairError(
+            Code.KEY_FILE, f"{path} exists and is kept", "choose another path, or move the old file away"
+        ) from None
+    except OSError as error:
+        raise _failure(path, error) from error
+    return document.ring()
+
+
+def rotate_key_file(path: Path) -> KeyRing:
+    """Add a new secret at the end: it opens, it does not seal before `activate_key`. At most 8 stay, the oldest goes.
+
+    Next: copy the file to the partner, then activate on both sides. Raises PoolpairError(KEY_FILE), or
+    PoolpairError(USAGE) while an earlier new secret still waits.
+    """
+
+    def add(document: _Document) -> _Document:
+        if document.pending:
+            raise PoolpairError(
+                Code.USAGE,
+                f"{path} already holds a new secret that waits",
+                "copy the file to the partner, then activate the secret on both sides",
+            )
+        fresh = _new_secret()
+        pending = PairSecret.of(document.pair_id, bytes.fromhex(fresh)).key_id
+        return replace(document, secrets=(*document.secrets[: MAX_SECRETS - 1], fresh), pending=pending)
+
+    return _rewrite(path, add)
+
+
+def activate_key(path: Path) -> KeyRing:
+    """Move the secret that `rotate_key_file` added to the front: from now on it seals, the others open.
+
+    Call it on both sides, after both have the file. Raises PoolpairError(KEY_FILE), or PoolpairError(USAGE) if none
+    waits.
+    """
+
+    def move(document: _Document) -> _Document:
+        if not document.pending:
+            raise PoolpairError(Code.USAGE, f"{path} holds no new secret that waits", "add one with `key rotate` first")
+        return replace(document, secrets=(document.secrets[-1], *document.secrets[:-1]), pending="")
+
+    return _rewrite(path, move)
+
+
+def _new_secret() -> str:
+    return randomness.token_hex(SECRET_BYTES)
+
+
+def _parse(text: str | bytes) -> _Document:
+    try:
+        document = documents.decode(_Document, text)
+    except Refused as error:
+        raise PoolpairError(Code.KEY_FILE, f"not a key file: {error.detail}") from None
+    if document.format != _VERSION:
+        raise PoolpairError(Code.KEY_FILE, f"a key file of format {document.format}, this release reads {_VERSION}")
+    if not _ID.fullmatch(document.pair_id) or not all(_SECRET.fullmatch(each) for each in document.secrets):
+        raise PoolpairError(Code.KEY_FILE, "not a key file: pair_id or a secret is not plain hexadecimal")
+    try:
+        ring = document.ring()
+    except ValueError as error:
+        raise PoolpairError(Code.KEY_FILE, f"not a key file: {error}") from None
+    if document.pending and (len(ring.secrets) < 2 or ring.secrets[-1].key_id != document.pending):
+        raise PoolpairError(Code.KEY_FILE, "not a key file: the waiting secret is not the last one")
+    return document
+
+
+def _read(path: Path) -> _Document:
+    try:
+        # Not blocking: a pipe in its place must be refused, not waited for.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            _check_private(path, os.fstat(descriptor))
+            text = file.read(MAX_KEY_FILE_BYTES + 1)
+    except OSError as error:
+        raise _failure(path, error) from error
+    if len(text) > MAX_KEY_FILE_BYTES:
+        raise PoolpairError(Code.KEY_FILE, f"{path} is larger than 64 KiB")
+    try:
+        return _parse(text)
+    except PoolpairError as error:
+        raise PoolpairError(error.code, f"{path}: {error.detail}") from None
+
+
+def _check_private(path: Path, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise PoolpairError(Code.KEY_FILE, f"{path} is not a regular file")
+    if found.st_uid not in (os.geteuid(), 0):
+        raise PoolpairError(Code.KEY_FILE, f"{path} belongs to user {found.st_uid}, not to this user or root")
+    if found.st_mode & 0o077:
+        raise PoolpairError(Code.KEY_FILE, f"{path} is open to others (mode {found.st_mode & 0o777:04o}), chmod 600 it")
+
+
+def _rewrite(path: Path, change: Callable[[_Document], _Document]) -> KeyRing:
+    document = change(_read(path))
+    try:
+        # The file behind a link is replaced, not the link.
+        real = path.resolve(strict=True)
+        temporary = real.with_name(f".{real.name}.{randomness.token_hex(4)}.new")
+        _create(temporary, document.encode())
+        try:
+            temporary.replace(real)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync_folder(real.parent)
+    except OSError as error:
+        raise _failure(path, error) from error
+    return document.ring()
+
+
+def _create(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, 0o600)  # whatever the umask took away
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        _sync_folder(path.parent)
+    except OSError:
+        with suppress(OSError):
+            path.unlink()
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _failure(path: Path, error: OSError) -> PoolpairError:
+    return PoolpairError(Code.KEY_FILE, f"{path}: {error.strerror or error}")

@@ -1,0 +1,356 @@
+"""The values of the line: positions, intents, manifests, cookies, and what a pool remembers of each direction.
+
+Everything here is a frozen value without I/O. Ids are lower-case hexadecimal text of random bits. Sizes are bytes, lags
+seconds. Times ending in `_utc` are for people; no decision reads them. `Manifest` and `Cookie` travel (`format/`);
+`Outbound`, `Inbound` and `Intent` are stored as JSON documents in the application's own store, so that they commit together
+with the rows they speak of.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from poolpair.errors import Code
+
+FORMAT_VERSION = 1
+
+
+def new_id() -> str:
+    """Draw 128 random bits as 32 hexadecimal digits."""
+    return secrets.token_hex(16)
+
+
+def new_nonce() -> str:
+    """Draw 64 random bits as 16 hexadecimal digits, for freshness only."""
+    return secrets.token_hex(8)
+
+
+class Channel(StrEnum):
+    """What is carried; each channel keeps its own order and promises none to the others."""
+
+    USERS = "users"
+    CONFERENCES = "conferences"
+    CMS = "cms"
+
+
+class PackageKind(StrEnum):
+    """What a package carries: a delta, a delta plus whole buckets, or groups of a returned pool."""
+
+    DELTA = "delta"
+    SEED = "seed"
+    RECOVERED = "recovered"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """A point in one stream. Two positions are the same only if all three agree."""
+
+    stream: str
+    sequence: int
+    package_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reign:
+    """Since when a home pool's users are served where. Epoch 0 is the birth: served at home."""
+
+    home: str
+    epoch: int = 0
+    reign_id: str = "0" * 32
+    began: str = "birth"
+    begin: dict[Channel, Position | None] = field(default_factory=dict)
+    complete: bool = True
+
+
+def serving_pool(reign: Reign, pools: tuple[str, str]) -> str:
+    """Name the pool that serves `reign.home`: even epochs at home, odd ones at the partner."""
+    if reign.epoch % 2 == 0:
+        return reign.home
+    return pools[1] if reign.home == pools[0] else pools[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """What an origin made durable before it delivered: this package, onto that position, from that capture token."""
+
+    position: Position
+    follows: Position | None
+    token: int
+    """Private to the origin's store: everything logged up to it is in this package or an earlier one."""
+    kind: PackageKind = PackageKind.DELTA
+    settings: str = ""
+    delivered: bool = False
+    package_bytes: int = 0
+    groups: int = 0
+    captured_s: float = 0.0
+    """Monotonic time at which the oldest change in it was first seen; see `boot_id`."""
+    boot_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableShape:
+    """One tracked table as the origin has it; the target compares before it applies."""
+
+    name: str
+    key: tuple[str, ...]
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableDigests:
+    """Per home and table: `counts[i]` rows and `sums[i]` (16 hex digits) in bucket i of len(counts)."""
+
+    home: str
+    table: int
+    counts: tuple[int, ...]
+    sums: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BucketSet:
+    """Buckets of one home's table, named by number out of `of`."""
+
+    home: str
+    table: int
+    of: int
+    buckets: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One sealed member of a package: its name in the ZIP, its number in the nonces, and what must come out of it."""
+
+    name: str
+    number: int
+    raw_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What a package says of itself, sealed. `table` numbers are 1-based in the profile's order; 0 is the tree of files."""
+
+    channel: Channel
+    origin: str
+    target: str
+    position: Position
+    follows: Position | None
+    kind: PackageKind
+    store_id: str
+    settings: str
+    """Digest of the pair settings (homes, profile); a difference stops the channel."""
+    homes: tuple[Reign, ...]
+    """Reigns of both home pools as the origin knows them."""
+    served: tuple[str, ...]
+    """The home pools whose rows this package may carry and whose groups a seed may delete."""
+    tables: tuple[TableShape, ...] = ()
+    members: tuple[Member, ...] = ()
+    groups: int = 0
+    rows: int = 0
+    files: int = 0
+    file_bytes: int = 0
+    sequences: dict[str, int] = field(default_factory=dict)
+    """Values of serials, so that a pool that starts serving goes on above both."""
+    is_final: bool = False
+    keep_replaced: bool = False
+    """What this seed replaces or deletes at the target is kept there (a set-back store overruled its partner)."""
+    digests: tuple[TableDigests, ...] = ()
+    buckets: tuple[BucketSet, ...] = ()
+    reply_format: int = FORMAT_VERSION
+    cut_utc: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The target's comparison of the digests in one package. Empty `differs` means equal in one snapshot."""
+
+    package_id: str
+    differs: tuple[BucketSet, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedPackage:
+    """A package that the target will never apply; its id travels back so that the origin sends anew."""
+
+    package_id: str
+    code: Code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """A command carried to the other side; idempotent by id, refused if the epoch moved."""
+
+    ask_id: str
+    verb: str
+    home: str
+    epoch: int
+    expires_utc: str
+    answer: str | None = None
+
+
+class ImportStatus(StrEnum):
+    """How receiving goes, in the original's words plus `Degraded`."""
+
+    NORMAL = "NormalState"
+    DEGRADED = "Degraded"
+    ERROR = "ErrorState"
+
+
+class ExportStatus(StrEnum):
+    """How sending goes, in the original's words."""
+
+    NOT_INITIALIZED = "NotInitialized"
+    NON_STEADY = "NonSteadyState"
+    STEADY = "SteadyState"
+    FINAL = "FinalState"
+    ERROR = "ErrorState"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """The last failure of a step, as status shows it and the cookie carries it."""
+
+    code: Code
+    detail: str
+    since_utc: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cookie:
+    """A target's word on one channel, dropped into the origin's share."""
+
+    channel: Channel
+    origin: str
+    """The pool that wrote the cookie."""
+    serial: int
+    store_id: str
+    nonce: str
+    echo: str = ""
+    """The newest nonce of the reader's that the writer had seen."""
+    applied: Position | None = None
+    standing: tuple[int, ...] = ()
+    """Sequences that stand in the writer's share and may still be applied."""
+    answer: Answer | None = None
+    refused: tuple[RefusedPackage, ...] = ()
+    parked: int = 0
+    held: int = 0
+    unhomed: int = 0
+    quarantined: int = 0
+    foreign_writes: int = 0
+    status: ImportStatus = ImportStatus.NORMAL
+    fault: Fault | None = None
+    homes: tuple[Reign, ...] = ()
+    complete: tuple[str, ...] = ()
+    """Homes whose copy at the writer is complete on this channel."""
+    settings: str = ""
+    asks: tuple[Ask, ...] = ()
+    answers: tuple[Ask, ...] = ()
+    reads_format: int = FORMAT_VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owed:
+    """Digests that arrived with the applied package and were not yet compared."""
+
+    package_id: str
+    digests: tuple[TableDigests, ...]
+
+
+class SeedPhase(StrEnum):
+    """Where a comparison of both copies stands: digests to be sent, awaited, or differing buckets to be sent."""
+
+    ASK = "ask"
+    AWAIT = "await"
+    SEND = "send"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seed:
+    """A comparison, with or without repair: first copy, verify, and the cure of a target that was set back."""
+
+    phase: SeedPhase = SeedPhase.ASK
+    reason: str = "first copy"
+    repair: bool = True
+    asked: Position | None = None
+    to_send: tuple[BucketSet, ...] = ()
+    sent: int = 0
+    rounds: int = 0
+    overrule: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyResult:
+    """What the last finished comparison found."""
+
+    at_utc: str
+    equal: bool
+    differing_buckets: int
+    repaired: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outbound:
+    """What the origin remembers of one channel towards the partner."""
+
+    stream: str
+    next_sequence: int = 1
+    acknowledged: Position | None = None
+    acknowledged_token: int = 0
+    """Everything logged up to here may be pruned."""
+    base: Position | None = None
+    """What the next package applies onto: the last packed position, or what the cookie showed at a rewind."""
+    base_token: int = 0
+    heard: bool = False
+    """A cookie of the partner was read at least once; nothing is packed before."""
+    partner_store_id: str = ""
+    in_flight: tuple[Position, ...] = ()
+    """Delivered, in order, not yet seen applied; the first follows what the partner applied last."""
+    one_at_a_time: bool = False
+    curing: bool = False
+    """The partner's store was set back to `root`; its older word is known and being cured by a seed."""
+    root: Position | None = None
+    initialised: bool = False
+    seed: Seed | None = None
+    stopped: Fault | None = None
+    settings: str = ""
+    rewinds: int = 0
+    replays: int = 0
+    last_verify: VerifyResult | None = None
+    fault: Fault | None = None
+    partner: Cookie | None = None
+    """The partner's last believed word."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A package that waits for the operator because it would delete very much."""
+
+    position: Position
+    table: str
+    deletes: int
+    of: int
+    approved: bool = False
+    since_utc: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inbound:
+    """What the target remembers of one channel from the partner. Changes in the transaction that applies."""
+
+    applied: Position | None = None
+    seen_sequence: int = 0
+    complete: tuple[str, ...] = ()
+    answer: Answer | None = None
+    refused: tuple[RefusedPackage, ...] = ()
+    held: Held | None = None
+    past_streams: tuple[str, ...] = ()
+    superseded: int = 0
+    applied_packages: int = 0
+    applied_groups: int = 0
+    applied_rows: int = 0
+    applied_utc: str = ""
+    fault: Fault | None = None
+    partner_homes: tuple[Reign, ...] = ()

@@ -1,0 +1,155 @@
+"""Acknowledge: the target drops its word (a cookie) into the origin's share; the origin takes it in.
+
+`send_word` writes what the store has committed, never more. `hear_word` reads the partner's cookie from the own share and lets
+`protocol.hear` decide; what is acknowledged may be pruned. The nonce in each cookie, echoed by the partner's next, bounds the age
+of its word without comparing clocks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from hashlib import sha256
+
+from poolpair.errors import PoolpairError, Refused
+from poolpair.format.cookie import open_cookie, seal_cookie
+from poolpair.format.layout import COOKIE_NAME, cookie_dir, data_dir, parse_package_name
+from poolpair.model import Channel, Cookie, ImportStatus, Inbound, Intent, Outbound, Position, new_nonce
+from poolpair.pipeline.identity import check_own_share, check_partner_share
+from poolpair.pipeline.site import NONCES_KEPT, Counts, Site, counts_name, inbound_name, intent_name, outbound_name
+from poolpair.protocol import Freshness, hear
+
+COOKIE_MAX_BYTES = 1 << 20
+STANDING_MAX = 1000
+"""Sequences named in a cookie; more cannot stand while the origin keeps its window."""
+
+
+def hear_word(site: Site, channel: Channel) -> Outbound | None:
+    """Take in the partner's cookie, if there is a new one; returns the origin's state after it."""
+    path = f"{cookie_dir(channel)}/{COOKIE_NAME}"
+    data = site.own.read_small(path, COOKIE_MAX_BYTES)
+    digest = sha256(data).hexdigest() if data is not None else ""
+    if data is None or site.memory.heard.get(channel) == digest:
+        return None
+    try:
+        cookie = open_cookie(data, site.ring, reader_pool=site.pool, channel=channel)
+    except Refused as refused:
+        site.own.quarantine(cookie_dir(channel), COOKIE_NAME, str(refused), _stamp(site))
+        _count_quarantined(site, channel)
+        raise
+    out = _take_in(site, channel, cookie)
+    site.memory.heard[channel] = digest
+    return out
+
+
+def _take_in(site: Site, channel: Channel, cookie: Cookie) -> Outbound:
+    memory = site.memory
+    written = memory.written.get(cookie.echo)
+    fresh = Freshness(
+        after_acknowledgement=_written_after(written, memory.acknowledged_s.get(channel, memory.started_s)),
+        after_delivery=_written_after(written, memory.delivered_s.get(channel, memory.started_s)),
+    )
+    with site.store.transaction() as tx:
+        before = tx.load(Outbound, outbound_name(channel))
+        assert before is not None
+
+        def lookup(position: Position) -> Intent | None:
+            intent = tx.load(Intent, intent_name(channel, position))
+            return intent if intent and intent.position == position else None
+
+        out = hear(before, cookie, lookup, fresh, site.clock.utc_iso())
+        if out != before:
+            tx.save(outbound_name(channel), out)
+        if out.acknowledged_token > before.acknowledged_token:
+            tx.prune(channel, out.acknowledged_token)
+    if out.acknowledged != before.acknowledged:
+        memory.acknowledged_s[channel] = site.clock.monotonic_s()
+    if out.replays == before.replays:
+        memory.echo = cookie.nonce
+        if written is not None:
+            memory.word_s[channel] = max(written, memory.word_s.get(channel, written))
+            memory.echoed_s = max(written, memory.echoed_s if memory.echoed_s is not None else written)
+    return out
+
+
+def _written_after(written: float | None, act: float) -> bool:
+    return written is not None and written >= act
+
+
+def send_word(site: Site, channel: Channel, *, force: bool) -> bool:
+    """Drop a cookie into the partner's share if its content changed, or `force`d (a heartbeat). Returns whether it did."""
+    with site.memory.speaking:
+        return _speak(site, channel, force=force)
+
+
+def _speak(site: Site, channel: Channel, *, force: bool) -> bool:
+    check_own_share(site)
+    # Listed before the state is read: a package applied in between then counts as standing and applied, never as neither.
+    names = [name for listed in site.own.list(data_dir(channel)) if (name := parse_package_name(listed.name))]
+    inbound = site.store.read(Inbound, inbound_name(channel)) or Inbound()
+    counts = site.store.read(Counts, counts_name(channel)) or Counts()
+    applied = inbound.applied
+    standing = tuple(sorted({n.sequence for n in names if applied is None or n.stream != applied.stream or n.sequence > applied.sequence}))
+    parked = len(site.store.parked(channel))
+    held = 1 if inbound.held and not inbound.held.approved else 0
+    content = Cookie(
+        channel=channel,
+        origin=site.pool,
+        serial=0,
+        store_id=site.store.identity().store_id,
+        nonce="",
+        applied=applied,
+        standing=standing[:STANDING_MAX],
+        answer=inbound.answer,
+        refused=inbound.refused,
+        parked=parked,
+        held=held,
+        unhomed=counts.unhomed,
+        quarantined=counts.quarantined,
+        foreign_writes=counts.foreign_writes,
+        status=import_status(inbound, parked=parked, held=held, counts=counts),
+        fault=inbound.fault,
+        homes=site.reigns(),
+        complete=inbound.complete,
+        settings=site.settings,
+    )
+    content_digest = sha256(repr(content).encode()).hexdigest()
+    if not force and site.memory.sent.get(channel) == content_digest:
+        return False
+    check_partner_share(site)
+    memory, now = site.memory, site.clock.monotonic_s()
+    memory.serial += 1
+    nonce = new_nonce()
+    cookie = replace(content, serial=memory.serial, nonce=nonce, echo=memory.echo)
+    data = seal_cookie(cookie, site.ring, target=site.partner)
+    memory.written[nonce] = now
+    while len(memory.written) > NONCES_KEPT:
+        memory.written.popitem(last=False)
+    site.other.replace(cookie_dir(channel), COOKIE_NAME, data, f"{site.pool}-{nonce}.part")
+    memory.sent[channel] = content_digest
+    memory.beat_s[channel] = now
+    return True
+
+
+def import_status(inbound: Inbound, *, parked: int, held: int, counts: Counts) -> ImportStatus:
+    """The import side's state, in the original's words."""
+    if inbound.fault is not None:
+        return ImportStatus.ERROR
+    return ImportStatus.DEGRADED if parked or held or counts.unhomed else ImportStatus.NORMAL
+
+
+def _count_quarantined(site: Site, channel: Channel) -> None:
+    with site.store.transaction() as tx:
+        counts = tx.load(Counts, counts_name(channel)) or Counts()
+        tx.save(counts_name(channel), replace(counts, quarantined=counts.quarantined + 1))
+
+
+def _stamp(site: Site) -> str:
+    """A file-name-safe time for names in Quarantine."""
+    return site.clock.utc_iso().replace(":", "").replace("+0000", "Z")
+
+
+def quarantine_package(site: Site, channel: Channel, name: str, error: PoolpairError) -> None:
+    """Take a refused package out of Data at once."""
+    site.own.quarantine(data_dir(channel), name, str(error), _stamp(site))
+    _count_quarantined(site, channel)
+    site.memory.manifests.pop(name, None)

@@ -1,0 +1,265 @@
+"""Apply: bring rows and files of one received package into the store, in one transaction with the new position.
+
+In: `Received`. Out: the new `Inbound`, or nothing if the package waits. Order: every member is read to its end and authenticated; files
+are placed (their digests recorded first, so that a crash makes no echo); rows, catalogue and position commit together; then
+deleted files leave the disk and the package leaves the share. Killed anywhere, the next run goes on or does it again.
+
+A package without `digests` clears nothing; one with them is answered by `compare`, on a view taken before anything else is applied.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import BinaryIO
+
+from poolpair.errors import Code, PoolpairError, Refused
+from poolpair.format.layout import data_dir
+from poolpair.format.package import PackageReader
+from poolpair.model import Answer, Channel, Held, Inbound, Manifest, Owed, PackageKind
+from poolpair.pipeline.capture import CHUNK_BYTES
+from poolpair.pipeline.pack import ROWS_MEMBER
+from poolpair.pipeline.receive import Received, refuse
+from poolpair.pipeline.site import Site, inbound_name, owed_name
+from poolpair.share.port import FileVanished
+from poolpair.store.buckets import differing
+from poolpair.store.port import Applied, ApplyPlan, CatalogueFile, Incoming, MassDelete, PackedFile, Transaction
+from poolpair.store.tree import Tree
+
+PAST_STREAMS_KEPT = 16
+
+
+def apply(site: Site, channel: Channel, received: Received) -> bool:
+    """Apply a package; False if it waits (held by a guard) or was refused. Raises STORE_*, SCHEMA, TREE, SCRATCH."""
+    compare(site, channel)
+    rows = site.scratch / f"in-{channel}.rows"
+    try:
+        with site.own.open(data_dir(channel), received.name.name) as source:
+            reader = PackageReader(source, site.ring, reader_pool=site.pool, origin=site.partner, channel=channel, name=received.name)
+            if reader.manifest != received.manifest:
+                raise Refused(Code.DAMAGED, "the package changed after it was first read")
+            reader.check()
+            _extract(site, reader, rows)
+            done = _apply_open(site, channel, reader, rows)
+    except FileVanished:
+        return False
+    except Refused as refused:
+        refuse(site, channel, received.name, refused)
+        return False
+    finally:
+        rows.unlink(missing_ok=True)
+    if done:
+        finish_deletions(site)
+        site.own.remove(data_dir(channel), received.name.name)
+        site.memory.manifests.pop(received.name.name, None)
+        compare(site, channel)
+    return done
+
+
+def _extract(site: Site, reader: PackageReader, rows: Path) -> None:
+    try:
+        with rows.open("wb") as sink, reader.open(ROWS_MEMBER) as member:
+            while chunk := member.read(CHUNK_BYTES):
+                sink.write(chunk)
+    except OSError as error:
+        raise PoolpairError(Code.SCRATCH, f"cannot unpack to {site.scratch}: {error.strerror}") from error
+
+
+def _apply_open(site: Site, channel: Channel, reader: PackageReader, rows: Path) -> bool:
+    manifest = reader.manifest
+    if manifest.kind is PackageKind.RECOVERED or any(reign.epoch for reign in manifest.homes):
+        raise PoolpairError(Code.NEWER_FORMAT, "the package speaks of a failover, which this release does not know")
+    plan = _plan(site, channel, manifest)
+    with site.store.incoming(rows, channel, manifest.tables) as incoming:
+        placed: list[CatalogueFile] = []
+        if site.tree is not None and manifest.files:
+            if tripped := incoming.mass_file_delete(plan):
+                return _hold(site, channel, manifest, tripped)
+            incoming.mark_placing()
+            placed = list(_place(site, site.tree, reader, incoming))
+        elif manifest.files:
+            raise PoolpairError(Code.TREE, "the partner sends files, but `files` is not set in this pool's file")
+        outcome = incoming.apply(plan, placed, lambda tx, applied: _record(site, tx, manifest, applied))
+    if isinstance(outcome, MassDelete):
+        return _hold(site, channel, manifest, outcome)
+    return True
+
+
+def _plan(site: Site, channel: Channel, manifest: Manifest) -> ApplyPlan:
+    inbound = site.store.read(Inbound, inbound_name(channel)) or Inbound()
+    held = inbound.held
+    return ApplyPlan(
+        channel=channel,
+        package_id=manifest.position.package_id,
+        served=manifest.served,
+        buckets=manifest.buckets,
+        guard_fraction=site.limits.guard_fraction,
+        guard_groups=site.limits.guard_groups,
+        approved=bool(held and held.approved and held.position == manifest.position),
+        keep_replaced=manifest.keep_replaced,
+        now_utc=site.clock.utc_iso(),
+    )
+
+
+def _record(site: Site, tx: Transaction, manifest: Manifest, applied: Applied) -> None:
+    """Write position and counts in the transaction that applies the rows."""
+    name = inbound_name(manifest.channel)
+    inbound = tx.load(Inbound, name) or Inbound()
+    before = inbound.applied
+    assert manifest.follows == before, "a package was applied onto a position that it does not follow"
+    past = inbound.past_streams
+    if before is not None and before.stream != manifest.position.stream:
+        past = (*past, before.stream)[-PAST_STREAMS_KEPT:]
+    fresh = replace(
+        inbound,
+        applied=manifest.position,
+        complete=inbound.complete if before is not None else (),
+        past_streams=past,
+        held=None,
+        fault=None,
+        applied_packages=inbound.applied_packages + 1,
+        applied_groups=inbound.applied_groups + applied.groups,
+        applied_rows=inbound.applied_rows + applied.rows,
+        applied_utc=site.clock.utc_iso(),
+        partner_homes=manifest.homes,
+    )
+    tx.save(name, fresh)
+    if manifest.digests:
+        tx.save(owed_name(manifest.channel), Owed(package_id=manifest.position.package_id, digests=manifest.digests))
+
+
+def _hold(site: Site, channel: Channel, manifest: Manifest, found: MassDelete) -> bool:
+    held = Held(position=manifest.position, table=found.table, deletes=found.deletes, of=found.of, since_utc=site.clock.utc_iso())
+    with site.store.transaction() as tx:
+        inbound = tx.load(Inbound, inbound_name(channel)) or Inbound()
+        tx.save(inbound_name(channel), replace(inbound, held=held))
+    return False
+
+
+def _place(site: Site, tree: Tree, reader: PackageReader, incoming: Incoming) -> Iterator[CatalogueFile]:
+    """Place every file of the package; a file that was changed here is set aside first."""
+    with ExitStack() as stack:
+        member, source, offset = 0, None, 0
+        for packed in incoming.files():
+            if not packed.file.present:
+                _spare_local_change(site, tree, packed.file)
+                continue
+            if packed.member != member or source is None:
+                member, offset = packed.member, 0
+                source = stack.enter_context(reader.open(f"files/{member:04d}"))
+            _skip(source, packed.offset - offset)
+            offset = packed.offset + packed.file.size
+            yield _place_one(site, tree, packed, source)
+
+
+def _place_one(site: Site, tree: Tree, packed: PackedFile, source: BinaryIO | io.BufferedReader) -> CatalogueFile:
+    file = packed.file
+    owner = site.file_home(file.path)
+    if owner is None or owner.home != file.home:
+        raise Refused(Code.FOREIGN_PACKAGE, "it carries a file that the profile does not give to the partner")
+    content = _Part(source, file.size)
+    here = tree.stat(file.path)
+    if here is not None and here.size == file.size and _digest(tree, file.path) == file.sha256:
+        content.drain()
+        placed = here
+    else:
+        _spare_local_change(site, tree, file)
+        placed = tree.place(file.path, content, size=file.size, mtime_ns=file.mtime_ns, mode=file.mode)
+    if content.digest.hexdigest() != file.sha256:
+        raise Refused(Code.DAMAGED, "a file in it is not what its list says")
+    return replace(file, size=placed.size, mtime_ns=placed.mtime_ns, inode=placed.inode, mode=placed.mode)
+
+
+def _spare_local_change(site: Site, tree: Tree, file: CatalogueFile) -> None:
+    """What somebody wrote here in the meantime is moved aside, never overwritten."""
+    here = tree.stat(file.path)
+    if here is None:
+        return
+    with site.store.transaction() as tx:
+        known = tx.file(file.path)
+    if known is not None and known.present and (known.size, known.mtime_ns, known.inode) == (here.size, here.mtime_ns, here.inode):
+        return
+    digest = _digest(tree, file.path)
+    if digest in {known.sha256 if known else "", file.sha256}:
+        return
+    tree.set_aside(file.path, f"{digest[:16]}-{here.mtime_ns}")
+
+
+def _digest(tree: Tree, path: bytes) -> str:
+    digest = sha256()
+    with tree.open(path) as source:
+        while chunk := source.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _skip(source: BinaryIO | io.BufferedReader, count: int) -> None:
+    while count > 0:
+        chunk = source.read(min(CHUNK_BYTES, count))
+        if not chunk:
+            raise Refused(Code.DAMAGED, "a file in it lies beyond its member")
+        count -= len(chunk)
+
+
+class _Part(io.RawIOBase):
+    """The next `size` bytes of a member as a file of their own, digested as they pass."""
+
+    def __init__(self, source: BinaryIO | io.BufferedReader, size: int) -> None:
+        super().__init__()
+        self._source = source
+        self._left = size
+        self.digest = sha256()
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        wanted = self._left if size < 0 else min(size, self._left)
+        chunk = self._source.read(wanted) if wanted else b""
+        if wanted and not chunk:
+            raise Refused(Code.DAMAGED, "a file in it lies beyond its member")
+        self._left -= len(chunk)
+        self.digest.update(chunk)
+        return chunk
+
+    def drain(self) -> None:
+        while self.read(CHUNK_BYTES):
+            pass
+
+
+def finish_deletions(site: Site) -> None:
+    """Remove files whose deletion was applied; a file that changed here since is set aside."""
+    if site.tree is None:
+        return
+    files = site.store.pending_deletions()
+    for file in files:
+        here = site.tree.stat(file.path)
+        if here is None:
+            continue
+        if (here.size, here.mtime_ns, here.inode) == (file.size, file.mtime_ns, file.inode) or _digest(site.tree, file.path) == file.sha256:
+            site.tree.remove(file.path)
+        else:
+            site.tree.set_aside(file.path, f"deleted-{here.mtime_ns}-{here.inode}")
+    site.store.finish_deletions(file.path for file in files)
+
+
+def compare(site: Site, channel: Channel) -> bool:
+    """Answer digests that came with the applied package; sets or clears the complete marks of the homes they cover."""
+    owed = site.store.read(Owed, owed_name(channel))
+    if owed is None:
+        return False
+    homes = tuple(sorted({digests.home for digests in owed.digests}))
+    with site.store.snapshot() as view:
+        found = differing(owed.digests, view.digests(channel, homes, owed.digests))
+    unequal = {buckets.home for buckets in found}
+    with site.store.transaction() as tx:
+        inbound = tx.load(Inbound, inbound_name(channel)) or Inbound()
+        complete = (set(inbound.complete) | set(homes)) - unequal
+        answer = Answer(package_id=owed.package_id, differs=found)
+        tx.save(inbound_name(channel), replace(inbound, answer=answer, complete=tuple(sorted(complete))))
+        tx.delete(owed_name(channel))
+    return True

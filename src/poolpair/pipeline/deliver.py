@@ -1,0 +1,39 @@
+"""Deliver: put a package into the partner's share and record that it is in flight. In: `Packed`. Out: the new `Outbound`.
+
+The old cookie is taken out of the own share first (its content was heard), so an empty Cookie folder means: no word since the last
+delivery. Delivery is idempotent: a rename that was done but reported failed is found done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from poolpair.format.layout import COOKIE_NAME, cookie_dir, data_dir, package_name
+from poolpair.model import Channel, Outbound, new_nonce
+from poolpair.pipeline.acknowledge import hear_word
+from poolpair.pipeline.identity import check_partner_share
+from poolpair.pipeline.pack import Packed
+from poolpair.pipeline.site import Site, intent_name, outbound_name
+from poolpair.protocol import packed as after_packed
+
+
+def deliver(site: Site, channel: Channel, packed: Packed) -> None:
+    """Deliver a package. Raises SHARE_*, CLONE; the package is then abandoned and packed anew in the next cycle."""
+    check_partner_share(site)
+    hear_word(site, channel)
+    site.own.remove(cookie_dir(channel), COOKIE_NAME)
+    site.memory.heard.pop(channel, None)
+    position = packed.intent.position
+    with packed.path.open("rb") as source:
+        site.other.deliver(source, data_dir(channel), package_name(position), f"{site.pool}-{new_nonce()}.part")
+    packed.path.unlink()
+    now = site.clock.monotonic_s()
+    with site.store.transaction() as tx:
+        out = tx.load(Outbound, outbound_name(channel))
+        assert out is not None
+        intent = replace(packed.intent, delivered=True)
+        tx.save(intent_name(channel, position), intent)
+        tx.save(outbound_name(channel), after_packed(out, packed.wanted, intent))
+    site.memory.delivered_s[channel] = now
+    site.memory.cut_s[channel] = now
+    site.memory.captured_s.pop(channel, None)

@@ -1,0 +1,122 @@
+"""Receive: look at what stands in the own share and choose what to apply next. In: file names. Out: `Received`, or nothing.
+
+A package that cannot be authenticated, or that was made for somebody else, is quarantined and never read further. One whose sequence
+is not above the applied one is superseded: deleted and counted. Of several that follow the applied position the highest sequence
+wins: it holds the newest state. Others wait. Opened manifests are remembered, so that polling costs one folder listing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from poolpair.errors import Code, PoolpairError, Refused
+from poolpair.format.layout import PackageName, data_dir, parse_package_name
+from poolpair.format.package import PackageReader
+from poolpair.model import Channel, Fault, Inbound, Manifest, RefusedPackage
+from poolpair.pipeline.acknowledge import quarantine_package
+from poolpair.pipeline.site import Site, inbound_name
+from poolpair.share.port import FileVanished
+
+REFUSED_KEPT = 32
+"""Refused package ids kept for the cookie; the origin needs only the newest."""
+MANIFESTS_KEPT = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """A package that may be applied now."""
+
+    name: PackageName
+    manifest: Manifest
+
+
+def receive(site: Site, channel: Channel) -> Received | None:
+    """Sort what stands in Data; returns the package to apply next. A package that must wait leaves a fault for status."""
+    inbound = site.store.read(Inbound, inbound_name(channel)) or Inbound()
+    candidates: list[Received] = []
+    waits: PoolpairError | None = None
+    for listed in site.own.list(data_dir(channel)):
+        name = parse_package_name(listed.name)
+        if name is None:
+            continue
+        if _is_superseded(inbound, name):
+            if site.own.remove(data_dir(channel), name.name):
+                inbound = _update(site, channel, lambda i: replace(i, superseded=i.superseded + 1))
+            site.memory.manifests.pop(name.name, None)
+            continue
+        try:
+            manifest = _manifest(site, channel, name)
+            if manifest is not None and manifest.follows == inbound.applied:
+                _check_settings(site, manifest)
+                candidates.append(Received(name=name, manifest=manifest))
+        except Refused as refused:
+            refuse(site, channel, name, refused)
+        except PoolpairError as error:
+            waits = error
+    best = max(candidates, key=lambda received: received.name.sequence, default=None)
+    if best is None:
+        _note_fault(site, channel, inbound, waits)
+    if best and inbound.held and inbound.held.position == best.manifest.position and not inbound.held.approved:
+        return None
+    return best
+
+
+def _is_superseded(inbound: Inbound, name: PackageName) -> bool:
+    applied = inbound.applied
+    if applied is None:
+        return False
+    return name.stream in inbound.past_streams or (name.stream == applied.stream and name.sequence <= applied.sequence)
+
+
+def _manifest(site: Site, channel: Channel, name: PackageName) -> Manifest | None:
+    """Open a package far enough to authenticate its manifest; None if it went away meanwhile."""
+    manifests = site.memory.manifests
+    if name.name not in manifests:
+        try:
+            with site.own.open(data_dir(channel), name.name) as source:
+                reader = PackageReader(source, site.ring, reader_pool=site.pool, origin=site.partner, channel=channel, name=name)
+                manifests[name.name] = reader.manifest
+        except FileVanished:
+            return None
+        while len(manifests) > MANIFESTS_KEPT:
+            manifests.pop(next(iter(manifests)))
+    manifest = manifests[name.name]
+    own = set(manifest.served) & set(site.served())
+    if own:
+        raise Refused(Code.FOREIGN_PACKAGE, f"it carries rows of {', '.join(sorted(own))}, which this pool serves itself")
+    return manifest
+
+
+def _check_settings(site: Site, manifest: Manifest) -> None:
+    if manifest.settings != site.settings:
+        detail = f"homes or profile differ: the partner's are {manifest.settings[:12]}, ours {site.settings[:12]}"
+        raise PoolpairError(Code.SETTINGS, detail)
+
+
+def refuse(site: Site, channel: Channel, name: PackageName, error: PoolpairError) -> None:
+    """Quarantine a package and remember its id, if its name gave a believable one, so that the origin sends anew."""
+    known = site.memory.manifests.get(name.name)
+    quarantine_package(site, channel, name.name, error)
+    package_id = known.position.package_id if known else name.short_id
+    entry = RefusedPackage(package_id=package_id, code=error.code)
+    _update(site, channel, lambda i: replace(i, refused=(*i.refused, entry)[-REFUSED_KEPT:]))
+
+
+def _update(site: Site, channel: Channel, change: Callable[[Inbound], Inbound]) -> Inbound:
+    with site.store.transaction() as tx:
+        inbound = change(tx.load(Inbound, inbound_name(channel)) or Inbound())
+        tx.save(inbound_name(channel), inbound)
+    return inbound
+
+
+def _note_fault(site: Site, channel: Channel, inbound: Inbound, error: PoolpairError | None) -> None:
+    """Keep the reason why packages wait, from when it first held."""
+    fault = site.fault(error) if error else None
+    if _same(inbound.fault, fault):
+        return
+    _update(site, channel, lambda i: replace(i, fault=fault))
+
+
+def _same(one: Fault | None, other: Fault | None) -> bool:
+    return (one and (one.code, one.detail)) == (other and (other.code, other.detail))

@@ -1,0 +1,153 @@
+"""A site: the ports and settings that every step of the line is given, and the little that it remembers only while it runs.
+
+Nothing in `Volatile` is needed for correctness: after a restart nonces are unknown, so no cookie counts as fresh until the partner
+echoed a new one, and lags are counted from the start.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import RLock
+
+from poolpair.clock import Clock
+from poolpair.errors import PoolpairError
+from poolpair.format.keys import KeyRing
+from poolpair.model import Channel, Fault, Manifest, Position, Reign, serving_pool
+from poolpair.share.port import OwnShare, PartnerShare
+from poolpair.store.port import Store
+from poolpair.store.tree import Tree
+
+NONCES_KEPT = 64
+"""How many of our own nonces are remembered; the partner echoes one of the newest few."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileHome:
+    """Whose a path is, and which conference it belongs to."""
+
+    home: str
+    conference: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Limits of one site; what happens at each is said where it is read."""
+
+    interval_s: float
+    heartbeat_s: float
+    eager: bool
+    window: int
+    conference_max_bytes: int
+    package_max_bytes: int
+    guard_fraction: float
+    guard_groups: int
+
+
+@dataclass(slots=True)
+class Volatile:
+    """What a running site remembers and may forget."""
+
+    started_s: float = 0.0
+    written: OrderedDict[str, float] = field(default_factory=OrderedDict)
+    """Our nonces and when each was written."""
+    echo: str = ""
+    """The partner's newest nonce."""
+    echoed_s: float | None = None
+    """When the newest nonce of ours that the partner echoed was written: the partner's word is at most this old."""
+    word_s: dict[Channel, float] = field(default_factory=dict)
+    """The same per channel."""
+    heard: dict[Channel, str] = field(default_factory=dict)
+    """Digest of the last cookie taken in."""
+    serial: int = 0
+    beat_s: dict[Channel, float] = field(default_factory=dict)
+    sent: dict[Channel, str] = field(default_factory=dict)
+    delivered_s: dict[Channel, float] = field(default_factory=dict)
+    acknowledged_s: dict[Channel, float] = field(default_factory=dict)
+    captured_s: dict[Channel, float] = field(default_factory=dict)
+    """Since when changes are known that are not packed."""
+    cut_s: dict[Channel, float] = field(default_factory=dict)
+    tree_hint: object = None
+    scanned_s: float | None = None
+    store_hint: object = None
+    manifests: dict[str, Manifest] = field(default_factory=dict)
+    """Authenticated manifests of packages that stand, by file name."""
+    faults: dict[Channel, Fault] = field(default_factory=dict)
+    speaking: RLock = field(default_factory=RLock)
+    """Held while a cookie is made and written: the heartbeat thread speaks too."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Site:
+    """Everything a step needs. Built by `wiring` for the service, and by tests over memory ports."""
+
+    pool: str
+    partner: str
+    pair_id: str
+    ring: KeyRing
+    store: Store
+    own: OwnShare
+    other: PartnerShare
+    tree: Tree | None
+    file_home: Callable[[bytes], FileHome | None]
+    clock: Clock
+    settings: str
+    limits: Limits
+    scratch: Path
+    channels: tuple[Channel, ...]
+    front_end: str
+    memory: Volatile = field(default_factory=Volatile)
+
+    def reigns(self) -> tuple[Reign, ...]:
+        """The reigns of both home pools as this site knows them."""
+        return tuple(Reign(home=pool) for pool in sorted((self.pool, self.partner)))
+
+    def served(self) -> tuple[str, ...]:
+        """The home pools that this site serves now."""
+        pools = (self.pool, self.partner)
+        return tuple(reign.home for reign in self.reigns() if serving_pool(reign, pools) == self.pool)
+
+    def fault(self, error: PoolpairError) -> Fault:
+        """An error as status shows it."""
+        return Fault(code=error.code, detail=error.detail, since_utc=self.clock.utc_iso())
+
+
+def outbound_name(channel: Channel) -> str:
+    """The document that holds `Outbound`."""
+    return f"outbound/{channel}"
+
+
+def inbound_name(channel: Channel) -> str:
+    """The document that holds `Inbound`."""
+    return f"inbound/{channel}"
+
+
+def owed_name(channel: Channel) -> str:
+    """The document that holds digests not yet compared."""
+    return f"owed/{channel}"
+
+
+def counts_name(channel: Channel) -> str:
+    """The document that holds `Counts`."""
+    return f"counts/{channel}"
+
+
+def intent_name(channel: Channel, position: Position) -> str:
+    """The document of one intent; names sort like sequences."""
+    return f"intent/{channel}/{position.stream}/{position.sequence:016d}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """What a channel counted at this site, besides its positions."""
+
+    unhomed: int = 0
+    foreign_writes: int = 0
+    quarantined: int = 0
+    left_behind: tuple[str, ...] = ()
+    """Conferences that are larger than `conference_max` and wait."""
+    skipped_files: int = 0
+
+

@@ -1,0 +1,194 @@
+"""The origin's decisions, without I/O: what a cookie means, and what to pack next.
+
+A *fresh* cookie was written after a certain act of ours, which it proves by echoing a nonce that we wrote after that act. Only a
+fresh cookie may show that something is missing; an acknowledgement needs no freshness, since what was applied stays applied
+unless the store was set back, and that again only a fresh cookie can show.
+
+Every mismatch has one cure, the rewind: go on from the position that the partner reports, with the next sequence number, one
+package at a time. It is safe because a package carries the current state of changed groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from poolpair.errors import Code
+from poolpair.model import (
+    BucketSet,
+    Cookie,
+    Fault,
+    Intent,
+    Outbound,
+    Position,
+    Seed,
+    SeedPhase,
+    VerifyResult,
+)
+
+BUCKETS_PER_PACKAGE = 1024
+"""Differing buckets that one seed package carries, over all tables; the rest follows in further packages."""
+
+Lookup = Callable[[Position], Intent | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freshness:
+    """After which acts of ours the cookie was written for certain."""
+
+    after_acknowledgement: bool
+    after_delivery: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Want:
+    """What the next package shall carry besides the delta: digests of everything, or whole buckets."""
+
+    digests: bool = False
+    buckets: tuple[BucketSet, ...] = ()
+
+
+def hear(out: Outbound, cookie: Cookie, lookup: Lookup, fresh: Freshness, now_utc: str) -> Outbound:
+    """Take in the partner's word on this channel."""
+    applied = cookie.applied
+    if out.stopped is not None:
+        return replace(out, partner=cookie)
+    if applied is not None and lookup(applied) is None and applied != out.root:
+        detail = f"the partner applied package {applied.sequence} of stream {applied.stream[:8]}, which this store never made"
+        return replace(out, partner=cookie, stopped=Fault(code=Code.STORE_SET_BACK, detail=detail, since_utc=now_utc))
+    if _is_behind(out, applied):
+        if not fresh.after_acknowledgement:
+            return replace(out, replays=out.replays + 1)
+        return replace(_rewound(out, applied, None), partner=cookie, curing=True, seed=_fresh_seed(out, "the partner's store was set back"))
+    out = replace(out, partner=cookie, heard=True, partner_store_id=cookie.store_id)
+    out = _acknowledged(out, applied, lookup)
+    out = _refused(out, cookie, now_utc)
+    if out.stopped is not None:
+        return out
+    if _lost(out, cookie, fresh):
+        out = replace(_rewound(out, applied, lookup(applied) if applied else None), seed=_asked_again(out.seed))
+    return _answered(out, cookie, now_utc)
+
+
+def _is_behind(out: Outbound, applied: Position | None) -> bool:
+    """The word is older than what was acknowledged; except while that very set back is being cured."""
+    acknowledged = out.acknowledged
+    if acknowledged is None or applied == acknowledged or (out.curing and applied == out.root):
+        return False
+    if applied is None:
+        return True
+    if applied.stream == acknowledged.stream:
+        return applied.sequence < acknowledged.sequence
+    return applied.stream != out.stream
+
+
+def _acknowledged(out: Outbound, applied: Position | None, lookup: Lookup) -> Outbound:
+    if applied is None or applied == out.acknowledged or (out.curing and applied == out.root):
+        return out
+    intent = lookup(applied)
+    if intent is None or applied.stream != out.stream:
+        return out
+    if out.base is None or out.base.stream != applied.stream or out.base.sequence < applied.sequence:
+        # A crash between the delivery and its record: the partner knows more than we noted.
+        out = replace(out, base=applied, base_token=max(out.base_token, intent.token))
+    return replace(
+        out,
+        acknowledged=applied,
+        acknowledged_token=max(out.acknowledged_token, intent.token),
+        in_flight=tuple(position for position in out.in_flight if position.sequence > applied.sequence),
+        one_at_a_time=False,
+        curing=False,
+        root=applied,
+    )
+
+
+def _refused(out: Outbound, cookie: Cookie, now_utc: str) -> Outbound:
+    """A package refused by the partner's operator stops the channel: sending the same again would only ask again."""
+    in_flight = {position.package_id: position for position in out.in_flight}
+    for refused in cookie.refused:
+        if refused.code is Code.HELD and refused.package_id in in_flight:
+            detail = f"the partner's operator refused package {in_flight[refused.package_id].sequence} because of its deletions"
+            return replace(out, stopped=Fault(code=Code.REFUSED_BY_PARTNER, detail=detail, since_utc=now_utc))
+    return out
+
+
+def _lost(out: Outbound, cookie: Cookie, fresh: Freshness) -> bool:
+    """The package that must come next was refused, or is neither applied nor standing."""
+    if not out.in_flight:
+        return False
+    refused = {package.package_id for package in cookie.refused}
+    if any(position.package_id in refused for position in out.in_flight):
+        return True
+    return fresh.after_delivery and out.in_flight[0].sequence not in cookie.standing
+
+
+def _rewound(out: Outbound, applied: Position | None, intent: Intent | None) -> Outbound:
+    """Go on from what the partner has. Where the log was pruned beyond it, only a seed closes the gap; the caller sees to it."""
+    token = max(out.acknowledged_token, intent.token if intent else 0)
+    return replace(out, base=applied, base_token=token, root=applied, in_flight=(), one_at_a_time=True, rewinds=out.rewinds + 1)
+
+
+def _fresh_seed(out: Outbound, reason: str) -> Seed:
+    return Seed(reason=out.seed.reason if out.seed and out.seed.repair else reason, overrule=bool(out.seed and out.seed.overrule))
+
+
+def _asked_again(seed: Seed | None) -> Seed | None:
+    return replace(seed, phase=SeedPhase.ASK, asked=None, to_send=()) if seed else None
+
+
+def _answered(out: Outbound, cookie: Cookie, now_utc: str) -> Outbound:
+    """Go on with a comparison when the partner answered it."""
+    seed, answer = out.seed, cookie.answer
+    if seed is None:
+        return out
+    if seed.phase is SeedPhase.SEND and not seed.to_send and not out.in_flight:
+        return replace(out, seed=replace(seed, phase=SeedPhase.ASK))
+    if seed.phase is not SeedPhase.AWAIT or answer is None or seed.asked is None or answer.package_id != seed.asked.package_id:
+        return out
+    found = sum(len(buckets.buckets) for buckets in answer.differs)
+    if found and seed.repair:
+        return replace(out, seed=replace(seed, phase=SeedPhase.SEND, to_send=answer.differs, rounds=seed.rounds + 1, asked=None))
+    result = VerifyResult(at_utc=now_utc, equal=not found, differing_buckets=found, repaired=seed.sent > 0, reason=seed.reason)
+    return replace(out, seed=None, initialised=out.initialised or not found, last_verify=result)
+
+
+def want(out: Outbound, *, pending: int, due: bool, window: int) -> Want | None:
+    """Decide what to pack now; None for nothing."""
+    if out.stopped is not None or not out.heard:
+        return None
+    limit = 1 if out.one_at_a_time or out.seed else window
+    if len(out.in_flight) >= limit:
+        return None
+    seed = out.seed
+    if seed and seed.phase is SeedPhase.ASK:
+        return Want(digests=True)
+    if seed and seed.phase is SeedPhase.SEND and seed.to_send:
+        return Want(buckets=_first_buckets(seed.to_send)[0])
+    return Want() if pending and due else None
+
+
+def _first_buckets(sets: tuple[BucketSet, ...]) -> tuple[tuple[BucketSet, ...], tuple[BucketSet, ...]]:
+    """Split off what one package carries."""
+    now: list[BucketSet] = []
+    later: list[BucketSet] = []
+    room = BUCKETS_PER_PACKAGE
+    for buckets in sets:
+        if room:
+            now.append(replace(buckets, buckets=buckets.buckets[:room]))
+        if len(buckets.buckets) > room:
+            later.append(replace(buckets, buckets=buckets.buckets[room:]))
+        room = max(0, room - len(buckets.buckets))
+    return tuple(now), tuple(later)
+
+
+def packed(out: Outbound, wanted: Want, intent: Intent) -> Outbound:
+    """The package was delivered: it is in flight, and the next one follows it."""
+    seed = out.seed
+    if seed and wanted.digests:
+        seed = replace(seed, phase=SeedPhase.AWAIT, asked=intent.position)
+    elif seed and wanted.buckets:
+        carried, later = _first_buckets(seed.to_send)
+        seed = replace(seed, to_send=later, sent=seed.sent + sum(len(buckets.buckets) for buckets in carried))
+    return replace(
+        out, base=intent.position, base_token=intent.token, in_flight=(*out.in_flight, intent.position), seed=seed, settings=intent.settings
+    )

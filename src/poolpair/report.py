@@ -1,0 +1,142 @@
+"""Gathers `PairStatus` from the store's documents, the own share, and the running service's last pulse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from poolpair.format.layout import data_dir, lync_module, parse_package_name
+from poolpair.model import Channel, Inbound, Intent, Outbound
+from poolpair.pipeline.acknowledge import import_status
+from poolpair.pipeline.site import Counts, Site, counts_name, inbound_name, intent_name, outbound_name
+from poolpair.status import ChannelStatus, ExportView, ImportView, PairStatus, export_status, inbound_applied, watermarks
+
+PULSE = "pulse"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulse:
+    """What a running service knows only in memory, written down for `status`; valid within one boot."""
+
+    boot_id: str
+    started_s: float
+    at_s: float
+    echoed_s: float | None = None
+    word_s: dict[Channel, float] = field(default_factory=dict)
+    captured_s: dict[Channel, float] = field(default_factory=dict)
+
+
+def pulse(site: Site) -> Pulse:
+    """The running service's present pulse."""
+    memory = site.memory
+    return Pulse(
+        boot_id=site.clock.boot_id(),
+        started_s=memory.started_s,
+        at_s=site.clock.monotonic_s(),
+        echoed_s=memory.echoed_s,
+        word_s=dict(memory.word_s),
+        captured_s=dict(memory.captured_s),
+    )
+
+
+def gather(site: Site) -> PairStatus:
+    """Read everything and say how the pair stands, from this side."""
+    holder = site.store.lease_holder()
+    known = site.store.read(Pulse, PULSE)
+    if known is not None and known.boot_id != site.clock.boot_id():
+        known = None
+    now = site.clock.monotonic_s()
+    word_age_s = now - known.echoed_s if known and known.echoed_s is not None else None
+    return PairStatus(
+        pool=site.pool,
+        partner=site.partner,
+        at_utc=site.clock.utc_iso(),
+        service_running=holder is not None,
+        front_end=holder.front_end if holder else "",
+        homes_served=site.served(),
+        word_age_s=word_age_s,
+        channels=tuple(_channel(site, channel, known, now, word_age_s) for channel in site.channels),
+    )
+
+
+def _channel(site: Site, channel: Channel, known: Pulse | None, now: float, word_age_s: float | None) -> ChannelStatus:
+    counts = site.store.read(Counts, counts_name(channel)) or Counts()
+    return ChannelStatus(
+        channel=channel,
+        module=lync_module(channel),
+        export=_export(site, channel, counts, known, now, word_age_s),
+        imports=_import(site, channel, counts),
+    )
+
+
+def _export(site: Site, channel: Channel, counts: Counts, known: Pulse | None, now: float, word_age_s: float | None) -> ExportView:
+    out = site.store.read(Outbound, outbound_name(channel)) or Outbound(stream="")
+    with site.store.transaction() as tx:
+        pending = tx.pending(channel, out.base_token)
+    lag_s = _lag_s(site, channel, out, known, now, pending)
+    limits = site.limits
+    status, reason = export_status(
+        out, pending=pending, lag_s=lag_s, interval_s=limits.interval_s, heartbeat_s=limits.heartbeat_s, word_age_s=word_age_s
+    )
+    cookie = out.partner
+    intents = [site.store.read(Intent, intent_name(channel, position)) for position in out.in_flight]
+    applied = cookie.applied.sequence if cookie and cookie.applied and cookie.applied.stream == out.stream else 0
+    channel_word = known.word_s.get(channel) if known else None
+    return ExportView(
+        status=status,
+        reason=reason,
+        watermarks=watermarks(out, pending=pending, applied=applied),
+        lag_s=round(lag_s, 3),
+        pending_groups=pending,
+        in_flight=len(out.in_flight),
+        in_flight_bytes=sum(intent.package_bytes for intent in intents if intent),
+        word_age_s=round(now - channel_word, 3) if channel_word is not None else None,
+        left_behind=counts.left_behind,
+        rewinds=out.rewinds,
+        replays=out.replays,
+        last_verify=out.last_verify,
+        fault=out.stopped or out.fault,
+        partner_import=cookie.status if cookie else None,
+        partner_parked=cookie.parked if cookie else 0,
+        partner_held=cookie.held if cookie else 0,
+        partner_unhomed=cookie.unhomed if cookie else 0,
+        partner_quarantined=cookie.quarantined if cookie else 0,
+        partner_foreign_writes=cookie.foreign_writes if cookie else 0,
+        partner_fault=cookie.fault if cookie else None,
+    )
+
+
+def _lag_s(site: Site, channel: Channel, out: Outbound, known: Pulse | None, now: float, pending: int) -> float:
+    """Age of the oldest unacknowledged change: of the first package in flight, or of what is not packed yet."""
+    seen: list[float] = []
+    for position in out.in_flight[:1]:
+        intent = site.store.read(Intent, intent_name(channel, position))
+        if intent is not None and intent.boot_id == site.clock.boot_id():
+            seen.append(intent.captured_s)
+    if pending and known is not None:
+        seen.append(known.captured_s.get(channel, known.at_s))
+    return max(0.0, now - min(seen)) if seen else 0.0
+
+
+def _import(site: Site, channel: Channel, counts: Counts) -> ImportView:
+    inbound = site.store.read(Inbound, inbound_name(channel)) or Inbound()
+    standing = [listed for listed in site.own.list(data_dir(channel)) if parse_package_name(listed.name)]
+    parked = len(site.store.parked(channel))
+    held = 1 if inbound.held and not inbound.held.approved else 0
+    return ImportView(
+        status=import_status(inbound, parked=parked, held=held, counts=counts),
+        applied=inbound_applied(inbound),
+        packages=inbound.applied_packages,
+        groups=inbound.applied_groups,
+        rows=inbound.applied_rows,
+        applied_utc=inbound.applied_utc,
+        standing=len(standing),
+        standing_bytes=sum(listed.size_bytes for listed in standing),
+        complete=inbound.complete,
+        parked=parked,
+        held=held,
+        unhomed=counts.unhomed,
+        foreign_writes=counts.foreign_writes,
+        quarantined=counts.quarantined,
+        superseded=inbound.superseded,
+        fault=inbound.fault,
+    )

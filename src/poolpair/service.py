@@ -1,0 +1,173 @@
+"""The service: runs the passes of every channel, and the heartbeat beside them, until it is told to stop.
+
+One thread works along the line; a second sends heartbeats and writes the pulse, so that a long apply or a slow delivery does not
+look like silence to the partner. Both hold nothing that the store does not: `kill -9` at any instant is a normal event.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from poolpair.cycle import beat, count_unhomed, run_pass
+from poolpair.errors import Code, PoolpairError
+from poolpair.format.layout import TASK_ASSIGNMENT, cookie_dir, data_dir
+from poolpair.model import Channel
+from poolpair.pipeline.site import Site
+from poolpair.report import PULSE, pulse
+
+BUSY_WAIT_S = 0.02
+IDLE_WAIT_MAX_S = 0.4
+"""The wait between looks doubles from the first to the second while nothing happens."""
+FAULT_WAIT_S = 1.0
+"""The wait after a failed pass."""
+TEMP_SWEEP_S = 3600.0
+TEMP_OLD_S = 24 * 3600.0
+REQUEST = "request/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A command left in the store for the running service; deleted when it was carried out."""
+
+    channels: tuple[Channel, ...]
+    rescan: bool = False
+
+
+class Service:
+    """Runs one site. `make_beater` gives the heartbeat thread a site of its own, sharing the memory of the first."""
+
+    def __init__(self, site: Site, make_beater: Callable[[], Site], tell: Callable[[str], None]) -> None:
+        self._site = site
+        self._make_beater = make_beater
+        self._tell = tell
+        self._stop = threading.Event()
+        self._faults: dict[Channel, str] = {}
+        self._hints: object = None
+        self._full_s: float | None = None
+        self._counted_s: float | None = None
+        self._swept_s: float | None = None
+        self._fatal: PoolpairError | None = None
+
+    def stop(self) -> None:
+        """Ask the service to end after the present step; safe from a signal handler."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Work until `stop`. Raises PoolpairError(LEASE) if another service took over."""
+        site = self._site
+        site.memory.started_s = site.clock.monotonic_s()
+        site.own.write_small(TASK_ASSIGNMENT, (site.front_end + "\n").encode())
+        beats = threading.Thread(target=self._beats, name="heartbeat", daemon=True)
+        beats.start()
+        wait_s = BUSY_WAIT_S
+        try:
+            while not self._stop.is_set():
+                busy = self._look()
+                wait_s = BUSY_WAIT_S if busy else min(IDLE_WAIT_MAX_S, wait_s * 2)
+                if self._faults:
+                    wait_s = max(wait_s, FAULT_WAIT_S)
+                self._stop.wait(wait_s)
+        finally:
+            self._stop.set()
+            beats.join()
+        if self._fatal is not None:
+            raise self._fatal
+
+    def _look(self) -> bool:
+        """One look: cheap hints first, the whole pass if one changed, something failed, or a heartbeat went by."""
+        site, now = self._site, self._site.clock.monotonic_s()
+        requested = self._requests()
+        hints = self._read_hints()
+        overdue = self._full_s is None or now - self._full_s >= min(site.limits.heartbeat_s, site.limits.interval_s)
+        if hints is not None and hints == self._hints and not (requested or overdue or self._faults):
+            return False
+        self._full_s = now
+        self._housekeeping(now)
+        force = {channel for request in requested.values() for channel in request.channels}
+        rescan = any(request.rescan for request in requested.values())
+        moved = [run_pass(site, channel, force=channel in force, rescan=rescan) for channel in site.channels]
+        for name in requested:
+            with site.store.transaction() as tx:
+                tx.delete(name)
+        self._tell_faults()
+        self._hints = hints if not any(moved) else None
+        return any(moved)
+
+    def _read_hints(self) -> object:
+        """What can be asked in microseconds: did somebody write to the database, the share or the tree?"""
+        site = self._site
+        folders = [folder for channel in site.channels for folder in (data_dir(channel), cookie_dir(channel))]
+        try:
+            tree = site.tree.hint() if site.tree is not None else None
+            return (site.store.hint(), site.own.changed_hint(folders), tree)
+        except PoolpairError:
+            return None
+
+    def _requests(self) -> dict[str, Request]:
+        try:
+            return self._site.store.read_all(Request, REQUEST)
+        except PoolpairError:
+            return {}
+
+    def _housekeeping(self, now: float) -> None:
+        site = self._site
+        try:
+            if self._counted_s is None or now - self._counted_s >= site.limits.interval_s:
+                for channel in site.channels:
+                    count_unhomed(site, channel)
+                self._counted_s = now
+            if self._swept_s is None or now - self._swept_s >= TEMP_SWEEP_S:
+                site.own.sweep_temp(TEMP_OLD_S)
+                self._swept_s = now
+        except PoolpairError as error:
+            if error.code is Code.LEASE:
+                raise
+            self._tell(f"housekeeping: {error}")
+
+    def _tell_faults(self) -> None:
+        """Say each fault once when it comes and once when it has gone."""
+        faults = {channel: f"{fault.code}: {fault.detail}" for channel, fault in self._site.memory.faults.items()}
+        for channel in self._site.channels:
+            before, after = self._faults.get(channel), faults.get(channel)
+            if after and after != before:
+                self._tell(f"{channel}: {after}")
+            elif before and not after:
+                self._tell(f"{channel}: works again")
+        self._faults = faults
+
+    def _beats(self) -> None:
+        """The heartbeat thread: a cookie per heartbeat on the first channel, on the others once per interval."""
+        try:
+            site = self._make_beater()
+        except PoolpairError as error:
+            self._fatal = error
+            self._stop.set()
+            return
+        last_all_s: float | None = None
+        try:
+            while not self._stop.is_set():
+                now = site.clock.monotonic_s()
+                every = last_all_s is None or now - last_all_s >= site.limits.interval_s
+                for channel in site.channels if every else site.channels[:1]:
+                    beat(site, channel)
+                if every:
+                    last_all_s = now
+                write_pulse(site)
+                self._stop.wait(site.limits.heartbeat_s)
+        except PoolpairError as error:
+            self._fatal = error
+            self._stop.set()
+        finally:
+            site.store.close()
+
+
+def write_pulse(site: Site) -> None:
+    """Write the pulse, unless the store is busy: then the next one tells."""
+    try:
+        with site.store.transaction() as tx:
+            tx.save(PULSE, pulse(site))
+    except PoolpairError as error:
+        if error.code is not Code.STORE_LOCKED:
+            raise

@@ -1,0 +1,1 @@
+"""The file shares: where packages and cookies travel."""

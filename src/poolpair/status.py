@@ -1,0 +1,172 @@
+"""Status: one value per channel and direction, derived from documents only; never greener than what was acknowledged.
+
+`export_status` is the first match of the list in the design. `PairStatus` holds the partner's view too, from its cookie, and how old
+that word is: so one command on either side tells the truth about both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from poolpair.errors import Code
+from poolpair.model import Channel, ExportStatus, Fault, ImportStatus, Inbound, Outbound, VerifyResult
+
+SILENT_AFTER_S = 30.0
+"""The partner counts as silent after this long without a fresh word, or three heartbeats if that is longer."""
+
+
+class Reason(StrEnum):
+    """Why a channel is not steady."""
+
+    NONE = ""
+    PARTNER_SILENT = "PartnerSilent"
+    BACKLOG = "Backlog"
+    COMPARING = "Comparing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watermarks:
+    """Sequence numbers, always in this order: acknowledged <= applied <= delivered <= packed <= captured."""
+
+    acknowledged: int
+    applied: int
+    delivered: int
+    packed: int
+    captured: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportView:
+    """How sending stands on one channel."""
+
+    status: ExportStatus
+    reason: Reason
+    watermarks: Watermarks
+    lag_s: float
+    """Age of the oldest change that is not acknowledged, by this service's own samples; 0 if there is none."""
+    pending_groups: int
+    in_flight: int
+    in_flight_bytes: int
+    word_age_s: float | None
+    """At most this old is the partner's word on this channel; None: no fresh word since the service started."""
+    left_behind: tuple[str, ...]
+    rewinds: int
+    replays: int
+    last_verify: VerifyResult | None
+    fault: Fault | None
+    partner_import: ImportStatus | None
+    partner_parked: int
+    partner_held: int
+    partner_unhomed: int
+    partner_quarantined: int
+    partner_foreign_writes: int
+    partner_fault: Fault | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportView:
+    """How receiving stands on one channel."""
+
+    status: ImportStatus
+    applied: int
+    packages: int
+    groups: int
+    rows: int
+    applied_utc: str
+    standing: int
+    standing_bytes: int
+    complete: tuple[str, ...]
+    parked: int
+    held: int
+    unhomed: int
+    foreign_writes: int
+    quarantined: int
+    superseded: int
+    fault: Fault | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelStatus:
+    """Both directions of one channel."""
+
+    channel: Channel
+    module: str
+    export: ExportView
+    imports: ImportView
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairStatus:
+    """What `poolpair status` says."""
+
+    pool: str
+    partner: str
+    at_utc: str
+    service_running: bool
+    front_end: str
+    homes_served: tuple[str, ...]
+    word_age_s: float | None
+    channels: tuple[ChannelStatus, ...]
+
+    @property
+    def exit_status(self) -> int:
+        """0 healthy; 1 not steady, degraded or not initialised; 2 error or partner silent; 3 own service down."""
+        if not self.service_running:
+            return 3
+        return max((_channel_exit(channel) for channel in self.channels), default=0)
+
+
+def _channel_exit(channel: ChannelStatus) -> int:
+    export, imports = channel.export, channel.imports
+    errors = ExportStatus.ERROR is export.status or ImportStatus.ERROR in (imports.status, export.partner_import)
+    if errors or export.reason is Reason.PARTNER_SILENT:
+        return 2
+    degraded = ImportStatus.DEGRADED in (imports.status, export.partner_import) or export.left_behind or imports.foreign_writes
+    return 1 if degraded or export.status in (ExportStatus.NON_STEADY, ExportStatus.NOT_INITIALIZED) else 0
+
+
+def export_status(
+    out: Outbound, *, pending: int, lag_s: float, interval_s: float, heartbeat_s: float, word_age_s: float | None
+) -> tuple[ExportStatus, Reason]:
+    """First match wins: error, not initialised, silent, comparing or backlog, final, steady."""
+    if out.stopped is not None or out.fault is not None:
+        return ExportStatus.ERROR, Reason.NONE
+    silent = word_age_s is None or word_age_s >= max(SILENT_AFTER_S, 3 * heartbeat_s)
+    if not out.initialised:
+        return ExportStatus.NOT_INITIALIZED, Reason.PARTNER_SILENT if silent else Reason.COMPARING
+    if silent:
+        return ExportStatus.NON_STEADY, Reason.PARTNER_SILENT
+    if out.seed is not None and out.seed.repair:
+        return ExportStatus.NON_STEADY, Reason.COMPARING
+    if lag_s > 2 * interval_s:
+        return ExportStatus.NON_STEADY, Reason.BACKLOG
+    if not pending and not out.in_flight and out.seed is None and _partner_whole(out):
+        return ExportStatus.FINAL, Reason.NONE
+    return ExportStatus.STEADY, Reason.NONE
+
+
+def _partner_whole(out: Outbound) -> bool:
+    """Whether the partner's copy lacks nothing: parked, held or unhomed groups make FinalState impossible."""
+    partner = out.partner
+    return partner is not None and not (partner.parked or partner.held or partner.unhomed)
+
+
+def watermarks(out: Outbound, *, pending: int, applied: int) -> Watermarks:
+    """The five watermarks, made to keep their order while several are read one after another."""
+    acknowledged = out.acknowledged.sequence if out.acknowledged and out.acknowledged.stream == out.stream else 0
+    packed = max(out.next_sequence - 1, acknowledged)
+    delivered = max((position.sequence for position in out.in_flight), default=acknowledged)
+    applied = min(max(applied, acknowledged), delivered)
+    return Watermarks(acknowledged=acknowledged, applied=applied, delivered=delivered, packed=packed, captured=packed + (1 if pending else 0))
+
+
+def silent_fault(word_age_s: float | None, partner: str) -> str:
+    """Say in plain words how long the partner has been silent."""
+    since = "since this service started" if word_age_s is None else f"for {word_age_s:.0f} s"
+    return f"{Code.PARTNER_SILENT}: no fresh word from {partner} {since}; its service, its share or the line may be down"
+
+
+def inbound_applied(inbound: Inbound) -> int:
+    """The applied sequence, 0 for none."""
+    return inbound.applied.sequence if inbound.applied else 0

@@ -1,0 +1,343 @@
+"""The store port: the application's database as the line sees it.
+
+Three faces, each with its own lifetime:
+
+* `Transaction`: one short write transaction. Documents (what the pool remembers) and the capture log change here, together.
+  Every one checks the lease's fencing number, so a service that lost its lease can commit nothing.
+* `Snapshot`: one consistent read view. A package is cut from it, and digests are computed on it.
+* `Incoming`: the rows file of one received package, checked against the tables; applied in one transaction with whatever the
+  caller records.
+
+A capture token is an integer that only its store understands: everything logged up to it was committed before it was drawn.
+`None` as token stands for no delta at all. Raises `PoolpairError` with STORE_*, SCHEMA, CAPTURE_BROKEN, LEASE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from poolpair.model import BucketSet, Channel, TableDigests, TableShape
+from poolpair.store.tree import TreeFile
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreIdentity:
+    """Who this store is. `location` is a digest of where it lies; a copy at another place has the same id but another location."""
+
+    store_id: str
+    location: str
+    home_location: str
+    """Where it lay when it was initialised or last adopted."""
+
+    @property
+    def is_clone(self) -> bool:
+        """The store was copied or moved without `adopt-store`."""
+        return self.location != self.home_location
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """What a package is to carry: the delta after `since` (None: none) and whole buckets, of the homes `served` here."""
+
+    channel: Channel
+    served: tuple[str, ...]
+    since: int | None
+    buckets: tuple[BucketSet, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """What a rows file holds."""
+
+    groups: int
+    rows: int
+    tables: tuple[TableShape, ...]
+    sequences: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogueFile:
+    """One file as the store's catalogue knows it. `sha256` is empty for a deleted file (`present` False)."""
+
+    path: bytes
+    size: int
+    mtime_ns: int
+    inode: int
+    mode: int
+    sha256: str
+    home: str
+    conference: str
+    present: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackedFile:
+    """A changed file and where its bytes lie in the package; a tombstone has `member` 0."""
+
+    file: CatalogueFile
+    member: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeDiff:
+    """What a scan found against the catalogue."""
+
+    changed: tuple[TreeFile, ...]
+    vanished: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyPlan:
+    """How a package is applied. Guards: more than `guard_groups` and more than `guard_fraction` of a table deleted = held."""
+
+    channel: Channel
+    package_id: str
+    served: tuple[str, ...]
+    buckets: tuple[BucketSet, ...]
+    guard_fraction: float
+    guard_groups: int
+    approved: bool
+    keep_replaced: bool
+    now_utc: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What one package did to the rows. `groups` were named, `rows` written, `deleted` groups removed, `parked` refused."""
+
+    groups: int
+    rows: int
+    deleted: int
+    parked: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MassDelete:
+    """A guard tripped: this package would delete `deletes` of the `of` groups of `table`. Nothing was changed."""
+
+    table: str
+    deletes: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParkedGroup:
+    """A group that this store refused, kept with its rows until retried, dropped or overtaken."""
+
+    group_id: int
+    channel: Channel
+    table: str
+    key: str
+    reason: str
+    package_id: str
+    since_utc: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseHolder:
+    """Who works for this pool now."""
+
+    number: int
+    holder: str
+    front_end: str
+    since_utc: str
+
+
+class Transaction(Protocol):
+    """One short write transaction; commits when its context ends without an exception."""
+
+    def load(self, cls: type[T], name: str) -> T | None:
+        """Read a document, None if there is none."""
+        ...
+
+    def save(self, name: str, value: object) -> None:
+        """Write a document."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Forget a document."""
+        ...
+
+    def names(self, prefix: str) -> tuple[str, ...]:
+        """Names of the documents that begin with `prefix`, in order."""
+        ...
+
+    def token(self) -> int:
+        """The newest token that was drawn."""
+        ...
+
+    def advance(self) -> int:
+        """Draw a token: everything logged until now is up to it, everything later is after it."""
+        ...
+
+    def pending(self, channel: Channel, since: int) -> int:
+        """Count the log entries (groups and files) after a token."""
+        ...
+
+    def drop_foreign(self, channel: Channel, served: tuple[str, ...]) -> int:
+        """Take entries of homes that are not served here out of the log; returns how many groups were somebody's home elsewhere."""
+        ...
+
+    def postpone(self, channel: Channel, conferences: frozenset[str]) -> None:
+        """Log again, after the newest token, what belongs to these conferences."""
+        ...
+
+    def prune(self, channel: Channel, token: int) -> int:
+        """Forget log entries up to an acknowledged token; returns how many."""
+        ...
+
+    def note_files(self, files: Iterable[CatalogueFile], *, log: bool) -> None:
+        """Put files (or, with `present` False, their absence) into the catalogue; logged as changes or not."""
+        ...
+
+    def touch_files(self, files: Iterable[CatalogueFile]) -> None:
+        """Record new size, time and inode of files whose content is known; what was logged stays logged."""
+        ...
+
+    def doubt_files(self) -> None:
+        """Make the next comparison of the tree read every file again."""
+        ...
+
+    def file(self, path: bytes) -> CatalogueFile | None:
+        """One entry of the catalogue."""
+        ...
+
+    def placing(self, path: bytes) -> str | None:
+        """The digest that an apply was about to place at this path, if it did not finish."""
+        ...
+
+
+class Snapshot(Protocol):
+    """One consistent read view of the store."""
+
+    def token(self) -> int:
+        """The newest token drawn at this view."""
+        ...
+
+    def changed_files(self, cut: Cut) -> Iterator[CatalogueFile]:
+        """Files of the delta and of the whole buckets of table 0, tombstones included."""
+        ...
+
+    def export(self, cut: Cut, files: Iterable[PackedFile], left_behind: AbstractSet[str]) -> Exported:
+        """Fill the rows file and end the view. Rows of conferences in `left_behind`, which may grow while `files` is read, wait."""
+        ...
+
+    def digests(self, channel: Channel, homes: tuple[str, ...], like: tuple[TableDigests, ...] | None) -> tuple[TableDigests, ...]:
+        """Digest the homes' groups, parked ones as if applied; bucket counts chosen here, or as in `like`."""
+        ...
+
+    def unhomed(self, channel: Channel) -> int:
+        """Count groups whose home_key matches no pattern."""
+        ...
+
+
+class Incoming(Protocol):
+    """The rows file of one package, opened and found to fit the tables."""
+
+    def files(self) -> Iterator[PackedFile]:
+        """Files that the package carries, in the order of their bytes."""
+        ...
+
+    def surplus_files(self, plan: ApplyPlan) -> Iterator[CatalogueFile]:
+        """Files here that a seed's whole buckets do not hold."""
+        ...
+
+    def mass_file_delete(self, plan: ApplyPlan) -> MassDelete | None:
+        """Say whether the guard of the tree trips, unless the plan is approved."""
+        ...
+
+    def mark_placing(self) -> None:
+        """Record, durably, which digest is about to be placed at which path."""
+        ...
+
+    def apply(self, plan: ApplyPlan, placed: Iterable[CatalogueFile], record: Callable[[Transaction, Applied], None]) -> Applied | MassDelete:
+        """Apply rows and catalogue, and what `record` writes, in one transaction."""
+        ...
+
+
+class Store(Protocol):
+    """The application's database."""
+
+    def identity(self) -> StoreIdentity:
+        """Who this store is."""
+        ...
+
+    def adopt(self, store_id: str) -> None:
+        """Give the store a new id and its present location: it is the one to keep."""
+        ...
+
+    def shapes(self, channel: Channel) -> tuple[TableShape, ...]:
+        """The tracked tables of a channel as they are now."""
+        ...
+
+    def check_capture(self) -> None:
+        """Raise CAPTURE_BROKEN or PROFILE if the schema changed so that capture misses rows."""
+        ...
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """Begin a write transaction."""
+        ...
+
+    def snapshot(self, rows: Path | None = None) -> AbstractContextManager[Snapshot]:
+        """Fix a read view; `rows` names the rows file that will be exported from it."""
+        ...
+
+    def incoming(self, rows: Path, channel: Channel, tables: tuple[TableShape, ...]) -> AbstractContextManager[Incoming]:
+        """Open a received rows file; raises SCHEMA if the tables differ."""
+        ...
+
+    def compare_tree(self, scan: Iterable[TreeFile]) -> TreeDiff:
+        """Compare a scan with the catalogue by size, time and inode."""
+        ...
+
+    def pending_deletions(self) -> tuple[CatalogueFile, ...]:
+        """Files whose deletion was applied to the catalogue but perhaps not yet on disk."""
+        ...
+
+    def finish_deletions(self, paths: Iterable[bytes]) -> None:
+        """Record that these files are gone from disk."""
+        ...
+
+    def read(self, cls: type[T], name: str) -> T | None:
+        """Read one document outside a transaction."""
+        ...
+
+    def hint(self) -> object:
+        """A token that changes whenever somebody else wrote to the database; cheap, to be polled."""
+        ...
+
+    def parked(self, channel: Channel | None = None) -> tuple[ParkedGroup, ...]:
+        """Groups that this store refused."""
+        ...
+
+    def retry_parked(self, group_id: int) -> str | None:
+        """Try to apply a parked group again; returns the reason if it is refused again."""
+        ...
+
+    def drop_parked(self, group_id: int) -> None:
+        """Forget a parked group; the copy then lacks it."""
+        ...
+
+    def take_lease(self, holder: str, front_end: str) -> LeaseHolder:
+        """Become the one service of this pool, unless another is alive: then raises LEASE."""
+        ...
+
+    def release_lease(self) -> None:
+        """Give the lease back."""
+        ...
+
+    def lease_holder(self) -> LeaseHolder | None:
+        """Who works for this pool, if anybody alive does."""
+        ...
+
+    def close(self) -> None:
+        """Let go of every handle."""
+        ...

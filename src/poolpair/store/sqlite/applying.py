@@ -1,0 +1,248 @@
+"""Applies one table of a package: guard, fast way, and the slow way that finds and parks refused groups.
+
+The fast way is one DELETE and one INSERT. The slow way runs only after the store refused something: it takes the table's groups
+out, puts them in again by halves, parks what is refused even alone, and puts back what stood here of a parked group.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from poolpair.errors import Code, PoolpairError
+from poolpair.store.port import Applied, ApplyPlan, MassDelete
+from poolpair.store.sqlite.binding import Bound
+from poolpair.store.sqlite.connection import PREFIX, literal, quote, text
+from poolpair.store.sqlite.transaction import forget_parked
+
+PARKED_MAX = 10_000
+"""Groups of one table that one package may park; beyond, nothing is applied: that is no bad row but a wrong table."""
+
+
+class TableApply:
+    """One table of one package, inside the transaction of the apply."""
+
+    def __init__(self, connection: sqlite3.Connection, b: Bound, plan: ApplyPlan) -> None:
+        self._c = connection
+        self._b = b
+        self._plan = plan
+        self._gone = f"temp.gone_{b.n}"
+        self._old = f"temp.old_{b.n}"
+        self._all = f"temp.all_{b.n}"
+        self._parked = 0
+
+    def prepare(self) -> None:
+        """List the groups to delete: tombstones, and what a seed's whole buckets do not hold. Parked groups are spared."""
+        b, c = self._b, self._c
+        c.execute(f"DROP TABLE IF EXISTS {self._gone}")
+        c.execute(f"CREATE TABLE {self._gone} ({b.key_types})")
+        keys = ", ".join(f"k.{quote(name)}" for name in b.spec.key)
+        absent = f"FROM pkg.k{b.n} k LEFT JOIN pkg.r{b.n} r ON {b.same_key('r', 'k')} WHERE r.rowid IS NULL"
+        c.execute(f"INSERT INTO {self._gone} SELECT {keys} {absent}")
+        for buckets in self._plan.buckets:
+            if buckets.table != b.n or buckets.home not in self._plan.served:
+                continue
+            listed = literal(json.dumps(buckets.buckets))
+            here = (
+                f"SELECT DISTINCT {b.key} FROM {b.table} WHERE {b.scope} AND {b.home} = {literal(buckets.home)}"
+                f" AND {b.bucket(str(buckets.of))} IN (SELECT value FROM json_each({listed}))"
+            )
+            c.execute(
+                f"INSERT INTO {self._gone} SELECT {b.key} FROM ({here}) h"
+                f" WHERE NOT EXISTS (SELECT 1 FROM pkg.k{b.n} k WHERE {b.same_key('k', 'h')})"
+                f" AND NOT EXISTS (SELECT 1 FROM main.{PREFIX}parked_key_{b.n} p WHERE {b.same_key('p', 'h')})"
+            )
+
+    def mass_delete(self) -> MassDelete | None:
+        """Say whether the guard trips; counts the table only when the list of deletions is long."""
+        b, plan = self._b, self._plan
+        if self._one(f"SELECT count(*) FROM {self._gone}") <= plan.guard_groups:
+            return None
+        deletes = self._one(f"SELECT count(*) FROM {self._gone} g WHERE EXISTS (SELECT 1 FROM {b.table} t WHERE {b.same_key('t', 'g')})")
+        homes = literal(json.dumps(plan.served))
+        mine = f"SELECT DISTINCT {b.key} FROM {b.table} WHERE {b.scope} AND {b.home} IN (SELECT value FROM json_each({homes}))"
+        total = self._one(f"SELECT count(*) FROM ({mine})")
+        if deletes > plan.guard_groups and deletes > plan.guard_fraction * total:
+            return MassDelete(table=b.spec.name, deletes=deletes, of=total)
+        return None
+
+    def apply(self) -> Applied:
+        """Apply the table; parks what is refused."""
+        b = self._b
+        groups = self._one(f"SELECT (SELECT count(*) FROM pkg.k{b.n})")
+        deleted = self._one(f"SELECT count(*) FROM {self._gone}")
+        if not groups and not deleted:
+            return Applied(groups=0, rows=0, deleted=0, parked=0)
+        if self._plan.keep_replaced:
+            self._keep_replaced()
+        self._unpark_named()
+        with self._without_triggers():
+            try:
+                with self._savepoint("fast"):
+                    rows = self._fast()
+            except sqlite3.IntegrityError:
+                rows = self._slow()
+        return Applied(groups=groups, rows=rows, deleted=deleted, parked=self._parked)
+
+    def _fast(self) -> int:
+        b, c = self._b, self._c
+        if b.conflict is None:
+            self._delete(f"(SELECT {b.key} FROM pkg.k{b.n} UNION ALL SELECT {b.key} FROM {self._gone})")
+            return c.execute(f"INSERT INTO {b.table} ({b.column_list}) SELECT {b.column_list} FROM pkg.r{b.n} ORDER BY rowid").rowcount
+        self._delete(self._gone)
+        differs = " OR ".join(
+            f"{quote(b.spec.name)}.{q} IS NOT excluded.{q} COLLATE BINARY OR typeof({quote(b.spec.name)}.{q}) <> typeof(excluded.{q})"
+            for q in map(quote, b.columns)
+        )
+        return c.execute(
+            f"INSERT INTO {b.table} ({b.column_list}) SELECT {b.column_list} FROM pkg.r{b.n} WHERE 1 ORDER BY rowid"
+            f" ON CONFLICT ({', '.join(map(quote, b.conflict))}) DO UPDATE SET {', '.join(f'{q} = excluded.{q}' for q in map(quote, b.columns))}"
+            f" WHERE {differs}"
+        ).rowcount
+
+    def _delete(self, keys: str, extra: str = "1") -> None:
+        """Delete this entry's rows of the groups in a list."""
+        b = self._b
+        if b.info.without_rowid:
+            self._c.execute(
+                f"DELETE FROM {b.table} WHERE {b.scope} AND EXISTS (SELECT 1 FROM {keys} g WHERE {b.same_key('g', quote(b.spec.name))} AND {extra})"
+            )
+            return
+        rows = f"SELECT t.rowid FROM {keys} g CROSS JOIN {b.table} t ON {b.same_key('t', 'g')} WHERE {extra}"
+        self._c.execute(f"DELETE FROM {b.table} WHERE rowid IN ({rows}) AND {b.scope}")
+
+    def _slow(self) -> int:
+        b, c = self._b, self._c
+        for name in (self._all, self._old):
+            c.execute(f"DROP TABLE IF EXISTS {name}")
+        c.execute(f"CREATE TABLE {self._all} (ordinal INTEGER PRIMARY KEY, refused INTEGER DEFAULT 0, {b.key_types})")
+        surplus = f"SELECT DISTINCT {b.key} FROM {self._gone} g WHERE NOT EXISTS (SELECT 1 FROM pkg.k{b.n} k WHERE {b.same_key('k', 'g')})"
+        c.execute(f"INSERT INTO {self._all} ({b.key}) SELECT {b.key} FROM pkg.k{b.n} UNION ALL {surplus}")
+        stored = ", ".join(f"t.{quote(name)}" for name in self._stored)
+        c.execute(
+            f"CREATE TABLE {self._old} AS SELECT {stored} FROM {self._all} a CROSS JOIN {b.table} t ON {b.same_key('t', 'a')} WHERE {b.scoped('t')}"
+        )
+        last = self._one(f"SELECT coalesce(max(ordinal), 0) FROM {self._all}")
+        before = c.total_changes
+        self._halve(1, last, lambda low, high: self._delete(self._all, f"g.ordinal BETWEEN {low} AND {high} AND g.refused = 0"))
+        self._halve(1, last, self._insert)
+        self._put_back()
+        return c.total_changes - before
+
+    @property
+    def _stored(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self._b.info.columns if not column.generated)
+
+    def _insert(self, low: int, high: int) -> None:
+        """Insert the rows of some groups; where the row stood here before, with the values this site assigned."""
+        b, c = self._b, self._c
+        chosen = f"pkg.r{b.n} r JOIN {self._all} a ON {b.same_key('a', 'r')} AND a.refused = 0 AND a.ordinal BETWEEN {low} AND {high}"
+        columns = ", ".join(f"r.{quote(name)}" for name in b.columns)
+        own = tuple(name for name in self._stored if name not in b.columns)
+        if b.conflict is None or not own:
+            c.execute(f"INSERT INTO {b.table} ({b.column_list}) SELECT {columns} FROM {chosen} ORDER BY r.rowid")
+            return
+        own_list, own_old = ", ".join(map(quote, own)), ", ".join(f"o.{quote(name)}" for name in own)
+        stood = f"{chosen} JOIN {self._old} o ON {b.same_key('o', 'r')}"
+        c.execute(f"INSERT INTO {b.table} ({b.column_list}, {own_list}) SELECT {columns}, {own_old} FROM {stood} ORDER BY r.rowid")
+        fresh = f"NOT EXISTS (SELECT 1 FROM {self._old} o WHERE {b.same_key('o', 'r')})"
+        c.execute(f"INSERT INTO {b.table} ({b.column_list}) SELECT {columns} FROM {chosen} WHERE {fresh} ORDER BY r.rowid")
+
+    def _halve(self, low: int, high: int, act: Callable[[int, int], None]) -> None:
+        """Act on a range of groups; where it is refused, on its halves; park a single group that is refused alone."""
+        if low > high:
+            return
+        try:
+            with self._savepoint("half"):
+                act(low, high)
+        except sqlite3.IntegrityError as error:
+            if low == high:
+                self._park(low, str(error))
+                return
+            middle = (low + high) // 2
+            self._halve(low, middle, act)
+            self._halve(middle + 1, high, act)
+
+    def _park(self, ordinal: int, reason: str) -> None:
+        b, c, plan = self._b, self._c, self._plan
+        self._parked += 1
+        if self._parked > PARKED_MAX:
+            raise PoolpairError(Code.PARKED, f"table {b.spec.name} refuses more than {PARKED_MAX} groups of one package; nothing of it was applied")
+        c.execute(f"UPDATE {self._all} SET refused = 1 WHERE ordinal = ?", (ordinal,))
+        key = c.execute(f"SELECT {b.key} FROM {self._all} WHERE ordinal = ?", (ordinal,)).fetchone()
+        group_id = c.execute(
+            "INSERT INTO main.poolpair_parked (tbl, channel, key, reason, package_id, since_utc, gen)"
+            " VALUES (?, ?, ?, ?, ?, ?, (SELECT value FROM main.poolpair_gen))",
+            (b.n, plan.channel.value, describe_key(b, key), reason, plan.package_id, plan.now_utc),
+        ).lastrowid
+        c.execute(f"INSERT INTO main.{PREFIX}parked_key_{b.n} SELECT ?, {b.key} FROM {self._all} WHERE ordinal = ?", (group_id, ordinal))
+        columns = ", ".join(f"r.{quote(name)}" for name in b.columns)
+        rows = f"SELECT ?, {columns} FROM pkg.r{b.n} r JOIN {self._all} a ON {b.same_key('a', 'r')} WHERE a.ordinal = ? ORDER BY r.rowid"
+        c.execute(f"INSERT INTO main.{PREFIX}parked_row_{b.n} {rows}", (group_id, ordinal))
+
+    def _put_back(self) -> None:
+        """An older version is better than none: put back what stood here of parked groups, if the store still takes it."""
+        b, c = self._b, self._c
+        names = ", ".join(map(quote, self._stored))
+        for (ordinal,) in c.execute(f"SELECT ordinal FROM {self._all} WHERE refused = 1").fetchall():
+            if self._one(f"SELECT count(*) FROM {b.table} t JOIN {self._all} a ON {b.same_key('t', 'a')} WHERE a.ordinal = {ordinal}"):
+                continue
+            old = ", ".join(f"o.{quote(name)}" for name in self._stored)
+            try:
+                with self._savepoint("back"):
+                    c.execute(f"INSERT INTO {b.table} ({names}) SELECT {old} FROM {self._old} o JOIN {self._all} a ON {b.same_key('a', 'o')} WHERE a.ordinal = {ordinal}")
+            except sqlite3.IntegrityError:
+                continue  # the newer rows of another group stand where it stood; the parked version is kept
+
+    def _unpark_named(self) -> None:
+        """A newer package that names a parked group replaces what was parked."""
+        b, c = self._b, self._c
+        named = f"SELECT {b.key} FROM pkg.k{b.n} UNION ALL SELECT {b.key} FROM {self._gone}"
+        found = c.execute(f"SELECT p.poolpair_id FROM main.{PREFIX}parked_key_{b.n} p JOIN ({named}) g ON {b.same_key('p', 'g')}").fetchall()
+        for (group_id,) in found:
+            forget_parked(c, b.n, group_id)
+
+    def _keep_replaced(self) -> None:
+        b, plan = self._b, self._plan
+        named = f"SELECT {b.key} FROM pkg.k{b.n} UNION ALL SELECT {b.key} FROM {self._gone}"
+        columns = ", ".join(f"t.{quote(name)}" for name in b.columns)
+        self._c.execute(
+            f"INSERT INTO main.{PREFIX}kept_row_{b.n} SELECT ?, ?, {columns} FROM ({named}) g CROSS JOIN {b.table} t ON {b.same_key('t', 'g')}",
+            (plan.package_id, plan.now_utc),
+        )
+
+    @contextmanager
+    def _without_triggers(self) -> Iterator[None]:
+        """With `triggers = "skip"` the application's triggers are taken away and put back in this same transaction."""
+        if self._b.spec.triggers == "fire":
+            yield
+            return
+        query = f"SELECT name, sql FROM main.sqlite_master WHERE type = 'trigger' AND tbl_name = ? AND name NOT GLOB '{PREFIX}*'"
+        theirs = [(text(name), text(sql)) for name, sql in self._c.execute(query, (self._b.spec.name,)).fetchall()]
+        for name, _ in theirs:
+            self._c.execute(f"DROP TRIGGER main.{quote(name)}")
+        yield
+        for _, sql in theirs:
+            self._c.execute(sql)
+
+    @contextmanager
+    def _savepoint(self, name: str) -> Iterator[None]:
+        self._c.execute(f"SAVEPOINT {name}")
+        try:
+            yield
+        except sqlite3.Error:
+            if self._c.in_transaction:
+                self._c.execute(f"ROLLBACK TO {name}")
+                self._c.execute(f"RELEASE {name}")
+            raise
+        self._c.execute(f"RELEASE {name}")
+
+    def _one(self, query: str) -> int:
+        return int(self._c.execute(query).fetchone()[0])
+
+
+def describe_key(b: Bound, key: tuple[object, ...]) -> str:
+    """Name a group for people."""
+    return ", ".join(f"{name}={text(value) if value is not None else 'NULL'}" for name, value in zip(b.spec.key, key, strict=True))

@@ -1,0 +1,133 @@
+"""Binds a profile's tables to the tables that are there: the pieces of SQL that every later statement is made of.
+
+A bound table knows its key and columns, quoted, and the expressions for home, scope and conference. `IS` compares keys so that
+NULL in a key is a value like any other; SQLite uses an index for it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from poolpair.errors import Code, PoolpairError
+from poolpair.model import TableShape
+from poolpair.store.profile import Profile, ProfileTable
+from poolpair.store.profile_check import TableInfo, check_profile, unique_key_within
+from poolpair.store.sqlite.connection import PREFIX, quote
+from poolpair.store.sqlite.schema import describe_tables
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """One profile entry on its table."""
+
+    spec: ProfileTable
+    info: TableInfo
+    columns: tuple[str, ...]
+    """What travels: all columns but generated ones and those left out."""
+    conflict: tuple[str, ...] | None
+    """Columns of a unique key inside the group key: groups are single rows. None: groups are replaced whole."""
+    types: Mapping[str, str]
+    """Declaration of each key column (type and collation) for copies of the key."""
+
+    @property
+    def n(self) -> int:
+        """The entry's number in the profile."""
+        return self.spec.number
+
+    @property
+    def table(self) -> str:
+        """The application's table, quoted and qualified."""
+        return f"main.{quote(self.spec.name)}"
+
+    @property
+    def log(self) -> str:
+        """The capture log of this entry."""
+        return f"main.{PREFIX}log_{self.n}"
+
+    @property
+    def key(self) -> str:
+        """The key columns, quoted, separated by commas."""
+        return ", ".join(map(quote, self.spec.key))
+
+    @property
+    def column_list(self) -> str:
+        """The travelling columns, quoted, separated by commas."""
+        return ", ".join(map(quote, self.columns))
+
+    @property
+    def key_types(self) -> str:
+        """The key columns with type and collation, for CREATE TABLE."""
+        return ", ".join(f"{quote(name)} {self.types[name]}".strip() for name in self.spec.key)
+
+    @property
+    def scope(self) -> str:
+        """The condition for rows of this entry, over the key columns."""
+        return f"({self.spec.where})" if self.spec.where else "(1)"
+
+    def scoped(self, alias: str) -> str:
+        """The same condition for a row of `alias` where other tables are in scope too."""
+        columns = ", ".join(f"{alias}.{quote(name)} AS {quote(name)}" for name in self.spec.key)
+        return f"(SELECT {self.scope} FROM (SELECT {columns}))"
+
+    @property
+    def home(self) -> str:
+        """The home pool of a row, over the key columns; NULL if it has none."""
+        if self.spec.shared:
+            return f"(SELECT h.poolpair_pool FROM {PREFIX}home h WHERE h.poolpair_pattern = 'shared')"
+        return (
+            f"(SELECT h.poolpair_pool FROM {PREFIX}home h WHERE h.poolpair_pattern <> 'shared' AND ({self.spec.home_key}) GLOB h.poolpair_glob"
+            " ORDER BY h.poolpair_rank LIMIT 1)"
+        )
+
+    @property
+    def order(self) -> str:
+        """The origin's order of rows."""
+        if self.spec.order_by:
+            return ", ".join(f"t.{quote(name)}" for name in self.spec.order_by)
+        if self.info.without_rowid:
+            return ", ".join(f"t.{quote(name)}" for name in self.spec.key)
+        return "t.rowid"
+
+    def same_key(self, left: str, right: str) -> str:
+        """Compare the key of two aliases, NULL-safe."""
+        return " AND ".join(f"{left}.{quote(name)} IS {right}.{quote(name)}" for name in self.spec.key)
+
+    def bucket(self, of: str, alias: str = "") -> str:
+        """The SQL expression for the bucket of a row's key."""
+        prefix = f"{alias}." if alias else ""
+        parts = []
+        for name in self.spec.key:
+            column = f"{prefix}{quote(name)}"
+            parts.append(f"typeof({column}), CASE typeof({column}) WHEN 'text' THEN CAST({column} AS BLOB) ELSE {column} END")
+        return f"poolpair_bucket({of}, {', '.join(parts)})"
+
+    def shape(self) -> TableShape:
+        """What the manifest says of this table."""
+        return TableShape(name=self.spec.name, key=self.spec.key, columns=self.columns)
+
+
+def bind(connection: sqlite3.Connection, profile: Profile) -> tuple[Bound, ...]:
+    """Bind every entry of the profile. Raises PROFILE with every reason why it does not fit."""
+    infos = describe_tables(connection, {spec.name for spec in profile.tables})
+    fatal = [problem for problem in check_profile(profile, infos) if problem.fatal]
+    if fatal:
+        raise PoolpairError(Code.PROFILE, "; ".join(f"{problem.table}: {problem.reason}" for problem in fatal))
+    return tuple(_bind_one(spec, infos[spec.name]) for spec in profile.tables)
+
+
+def _bind_one(spec: ProfileTable, info: TableInfo) -> Bound:
+    columns = tuple(c.name for c in info.columns if not c.generated and c.name not in spec.leave_out)
+    types = {c.name: _declaration(c.declared_type, c.collation) for c in info.columns if c.name in spec.key}
+    return Bound(spec=spec, info=info, columns=columns, conflict=unique_key_within(info, spec.key), types=types)
+
+
+def _declaration(declared_type: str, collation: str) -> str:
+    kind = quote(declared_type) if declared_type else ""
+    return f"{kind} COLLATE {quote(collation or 'BINARY')}"
+
+
+def by_number(bound: Iterable[Bound]) -> dict[int, Bound]:
+    """Look bound tables up by their number."""
+    return {table.n: table for table in bound}

@@ -1,0 +1,85 @@
+"""Connections to the application's SQLite database, and its errors in our words.
+
+Every connection waits for locks at most `lock_wait_s`, commits durably (synchronous FULL), leaves foreign keys unenforced (a
+package is a consistent snapshot; cascades would delete rows twice) and trusts no schema it attaches. Text comes back as `Text`,
+undecoded.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote as url_quote
+
+from poolpair.errors import Code, PoolpairError
+from poolpair.store.buckets import Text, bucket_of
+
+PREFIX = "poolpair_"
+
+
+def quote(name: str) -> str:
+    """Quote an identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Quote a text value."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def connect(path: Path, lock_wait_s: float, *, read_only: bool = False) -> sqlite3.Connection:
+    """Open the database. Raises STORE_MISSING, STORE_LOCKED, STORE_BROKEN."""
+    if not path.is_file():
+        raise PoolpairError(Code.STORE_MISSING, f"{path} is not there")
+    mode = "ro" if read_only else "rw"
+    with translated(path):
+        connection = sqlite3.connect(
+            f"file:{url_quote(str(path))}?mode={mode}", uri=True, timeout=lock_wait_s, isolation_level=None, check_same_thread=False, cached_statements=256
+        )
+        connection.text_factory = Text
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = OFF")
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA cell_size_check = ON")
+        connection.create_function("poolpair_bucket", -1, _sql_bucket, deterministic=True)
+    return connection
+
+
+def _sql_bucket(of: int, *typed: object) -> int:
+    """Compute poolpair_bucket(of, typeof(k1), k1 with text cast to blob, ...): Python would refuse text that is not UTF-8."""
+    pairs = zip(typed[::2], typed[1::2], strict=True)
+    return bucket_of([Text(value) if kind == "text" and isinstance(value, bytes) else value for kind, value in pairs], of)
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn the driver's errors into ours; constraint violations pass, because apply reads them."""
+    try:
+        yield
+    except sqlite3.IntegrityError:
+        raise
+    except sqlite3.Error as error:
+        raise translate(error, path) from error
+
+
+def translate(error: sqlite3.Error, path: Path) -> PoolpairError:
+    """Say in our words what the driver said."""
+    name = getattr(error, "sqlite_errorname", "") or ""
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return PoolpairError(Code.STORE_LOCKED, f"{path} stayed locked by another process")
+    if name.startswith("SQLITE_CANTOPEN"):
+        return PoolpairError(Code.STORE_MISSING, f"{path} cannot be opened: {error}")
+    if name.startswith("SQLITE_FULL"):
+        return PoolpairError(Code.STORE_BROKEN, f"no space is left for {path}", hint="free space on its disk; poolpair goes on by itself")
+    if "no such table: " + PREFIX in str(error) or "no such table: main." + PREFIX in str(error):
+        return PoolpairError(Code.NOT_INSTALLED, f"{path} was not prepared for poolpair")
+    return PoolpairError(Code.STORE_BROKEN, f"{path}: {error}")
+
+
+def text(value: object) -> str:
+    """A stored text as `str`, for people and for our own documents."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return str(value)

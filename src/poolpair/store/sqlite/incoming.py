@@ -1,0 +1,133 @@
+"""A received rows file, attached read-only and checked against the tables; then applied in one transaction.
+
+Per table: guards are counted first; then groups that are gone are deleted and rows are upserted, both by one statement. Only if
+the store refuses something does the slow way begin: the table's groups are deleted and re-inserted in halves until the refused
+groups are found and parked, with what stood here before put back where that is possible.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+
+from poolpair.errors import Code, PoolpairError, Refused
+from poolpair.model import Channel, TableShape
+from poolpair.store.port import Applied, ApplyPlan, CatalogueFile, MassDelete, PackedFile
+from poolpair.store.sqlite.applying import TableApply
+from poolpair.store.sqlite.binding import Bound
+from poolpair.store.sqlite.connection import literal, text
+from poolpair.store.sqlite.snapshot import TREE
+from poolpair.store.sqlite.transaction import FILE_COLUMNS, SqliteTransaction, catalogue_file
+
+
+class SqliteIncoming:
+    """Implements `store.port.Incoming`; `pkg` is attached by the store."""
+
+    def __init__(self, connection: sqlite3.Connection, bound: tuple[Bound, ...], begin: Callable[[], SqliteTransaction]) -> None:
+        self._c = connection
+        self._bound = bound
+        self._begin = begin
+
+    def check(self, channel: Channel, tables: tuple[TableShape, ...]) -> None:
+        """Compare the origin's tables with ours, and the file with what was said of it."""
+        bound = [b for b in self._bound if b.spec.channel is channel]
+        theirs, ours = [(t.name, t.key) for t in tables], [(b.spec.name, b.spec.key) for b in bound]
+        if theirs != ours:
+            raise PoolpairError(Code.SCHEMA, f"the partner tracks {theirs}, this pool {ours}")
+        for shape, b in zip(tables, bound, strict=True):
+            if set(shape.columns) != set(b.columns):
+                missing, more = sorted(set(shape.columns) - set(b.columns)), sorted(set(b.columns) - set(shape.columns))
+                raise PoolpairError(Code.SCHEMA, f"table {b.spec.name}: {_columns('is lacking here', missing)}{_columns('is lacking at the partner', more)}".rstrip("; "))
+        have = {text(name) for (name,) in self._c.execute("SELECT name FROM pkg.sqlite_master WHERE type = 'table'")}
+        if strange := self._c.execute("SELECT count(*) FROM pkg.sqlite_master WHERE type NOT IN ('table', 'index')").fetchone()[0]:
+            raise Refused(Code.DAMAGED, f"the rows file holds {strange} objects that are not tables")
+        if have != {"f", *(f"{kind}{b.n}" for b in bound for kind in "kr")}:
+            raise Refused(Code.DAMAGED, "the rows file does not hold the tables it should")
+
+    def files(self) -> Iterator[PackedFile]:
+        """Files in the order of their bytes; tombstones first."""
+        query = "SELECT path, size, mtime_ns, 0, mode, sha256, home, conference, present, member, offset FROM pkg.f ORDER BY member, offset, path"
+        for row in self._c.execute(query):
+            yield PackedFile(file=catalogue_file(row[:9]), member=int(row[9]), offset=int(row[10]))
+
+    def surplus_files(self, plan: ApplyPlan) -> Iterator[CatalogueFile]:
+        """Files here in a seed's buckets that the package does not hold."""
+        for buckets in plan.buckets:
+            if buckets.table != TREE or buckets.home not in plan.served:
+                continue
+            bucket = f"poolpair_bucket({buckets.of}, 'blob', path) IN (SELECT value FROM json_each({literal(json.dumps(buckets.buckets))}))"
+            query = (
+                f"SELECT {FILE_COLUMNS} FROM main.poolpair_file WHERE home = ? AND present = 1 AND {bucket}"
+                " AND path NOT IN (SELECT path FROM pkg.f) ORDER BY path"
+            )
+            yield from map(catalogue_file, self._c.execute(query, (buckets.home,)))
+
+    def mark_placing(self) -> None:
+        """Record which digest is about to be placed where."""
+        self._begin()
+        self._c.execute(
+            "INSERT INTO main.poolpair_file (path, size, mtime_ns, inode, mode, sha256, home, conference, present, gen, placing)"
+            " SELECT path, 0, 0, 0, 0, '', home, conference, 0, 0, sha256 FROM pkg.f WHERE present = 1"
+            " ON CONFLICT (path) DO UPDATE SET placing = excluded.placing"
+        )
+        self._c.execute("COMMIT")
+
+    def apply(self, plan: ApplyPlan, placed: Iterable[CatalogueFile], record: Callable[[SqliteTransaction, Applied], None]) -> Applied | MassDelete:
+        """Apply everything and what `record` writes in one transaction."""
+        transaction = self._begin()
+        try:
+            self._c.execute("UPDATE main.poolpair_gen SET applying = 1")
+            tables = [TableApply(self._c, b, plan) for b in self._bound if b.spec.channel is plan.channel]
+            for table in tables:
+                table.prepare()
+            tripped = next((found for table in tables if (found := table.mass_delete())), None) or self.mass_file_delete(plan)
+            if tripped and not plan.approved:
+                self._c.execute("ROLLBACK")
+                return tripped
+            total = Applied(groups=0, rows=0, deleted=0, parked=0)
+            for table in tables:
+                total = _add(total, table.apply())
+            self._apply_files(plan, transaction, placed)
+            self._c.execute("UPDATE main.poolpair_gen SET applying = 0")
+            record(transaction, total)
+            self._c.execute("COMMIT")
+        except BaseException:
+            if self._c.in_transaction:
+                self._c.execute("ROLLBACK")
+            raise
+        return total
+
+    def mass_file_delete(self, plan: ApplyPlan) -> MassDelete | None:
+        """Guard the tree: like a table, and an emptied tree of two files or more always counts as too much."""
+        if plan.approved:
+            return None
+        gone = self._c.execute("SELECT count(*) FROM pkg.f JOIN main.poolpair_file c ON c.path = pkg.f.path WHERE pkg.f.present = 0 AND c.present = 1").fetchone()[0]
+        gone += sum(1 for _ in self.surplus_files(plan))
+        homes = json.dumps(plan.served)
+        total = self._c.execute("SELECT count(*) FROM main.poolpair_file WHERE present = 1 AND home IN (SELECT value FROM json_each(?))", (homes,)).fetchone()[0]
+        added = self._c.execute("SELECT count(*) FROM pkg.f WHERE present = 1").fetchone()[0]
+        emptied = gone >= 2 and gone == total and not added  # noqa: PLR2004
+        if emptied or (gone > plan.guard_groups and gone > plan.guard_fraction * total):
+            return MassDelete(table="the files", deletes=gone, of=total)
+        return None
+
+    def _apply_files(self, plan: ApplyPlan, transaction: SqliteTransaction, placed: Iterable[CatalogueFile]) -> None:
+        """Bring the catalogue up: placed files as they lie on disk now, deletions marked until they reached the disk."""
+        if plan.channel is not Channel.CONFERENCES:
+            return
+        surplus = [f.path for f in self.surplus_files(plan)]
+        transaction.note_files(placed, log=False)
+        gone = "UPDATE main.poolpair_file SET present = 0, deleting = 1, gen = 0, placing = ''"
+        self._c.execute(f"{gone} WHERE path IN (SELECT path FROM pkg.f WHERE present = 0)")
+        self._c.executemany(f"{gone} WHERE path = ?", ((path,) for path in surplus))
+
+
+def _columns(what: str, names: list[str]) -> str:
+    return f"column {', '.join(names)} {what}; " if names else ""
+
+
+def _add(one: Applied, other: Applied) -> Applied:
+    return Applied(
+        groups=one.groups + other.groups, rows=one.rows + other.rows, deleted=one.deleted + other.deleted, parked=one.parked + other.parked
+    )

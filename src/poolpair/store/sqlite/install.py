@@ -1,0 +1,101 @@
+"""What `init` puts into the application's database, and `uninstall` takes out: poolpair's own tables and the capture triggers.
+
+Everything of ours is called `poolpair_...`. A trigger logs the key group that changed, stamped with the present generation
+(`poolpair_gen.value`); drawing a token closes the generation. Rows that an apply writes are not logged (`applying`).
+
+`INSERT OR REPLACE` deletes conflicting rows without firing the delete trigger, so BEFORE triggers also log the keys of rows
+that share the values of any unique key which does not contain the group key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from poolpair.store.sqlite.binding import Bound
+from poolpair.store.sqlite.connection import PREFIX, literal, quote
+
+OWN_TABLES = """
+CREATE TABLE IF NOT EXISTS poolpair_document (name TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS poolpair_gen (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  value INTEGER NOT NULL,      -- stamp of new log entries; the newest token drawn is value - 1
+  applying INTEGER NOT NULL);  -- 1 only inside the transaction of an apply
+INSERT OR IGNORE INTO poolpair_gen (id, value, applying) VALUES (1, 1, 0);
+CREATE TABLE IF NOT EXISTS poolpair_home (
+  poolpair_rank INTEGER PRIMARY KEY, poolpair_pattern TEXT NOT NULL, poolpair_glob TEXT NOT NULL, poolpair_pool TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS poolpair_lease (
+  id INTEGER PRIMARY KEY CHECK (id = 1), number INTEGER NOT NULL, holder TEXT NOT NULL, front_end TEXT NOT NULL, since_utc TEXT NOT NULL,
+  boot_id TEXT NOT NULL, seen_s REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS poolpair_file (
+  path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL, mode INTEGER NOT NULL,
+  sha256 TEXT NOT NULL, home TEXT NOT NULL, conference TEXT NOT NULL,
+  present INTEGER NOT NULL,    -- 0: deleted; kept until the deletion is acknowledged
+  gen INTEGER NOT NULL,        -- 0: nothing to send; else as in the logs
+  placing TEXT NOT NULL DEFAULT '',    -- digest that an apply is about to place here
+  deleting INTEGER NOT NULL DEFAULT 0  -- 1: an applied deletion that may not have reached the disk
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS poolpair_file_gen ON poolpair_file (gen) WHERE gen > 0;
+CREATE TABLE IF NOT EXISTS poolpair_parked (
+  id INTEGER PRIMARY KEY, tbl INTEGER NOT NULL, channel TEXT NOT NULL, key TEXT NOT NULL, reason TEXT NOT NULL, package_id TEXT NOT NULL,
+  since_utc TEXT NOT NULL, gen INTEGER NOT NULL);
+"""
+
+
+def own_tables(bound: Iterable[Bound]) -> Iterator[str]:
+    """The statements that make poolpair's own tables."""
+    yield from (statement.strip() for statement in _without_comments(OWN_TABLES).split(";") if statement.strip())
+    for b in bound:
+        yield f"CREATE TABLE IF NOT EXISTS {PREFIX}log_{b.n} ({b.key_types}, poolpair_gen INTEGER NOT NULL)"
+        yield f"CREATE INDEX IF NOT EXISTS {PREFIX}log_{b.n}_key ON {PREFIX}log_{b.n} ({b.key})"
+        yield f"CREATE TABLE IF NOT EXISTS {PREFIX}parked_key_{b.n} (poolpair_id INTEGER PRIMARY KEY, {b.key_types})"
+        yield f"CREATE TABLE IF NOT EXISTS {PREFIX}parked_row_{b.n} (poolpair_id INTEGER NOT NULL, {b.column_list})"
+        yield f"CREATE INDEX IF NOT EXISTS {PREFIX}parked_row_{b.n}_id ON {PREFIX}parked_row_{b.n} (poolpair_id)"
+        yield f"CREATE TABLE IF NOT EXISTS {PREFIX}kept_row_{b.n} (poolpair_package TEXT NOT NULL, poolpair_utc TEXT NOT NULL, {b.column_list})"
+
+
+def _without_comments(script: str) -> str:
+    return "\n".join(line.split("--")[0] for line in script.splitlines())
+
+
+def triggers(b: Bound) -> dict[str, str]:
+    """The capture triggers of one table by name."""
+    table = quote(b.spec.name)
+    new, old = b.scoped("NEW"), b.scoped("OLD")
+    watching = f"(SELECT applying FROM {PREFIX}gen) = 0"
+    moved = " OR ".join(f"OLD.{quote(name)} IS NOT NEW.{quote(name)}" for name in b.spec.key)
+    name = f"{PREFIX}{b.n}"
+    made = {
+        f"{name}_insert": f"AFTER INSERT ON {table} WHEN {watching} AND {new} BEGIN {_log(b, 'NEW')} END",
+        f"{name}_delete": f"AFTER DELETE ON {table} WHEN {watching} AND {old} BEGIN {_log(b, 'OLD')} END",
+        f"{name}_update": f"AFTER UPDATE ON {table} WHEN {watching} AND {new} BEGIN {_log(b, 'NEW')} END",
+        f"{name}_rekey": f"AFTER UPDATE ON {table} WHEN {watching} AND ({moved}) AND {old} BEGIN {_log(b, 'OLD')} END",
+    }
+    for number, unique in enumerate(u for u in b.info.unique_keys if not set(b.spec.key) <= set(u)):
+        for event in ("INSERT", "UPDATE"):
+            body = _log_conflicting(b, unique)
+            made[f"{name}_replace_{number}_{event.lower()}"] = f"BEFORE {event} ON {table} WHEN {watching} BEGIN {body} END"
+    return {trigger: f"CREATE TRIGGER {trigger} {body}" for trigger, body in made.items()}
+
+
+def _log(b: Bound, row: str) -> str:
+    keys = ", ".join(f"{row}.{quote(name)}" for name in b.spec.key)
+    same = " AND ".join(f"{quote(name)} IS {row}.{quote(name)}" for name in b.spec.key)
+    log = f"{PREFIX}log_{b.n}"
+    return f"DELETE FROM {log} WHERE {same}; INSERT INTO {log} ({b.key}, poolpair_gen) SELECT {keys}, value FROM {PREFIX}gen;"
+
+
+def _log_conflicting(b: Bound, unique: tuple[str, ...]) -> str:
+    """Log the keys of rows in the way of NEW; twice the same key is harmless, the export takes it once."""
+    where = " AND ".join(f"{quote(name)} = NEW.{quote(name)}" for name in unique)
+    log, table = f"{PREFIX}log_{b.n}", quote(b.spec.name)
+    return (
+        f"INSERT INTO {log} ({b.key}, poolpair_gen) SELECT {b.key}, (SELECT value FROM {PREFIX}gen) FROM {table} WHERE {where} AND {b.scope};"
+    )
+
+
+def home_rows(patterns: Iterable[tuple[int, str, str]]) -> Iterator[str]:
+    """The statements that fill the homes map; `*` stays a wildcard, other GLOB signs are taken literally."""
+    yield f"DELETE FROM {PREFIX}home"
+    for rank, pattern, pool in patterns:
+        glob = pattern.replace("[", "[[]").replace("?", "[?]")
+        yield f"INSERT INTO {PREFIX}home VALUES ({rank}, {literal(pattern)}, {literal(glob)}, {literal(pool)})"

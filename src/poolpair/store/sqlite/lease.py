@@ -1,0 +1,97 @@
+"""The lease: one service works for a pool at a time.
+
+One row holds a fencing number that only grows; every transaction of a service checks that it is still its own. A holder that
+dies leaves its row behind: beside the row an advisory file lock in the scratch folder, which the kernel frees when its process
+ends, tells a dead holder of this machine from a living one at once. A holder of another machine is waited out for `TTL_S` of
+its silence, by the monotonic clock of the one who waits.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from pathlib import Path
+
+from poolpair.clock import Clock
+from poolpair.errors import Code, PoolpairError
+from poolpair.store.port import LeaseHolder
+from poolpair.store.sqlite.connection import text
+
+
+class SqliteLease:
+    """Takes, checks and gives back the lease of one store."""
+
+    def __init__(self, connection: sqlite3.Connection, lock_path: Path, clock: Clock) -> None:
+        self._c = connection
+        self._lock_path = lock_path
+        self._clock = clock
+        self._lock_fd: int | None = None
+        self.number: int | None = None
+
+    def take(self, holder: str, front_end: str) -> LeaseHolder:
+        """Become the holder. Raises LEASE with the living holder's name."""
+        if not self._lock():
+            row = self.read()
+            who = f"{row.holder} since {row.since_utc}" if row else "another process"
+            raise PoolpairError(Code.LEASE, f"a service already works for this pool: {who}")
+        self._c.execute("BEGIN IMMEDIATE")
+        row = self._c.execute("SELECT number FROM main.poolpair_lease").fetchone()
+        number = int(row[0]) + 1 if row else 1
+        found = LeaseHolder(number=number, holder=holder, front_end=front_end, since_utc=self._clock.utc_iso())
+        self._c.execute(
+            "INSERT OR REPLACE INTO main.poolpair_lease (id, number, holder, front_end, since_utc, boot_id, seen_s) VALUES (1, ?, ?, ?, ?, ?, ?)",
+            (found.number, found.holder, found.front_end, found.since_utc, self._clock.boot_id(), self._clock.monotonic_s()),
+        )
+        self._c.execute("COMMIT")
+        self.number = number
+        return found
+
+    def release(self) -> None:
+        """Give the lease back; a number is never used again."""
+        if self.number is not None:
+            self._c.execute("UPDATE main.poolpair_lease SET holder = '' WHERE number = ?", (self.number,))
+            self.number = None
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)
+            self._lock_fd = None
+
+    def check(self) -> None:
+        """Inside a transaction: raise LEASE if another service took over."""
+        if self.number is None:
+            return
+        row = self._c.execute("SELECT number, holder FROM main.poolpair_lease").fetchone()
+        if row is None or row[0] != self.number:
+            raise PoolpairError(Code.LEASE, f"{text(row[1]) if row else 'somebody'} took over the work for this pool")
+
+    def read(self) -> LeaseHolder | None:
+        """The last holder, alive or not; None if it gave the lease back."""
+        row = self._c.execute("SELECT number, holder, front_end, since_utc FROM main.poolpair_lease WHERE holder <> ''").fetchone()
+        return LeaseHolder(number=row[0], holder=text(row[1]), front_end=text(row[2]), since_utc=text(row[3])) if row else None
+
+    def living(self) -> LeaseHolder | None:
+        """The holder, if its process is alive."""
+        if self.number is not None:
+            return self.read()
+        if self._lock():
+            assert self._lock_fd is not None
+            os.close(self._lock_fd)
+            self._lock_fd = None
+            return None
+        return self.read()
+
+    def _lock(self) -> bool:
+        """Try to get the file lock that a living holder keeps."""
+        if self._lock_fd is not None:
+            return True
+        try:
+            fd = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise PoolpairError(Code.SCRATCH, f"{self._lock_path}: {error.strerror}") from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            return False
+        self._lock_fd = fd
+        return True

@@ -1,0 +1,54 @@
+"""Parked groups: listed for people, tried again on request."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from poolpair.errors import Code, PoolpairError
+from poolpair.model import Channel
+from poolpair.store.port import ParkedGroup
+from poolpair.store.sqlite.binding import Bound, by_number
+from poolpair.store.sqlite.connection import PREFIX, text
+from poolpair.store.sqlite.transaction import forget_parked
+
+
+def list_parked(connection: sqlite3.Connection, bound: tuple[Bound, ...], channel: Channel | None) -> tuple[ParkedGroup, ...]:
+    """Every parked group, oldest first."""
+    tables = by_number(bound)
+    query = "SELECT id, tbl, channel, key, reason, package_id, since_utc FROM main.poolpair_parked WHERE ?1 IS NULL OR channel = ?1 ORDER BY id"
+    return tuple(
+        ParkedGroup(
+            group_id=group_id,
+            channel=Channel(text(of)),
+            table=tables[table].spec.name,
+            key=text(key),
+            reason=text(reason),
+            package_id=text(package_id),
+            since_utc=text(since),
+        )
+        for group_id, table, of, key, reason, package_id, since in connection.execute(query, (channel.value if channel else None,))
+    )
+
+
+def retry_parked(connection: sqlite3.Connection, bound: tuple[Bound, ...], group_id: int) -> str | None:
+    """Replace what stands here of the group by the parked rows; returns the store's reason if it refuses again."""
+    found = connection.execute("SELECT tbl FROM main.poolpair_parked WHERE id = ?", (group_id,)).fetchone()
+    if found is None:
+        raise PoolpairError(Code.USAGE, f"no parked group has the number {group_id}")
+    b = by_number(bound)[found[0]]
+    connection.execute("SAVEPOINT retry")
+    connection.execute("UPDATE main.poolpair_gen SET applying = 1")
+    try:
+        parked_key = f"SELECT * FROM main.{PREFIX}parked_key_{b.n} WHERE poolpair_id = {int(group_id)}"
+        same = f"EXISTS (SELECT 1 FROM ({parked_key}) p WHERE {b.same_key('p', '_t')})".replace('"_t"', "_t")
+        connection.execute(f"DELETE FROM {b.table} AS _t WHERE {b.scoped('_t')} AND {same}")
+        rows = f"SELECT {b.column_list} FROM main.{PREFIX}parked_row_{b.n} WHERE poolpair_id = ? ORDER BY rowid"
+        connection.execute(f"INSERT INTO {b.table} ({b.column_list}) {rows}", (group_id,))
+    except sqlite3.IntegrityError as error:
+        connection.execute("ROLLBACK TO retry")
+        connection.execute("RELEASE retry")
+        return str(error)
+    connection.execute("UPDATE main.poolpair_gen SET applying = 0")
+    forget_parked(connection, b.n, group_id)
+    connection.execute("RELEASE retry")
+    return None

@@ -1,0 +1,73 @@
+"""Describes the application's tables from SQLite's own catalogue. Needs SQLite 3.37 (pragma_table_list)."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+
+from poolpair.store.profile_check import ColumnInfo, TableInfo
+from poolpair.store.sqlite.connection import PREFIX, text
+
+
+def describe_tables(connection: sqlite3.Connection, names: Iterable[str]) -> dict[str, TableInfo]:
+    """Describe the named tables that exist; views and virtual tables are not tables here."""
+    found: dict[str, TableInfo] = {}
+    for name in sorted(names):
+        query = "SELECT type, wr FROM pragma_table_list WHERE schema = 'main' AND name = ?"
+        listed = connection.execute(query, (name,)).fetchone()
+        if listed is not None and text(listed[0]) == "table":
+            found[name] = _describe(connection, name, without_rowid=bool(listed[1]))
+    return found
+
+
+def _describe(connection: sqlite3.Connection, name: str, *, without_rowid: bool) -> TableInfo:
+    rows = connection.execute('SELECT name, type, "notnull", pk, hidden FROM pragma_table_xinfo(?)', (name,)).fetchall()
+    sql = text(connection.execute("SELECT sql FROM main.sqlite_master WHERE type = 'table' AND name = ?", (name,)).fetchone()[0])
+    indexes = _unique_indexes(connection, name)
+    collations = {column: collation for index in indexes for column, collation in index}
+    collations |= _plain_collations(connection, name)
+    primary = tuple(text(r[0]) for r in sorted((r for r in rows if r[3]), key=lambda r: int(r[3])))
+    alias = len(primary) == 1 and not without_rowid and any(r[3] and text(r[1]).upper() == "INTEGER" for r in rows)
+    columns = tuple(
+        ColumnInfo(
+            name=text(r[0]),
+            declared_type=text(r[1]),
+            not_null=bool(r[2]) or (bool(r[3]) and (without_rowid or alias)),
+            pk_rank=int(r[3]),
+            generated=bool(r[4]),
+            collation=collations.get(text(r[0]), "BINARY"),
+            serial=alias and bool(r[3]),
+        )
+        for r in rows
+    )
+    unique = [tuple(column for column, _ in index) for index in indexes]
+    if alias:
+        unique.insert(0, primary)
+    return TableInfo(name=name, columns=columns, unique_keys=tuple(dict.fromkeys(unique)), without_rowid=without_rowid, autoincrement="AUTOINCREMENT" in sql.upper())
+
+
+def _unique_indexes(connection: sqlite3.Connection, name: str) -> list[tuple[tuple[str, str], ...]]:
+    """Columns and collations of every full unique index over plain columns."""
+    found = []
+    listed = connection.execute('SELECT name FROM pragma_index_list(?) WHERE "unique" = 1 AND partial = 0', (name,)).fetchall()
+    for (index,) in listed:
+        columns = connection.execute("SELECT cid, name, coll FROM pragma_index_xinfo(?) WHERE key = 1", (text(index),)).fetchall()
+        if all(int(cid) >= 0 for cid, _, _ in columns):
+            found.append(tuple((text(column), text(collation).upper()) for _, column, collation in columns))
+    return found
+
+
+def _plain_collations(connection: sqlite3.Connection, name: str) -> dict[str, str]:
+    """A column's own collation shows in an index that does not name another one; without an index it does not matter."""
+    found = {}
+    for (index,) in connection.execute("SELECT name FROM pragma_index_list(?)", (name,)).fetchall():
+        for cid, column, collation in connection.execute("SELECT cid, name, coll FROM pragma_index_xinfo(?) WHERE key = 1", (text(index),)):
+            if int(cid) >= 0:
+                found.setdefault(text(column), text(collation).upper())
+    return found
+
+
+def installed_triggers(connection: sqlite3.Connection) -> dict[str, str]:
+    """Our capture triggers by name."""
+    query = f"SELECT name, sql FROM main.sqlite_master WHERE type = 'trigger' AND name GLOB '{PREFIX}*'"
+    return {text(name): text(sql) for name, sql in connection.execute(query)}

@@ -1,0 +1,115 @@
+"""`init`, `--print-sql` and `uninstall` on SQLite. All idempotent; each is one transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from poolpair.documents import encode
+from poolpair.model import new_id
+from poolpair.store.port import StoreIdentity
+from poolpair.store.profile import Profile
+from poolpair.store.sqlite.binding import bind
+from poolpair.store.sqlite.connection import PREFIX, connect, quote, text, translate
+from poolpair.store.sqlite.install import home_rows, own_tables, triggers
+from poolpair.store.sqlite.schema import installed_triggers
+from poolpair.store.sqlite.store import IDENTITY, location_of
+from poolpair.store.sqlite.transaction import read_document
+
+MODE_BEFORE = "store/journal-mode"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalMode:
+    """The journal mode that `init` found, for `uninstall` to restore."""
+
+    mode: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """What `init` did: `fresh` if the store was new to poolpair, `repaired` triggers that had gone or differed."""
+
+    store_id: str
+    fresh: bool
+    repaired: tuple[str, ...]
+
+
+def statements(path: Path, profile: Profile, homes: Iterable[tuple[int, str, str]], lock_wait_s: float) -> Iterator[str]:
+    """What `install` would run, for a person to read."""
+    with _opened(path, lock_wait_s) as c:
+        bound = bind(c, profile)
+        yield "PRAGMA journal_mode = WAL"
+        yield from own_tables(bound)
+        yield from home_rows(homes)
+        for b in bound:
+            yield from triggers(b).values()
+
+
+def install(path: Path, profile: Profile, homes: Iterable[tuple[int, str, str]], lock_wait_s: float) -> Installed:
+    """Prepare the database. Switches it to WAL: a writer that is not us may not wait for locks."""
+    with _opened(path, lock_wait_s) as c:
+        bound = bind(c, profile)
+        before = text(c.execute("PRAGMA main.journal_mode").fetchone()[0])
+        c.execute("PRAGMA main.journal_mode = WAL")
+        c.execute("BEGIN IMMEDIATE")
+        for statement in own_tables(bound):
+            c.execute(statement)
+        for statement in home_rows(homes):
+            c.execute(statement)
+        identity = read_document(c, StoreIdentity, IDENTITY)
+        fresh = identity is None
+        if identity is None:
+            here = location_of(path)
+            identity = StoreIdentity(store_id=new_id(), location=here, home_location=here)
+            _save(c, IDENTITY, identity)
+            _save(c, MODE_BEFORE, JournalMode(mode=before))
+        repaired = _install_triggers(c, {name: sql for b in bound for name, sql in triggers(b).items()})
+        c.execute("COMMIT")
+    return Installed(store_id=identity.store_id, fresh=fresh, repaired=() if fresh else repaired)
+
+
+def _install_triggers(c: sqlite3.Connection, wanted: dict[str, str]) -> tuple[str, ...]:
+    have = installed_triggers(c)
+    for name, sql in have.items():
+        if wanted.get(name) != sql:
+            c.execute(f"DROP TRIGGER main.{quote(name)}")
+    changed = tuple(name for name, sql in wanted.items() if have.get(name) != sql)
+    for name in changed:
+        c.execute(wanted[name])
+    return changed
+
+
+def _save(c: sqlite3.Connection, name: str, value: object) -> None:
+    c.execute("INSERT OR REPLACE INTO main.poolpair_document (name, body) VALUES (?, ?)", (name, encode(value)))
+
+
+def uninstall(path: Path, lock_wait_s: float) -> tuple[str, ...]:
+    """Remove everything of poolpair's from the database; returns what was removed. Needs no partner and no profile."""
+    with _opened(path, lock_wait_s) as c:
+        query = f"SELECT type, name FROM main.sqlite_master WHERE name GLOB '{PREFIX}*' AND type IN ('trigger', 'table') ORDER BY type DESC"
+        found = [(text(kind), text(name)) for kind, name in c.execute(query).fetchall()]
+        mode = None
+        if ("table", f"{PREFIX}document") in found:
+            mode = read_document(c, JournalMode, MODE_BEFORE)
+        c.execute("BEGIN IMMEDIATE")
+        for kind, name in found:
+            c.execute(f"DROP {kind.upper()} main.{quote(name)}")
+        c.execute("COMMIT")
+        if mode is not None and mode.mode in {"delete", "truncate", "persist"}:
+            c.execute(f"PRAGMA main.journal_mode = {mode.mode}")
+    return tuple(name for _, name in found)
+
+
+@contextmanager
+def _opened(path: Path, lock_wait_s: float) -> Iterator[sqlite3.Connection]:
+    c = connect(path, lock_wait_s)
+    try:
+        yield c
+    except sqlite3.Error as error:
+        raise translate(error, path) from error
+    finally:
+        c.close()

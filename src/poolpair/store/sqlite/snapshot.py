@@ -1,0 +1,167 @@
+"""One read view of the database: the rows file of a package is cut from it, and digests are computed on it.
+
+The rows file is a SQLite database of its own, attached for writing: per table n `k<n>` (the groups named) and `r<n>` (their
+rows, in the origin's order), and `f` (files). Rows go from table to table inside SQLite; Python never sees them, except to
+digest. The attached file is written without journal: a crash loses only a scratch file.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+
+from poolpair.model import BucketSet, Channel, TableDigests
+from poolpair.store.buckets import Tally, buckets_for
+from poolpair.store.port import CatalogueFile, Cut, Exported, PackedFile
+from poolpair.store.sqlite.binding import Bound
+from poolpair.store.sqlite.connection import PREFIX, literal, quote
+from poolpair.store.sqlite.transaction import FILE_COLUMNS, catalogue_file
+
+FILES_TABLE = (
+    "CREATE TABLE pkg.f (path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, mode INTEGER, sha256 TEXT, home TEXT, conference TEXT,"
+    " present INTEGER, member INTEGER, offset INTEGER)"
+)
+NEVER = 1 << 62
+"""Later than every token: no delta."""
+TREE = 0
+"""The table number of the tree of files in digests and bucket sets."""
+
+
+class SqliteSnapshot:
+    """Implements `store.port.Snapshot` in one deferred transaction on a connection of its own."""
+
+    def __init__(self, connection: sqlite3.Connection, bound: tuple[Bound, ...]) -> None:
+        self._c = connection
+        self._bound = bound
+
+    def begin(self, rows: Path | None) -> None:
+        """Attach the rows file to be written, if any (which SQLite does only outside a transaction), and fix the view."""
+        if rows is not None:
+            self._c.execute("ATTACH DATABASE ? AS pkg", (str(rows),))
+            self._c.execute("PRAGMA pkg.page_size = 1024")
+            self._c.execute("PRAGMA pkg.journal_mode = OFF")
+            self._c.execute("PRAGMA pkg.synchronous = OFF")
+        self._c.execute("BEGIN")
+        self._c.execute("SELECT value FROM main.poolpair_gen").fetchone()
+
+    def token(self) -> int:
+        """The newest token drawn at this view."""
+        return int(self._c.execute("SELECT value - 1 FROM main.poolpair_gen").fetchone()[0])
+
+    def changed_files(self, cut: Cut) -> Iterator[CatalogueFile]:
+        """Files of the delta, then of whole buckets; each once."""
+        if cut.channel is not Channel.CONFERENCES:
+            return
+        since = cut.since if cut.since is not None else NEVER
+        chosen = " OR ".join(["gen > ?", *(_in_buckets(buckets) for buckets in cut.buckets if buckets.table == TREE)])
+        mine = "home IN (SELECT value FROM json_each(?)) AND deleting = 0"
+        query = f"SELECT {FILE_COLUMNS} FROM main.poolpair_file WHERE {mine} AND ({chosen}) ORDER BY path"
+        yield from map(catalogue_file, self._c.execute(query, (json.dumps(cut.served), since)))
+
+    def export(self, cut: Cut, files: Iterable[PackedFile], left_behind: AbstractSet[str]) -> Exported:
+        """Fill the rows file and end the view. `left_behind` may grow while `files` is read."""
+        self._c.execute(FILES_TABLE)
+        self._c.executemany("INSERT INTO pkg.f VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_file_row, files))
+        left = json.dumps(sorted(left_behind))
+        groups = rows = 0
+        tables = []
+        for b in self._of(cut.channel):
+            more_groups, more_rows = self._export_table(b, cut, left)
+            groups, rows = groups + more_groups, rows + more_rows
+            tables.append(b.shape())
+        self._c.execute("COMMIT")
+        self._c.execute("DETACH DATABASE pkg")
+        return Exported(groups=groups, rows=rows, tables=tuple(tables), sequences={})
+
+    def _export_table(self, b: Bound, cut: Cut, left: str) -> tuple[int, int]:
+        served = json.dumps(cut.served)
+        self._c.execute(f"CREATE TABLE pkg.k{b.n} ({b.key_types})")
+        self._c.execute(f"CREATE TABLE pkg.r{b.n} ({b.column_list})")
+        mine = f"{b.scope} AND {b.home} IN (SELECT value FROM json_each(?1))"
+        if b.spec.conference:
+            mine += f" AND ({b.spec.conference}) NOT IN (SELECT value FROM json_each({literal(left)}))"
+        if cut.since is not None:
+            self._c.execute(f"INSERT INTO pkg.k{b.n} SELECT DISTINCT {b.key} FROM {b.log} WHERE poolpair_gen > ?2 AND {mine}", (served, cut.since))
+        for buckets in cut.buckets:
+            if buckets.table == b.n:
+                self._add_buckets(b, buckets, mine)
+        source = f"FROM pkg.k{b.n} k CROSS JOIN {b.table} t ON {b.same_key('t', 'k')}"
+        columns = ", ".join(f"t.{quote(name)}" for name in b.columns)
+        self._c.execute(f"INSERT INTO pkg.r{b.n} SELECT {columns} {source} ORDER BY {b.order}")
+        counted = self._c.execute(f"SELECT (SELECT count(*) FROM pkg.k{b.n}), (SELECT count(*) FROM pkg.r{b.n})").fetchone()
+        return int(counted[0]), int(counted[1])
+
+    def _add_buckets(self, b: Bound, buckets: BucketSet, mine: str) -> None:
+        """Name the groups of whole buckets that the delta does not name already."""
+        listed = json.dumps(buckets.buckets)
+        condition = f"{mine} AND {b.home} = ?2 AND {b.bucket(str(buckets.of))} IN (SELECT value FROM json_each(?3))"
+        keys = f"SELECT DISTINCT {b.key} FROM {b.table} WHERE {condition}"
+        fresh = f"NOT EXISTS (SELECT 1 FROM pkg.k{b.n} have WHERE {b.same_key('have', 'n')})"
+        self._c.execute(f"INSERT INTO pkg.k{b.n} SELECT {b.key} FROM ({keys}) n WHERE {fresh}", (json.dumps([buckets.home]), buckets.home, listed))
+
+    def digests(self, channel: Channel, homes: tuple[str, ...], like: tuple[TableDigests, ...] | None) -> tuple[TableDigests, ...]:
+        """Digest every table of the channel, per home; the tree too, for meeting files."""
+        found: list[TableDigests] = []
+        for home in homes:
+            for b in self._of(channel):
+                of = _buckets_like(like, home, b.n) or buckets_for(self._count(b))
+                found.append(self._digest_table(b, home, of))
+            if channel is Channel.CONFERENCES:
+                count = self._c.execute("SELECT count(*) FROM main.poolpair_file").fetchone()[0]
+                found.append(self._digest_files(home, _buckets_like(like, home, TREE) or buckets_for(count)))
+        return tuple(found)
+
+    def _count(self, b: Bound) -> int:
+        return int(self._c.execute(f"SELECT count(*) FROM {b.table}").fetchone()[0])
+
+    def _digest_table(self, b: Bound, home: str, of: int) -> TableDigests:
+        """Sum live rows except parked groups, plus the parked rows: a parked group counts as if it were applied."""
+        tally = Tally(home, b.n, of)
+        width = len(b.spec.key)
+        parked = f"main.{PREFIX}parked_key_{b.n}"
+        live = f"SELECT {b.key}, {b.column_list} FROM {b.table} AS t WHERE {b.scope} AND {b.home} = ?"
+        if self._c.execute(f"SELECT 1 FROM {parked} LIMIT 1").fetchone():
+            live += f" AND NOT EXISTS (SELECT 1 FROM {parked} p WHERE {b.same_key('t', 'p')})"
+            kept = f"SELECT {b.key}, {b.column_list} FROM main.{PREFIX}parked_row_{b.n} WHERE {b.home} = ?"
+            for row in self._c.execute(kept, (home,)):
+                tally.add(row[:width], row[width:])
+        for row in self._c.execute(live, (home,)):
+            tally.add(row[:width], row[width:])
+        return tally.digests()
+
+    def _digest_files(self, home: str, of: int) -> TableDigests:
+        tally = Tally(home, TREE, of)
+        for path, size, sha256 in self._c.execute("SELECT path, size, sha256 FROM main.poolpair_file WHERE home = ? AND present = 1", (home,)):
+            tally.add((path,), (path, size, sha256))
+        return tally.digests()
+
+    def unhomed(self, channel: Channel) -> int:
+        """Count groups that no pattern gives a home."""
+        query = "SELECT count(*) FROM (SELECT DISTINCT {0} FROM {1} WHERE {2} AND {3} IS NULL)"
+        total = sum(self._c.execute(query.format(b.key, b.table, b.scope, b.home)).fetchone()[0] for b in self._of(channel))
+        if channel is Channel.CONFERENCES:
+            total += self._c.execute("SELECT count(*) FROM main.poolpair_file WHERE home = '' AND present = 1").fetchone()[0]
+        return int(total)
+
+    def _of(self, channel: Channel) -> tuple[Bound, ...]:
+        return tuple(b for b in self._bound if b.spec.channel is channel)
+
+
+def _in_buckets(buckets: BucketSet) -> str:
+    listed = literal(json.dumps(buckets.buckets))
+    bucket = f"poolpair_bucket({buckets.of}, 'blob', path)"
+    return f"(home = {literal(buckets.home)} AND present = 1 AND {bucket} IN (SELECT value FROM json_each({listed})))"
+
+
+def _file_row(packed: PackedFile) -> tuple[object, ...]:
+    f = packed.file
+    return (f.path, f.size, f.mtime_ns, f.mode, f.sha256, f.home, f.conference, int(f.present), packed.member, packed.offset)
+
+
+def _buckets_like(like: tuple[TableDigests, ...] | None, home: str, table: int) -> int | None:
+    return next((len(d.counts) for d in like or () if (d.home, d.table) == (home, table)), None)
+
+

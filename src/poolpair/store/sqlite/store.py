@@ -1,0 +1,231 @@
+"""The SQLite store: connections, lease and documents behind the store port."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import TypeVar
+
+from poolpair.clock import Clock
+from poolpair.documents import decode
+from poolpair.errors import Code, PoolpairError
+from poolpair.model import Channel, TableShape
+from poolpair.store.port import CatalogueFile, LeaseHolder, ParkedGroup, StoreIdentity, TreeDiff
+from poolpair.store.profile import Profile
+from poolpair.store.sqlite.binding import Bound, bind
+from poolpair.store.sqlite.connection import connect, text, translate
+from poolpair.store.sqlite.incoming import SqliteIncoming
+from poolpair.store.sqlite.install import triggers
+from poolpair.store.sqlite.lease import SqliteLease
+from poolpair.store.sqlite.parking import list_parked, retry_parked
+from poolpair.store.sqlite.schema import installed_triggers
+from poolpair.store.sqlite.snapshot import SqliteSnapshot
+from poolpair.store.sqlite.transaction import FILE_COLUMNS, SqliteTransaction, catalogue_file, forget_parked, read_document
+from poolpair.store.tree import TreeFile
+
+T = TypeVar("T")
+IDENTITY = "store/identity"
+
+
+def location_of(path: Path) -> str:
+    """A digest of where a database lies. A copy elsewhere differs; a restore in place does not."""
+    return sha256(str(path.resolve()).encode()).hexdigest()
+
+
+class SqliteStore:
+    """Implements `store.port.Store`. One instance per thread; several may be open on one database."""
+
+    def __init__(self, path: Path, profile: Profile, clock: Clock, *, lock_wait_s: float, lock_path: Path) -> None:
+        self._path = path
+        self._profile = profile
+        self._lock_wait_s = lock_wait_s
+        self._c = connect(path, lock_wait_s)
+        self._schema_version = -1
+        with self._translated():
+            self._bound: tuple[Bound, ...] = bind(self._c, profile)
+        self._lease = SqliteLease(self._c, lock_path, clock)
+
+    def identity(self) -> StoreIdentity:
+        """Who this store is."""
+        with self._translated():
+            found = read_document(self._c, StoreIdentity, IDENTITY)
+        if found is None:
+            raise PoolpairError(Code.NOT_INSTALLED, f"{self._path} was not prepared for poolpair")
+        return StoreIdentity(store_id=found.store_id, location=location_of(self._path), home_location=found.home_location)
+
+    def adopt(self, store_id: str) -> None:
+        """Take a new id and the present location."""
+        here = location_of(self._path)
+        with self.transaction() as tx:
+            tx.save(IDENTITY, StoreIdentity(store_id=store_id, location=here, home_location=here))
+
+    def shapes(self, channel: Channel) -> tuple[TableShape, ...]:
+        """The tracked tables of a channel."""
+        return tuple(b.shape() for b in self._bound if b.spec.channel is channel)
+
+    def check_capture(self) -> None:
+        """Bind anew after a schema change, and see that every trigger is what it should be."""
+        with self._translated():
+            version = int(self._c.execute("PRAGMA main.schema_version").fetchone()[0])
+            if version == self._schema_version:
+                return
+            self._bound = bind(self._c, self._profile)
+            have = installed_triggers(self._c)
+            missing = sorted(name for b in self._bound for name, sql in triggers(b).items() if have.get(name) != sql)
+        if missing:
+            raise PoolpairError(Code.CAPTURE_BROKEN, f"capture triggers are missing or altered: {', '.join(missing)}")
+        self._schema_version = version
+
+    @contextmanager
+    def transaction(self) -> Iterator[SqliteTransaction]:
+        """BEGIN IMMEDIATE, the lease's check, COMMIT; ROLLBACK on any exception."""
+        with self._translated():
+            tx = self._begin()
+            try:
+                yield tx
+                self._c.execute("COMMIT")
+            except BaseException:
+                if self._c.in_transaction:
+                    self._c.execute("ROLLBACK")
+                raise
+
+    def _begin(self) -> SqliteTransaction:
+        self._c.execute("BEGIN IMMEDIATE")
+        try:
+            self._lease.check()
+        except BaseException:
+            self._c.execute("ROLLBACK")
+            raise
+        return SqliteTransaction(self._c, self._bound)
+
+    @contextmanager
+    def snapshot(self, rows: Path | None = None) -> Iterator[SqliteSnapshot]:
+        """A read view on a connection of its own."""
+        connection = connect(self._path, self._lock_wait_s)
+        try:
+            with self._translated():
+                view = SqliteSnapshot(connection, self._bound)
+                view.begin(rows)
+                yield view
+        finally:
+            connection.close()
+
+    @contextmanager
+    def incoming(self, rows: Path, channel: Channel, tables: tuple[TableShape, ...]) -> Iterator[SqliteIncoming]:
+        """Attach a rows file read-only and check it."""
+        self._rebind()
+        with self._translated():
+            self._c.execute("ATTACH DATABASE ? AS pkg", (f"file:{rows}?mode=ro&immutable=1",))
+            try:
+                incoming = SqliteIncoming(self._c, self._bound, self._begin)
+                incoming.check(channel, tables)
+                yield incoming
+            finally:
+                if self._c.in_transaction:
+                    self._c.execute("ROLLBACK")
+                self._c.execute("DETACH DATABASE pkg")
+
+    def _rebind(self) -> None:
+        with self._translated():
+            self._bound = bind(self._c, self._profile)
+
+    def compare_tree(self, scan: Iterable[TreeFile]) -> TreeDiff:
+        """Compare a scan with the catalogue, in a temporary table."""
+        c = self._c
+        with self._translated():
+            c.execute("DROP TABLE IF EXISTS temp.scan")
+            c.execute("CREATE TABLE temp.scan (path BLOB PRIMARY KEY, size, mtime_ns, inode, mode) WITHOUT ROWID")
+            c.executemany("INSERT INTO temp.scan VALUES (?, ?, ?, ?, ?)", ((f.path, f.size, f.mtime_ns, f.inode, f.mode) for f in scan))
+            changed = c.execute(
+                "SELECT s.path, s.size, s.mtime_ns, s.inode, s.mode FROM temp.scan s LEFT JOIN main.poolpair_file f ON f.path = s.path"
+                " WHERE f.path IS NULL OR f.present = 0 OR f.size <> s.size OR f.mtime_ns <> s.mtime_ns OR f.inode <> s.inode ORDER BY s.path"
+            ).fetchall()
+            vanished = c.execute(
+                "SELECT f.path FROM main.poolpair_file f WHERE f.present = 1 AND f.path NOT IN (SELECT path FROM temp.scan) ORDER BY f.path"
+            ).fetchall()
+            c.execute("DROP TABLE temp.scan")
+        files = tuple(TreeFile(path=bytes(p), size=s, mtime_ns=t, inode=i, mode=m) for p, s, t, i, m in changed)
+        return TreeDiff(changed=files, vanished=tuple(bytes(path) for (path,) in vanished))
+
+    def pending_deletions(self) -> tuple[CatalogueFile, ...]:
+        """Deletions applied to the catalogue but perhaps not on disk."""
+        with self._translated():
+            return tuple(map(catalogue_file, self._c.execute(f"SELECT {FILE_COLUMNS} FROM main.poolpair_file WHERE deleting = 1")))
+
+    def finish_deletions(self, paths: Iterable[bytes]) -> None:
+        """Drop finished deletions from the catalogue."""
+        listed = [(path,) for path in paths]
+        if listed:
+            with self.transaction():
+                self._c.executemany("DELETE FROM main.poolpair_file WHERE path = ? AND deleting = 1", listed)
+
+    def read(self, cls: type[T], name: str) -> T | None:
+        """Read one document."""
+        with self._translated():
+            return read_document(self._c, cls, name)
+
+    def read_all(self, cls: type[T], prefix: str) -> dict[str, T]:
+        """Read every document whose name begins with `prefix`."""
+        with self._translated():
+            rows = self._c.execute("SELECT name, body FROM main.poolpair_document WHERE name >= ? AND name < ?", (prefix, prefix + "\x7f")).fetchall()
+        return {text(name): decode(cls, text(body)) for name, body in rows}
+
+    def hint(self) -> object:
+        """SQLite's own counter of foreign commits, and ours."""
+        with self._translated():
+            return self._c.execute("PRAGMA main.data_version").fetchone()[0], self._c.total_changes
+
+    def parked(self, channel: Channel | None = None) -> tuple[ParkedGroup, ...]:
+        """Groups that this store refused."""
+        with self._translated():
+            return list_parked(self._c, self._bound, channel)
+
+    def retry_parked(self, group_id: int) -> str | None:
+        """Try a parked group again."""
+        with self.transaction():
+            return retry_parked(self._c, self._bound, group_id)
+
+    def drop_parked(self, group_id: int) -> None:
+        """Forget a parked group."""
+        with self.transaction():
+            found = self._c.execute("SELECT tbl FROM main.poolpair_parked WHERE id = ?", (group_id,)).fetchone()
+            if found:
+                forget_parked(self._c, found[0], group_id)
+
+    def take_lease(self, holder: str, front_end: str) -> LeaseHolder:
+        """Become the one service of this pool."""
+        with self._translated():
+            return self._lease.take(holder, front_end)
+
+    def join_lease(self, other: SqliteStore) -> None:
+        """Work under the lease that another instance of this process holds."""
+        self._lease.number = other.lease_number
+
+    @property
+    def lease_number(self) -> int | None:
+        """The fencing number, if this instance works under a lease."""
+        return self._lease.number
+
+    def release_lease(self) -> None:
+        """Give the lease back."""
+        with self._translated():
+            self._lease.release()
+
+    def lease_holder(self) -> LeaseHolder | None:
+        """Who works for this pool."""
+        with self._translated():
+            return self._lease.living()
+
+    def close(self) -> None:
+        """Let go of every handle."""
+        self._c.close()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise translate(error, self._path) from error

@@ -1,0 +1,178 @@
+"""One short write transaction: documents, the capture log, the catalogue of files."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from typing import TypeVar
+
+from poolpair.model import Channel
+from poolpair.documents import decode, encode
+from poolpair.store.port import CatalogueFile
+from poolpair.store.sqlite.binding import Bound
+from poolpair.store.sqlite.connection import PREFIX, text
+
+T = TypeVar("T")
+
+
+class SqliteTransaction:
+    """Implements `store.port.Transaction` inside BEGIN IMMEDIATE ... COMMIT, which the store issues."""
+
+    def __init__(self, connection: sqlite3.Connection, bound: tuple[Bound, ...]) -> None:
+        self._c = connection
+        self._bound = bound
+
+    def load(self, cls: type[T], name: str) -> T | None:
+        """Read a document."""
+        return read_document(self._c, cls, name)
+
+    def save(self, name: str, value: object) -> None:
+        """Write a document."""
+        self._c.execute("INSERT OR REPLACE INTO main.poolpair_document (name, body) VALUES (?, ?)", (name, encode(value)))
+
+    def delete(self, name: str) -> None:
+        """Forget a document."""
+        self._c.execute("DELETE FROM main.poolpair_document WHERE name = ?", (name,))
+
+    def names(self, prefix: str) -> tuple[str, ...]:
+        """Names of documents with a prefix; GLOB uses the primary key."""
+        rows = self._c.execute("SELECT name FROM main.poolpair_document WHERE name >= ? AND name < ? ORDER BY name", (prefix, prefix + "\x7f"))
+        return tuple(text(name) for (name,) in rows)
+
+    def token(self) -> int:
+        """The newest token drawn."""
+        return int(self._c.execute("SELECT value - 1 FROM main.poolpair_gen").fetchone()[0])
+
+    def advance(self) -> int:
+        """Draw a token: later log entries carry a higher stamp. One writer at a time makes this exact."""
+        self._c.execute("UPDATE main.poolpair_gen SET value = value + 1")
+        return self.token()
+
+    def pending(self, channel: Channel, since: int) -> int:
+        """Count log entries after a token."""
+        total = 0
+        for b in self._of(channel):
+            total += self._c.execute(f"SELECT count(*) FROM {b.log} WHERE poolpair_gen > ?", (since,)).fetchone()[0]
+        if channel is Channel.CONFERENCES:
+            total += self._c.execute("SELECT count(*) FROM main.poolpair_file WHERE gen > ?", (since,)).fetchone()[0]
+        return total
+
+    def drop_foreign(self, channel: Channel, served: tuple[str, ...]) -> int:
+        """Drop entries of homes not served here; a parked group that somebody wrote is no longer parked."""
+        foreign = 0
+        for b in self._of(channel):
+            self._unpark_logged(b)
+            homes = json.dumps(served)
+            where = f"coalesce({b.home}, '') NOT IN (SELECT value FROM json_each(?))"
+            foreign += self._c.execute(f"SELECT count(*) FROM {b.log} WHERE {b.home} IS NOT NULL AND {where}", (homes,)).fetchone()[0]
+            self._c.execute(f"DELETE FROM {b.log} WHERE {where}", (homes,))
+        return foreign
+
+    def _unpark_logged(self, b: Bound) -> None:
+        if not self._c.execute(f"SELECT 1 FROM main.{PREFIX}parked_key_{b.n} LIMIT 1").fetchone():
+            return
+        written = (
+            f"SELECT k.poolpair_id FROM main.{PREFIX}parked_key_{b.n} k JOIN main.poolpair_parked p ON p.id = k.poolpair_id"
+            f" JOIN {b.log} l ON {b.same_key('l', 'k')} WHERE l.poolpair_gen > p.gen"
+        )
+        for (group_id,) in self._c.execute(written).fetchall():
+            forget_parked(self._c, b.n, group_id)
+
+    def postpone(self, channel: Channel, conferences: frozenset[str]) -> None:
+        """Stamp anew what belongs to these conferences, so that it is after the token just drawn."""
+        listed = json.dumps(sorted(conferences))
+        for b in self._of(channel):
+            if b.spec.conference:
+                self._c.execute(
+                    f"UPDATE {b.log} SET poolpair_gen = (SELECT value FROM main.poolpair_gen) WHERE ({b.spec.conference}) IN (SELECT value FROM json_each(?))",
+                    (listed,),
+                )
+        self._c.execute(
+            "UPDATE main.poolpair_file SET gen = (SELECT value FROM main.poolpair_gen) WHERE gen > 0 AND conference IN (SELECT value FROM json_each(?))",
+            (listed,),
+        )
+
+    def prune(self, channel: Channel, token: int) -> int:
+        """Forget acknowledged log entries; deleted files leave the catalogue with their entry."""
+        pruned = sum(self._c.execute(f"DELETE FROM {b.log} WHERE poolpair_gen <= ?", (token,)).rowcount for b in self._of(channel))
+        if channel is Channel.CONFERENCES:
+            pruned += self._c.execute("DELETE FROM main.poolpair_file WHERE gen > 0 AND gen <= ? AND present = 0 AND deleting = 0", (token,)).rowcount
+            pruned += self._c.execute("UPDATE main.poolpair_file SET gen = 0 WHERE gen > 0 AND gen <= ?", (token,)).rowcount
+        return pruned
+
+    def note_files(self, files: Iterable[CatalogueFile], *, log: bool) -> None:
+        """Write catalogue entries; logged ones get the present stamp."""
+        gen = "(SELECT value FROM main.poolpair_gen)" if log else "0"
+        statement = (
+            "INSERT OR REPLACE INTO main.poolpair_file (path, size, mtime_ns, inode, mode, sha256, home, conference, present, gen)"
+            f" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, {gen})"
+        )
+        for f in files:
+            if f.present or log:
+                row = (f.path, f.size, f.mtime_ns, f.inode, f.mode, f.sha256, f.home, f.conference, int(f.present))
+                self._c.execute(statement, row)
+            else:
+                self._c.execute("DELETE FROM main.poolpair_file WHERE path = ?", (f.path,))
+
+    def touch_files(self, files: Iterable[CatalogueFile]) -> None:
+        """Record new size, time and inode; `gen` stays, so what was logged stays logged."""
+        self._c.executemany(
+            "UPDATE main.poolpair_file SET size = ?, mtime_ns = ?, inode = ?, mode = ?, sha256 = ?, present = 1, placing = '', deleting = 0"
+            " WHERE path = ?",
+            ((f.size, f.mtime_ns, f.inode, f.mode, f.sha256, f.path) for f in files),
+        )
+
+    def doubt_files(self) -> None:
+        """Forget times, so that the next scan reads every file."""
+        self._c.execute("UPDATE main.poolpair_file SET mtime_ns = -1 WHERE present = 1")
+
+    def file(self, path: bytes) -> CatalogueFile | None:
+        """One catalogue entry."""
+        row = self._c.execute(f"SELECT {FILE_COLUMNS} FROM main.poolpair_file WHERE path = ?", (path,)).fetchone()
+        return catalogue_file(row) if row else None
+
+    def placing(self, path: bytes) -> str | None:
+        """The digest an unfinished apply was about to place."""
+        row = self._c.execute("SELECT placing FROM main.poolpair_file WHERE path = ? AND placing <> ''", (path,)).fetchone()
+        return text(row[0]) if row else None
+
+    def _of(self, channel: Channel) -> tuple[Bound, ...]:
+        return tuple(b for b in self._bound if b.spec.channel is channel)
+
+
+FILE_COLUMNS = "path, size, mtime_ns, inode, mode, sha256, home, conference, present"
+
+
+def catalogue_file(row: tuple[object, ...]) -> CatalogueFile:
+    """Read one row of FILE_COLUMNS."""
+    path, size, mtime_ns, inode, mode, sha256, home, conference, present = row
+    assert isinstance(path, bytes)
+    assert isinstance(size, int)
+    assert isinstance(mtime_ns, int)
+    assert isinstance(inode, int)
+    assert isinstance(mode, int)
+    return CatalogueFile(
+        path=bytes(path),
+        size=size,
+        mtime_ns=mtime_ns,
+        inode=inode,
+        mode=mode,
+        sha256=text(sha256),
+        home=text(home),
+        conference=text(conference),
+        present=bool(present),
+    )
+
+
+def read_document(connection: sqlite3.Connection, cls: type[T], name: str) -> T | None:
+    """Read one document."""
+    row = connection.execute("SELECT body FROM main.poolpair_document WHERE name = ?", (name,)).fetchone()
+    return decode(cls, text(row[0])) if row else None
+
+
+def forget_parked(connection: sqlite3.Connection, table: int, group_id: int) -> None:
+    """Remove a parked group and its rows."""
+    connection.execute("DELETE FROM main.poolpair_parked WHERE id = ?", (group_id,))
+    connection.execute(f"DELETE FROM main.{PREFIX}parked_key_{table} WHERE poolpair_id = ?", (group_id,))
+    connection.execute(f"DELETE FROM main.{PREFIX}parked_row_{table} WHERE poolpair_id = ?", (group_id,))

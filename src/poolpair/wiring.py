@@ -1,0 +1,177 @@
+"""Builds a site from a pool file: the only module that knows concrete adapters."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from poolpair.clock import SystemClock
+from poolpair.config import PoolConfig, home_of, home_ranks, settings_digest
+from poolpair.errors import Code, PoolpairError
+from poolpair.format.layout import POOL_JSON, TASK_ASSIGNMENT, PoolIdentity, folders
+from poolpair.keyfile import read_key_file
+from poolpair.model import Channel, Outbound, Seed, new_id
+from poolpair.pipeline.identity import check_own_share
+from poolpair.pipeline.site import FileHome, Limits, Site, outbound_name
+from poolpair.share.open import own_share, partner_share
+from poolpair.store.open import sqlite_path
+from poolpair.store.profile import Profile, load_profile, match_path
+from poolpair.store.sqlite import setup
+from poolpair.store.sqlite.store import SqliteStore
+from poolpair.store.tree import DirectoryTree
+
+SERIAL = "serial"
+SERIALS_PER_START = 1_000_000
+LOCK_WAIT_S = 5.0
+"""How long one statement waits for the application's lock before the step is given up until the next pass."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SerialStart:
+    """From where a service's cookie serials begin: each start skips ahead."""
+
+    start: int
+
+
+def channels_of(config: PoolConfig, profile: Profile) -> tuple[Channel, ...]:
+    """The channels of this pair: `users` always; `conferences` if the profile has any of it."""
+    has_conferences = bool(profile.files) or any(table.channel is Channel.CONFERENCES for table in profile.tables)
+    return (Channel.USERS, Channel.CONFERENCES) if has_conferences else (Channel.USERS,)
+
+
+def scratch_of(config: PoolConfig) -> Path:
+    """The scratch folder: beside the store, unless set. It holds rows in the clear, so it is private (0700)."""
+    if config.scratch is not None:
+        return config.scratch
+    path = sqlite_path(config.store)
+    return path.with_name(path.name + ".poolpair")
+
+
+def make_scratch(config: PoolConfig) -> Path:
+    """Make the scratch folder if needed."""
+    scratch = scratch_of(config)
+    try:
+        scratch.mkdir(mode=0o700, exist_ok=True)
+        scratch.chmod(0o700)
+    except OSError as error:
+        raise PoolpairError(Code.SCRATCH, f"{scratch}: {error.strerror}") from error
+    return scratch
+
+
+def open_store(config: PoolConfig, profile: Profile) -> SqliteStore:
+    """Open the store of a pool."""
+    lock = make_scratch(config) / "service.lock"
+    return SqliteStore(sqlite_path(config.store), profile, SystemClock(), lock_wait_s=LOCK_WAIT_S, lock_path=lock)
+
+
+def open_site(config: PoolConfig) -> Site:
+    """Open everything that a pool file names."""
+    profile = load_profile(config.profile)
+    ring = read_key_file(config.partner.key_file)
+    scratch = make_scratch(config)
+    patterns = home_ranks(config.homes)
+
+    def file_home(path: bytes) -> FileHome | None:
+        matched = match_path(profile, path)
+        if matched is None:
+            return None
+        return FileHome(home_of(matched.home_key, patterns) or "", matched.conference)
+
+    sync = config.sync
+    return Site(
+        pool=config.pool,
+        partner=config.partner.pool,
+        pair_id=ring.pair_id,
+        ring=ring,
+        store=open_store(config, profile),
+        own=own_share(config.share),
+        other=partner_share(config.partner.share),
+        tree=DirectoryTree(config.files, scratch / "spool") if config.files is not None else None,
+        file_home=file_home,
+        clock=SystemClock(),
+        settings=settings_digest(config.homes, profile.digest),
+        limits=Limits(
+            interval_s=sync.interval_s,
+            heartbeat_s=config.heartbeat_s,
+            eager=sync.eager,
+            window=sync.window,
+            conference_max_bytes=sync.conference_max_bytes,
+            package_max_bytes=sync.package_max_bytes,
+            guard_fraction=config.guard.delete_fraction,
+            guard_groups=config.guard.delete_groups,
+        ),
+        scratch=scratch,
+        channels=channels_of(config, profile),
+        front_end=config.front_end,
+    )
+
+
+@contextmanager
+def working_site(config: PoolConfig) -> Iterator[Site]:
+    """A site that holds the lease. Raises LEASE if a service works already, SHARE_* or CLONE if it must not work at all."""
+    site = open_site(config)
+    try:
+        check_own_share(site)
+        holder = f"{config.front_end} (process {os.getpid()})"
+        site.store.take_lease(holder, config.front_end)
+        with site.store.transaction() as tx:
+            before = tx.load(SerialStart, SERIAL) or SerialStart(start=0)
+            tx.save(SERIAL, SerialStart(start=before.start + SERIALS_PER_START))
+        site.memory.serial = before.start
+        site.memory.started_s = site.clock.monotonic_s()
+        yield site
+    finally:
+        site.store.release_lease()
+        site.store.close()
+
+
+def beater(config: PoolConfig, site: Site) -> Callable[[], Site]:
+    """How the heartbeat thread gets a site of its own: same memory, same lease, another connection."""
+
+    def make() -> Site:
+        store = open_store(config, load_profile(config.profile))
+        assert isinstance(site.store, SqliteStore)
+        store.join_lease(site.store)
+        return replace(site, store=store)
+
+    return make
+
+
+def initialise(config: PoolConfig) -> setup.Installed:
+    """Prepare store and share; idempotent. An old share of another pool is refused before anything is written."""
+    profile = load_profile(config.profile)
+    ring = read_key_file(config.partner.key_file)
+    share = own_share(config.share)
+    found = share.read_small(POOL_JSON, 4096)
+    if found is not None:
+        owner = PoolIdentity.parse(found)
+        if (owner.pool, owner.pair_id) != (config.pool, ring.pair_id):
+            raise PoolpairError(Code.SHARE_FOREIGN, f"{config.share} belongs to pool {owner.pool!r} of pair {owner.pair_id[:8]}")
+    make_scratch(config)
+    installed = setup.install(sqlite_path(config.store), profile, home_triples(config), LOCK_WAIT_S)
+    channels = channels_of(config, profile)
+    share.prepare([*folders(channels), str(Path(TASK_ASSIGNMENT).parent)])
+    if found is None:
+        share.write_small(POOL_JSON, PoolIdentity(pool=config.pool, pair_id=ring.pair_id, store_id=installed.store_id).encode().encode())
+    store = open_store(config, profile)
+    try:
+        with store.transaction() as tx:
+            for channel in channels:
+                out = tx.load(Outbound, outbound_name(channel))
+                if out is None:
+                    tx.save(outbound_name(channel), Outbound(stream=new_id(), seed=Seed()))
+                elif installed.repaired:
+                    tx.save(outbound_name(channel), replace(out, seed=Seed(reason="capture was put back")))
+    finally:
+        store.close()
+    return installed
+
+
+def home_triples(config: PoolConfig) -> list[tuple[int, str, str]]:
+    """The homes map as rows for the store."""
+    return [(home.rank, home.pattern, home.pool) for home in home_ranks(config.homes)]
+
+
