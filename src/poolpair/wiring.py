@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from poolpair.clock import SystemClock
+from poolpair.clock import Clock, SystemClock
 from poolpair.config import PoolConfig, home_of, home_ranks, settings_digest
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import POOL_JSON, TASK_ASSIGNMENT, PoolIdentity, folders
@@ -61,14 +61,15 @@ def make_scratch(config: PoolConfig) -> Path:
     return scratch
 
 
-def open_store(config: PoolConfig, profile: Profile) -> SqliteStore:
+def open_store(config: PoolConfig, profile: Profile, clock: Clock | None = None) -> SqliteStore:
     """Open the store of a pool."""
     lock = make_scratch(config) / "service.lock"
-    return SqliteStore(sqlite_path(config.store), profile, SystemClock(), lock_wait_s=LOCK_WAIT_S, lock_path=lock)
+    return SqliteStore(sqlite_path(config.store), profile, clock or SystemClock(), lock_wait_s=LOCK_WAIT_S, lock_path=lock)
 
 
-def open_site(config: PoolConfig) -> Site:
-    """Open everything that a pool file names."""
+def open_site(config: PoolConfig, clock: Clock | None = None) -> Site:
+    """Open everything that a pool file names. Another clock than the machine's serves tests and the simulator."""
+    clock = clock or SystemClock()
     profile = load_profile(config.profile)
     ring = read_key_file(config.partner.key_file)
     scratch = make_scratch(config)
@@ -86,12 +87,12 @@ def open_site(config: PoolConfig) -> Site:
         partner=config.partner.pool,
         pair_id=ring.pair_id,
         ring=ring,
-        store=open_store(config, profile),
+        store=open_store(config, profile, clock),
         own=own_share(config.share),
         other=partner_share(config.partner.share),
         tree=DirectoryTree(config.files, scratch / "spool") if config.files is not None else None,
         file_home=file_home,
-        clock=SystemClock(),
+        clock=clock,
         settings=settings_digest(config.homes, profile.digest),
         limits=Limits(
             interval_s=sync.interval_s,

@@ -1,0 +1,170 @@
+"""Two pools on the example stores, in a temporary folder, stepped by hand on a virtual clock."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from poolpair.config import PoolConfig, load_config
+from poolpair.cycle import beat, count_unhomed, run_pass
+from poolpair.keyfile import new_key_file
+from poolpair.model import Channel
+from poolpair.pipeline.site import Site
+from poolpair.report import gather
+from poolpair.service import write_pulse
+from poolpair.status import ChannelStatus, PairStatus
+from poolpair.wiring import initialise, open_site
+
+EXAMPLES = Path(__file__).parents[1] / "examples" / "les_miserables"
+HOMES = {"a.example": "a", "*.a.example": "a", "b.example": "b", "*.b.example": "b"}
+
+
+class VirtualClock:
+    """Time that passes only when a test says so."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def monotonic_s(self) -> float:
+        """Seconds since an arbitrary point."""
+        return self.now_s
+
+    def utc_iso(self) -> str:
+        """A date that moves with the clock."""
+        return (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.now_s)).isoformat(timespec="milliseconds")
+
+    def boot_id(self) -> str:
+        """One boot for ever."""
+        return "virtual"
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now_s += seconds
+
+
+@dataclass
+class Pair:
+    """Both pools of a pair; `down` names those whose service does not run now."""
+
+    folder: Path
+    clock: VirtualClock
+    sites: dict[str, Site] = field(default_factory=dict)
+
+    def path(self, pool: str) -> Path:
+        """The database of a pool."""
+        return self.folder / f"data-{pool}" / "prosody.sqlite"
+
+    def toml(self, pool: str) -> Path:
+        """The pool file."""
+        return self.folder / f"{pool}.toml"
+
+    def config(self, pool: str) -> PoolConfig:
+        """The pool file, read."""
+        return load_config(self.toml(pool))
+
+    def share(self, pool: str) -> Path:
+        """The share of a pool."""
+        return self.folder / f"share-{pool}"
+
+    def start(self, pool: str) -> Site:
+        """Start a pool's service, in this process and by hand."""
+        site = open_site(self.config(pool), self.clock)
+        site.store.take_lease(f"test-{pool}", f"fe-{pool}")
+        site.memory.started_s = self.clock.monotonic_s()
+        for channel in site.channels:
+            count_unhomed(site, channel)
+        self.sites[pool] = site
+        return site
+
+    def stop(self, pool: str) -> None:
+        """Stop a pool's service; everything that it held in memory is gone."""
+        site = self.sites.pop(pool)
+        site.store.release_lease()
+        site.store.close()
+
+    def turn(self, *pools: str, force: bool = False) -> bool:
+        """One pass of every channel at the named pools, or at all that run. Returns whether something moved."""
+        moved = False
+        for pool in pools or tuple(self.sites):
+            site = self.sites[pool]
+            moved |= any([run_pass(site, channel, force=force) for channel in site.channels])
+            write_pulse(site)
+        return moved
+
+    def beat(self) -> None:
+        """A heartbeat of every running pool, and a second so that each hears the other's answer."""
+        for _ in range(2):
+            for site in self.sites.values():
+                for channel in site.channels:
+                    beat(site, channel)
+            self.turn()
+
+    def settle(self, turns: int = 60, *, force: bool = False) -> None:
+        """Run turns until nothing moves."""
+        for _ in range(turns):
+            if not self.turn(force=force):
+                self.beat()
+                if not self.turn(force=force):
+                    return
+        raise AssertionError("the pair does not come to rest")
+
+    def status(self, pool: str) -> PairStatus:
+        """Status as the command gives it, with the service running or not."""
+        if pool in self.sites:
+            return gather(self.sites[pool])
+        site = open_site(self.config(pool), self.clock)
+        try:
+            return gather(site)
+        finally:
+            site.store.close()
+
+    def channel(self, pool: str, channel: Channel = Channel.USERS) -> ChannelStatus:
+        """Status of one channel."""
+        return next(found for found in self.status(pool).channels if found.channel is channel)
+
+    @contextmanager
+    def sql(self, pool: str) -> Iterator[sqlite3.Connection]:
+        """The database as the application opens it; commits at the end."""
+        with closing(sqlite3.connect(self.path(pool), timeout=5)) as connection, connection:
+            yield connection
+
+    def rows(self, pool: str) -> list[tuple[object, ...]]:
+        """Every carried row, in a comparable order."""
+        with self.sql(pool) as connection:
+            site_local = "('cron', 'upload_stats', 'smacks_h', 'state')"
+            plain = connection.execute(f"SELECT * FROM prosody WHERE store NOT IN {site_local}").fetchall()
+            archive = connection.execute('SELECT host, user, store, key, "when", "with", type, value FROM prosodyarchive').fetchall()
+        return sorted(plain, key=repr) + sorted(archive, key=repr)
+
+    def files(self, pool: str) -> dict[str, bytes]:
+        """Every uploaded file."""
+        root = self.folder / f"data-{pool}"
+        return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.glob("share*/http_file_share/*.bin"))}
+
+    def package_files(self, pool: str) -> list[Path]:
+        """Packages that stand in a pool's share."""
+        return sorted(self.share(pool).glob("*/Data/*/backup-*.zip"))
+
+
+def make_pair(folder: Path, *, extra: str = "", interval: str = "2m", eager: bool = True, homes: dict[str, str] | None = None) -> Pair:
+    """Copy the example stores and prepare both pools; no service runs yet."""
+    new_key_file(folder / "pair.key")
+    for pool, other in (("a", "b"), ("b", "a")):
+        shutil.copytree(EXAMPLES / pool, folder / f"data-{pool}")
+        (folder / f"share-{pool}").mkdir()
+        lines = [f'"{pattern}" = "{owner}"' for pattern, owner in (homes or HOMES).items()]
+        (folder / f"{pool}.toml").write_text(
+            f'pool = "{pool}"\nstore = "sqlite:///{folder}/data-{pool}/prosody.sqlite"\nprofile = "prosody"\n'
+            f'share = "{folder}/share-{pool}"\nfiles = "{folder}/data-{pool}"\nfront_end = "fe-{pool}"\n{extra}\n'
+            f'[partner]\npool = "{other}"\nshare = "{folder}/share-{other}"\nkey_file = "{folder}/pair.key"\n'
+            "[homes]\n" + "\n".join(lines) + f'\n[sync]\ninterval = "{interval}"\neager = {str(eager).lower()}\n'
+        )
+    pair = Pair(folder, VirtualClock())
+    for pool in ("a", "b"):
+        initialise(pair.config(pool))
+    return pair
