@@ -138,20 +138,26 @@ class Pair:
         with self.sql(pool) as connection:
             site_local = "('cron', 'upload_stats', 'smacks_h', 'state')"
             plain = connection.execute(f"SELECT * FROM prosody WHERE store NOT IN {site_local}").fetchall()
-            archive = connection.execute('SELECT host, user, store, key, "when", "with", type, value FROM prosodyarchive').fetchall()
+            archive = connection.execute(
+                'SELECT host, user, store, key, "when", "with", type, value FROM prosodyarchive'
+            ).fetchall()
         return sorted(plain, key=repr) + sorted(archive, key=repr)
 
     def files(self, pool: str) -> dict[str, bytes]:
         """Every uploaded file."""
         root = self.folder / f"data-{pool}"
-        return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.glob("share*/http_file_share/*.bin"))}
+        return {
+            str(path.relative_to(root)): path.read_bytes() for path in sorted(root.glob("share*/http_file_share/*.bin"))
+        }
 
     def package_files(self, pool: str) -> list[Path]:
         """Packages that stand in a pool's share."""
         return sorted(self.share(pool).glob("*/Data/*/backup-*.zip"))
 
 
-def make_pair(folder: Path, *, extra: str = "", interval: str = "2m", eager: bool = True, homes: dict[str, str] | None = None) -> Pair:
+def make_pair(
+    folder: Path, *, extra: str = "", interval: str = "2m", eager: bool = True, homes: dict[str, str] | None = None
+) -> Pair:
     """Copy the example stores and prepare both pools; no service runs yet."""
     new_key_file(folder / "pair.key")
     for pool, other in (("a", "b"), ("b", "a")):

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 @cache
-def _adapter(cls: type[Any]) -> TypeAdapter[Any]:
+def _adapter(cls: Any) -> TypeAdapter[Any]:
     # Building one compiles a validator (milliseconds); using it takes microseconds.
     return TypeAdapter(cls)
 

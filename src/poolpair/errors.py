@@ -78,45 +78,171 @@ class Code(StrEnum):
 _I, _P, _D, _W, _R = Remedy.FIX_INPUT, Remedy.FIX_PLACE, Remedy.DECIDE, Remedy.WAIT, Remedy.REPORT
 
 CATALOGUE: dict[Code, Entry] = {
-    Code.CONFIG: Entry(_I, 64, "the pool file has a wrong, unknown or missing key", "correct the key that the message names; `poolpair config show` prints every value"),
-    Code.PROFILE: Entry(_I, 64, "the profile does not fit the application's tables", "correct the profile; the message names the table and column"),
-    Code.KEY_FILE: Entry(_I, 64, "the key file is missing, unreadable, not private (0600) or not a key file", "make it with `poolpair key new PATH`, copy it to the partner, chmod 600"),
+    Code.CONFIG: Entry(
+        _I,
+        64,
+        "the pool file has a wrong, unknown or missing key",
+        "correct the key that the message names; `poolpair config show` prints every value",
+    ),
+    Code.PROFILE: Entry(
+        _I,
+        64,
+        "the profile does not fit the application's tables",
+        "correct the profile; the message names the table and column",
+    ),
+    Code.KEY_FILE: Entry(
+        _I,
+        64,
+        "the key file is missing, unreadable, not private (0600) or not a key file",
+        "make it with `poolpair key new PATH`, copy it to the partner, chmod 600",
+    ),
     Code.NOT_INSTALLED: Entry(_I, 64, "this store was not prepared for poolpair", "run `poolpair -c FILE init`"),
     Code.USAGE: Entry(_I, 64, "the command does not fit the present state", "read the message; nothing was changed"),
-    Code.ROOT: Entry(_I, 64, "the service was started as root", "run it as the application's user, or give --allow-root"),
-    Code.STORE_MISSING: Entry(_P, 2, "the application's database is not there", "check `store` in the pool file and that the disk is mounted"),
-    Code.STORE_LOCKED: Entry(_P, 1, "another process kept the database locked too long", "nothing to do if it passes; else find the process that holds the lock"),
-    Code.STORE_BROKEN: Entry(_P, 2, "the database answered with an error", "look at the message; check the disk and run an integrity check"),
-    Code.SCHEMA: Entry(_P, 2, "the tables of the two pools differ, packages wait", "run the application's migration on the side that lacks it"),
-    Code.CAPTURE_BROKEN: Entry(_P, 2, "capture triggers are missing, changes may have gone unseen", "run `poolpair -c FILE init`: it puts them back and compares both copies"),
-    Code.SHARE_MISSING: Entry(_P, 2, "a share, or one of its folders, is not there", "mount it or correct the path; `poolpair -c FILE init` on its owner makes the folders"),
-    Code.SHARE_DENIED: Entry(_P, 2, "this account lacks a permission on a share", "grant the permission that the message names"),
+    Code.ROOT: Entry(
+        _I, 64, "the service was started as root", "run it as the application's user, or give --allow-root"
+    ),
+    Code.STORE_MISSING: Entry(
+        _P, 2, "the application's database is not there", "check `store` in the pool file and that the disk is mounted"
+    ),
+    Code.STORE_LOCKED: Entry(
+        _P,
+        1,
+        "another process kept the database locked too long",
+        "nothing to do if it passes; else find the process that holds the lock",
+    ),
+    Code.STORE_BROKEN: Entry(
+        _P, 2, "the database answered with an error", "look at the message; check the disk and run an integrity check"
+    ),
+    Code.SCHEMA: Entry(
+        _P,
+        2,
+        "the tables of the two pools differ, packages wait",
+        "run the application's migration on the side that lacks it",
+    ),
+    Code.CAPTURE_BROKEN: Entry(
+        _P,
+        2,
+        "capture triggers are missing, changes may have gone unseen",
+        "run `poolpair -c FILE init`: it puts them back and compares both copies",
+    ),
+    Code.SHARE_MISSING: Entry(
+        _P,
+        2,
+        "a share, or one of its folders, is not there",
+        "mount it or correct the path; `poolpair -c FILE init` on its owner makes the folders",
+    ),
+    Code.SHARE_DENIED: Entry(
+        _P, 2, "this account lacks a permission on a share", "grant the permission that the message names"
+    ),
     Code.SHARE_FULL: Entry(_P, 2, "no space is left on a share", "free space there; delivery goes on by itself"),
     Code.SHARE_READ_ONLY: Entry(_P, 2, "a share is mounted read-only", "mount it writable; delivery goes on by itself"),
-    Code.SHARE_FOREIGN: Entry(_P, 2, "a share belongs to another pool or pair", "correct `share` in the pool file; nothing was written there"),
-    Code.SHARE_FAILED: Entry(_P, 2, "a share answered with an unexpected error", "look at the message; it is tried again in the next cycle"),
-    Code.SCRATCH: Entry(_P, 2, "no space or permission in the scratch folder", "free space beside the store or set `scratch` in the pool file"),
-    Code.TREE: Entry(_P, 2, "the tree of files is missing or unreadable", "mount it or correct `files`; no deletion was sent"),
-    Code.STORE_SET_BACK: Entry(_D, 2, "this store is older than what the partner already has", "`poolpair setback show`, then `poolpair setback resolve`"),
-    Code.CLONE: Entry(_D, 2, "this store is a copy: it is not the one that owns its share", "stop the copy; or, if it is the one to keep, `poolpair adopt-store --yes`"),
-    Code.HELD: Entry(_D, 1, "a package would delete very much; it and all after it wait", "`poolpair held list`, then `poolpair held apply` or `poolpair held refuse`"),
-    Code.PARKED: Entry(_D, 1, "this store refused some groups; the rest goes on", "`poolpair parked list`, mend the cause, `poolpair parked retry`"),
-    Code.SETTINGS: Entry(_D, 2, "homes or profile differ between the two pools", "make them equal on both sides and restart; packages wait meanwhile"),
-    Code.REFUSED_BY_PARTNER: Entry(_D, 2, "the partner's operator refused a package", "restore what was deleted here, or send it again with `poolpair sync`"),
-    Code.UNHOMED: Entry(_D, 1, "rows belong to no pool: no pattern of [homes] matches", "add a pattern to [homes] on both sides"),
-    Code.TOO_LARGE: Entry(_D, 1, "a conference is larger than conference_max and waits", "raise conference_max, or leave it here"),
-    Code.FOREIGN_WRITES: Entry(_D, 1, "rows of the partner's homes were changed here by somebody", "find the writer; `poolpair verify --repair` at the partner puts them right"),
-    Code.LEASE: Entry(_W, 1, "another service already works for this pool", "stop one of them; the other takes over by itself"),
-    Code.PARTNER_SILENT: Entry(_W, 2, "no fresh word from the partner", "look at the partner's service and at both shares"),
-    Code.NEWER_FORMAT: Entry(_W, 2, "the partner writes a newer format than this release reads", "upgrade this side; packages wait in the share"),
-    Code.TIMEOUT: Entry(_W, 1, "the state that was waited for did not come in time", "run `poolpair status` on either side"),
+    Code.SHARE_FOREIGN: Entry(
+        _P, 2, "a share belongs to another pool or pair", "correct `share` in the pool file; nothing was written there"
+    ),
+    Code.SHARE_FAILED: Entry(
+        _P, 2, "a share answered with an unexpected error", "look at the message; it is tried again in the next cycle"
+    ),
+    Code.SCRATCH: Entry(
+        _P,
+        2,
+        "no space or permission in the scratch folder",
+        "free space beside the store or set `scratch` in the pool file",
+    ),
+    Code.TREE: Entry(
+        _P, 2, "the tree of files is missing or unreadable", "mount it or correct `files`; no deletion was sent"
+    ),
+    Code.STORE_SET_BACK: Entry(
+        _D,
+        2,
+        "this store is older than what the partner already has",
+        "`poolpair setback show`, then `poolpair setback resolve`",
+    ),
+    Code.CLONE: Entry(
+        _D,
+        2,
+        "this store is a copy: it is not the one that owns its share",
+        "stop the copy; or, if it is the one to keep, `poolpair adopt-store --yes`",
+    ),
+    Code.HELD: Entry(
+        _D,
+        1,
+        "a package would delete very much; it and all after it wait",
+        "`poolpair held list`, then `poolpair held apply` or `poolpair held refuse`",
+    ),
+    Code.PARKED: Entry(
+        _D,
+        1,
+        "this store refused some groups; the rest goes on",
+        "`poolpair parked list`, mend the cause, `poolpair parked retry`",
+    ),
+    Code.SETTINGS: Entry(
+        _D,
+        2,
+        "homes or profile differ between the two pools",
+        "make them equal on both sides and restart; packages wait meanwhile",
+    ),
+    Code.REFUSED_BY_PARTNER: Entry(
+        _D,
+        2,
+        "the partner's operator refused a package",
+        "restore what was deleted here, or send it again with `poolpair sync`",
+    ),
+    Code.UNHOMED: Entry(
+        _D, 1, "rows belong to no pool: no pattern of [homes] matches", "add a pattern to [homes] on both sides"
+    ),
+    Code.TOO_LARGE: Entry(
+        _D, 1, "a conference is larger than conference_max and waits", "raise conference_max, or leave it here"
+    ),
+    Code.FOREIGN_WRITES: Entry(
+        _D,
+        1,
+        "rows of the partner's homes were changed here by somebody",
+        "find the writer; `poolpair verify --repair` at the partner puts them right",
+    ),
+    Code.LEASE: Entry(
+        _W, 1, "another service already works for this pool", "stop one of them; the other takes over by itself"
+    ),
+    Code.PARTNER_SILENT: Entry(
+        _W, 2, "no fresh word from the partner", "look at the partner's service and at both shares"
+    ),
+    Code.NEWER_FORMAT: Entry(
+        _W,
+        2,
+        "the partner writes a newer format than this release reads",
+        "upgrade this side; packages wait in the share",
+    ),
+    Code.TIMEOUT: Entry(
+        _W, 1, "the state that was waited for did not come in time", "run `poolpair status` on either side"
+    ),
     Code.NO_WORD: Entry(_W, 1, "the partner was never heard, nothing is sent yet", "start the partner's service"),
     Code.SERVICE_DOWN: Entry(_W, 3, "no service runs for this pool", "start it: `poolpair -c FILE run`"),
-    Code.DAMAGED: Entry(_R, 2, "a file in the share is truncated, altered or not sealed for this pair", "look at `poolpair quarantine list`; the partner sends again by itself"),
-    Code.FOREIGN_PACKAGE: Entry(_R, 2, "a file in the share was made for another pair, direction or channel", "look at `poolpair quarantine show`; check both `share` settings"),
-    Code.MISNAMED: Entry(_R, 2, "a file's name does not agree with its sealed content", "look at `poolpair quarantine show`"),
-    Code.LIMIT: Entry(_R, 2, "a file is larger inside than it says or than is allowed", "look at `poolpair quarantine show`; raise the limit if it is yours"),
-    Code.REPLAY: Entry(_R, 1, "an old cookie came again and was ignored", "nothing to do; if it goes on, look for a second writer in the share"),
+    Code.DAMAGED: Entry(
+        _R,
+        2,
+        "a file in the share is truncated, altered or not sealed for this pair",
+        "look at `poolpair quarantine list`; the partner sends again by itself",
+    ),
+    Code.FOREIGN_PACKAGE: Entry(
+        _R,
+        2,
+        "a file in the share was made for another pair, direction or channel",
+        "look at `poolpair quarantine show`; check both `share` settings",
+    ),
+    Code.MISNAMED: Entry(
+        _R, 2, "a file's name does not agree with its sealed content", "look at `poolpair quarantine show`"
+    ),
+    Code.LIMIT: Entry(
+        _R,
+        2,
+        "a file is larger inside than it says or than is allowed",
+        "look at `poolpair quarantine show`; raise the limit if it is yours",
+    ),
+    Code.REPLAY: Entry(
+        _R,
+        1,
+        "an old cookie came again and was ignored",
+        "nothing to do; if it goes on, look for a second writer in the share",
+    ),
 }
 
 

@@ -147,9 +147,12 @@ def _read(path: Path) -> _Document:
     try:
         # Not blocking: a pipe in its place must be refused, not waited for.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as file:
+        try:
             _check_private(path, os.fstat(descriptor))
-            text = file.read(MAX_KEY_FILE_BYTES + 1)
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                text = file.read(MAX_KEY_FILE_BYTES + 1)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise _failure(path, error) from error
     if len(text) > MAX_KEY_FILE_BYTES:

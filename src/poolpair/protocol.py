@@ -59,7 +59,12 @@ def hear(out: Outbound, cookie: Cookie, lookup: Lookup, fresh: Freshness, now_ut
     if _is_behind(out, applied):
         if not fresh.after_acknowledgement:
             return replace(out, replays=out.replays + 1)
-        return replace(_rewound(out, applied, None), partner=cookie, curing=True, seed=_fresh_seed(out, "the partner's store was set back"))
+        return replace(
+            _rewound(out, applied, None),
+            partner=cookie,
+            curing=True,
+            seed=_fresh_seed(out, "the partner's store was set back"),
+        )
     out = replace(out, partner=cookie, heard=True, partner_store_id=cookie.store_id)
     out = _acknowledged(out, applied, lookup)
     out = _refused(out, cookie, now_utc)
@@ -125,11 +130,16 @@ def _lost(out: Outbound, cookie: Cookie, fresh: Freshness) -> bool:
 def _rewound(out: Outbound, applied: Position | None, intent: Intent | None) -> Outbound:
     """Go on from what the partner has. Where the log was pruned beyond it, only a seed closes the gap; the caller sees to it."""
     token = max(out.acknowledged_token, intent.token if intent else 0)
-    return replace(out, base=applied, base_token=token, root=applied, in_flight=(), one_at_a_time=True, rewinds=out.rewinds + 1)
+    return replace(
+        out, base=applied, base_token=token, root=applied, in_flight=(), one_at_a_time=True, rewinds=out.rewinds + 1
+    )
 
 
 def _fresh_seed(out: Outbound, reason: str) -> Seed:
-    return Seed(reason=out.seed.reason if out.seed and out.seed.repair else reason, overrule=bool(out.seed and out.seed.overrule))
+    return Seed(
+        reason=out.seed.reason if out.seed and out.seed.repair else reason,
+        overrule=bool(out.seed and out.seed.overrule),
+    )
 
 
 def _asked_again(seed: Seed | None) -> Seed | None:
@@ -143,12 +153,21 @@ def _answered(out: Outbound, cookie: Cookie, now_utc: str) -> Outbound:
         return out
     if seed.phase is SeedPhase.SEND and not seed.to_send and not out.in_flight:
         return replace(out, seed=replace(seed, phase=SeedPhase.ASK))
-    if seed.phase is not SeedPhase.AWAIT or answer is None or seed.asked is None or answer.package_id != seed.asked.package_id:
+    if (
+        seed.phase is not SeedPhase.AWAIT
+        or answer is None
+        or seed.asked is None
+        or answer.package_id != seed.asked.package_id
+    ):
         return out
     found = sum(len(buckets.buckets) for buckets in answer.differs)
     if found and seed.repair:
-        return replace(out, seed=replace(seed, phase=SeedPhase.SEND, to_send=answer.differs, rounds=seed.rounds + 1, asked=None))
-    result = VerifyResult(at_utc=now_utc, equal=not found, differing_buckets=found, repaired=seed.sent > 0, reason=seed.reason)
+        return replace(
+            out, seed=replace(seed, phase=SeedPhase.SEND, to_send=answer.differs, rounds=seed.rounds + 1, asked=None)
+        )
+    result = VerifyResult(
+        at_utc=now_utc, equal=not found, differing_buckets=found, repaired=seed.sent > 0, reason=seed.reason
+    )
     return replace(out, seed=None, initialised=out.initialised or not found, last_verify=result)
 
 
@@ -190,5 +209,10 @@ def packed(out: Outbound, wanted: Want, intent: Intent) -> Outbound:
         carried, later = _first_buckets(seed.to_send)
         seed = replace(seed, to_send=later, sent=seed.sent + sum(len(buckets.buckets) for buckets in carried))
     return replace(
-        out, base=intent.position, base_token=intent.token, in_flight=(*out.in_flight, intent.position), seed=seed, settings=intent.settings
+        out,
+        base=intent.position,
+        base_token=intent.token,
+        in_flight=(*out.in_flight, intent.position),
+        seed=seed,
+        settings=intent.settings,
     )

@@ -8,7 +8,15 @@ from poolpair.format.layout import data_dir, lync_module, parse_package_name
 from poolpair.model import Channel, Inbound, Intent, Outbound
 from poolpair.pipeline.acknowledge import import_status
 from poolpair.pipeline.site import Counts, Site, counts_name, inbound_name, intent_name, outbound_name
-from poolpair.status import ChannelStatus, ExportView, ImportView, PairStatus, export_status, inbound_applied, watermarks
+from poolpair.status import (
+    ChannelStatus,
+    ExportView,
+    ImportView,
+    PairStatus,
+    export_status,
+    inbound_applied,
+    watermarks,
+)
 
 PULSE = "pulse"
 
@@ -68,14 +76,21 @@ def _channel(site: Site, channel: Channel, known: Pulse | None, now: float, word
     )
 
 
-def _export(site: Site, channel: Channel, counts: Counts, known: Pulse | None, now: float, word_age_s: float | None) -> ExportView:
+def _export(
+    site: Site, channel: Channel, counts: Counts, known: Pulse | None, now: float, word_age_s: float | None
+) -> ExportView:
     out = site.store.read(Outbound, outbound_name(channel)) or Outbound(stream="")
     with site.store.transaction() as tx:
         pending = tx.pending(channel, out.base_token)
     lag_s = _lag_s(site, channel, out, known, now, pending)
     limits = site.limits
     status, reason = export_status(
-        out, pending=pending, lag_s=lag_s, interval_s=limits.interval_s, heartbeat_s=limits.heartbeat_s, word_age_s=word_age_s
+        out,
+        pending=pending,
+        lag_s=lag_s,
+        interval_s=limits.interval_s,
+        heartbeat_s=limits.heartbeat_s,
+        word_age_s=word_age_s,
     )
     cookie = out.partner
     intents = [site.store.read(Intent, intent_name(channel, position)) for position in out.in_flight]

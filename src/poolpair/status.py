@@ -122,7 +122,9 @@ def _channel_exit(channel: ChannelStatus) -> int:
     errors = ExportStatus.ERROR is export.status or ImportStatus.ERROR in (imports.status, export.partner_import)
     if errors or export.reason is Reason.PARTNER_SILENT:
         return 2
-    degraded = ImportStatus.DEGRADED in (imports.status, export.partner_import) or export.left_behind or imports.foreign_writes
+    degraded = (
+        ImportStatus.DEGRADED in (imports.status, export.partner_import) or export.left_behind or imports.foreign_writes
+    )
     return 1 if degraded or export.status in (ExportStatus.NON_STEADY, ExportStatus.NOT_INITIALIZED) else 0
 
 
@@ -158,13 +160,21 @@ def watermarks(out: Outbound, *, pending: int, applied: int) -> Watermarks:
     packed = max(out.next_sequence - 1, acknowledged)
     delivered = max((position.sequence for position in out.in_flight), default=acknowledged)
     applied = min(max(applied, acknowledged), delivered)
-    return Watermarks(acknowledged=acknowledged, applied=applied, delivered=delivered, packed=packed, captured=packed + (1 if pending else 0))
+    return Watermarks(
+        acknowledged=acknowledged,
+        applied=applied,
+        delivered=delivered,
+        packed=packed,
+        captured=packed + (1 if pending else 0),
+    )
 
 
 def silent_fault(word_age_s: float | None, partner: str) -> str:
     """Say in plain words how long the partner has been silent."""
     since = "since this service started" if word_age_s is None else f"for {word_age_s:.0f} s"
-    return f"{Code.PARTNER_SILENT}: no fresh word from {partner} {since}; its service, its share or the line may be down"
+    return (
+        f"{Code.PARTNER_SILENT}: no fresh word from {partner} {since}; its service, its share or the line may be down"
+    )
 
 
 def inbound_applied(inbound: Inbound) -> int:

@@ -64,7 +64,9 @@ def make_scratch(config: PoolConfig) -> Path:
 def open_store(config: PoolConfig, profile: Profile, clock: Clock | None = None) -> SqliteStore:
     """Open the store of a pool."""
     lock = make_scratch(config) / "service.lock"
-    return SqliteStore(sqlite_path(config.store), profile, clock or SystemClock(), lock_wait_s=LOCK_WAIT_S, lock_path=lock)
+    return SqliteStore(
+        sqlite_path(config.store), profile, clock or SystemClock(), lock_wait_s=LOCK_WAIT_S, lock_path=lock
+    )
 
 
 def open_site(config: PoolConfig, clock: Clock | None = None) -> Site:
@@ -150,13 +152,18 @@ def initialise(config: PoolConfig) -> setup.Installed:
     if found is not None:
         owner = PoolIdentity.parse(found)
         if (owner.pool, owner.pair_id) != (config.pool, ring.pair_id):
-            raise PoolpairError(Code.SHARE_FOREIGN, f"{config.share} belongs to pool {owner.pool!r} of pair {owner.pair_id[:8]}")
+            raise PoolpairError(
+                Code.SHARE_FOREIGN, f"{config.share} belongs to pool {owner.pool!r} of pair {owner.pair_id[:8]}"
+            )
     make_scratch(config)
     installed = setup.install(sqlite_path(config.store), profile, home_triples(config), LOCK_WAIT_S)
     channels = channels_of(config, profile)
     share.prepare([*folders(channels), str(Path(TASK_ASSIGNMENT).parent)])
     if found is None:
-        share.write_small(POOL_JSON, PoolIdentity(pool=config.pool, pair_id=ring.pair_id, store_id=installed.store_id).encode().encode())
+        share.write_small(
+            POOL_JSON,
+            PoolIdentity(pool=config.pool, pair_id=ring.pair_id, store_id=installed.store_id).encode().encode(),
+        )
     store = open_store(config, profile)
     try:
         with store.transaction() as tx:
@@ -174,5 +181,3 @@ def initialise(config: PoolConfig) -> setup.Installed:
 def home_triples(config: PoolConfig) -> list[tuple[int, str, str]]:
     """The homes map as rows for the store."""
     return [(home.rank, home.pattern, home.pool) for home in home_ranks(config.homes)]
-
-

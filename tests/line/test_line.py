@@ -37,7 +37,9 @@ def test_an_edit_travels(pair: Pair) -> None:
         connection.execute("UPDATE prosody SET value = 'changed' WHERE user = 'myriel' AND key = 'napoleon@b.example'")
     pair.settle()
     with pair.sql("b") as connection:
-        found = connection.execute("SELECT value FROM prosody WHERE user = 'myriel' AND key = 'napoleon@b.example'").fetchall()
+        found = connection.execute(
+            "SELECT value FROM prosody WHERE user = 'myriel' AND key = 'napoleon@b.example'"
+        ).fetchall()
     assert found == [("changed",)]
     assert pair.rows("a") == pair.rows("b")
     assert pair.channel("b").imports.foreign_writes == 0
@@ -48,7 +50,9 @@ def test_a_file_and_its_row_travel(pair: Pair) -> None:
     path = pair.folder / "data-b" / "share%2eb%2eexample" / "http_file_share" / "new%2dslot.bin"
     path.write_bytes(b"hello" * 1000)
     with pair.sql("b") as connection:
-        connection.execute("INSERT INTO prosodyarchive (host, user, store, key, \"when\", \"with\", type, value) VALUES ('share.b.example', '', 'uploads', 'new-slot', 1, 'x', 'xml', '<r/>')")
+        connection.execute(
+            "INSERT INTO prosodyarchive (host, user, store, key, \"when\", \"with\", type, value) VALUES ('share.b.example', '', 'uploads', 'new-slot', 1, 'x', 'xml', '<r/>')"
+        )
     pair.settle()
     assert pair.files("a") == pair.files("b")
     assert len(pair.files("a")) == 25

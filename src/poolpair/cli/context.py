@@ -42,7 +42,9 @@ def _version(value: bool) -> None:
 
 @app.callback(epilog=EXIT_STATUSES)
 def _options(
-    config: Annotated[Path | None, typer.Option("-c", "--config", help="The pool file (TOML).", envvar="POOLPAIR_CONFIG")] = None,
+    config: Annotated[
+        Path | None, typer.Option("-c", "--config", help="The pool file (TOML).", envvar="POOLPAIR_CONFIG")
+    ] = None,
     _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
     """Keep two sites ready to take over from each other."""
@@ -52,5 +54,7 @@ def _options(
 def chosen_config() -> PoolConfig:
     """Read the pool file given with -c. Raises USAGE without one, CONFIG for a wrong one."""
     if _Chosen.path is None:
-        raise PoolpairError(Code.USAGE, "no pool file was given", hint="poolpair -c FILE COMMAND, or set POOLPAIR_CONFIG")
+        raise PoolpairError(
+            Code.USAGE, "no pool file was given", hint="poolpair -c FILE COMMAND, or set POOLPAIR_CONFIG"
+        )
     return load_config(_Chosen.path)

@@ -21,9 +21,18 @@ def register(app: typer.Typer) -> None:
     """Add these commands."""
     groups = {
         "quarantine": ("Files that were refused.", {"list": quarantine_list, "show": quarantine_show}),
-        "parked": ("Groups that this store refused.", {"list": parked_list, "show": parked_show, "retry": parked_retry, "drop": parked_drop}),
-        "held": ("Packages that would delete very much.", {"list": held_list, "apply": held_apply, "refuse": held_refuse}),
-        "setback": ("This store is older than what the partner has.", {"show": setback_show, "resolve": setback_resolve}),
+        "parked": (
+            "Groups that this store refused.",
+            {"list": parked_list, "show": parked_show, "retry": parked_retry, "drop": parked_drop},
+        ),
+        "held": (
+            "Packages that would delete very much.",
+            {"list": held_list, "apply": held_apply, "refuse": held_refuse},
+        ),
+        "setback": (
+            "This store is older than what the partner has.",
+            {"show": setback_show, "resolve": setback_resolve},
+        ),
     }
     for name, (words, commands) in groups.items():
         group = typer.Typer(help=words, no_args_is_help=True)
@@ -65,7 +74,9 @@ def parked_show(group_id: Annotated[int, typer.Argument(help="A number from `par
     site.store.close()
     if found is None:
         raise PoolpairError(Code.USAGE, f"no parked group has the number {group_id}")
-    typer.echo(f"table {found.table}, group {found.key}\nrefused since {found.since_utc}: {found.reason}\nfrom package {found.package_id}")
+    typer.echo(
+        f"table {found.table}, group {found.key}\nrefused since {found.since_utc}: {found.reason}\nfrom package {found.package_id}"
+    )
 
 
 def parked_retry(group_id: Annotated[int | None, typer.Argument(help="One group; all without it.")] = None) -> None:
@@ -104,7 +115,9 @@ def held_list() -> None:
         if inbound and inbound.held:
             held = inbound.held
             state = "approved" if held.approved else "waits"
-            typer.echo(f"{channel}\tpackage {held.position.sequence}\tdeletes {held.deletes} of {held.of} in {held.table}\t{state}\tsince {held.since_utc}")
+            typer.echo(
+                f"{channel}\tpackage {held.position.sequence}\tdeletes {held.deletes} of {held.of} in {held.table}\t{state}\tsince {held.since_utc}"
+            )
     site.store.close()
 
 
@@ -157,7 +170,9 @@ def setback_show() -> None:
             stopped += 1
             word = found.partner
             newest = f"{word.applied.sequence} of stream {word.applied.stream[:8]}" if word and word.applied else "none"
-            typer.echo(f"{channel}\tthe partner applied package {newest}; this store made up to {found.next_sequence - 1} of stream {found.stream[:8]}")
+            typer.echo(
+                f"{channel}\tthe partner applied package {newest}; this store made up to {found.next_sequence - 1} of stream {found.stream[:8]}"
+            )
             typer.echo(f"\t{found.stopped.detail} (since {found.stopped.since_utc})")
     site.store.close()
     if not stopped:
@@ -165,7 +180,9 @@ def setback_show() -> None:
 
 
 def setback_resolve(
-    ours: Annotated[bool, typer.Option("--ours", help="This store wins; what it replaces at the partner is kept there.")] = False,
+    ours: Annotated[
+        bool, typer.Option("--ours", help="This store wins; what it replaces at the partner is kept there.")
+    ] = False,
     theirs: Annotated[bool, typer.Option("--theirs", help="The partner's copy wins.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
 ) -> None:
@@ -178,7 +195,9 @@ def setback_resolve(
             "--theirs needs a failover, which this release does not have",
             hint="stop both services and restore this database from a newer backup or from the partner's copy, or choose --ours",
         )
-    if not yes and not typer.confirm("The partner's newer rows will be replaced by this store's older ones (and kept there aside). Go on?"):
+    if not yes and not typer.confirm(
+        "The partner's newer rows will be replaced by this store's older ones (and kept there aside). Go on?"
+    ):
         raise typer.Abort
     site = open_site(chosen_config())
     for channel in site.channels:
@@ -195,5 +214,11 @@ def _overruled(found: Outbound) -> Outbound:
     """Begin a new stream on top of whatever the partner applied last."""
     applied = found.partner.applied if found.partner else None
     seed = Seed(reason="this store was set back and wins", overrule=True)
-    return replace(Outbound(stream=new_id(), seed=seed), base=applied, root=applied, heard=True, base_token=found.acknowledged_token, acknowledged_token=found.acknowledged_token)
-
+    return replace(
+        Outbound(stream=new_id(), seed=seed),
+        base=applied,
+        root=applied,
+        heard=True,
+        base_token=found.acknowledged_token,
+        acknowledged_token=found.acknowledged_token,
+    )

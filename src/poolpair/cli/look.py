@@ -50,10 +50,35 @@ def status(json: Annotated[bool, typer.Option("--json", help="Print everything a
 def show(found: PairStatus) -> None:
     """Print a status for people."""
     age = "never heard since the service started" if found.word_age_s is None else f"{found.word_age_s:.0f} s old"
-    service = f"service runs on {found.front_end}" if found.service_running else "the service is DOWN: nothing is sent, nothing is applied"
-    out.print(Text.assemble((f"pool {found.pool}", "bold"), f", partner {found.partner}: ", (service, "" if found.service_running else "bold red")))
-    out.print(Text(f"the partner's word is {age}", style="red" if any(c.export.reason is Reason.PARTNER_SILENT for c in found.channels) else ""))
-    table = Table("module", "export", "import", "partner's import", "ack/appl/deliv/packed/capt", "lag", "waiting", box=None, pad_edge=False)
+    service = (
+        f"service runs on {found.front_end}"
+        if found.service_running
+        else "the service is DOWN: nothing is sent, nothing is applied"
+    )
+    out.print(
+        Text.assemble(
+            (f"pool {found.pool}", "bold"),
+            f", partner {found.partner}: ",
+            (service, "" if found.service_running else "bold red"),
+        )
+    )
+    out.print(
+        Text(
+            f"the partner's word is {age}",
+            style="red" if any(c.export.reason is Reason.PARTNER_SILENT for c in found.channels) else "",
+        )
+    )
+    table = Table(
+        "module",
+        "export",
+        "import",
+        "partner's import",
+        "ack/appl/deliv/packed/capt",
+        "lag",
+        "waiting",
+        box=None,
+        pad_edge=False,
+    )
     for channel in found.channels:
         table.add_row(*_row(channel))
     out.print(table)
@@ -70,7 +95,10 @@ def _row(channel: ChannelStatus) -> list[Text]:
         Text(channel.module),
         Text(words, style=_COLOURS[export.status]),
         Text(imports.status, style=_COLOURS[imports.status]),
-        Text(export.partner_import or "unknown", style=_COLOURS.get(export.partner_import, "yellow") if export.partner_import else "yellow"),
+        Text(
+            export.partner_import or "unknown",
+            style=_COLOURS.get(export.partner_import, "yellow") if export.partner_import else "yellow",
+        ),
         Text(f"{marks.acknowledged}/{marks.applied}/{marks.delivered}/{marks.packed}/{marks.captured}"),
         Text(f"{export.lag_s:.1f} s"),
         Text(waiting),
@@ -83,10 +111,20 @@ def _remarks(found: PairStatus) -> list[str]:
         lines.append(silent_fault(found.word_age_s, found.partner))
     for channel in found.channels:
         export, imports = channel.export, channel.imports
-        lines += [f"{channel.channel} {side}: {_fault(fault)}" for side, fault in (("export", export.fault), ("import", imports.fault)) if fault]
+        lines += [
+            f"{channel.channel} {side}: {_fault(fault)}"
+            for side, fault in (("export", export.fault), ("import", imports.fault))
+            if fault
+        ]
         if export.partner_fault:
             lines.append(f"{channel.channel} at {found.partner}: {_fault(export.partner_fault)}")
-        here = {"parked": imports.parked, "held": imports.held, "unhomed": imports.unhomed, "foreign writes": imports.foreign_writes, "quarantined": imports.quarantined}
+        here = {
+            "parked": imports.parked,
+            "held": imports.held,
+            "unhomed": imports.unhomed,
+            "foreign writes": imports.foreign_writes,
+            "quarantined": imports.quarantined,
+        }
         there = {
             "parked": export.partner_parked,
             "held": export.partner_held,

@@ -63,13 +63,18 @@ def init(print_sql: Annotated[bool, typer.Option("--print-sql", help="Only print
     """Install capture in the database and make the share. May be repeated; puts back what is missing."""
     config = chosen_config()
     if print_sql:
-        for statement in setup.statements(sqlite_path(config.store), load_profile(config.profile), home_triples(config), LOCK_WAIT_S):
+        for statement in setup.statements(
+            sqlite_path(config.store), load_profile(config.profile), home_triples(config), LOCK_WAIT_S
+        ):
             typer.echo(f"{statement};")
         return
     done = initialise(config)
     if done.repaired:
         talk.print(f"put back {len(done.repaired)} triggers; both copies will be compared", markup=False)
-    talk.print(f"pool {config.pool}: {'prepared' if done.fresh else 'already prepared'}; store {done.store_id[:8]}, share {config.share}", markup=False)
+    talk.print(
+        f"pool {config.pool}: {'prepared' if done.fresh else 'already prepared'}; store {done.store_id[:8]}, share {config.share}",
+        markup=False,
+    )
 
 
 def uninstall(
@@ -107,13 +112,19 @@ def adopt_store(yes: Annotated[bool, typer.Option("--yes", help="This database i
     """Make this database the owner of its share: after it was moved on purpose, or to keep a copy instead of the original."""
     config = chosen_config()
     if not yes:
-        raise PoolpairError(Code.USAGE, "adopt-store gives this database a new identity", hint="add --yes; make sure that no other copy runs")
+        raise PoolpairError(
+            Code.USAGE,
+            "adopt-store gives this database a new identity",
+            hint="add --yes; make sure that no other copy runs",
+        )
     ring = read_key_file(config.partner.key_file)
     share = own_share(config.share)
     found = share.read_small(POOL_JSON, 4096)
     owner = PoolIdentity.parse(found) if found is not None else None
     if owner is not None and (owner.pool, owner.pair_id) != (config.pool, ring.pair_id):
-        raise PoolpairError(Code.SHARE_FOREIGN, f"{config.share} belongs to pool {owner.pool!r} of pair {owner.pair_id[:8]}")
+        raise PoolpairError(
+            Code.SHARE_FOREIGN, f"{config.share} belongs to pool {owner.pool!r} of pair {owner.pair_id[:8]}"
+        )
     store = open_store(config, load_profile(config.profile))
     try:
         if store.lease_holder() is not None:
@@ -122,5 +133,7 @@ def adopt_store(yes: Annotated[bool, typer.Option("--yes", help="This database i
         store.adopt(store_id)
     finally:
         store.close()
-    share.write_small(POOL_JSON, PoolIdentity(pool=config.pool, pair_id=ring.pair_id, store_id=store_id).encode().encode())
+    share.write_small(
+        POOL_JSON, PoolIdentity(pool=config.pool, pair_id=ring.pair_id, store_id=store_id).encode().encode()
+    )
     talk.print(f"pool {config.pool}: this database is now store {store_id[:8]}", markup=False)

@@ -38,7 +38,9 @@ def run(allow_root: Annotated[bool, typer.Option("--allow-root", help="Run even 
     if os.geteuid() == 0 and not allow_root:
         raise PoolpairError(Code.ROOT, "the service should run as the application's user, not as root")
     with working_site(config) as site:
-        service = Service(site, beater(config, site), lambda line: talk.print(f"{site.clock.utc_iso()} {line}", markup=False))
+        service = Service(
+            site, beater(config, site), lambda line: talk.print(f"{site.clock.utc_iso()} {line}", markup=False)
+        )
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: service.stop())
         talk.print(f"pool {site.pool} works with {site.partner}; stop with SIGTERM", markup=False)
@@ -46,7 +48,9 @@ def run(allow_root: Annotated[bool, typer.Option("--allow-root", help="Run even 
 
 
 def sync(
-    channel: Annotated[str | None, typer.Option(help="users or conferences; PresenceFocus and DataConf mean the same.")] = None,
+    channel: Annotated[
+        str | None, typer.Option(help="users or conferences; PresenceFocus and DataConf mean the same.")
+    ] = None,
     wait: Annotated[str | None, typer.Option(help="Wait until the state is `steady` or `final`.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait at most.")] = 60.0,
 ) -> None:
@@ -87,7 +91,9 @@ def verify(
         site.store.close()
 
     def reached(states: list[ChannelStatus]) -> bool:
-        return all(state.export.last_verify not in (None, before[state.channel]) for state in states if state.channel in before)
+        return all(
+            state.export.last_verify not in (None, before[state.channel]) for state in states if state.channel in before
+        )
 
     found = [state for state in _work(config, only, reached, timeout, resume=False) if state.channel in before]
     for state in found:
@@ -112,7 +118,12 @@ def _chosen(site: Site, only: Channel | None) -> tuple[Channel, ...]:
 
 
 def _work(
-    config: PoolConfig, only: Channel | None, reached: Callable[[list[ChannelStatus]], bool], timeout_s: float, *, resume: bool
+    config: PoolConfig,
+    only: Channel | None,
+    reached: Callable[[list[ChannelStatus]], bool],
+    timeout_s: float,
+    *,
+    resume: bool,
 ) -> list[ChannelStatus]:
     """Have a cycle forced by the running service, or do the work here while no service runs."""
     deadline_s = time.monotonic() + timeout_s
@@ -186,7 +197,14 @@ def _resume(site: Site, channels: tuple[Channel, ...]) -> None:
                 base_token = out.acknowledged_token
                 tx.save(
                     outbound_name(channel),
-                    replace(out, stopped=None, in_flight=(), base=out.acknowledged, base_token=base_token, one_at_a_time=True),
+                    replace(
+                        out,
+                        stopped=None,
+                        in_flight=(),
+                        base=out.acknowledged,
+                        base_token=base_token,
+                        one_at_a_time=True,
+                    ),
                 )
 
 

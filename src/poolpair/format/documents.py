@@ -1,54 +1,8 @@
-"""Values of the model as JSON text and back.
+"""JSON documents as packages and cookies carry them: `poolpair.documents`, under the name by which `format` speaks of it.
 
-Fields that hold their default are left out, unknown fields are ignored: so an older release reads what a newer one of
-the same format version writes. The other side of this rule: **a default of a travelling value never changes**, because
-a document that omits the field means the old default.
+The store keeps its values in the same form and may not import from here, so the code stands below both.
 """
 
-from __future__ import annotations
+from poolpair.documents import decode, encode
 
-from functools import cache
-from typing import Any, TypeVar
-
-from pydantic import TypeAdapter, ValidationError
-
-from poolpair.errors import Code, Refused
-
-T = TypeVar("T")
-
-
-@cache
-def _adapter(cls: type[Any]) -> TypeAdapter[Any]:
-    # Building one compiles a validator (milliseconds); using it takes microseconds.
-    return TypeAdapter(cls)
-
-
-def encode(value: object) -> str:
-    """Give a frozen dataclass as compact JSON without the fields that hold their default.
-
-    Raises ValueError if a text in it is not valid Unicode (a lone surrogate); such a value cannot travel as JSON.
-    """
-    cls: Any = type(value)
-    return _adapter(cls).dump_json(value, exclude_defaults=True).decode()
-
-
-def decode(cls: type[T], text: str | bytes) -> T:
-    """Read what `encode` wrote. Types are checked strictly (no "1" for 1); unknown fields are ignored.
-
-    Raises Refused(DAMAGED) for anything that is not a document of this class; the message names the first wrong field,
-    never its content, because it may end up in a log.
-    """
-    kind: Any = cls
-    try:
-        value: T = _adapter(kind).validate_json(text, strict=True)
-    except ValueError as error:
-        raise Refused(Code.DAMAGED, f"not a valid {cls.__name__} document: {_first_fault(error)}") from None
-    return value
-
-
-def _first_fault(error: ValueError) -> str:
-    if not isinstance(error, ValidationError):
-        return "not UTF-8 text"
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    place = ".".join(str(part) for part in first["loc"])[:200]
-    return f"{place or 'the whole'}: {first['type']}"
+__all__ = ["decode", "encode"]

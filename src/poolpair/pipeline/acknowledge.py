@@ -88,7 +88,15 @@ def _speak(site: Site, channel: Channel, *, force: bool) -> bool:
     inbound = site.store.read(Inbound, inbound_name(channel)) or Inbound()
     counts = site.store.read(Counts, counts_name(channel)) or Counts()
     applied = inbound.applied
-    standing = tuple(sorted({n.sequence for n in names if applied is None or n.stream != applied.stream or n.sequence > applied.sequence}))
+    standing = tuple(
+        sorted(
+            {
+                n.sequence
+                for n in names
+                if applied is None or n.stream != applied.stream or n.sequence > applied.sequence
+            }
+        )
+    )
     parked = len(site.store.parked(channel))
     held = 1 if inbound.held and not inbound.held.approved else 0
     content = Cookie(

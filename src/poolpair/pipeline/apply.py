@@ -39,7 +39,9 @@ def apply(site: Site, channel: Channel, received: Received) -> bool:
     rows = site.scratch / f"in-{channel}.rows"
     try:
         with site.own.open(data_dir(channel), received.name.name) as source:
-            reader = PackageReader(source, site.ring, reader_pool=site.pool, origin=site.partner, channel=channel, name=received.name)
+            reader = PackageReader(
+                source, site.ring, reader_pool=site.pool, origin=site.partner, channel=channel, name=received.name
+            )
             if reader.manifest != received.manifest:
                 raise Refused(Code.DAMAGED, "the package changed after it was first read")
             reader.check()
@@ -133,7 +135,13 @@ def _record(site: Site, tx: Transaction, manifest: Manifest, applied: Applied) -
 
 
 def _hold(site: Site, channel: Channel, manifest: Manifest, found: MassDelete) -> bool:
-    held = Held(position=manifest.position, table=found.table, deletes=found.deletes, of=found.of, since_utc=site.clock.utc_iso())
+    held = Held(
+        position=manifest.position,
+        table=found.table,
+        deletes=found.deletes,
+        of=found.of,
+        since_utc=site.clock.utc_iso(),
+    )
     with site.store.transaction() as tx:
         inbound = tx.load(Inbound, inbound_name(channel)) or Inbound()
         tx.save(inbound_name(channel), replace(inbound, held=held))
@@ -181,7 +189,11 @@ def _spare_local_change(site: Site, tree: Tree, file: CatalogueFile) -> None:
         return
     with site.store.transaction() as tx:
         known = tx.file(file.path)
-    if known is not None and known.present and (known.size, known.mtime_ns, known.inode) == (here.size, here.mtime_ns, here.inode):
+    if (
+        known is not None
+        and known.present
+        and (known.size, known.mtime_ns, known.inode) == (here.size, here.mtime_ns, here.inode)
+    ):
         return
     digest = _digest(tree, file.path)
     if digest in {known.sha256 if known else "", file.sha256}:
@@ -240,7 +252,9 @@ def finish_deletions(site: Site) -> None:
         here = site.tree.stat(file.path)
         if here is None:
             continue
-        if (here.size, here.mtime_ns, here.inode) == (file.size, file.mtime_ns, file.inode) or _digest(site.tree, file.path) == file.sha256:
+        if (here.size, here.mtime_ns, here.inode) == (file.size, file.mtime_ns, file.inode) or _digest(
+            site.tree, file.path
+        ) == file.sha256:
             site.tree.remove(file.path)
         else:
             site.tree.set_aside(file.path, f"deleted-{here.mtime_ns}-{here.inode}")

@@ -11,12 +11,17 @@ def check_own_share(site: Site) -> None:
     """Refuse to work in a share that is another pool's, and to work at all as a copy of the store that owns it."""
     identity = site.store.identity()
     if identity.is_clone:
-        raise PoolpairError(Code.CLONE, "this database was copied or moved since it was initialised; it delivers and applies nothing")
+        raise PoolpairError(
+            Code.CLONE, "this database was copied or moved since it was initialised; it delivers and applies nothing"
+        )
     found = _read_identity(site.own.read_small(POOL_JSON, MAX_IDENTITY_BYTES))
     if found is None:
         raise PoolpairError(Code.SHARE_MISSING, "the own share has no pool.json", hint="run `poolpair -c FILE init`")
     if (found.pool, found.pair_id) != (site.pool, site.pair_id):
-        raise PoolpairError(Code.SHARE_FOREIGN, f"the own share belongs to pool {found.pool!r} of pair {found.pair_id[:8]}, not to {site.pool!r} of {site.pair_id[:8]}")
+        raise PoolpairError(
+            Code.SHARE_FOREIGN,
+            f"the own share belongs to pool {found.pool!r} of pair {found.pair_id[:8]}, not to {site.pool!r} of {site.pair_id[:8]}",
+        )
     if found.store_id != identity.store_id:
         raise PoolpairError(Code.CLONE, "the own share belongs to another database than this one")
 
@@ -25,10 +30,15 @@ def check_partner_share(site: Site) -> None:
     """Refuse to write into a share that is not the partner's."""
     found = _read_identity(site.other.identity(POOL_JSON, MAX_IDENTITY_BYTES))
     if found is None:
-        raise PoolpairError(Code.SHARE_MISSING, "the partner's share has no pool.json", hint="run `poolpair -c FILE init` at the partner, or mount its share")
+        raise PoolpairError(
+            Code.SHARE_MISSING,
+            "the partner's share has no pool.json",
+            hint="run `poolpair -c FILE init` at the partner, or mount its share",
+        )
     if (found.pool, found.pair_id) != (site.partner, site.pair_id):
         raise PoolpairError(
-            Code.SHARE_FOREIGN, f"the partner's share belongs to pool {found.pool!r} of pair {found.pair_id[:8]}, not to {site.partner!r} of {site.pair_id[:8]}"
+            Code.SHARE_FOREIGN,
+            f"the partner's share belongs to pool {found.pool!r} of pair {found.pair_id[:8]}, not to {site.partner!r} of {site.pair_id[:8]}",
         )
 
 

@@ -87,7 +87,9 @@ def _intend(site: Site, channel: Channel, wanted: Want) -> tuple[Intent, int]:
 def _write(
     site: Site, channel: Channel, wanted: Want, intent: Intent, since: int, sink: BinaryIO, rows: Path
 ) -> tuple[Manifest, frozenset[str]]:
-    writer = PackageWriter(sink, site.ring, channel=channel, origin=site.pool, target=site.partner, position=intent.position)
+    writer = PackageWriter(
+        sink, site.ring, channel=channel, origin=site.pool, target=site.partner, position=intent.position
+    )
     cut = Cut(channel=channel, served=site.served(), since=since, buckets=wanted.buckets)
     with site.store.snapshot(rows) as view:
         digests = view.digests(channel, cut.served, None) if wanted.digests else ()

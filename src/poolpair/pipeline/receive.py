@@ -75,7 +75,9 @@ def _manifest(site: Site, channel: Channel, name: PackageName) -> Manifest | Non
     if name.name not in manifests:
         try:
             with site.own.open(data_dir(channel), name.name) as source:
-                reader = PackageReader(source, site.ring, reader_pool=site.pool, origin=site.partner, channel=channel, name=name)
+                reader = PackageReader(
+                    source, site.ring, reader_pool=site.pool, origin=site.partner, channel=channel, name=name
+                )
                 manifests[name.name] = reader.manifest
         except FileVanished:
             return None
@@ -84,7 +86,9 @@ def _manifest(site: Site, channel: Channel, name: PackageName) -> Manifest | Non
     manifest = manifests[name.name]
     own = set(manifest.served) & set(site.served())
     if own:
-        raise Refused(Code.FOREIGN_PACKAGE, f"it carries rows of {', '.join(sorted(own))}, which this pool serves itself")
+        raise Refused(
+            Code.FOREIGN_PACKAGE, f"it carries rows of {', '.join(sorted(own))}, which this pool serves itself"
+        )
     return manifest
 
 

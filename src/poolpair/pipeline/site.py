@@ -149,5 +149,3 @@ class Counts:
     left_behind: tuple[str, ...] = ()
     """Conferences that are larger than `conference_max` and wait."""
     skipped_files: int = 0
-
-

@@ -102,7 +102,10 @@ class _Directory:
         folder, name = split_path(path)
         with self._doing("may not read files in", folder):
             try:
-                fd = os.open(self._folder(folder) / safe_component(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+                fd = os.open(
+                    self._folder(folder) / safe_component(name),
+                    os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC,
+                )
             except OSError as error:
                 if error.errno in {*_GONE, errno.ELOOP}:
                     return None
@@ -149,7 +152,11 @@ class DirectoryOwnShare(_Directory):
         """Make missing folders below a root that is there."""
         with self._doing("may not make folders in", ""):
             if not self._root.is_dir():
-                raise PoolpairError(Code.SHARE_MISSING, f"{self._root} is not there", hint="make or mount it; init does not, so that a lost mount is not hidden")
+                raise PoolpairError(
+                    Code.SHARE_MISSING,
+                    f"{self._root} is not there",
+                    hint="make or mount it; init does not, so that a lost mount is not hidden",
+                )
             for folder in (*folders, TEMP, QUARANTINE):
                 self._folder(folder).mkdir(mode=0o770, parents=True, exist_ok=True)
 
@@ -220,7 +227,9 @@ class DirectoryOwnShare(_Directory):
     def quarantined(self) -> tuple[Quarantined, ...]:
         """Refused files and why."""
         listed = [each for each in self.list(QUARANTINE) if not each.name.endswith(REASON_SUFFIX)]
-        reasons = [self._read_small(f"{QUARANTINE}/{each.name}{REASON_SUFFIX}", 2 * REASON_MAX_BYTES) for each in listed]
+        reasons = [
+            self._read_small(f"{QUARANTINE}/{each.name}{REASON_SUFFIX}", 2 * REASON_MAX_BYTES) for each in listed
+        ]
         return tuple(
             Quarantined(each.name, (reason or b"").decode("utf-8", "replace").strip(), each.size_bytes)
             for each, reason in zip(listed, reasons, strict=True)
@@ -277,7 +286,9 @@ class DirectoryPartnerShare(_Directory):
                 _publish(temp, target)
             except FileExistsError:
                 if target.stat(follow_symlinks=False).st_size != size:
-                    raise PoolpairError(Code.SHARE_FAILED, f"{name} stands in {folder} already, with another size") from None
+                    raise PoolpairError(
+                        Code.SHARE_FAILED, f"{name} stands in {folder} already, with another size"
+                    ) from None
             finally:
                 with suppress(FileNotFoundError):
                     temp.unlink()

@@ -20,5 +20,7 @@ def partner_share(address: str) -> DirectoryPartnerShare:
 
 def _path(address: str) -> Path:
     if not address.startswith("/"):
-        raise PoolpairError(Code.CONFIG, f"share = {address!r}: this release reaches shares only as mounted or local directories")
+        raise PoolpairError(
+            Code.CONFIG, f"share = {address!r}: this release reaches shares only as mounted or local directories"
+        )
     return Path(address)

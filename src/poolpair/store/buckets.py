@@ -98,7 +98,9 @@ def differing(theirs: Iterable[TableDigests], ours: Iterable[TableDigests]) -> t
     for digests in theirs:
         mine = own[digests.home, digests.table]
         pairs = zip(digests.counts, digests.sums, mine.counts, mine.sums, strict=True)
-        buckets = tuple(i for i, (count, total, my_count, my_total) in enumerate(pairs) if (count, total) != (my_count, my_total))
+        buckets = tuple(
+            i for i, (count, total, my_count, my_total) in enumerate(pairs) if (count, total) != (my_count, my_total)
+        )
         if buckets:
             found.append(BucketSet(home=digests.home, table=digests.table, of=len(digests.counts), buckets=buckets))
     return tuple(found)

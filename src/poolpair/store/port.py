@@ -230,7 +230,9 @@ class Snapshot(Protocol):
         """Fill the rows file and end the view. Rows of conferences in `left_behind`, which may grow while `files` is read, wait."""
         ...
 
-    def digests(self, channel: Channel, homes: tuple[str, ...], like: tuple[TableDigests, ...] | None) -> tuple[TableDigests, ...]:
+    def digests(
+        self, channel: Channel, homes: tuple[str, ...], like: tuple[TableDigests, ...] | None
+    ) -> tuple[TableDigests, ...]:
         """Digest the homes' groups, parked ones as if applied; bucket counts chosen here, or as in `like`."""
         ...
 
@@ -258,7 +260,9 @@ class Incoming(Protocol):
         """Record, durably, which digest is about to be placed at which path."""
         ...
 
-    def apply(self, plan: ApplyPlan, placed: Iterable[CatalogueFile], record: Callable[[Transaction, Applied], None]) -> Applied | MassDelete:
+    def apply(
+        self, plan: ApplyPlan, placed: Iterable[CatalogueFile], record: Callable[[Transaction, Applied], None]
+    ) -> Applied | MassDelete:
         """Apply rows and catalogue, and what `record` writes, in one transaction."""
         ...
 
@@ -290,7 +294,9 @@ class Store(Protocol):
         """Fix a read view; `rows` names the rows file that will be exported from it."""
         ...
 
-    def incoming(self, rows: Path, channel: Channel, tables: tuple[TableShape, ...]) -> AbstractContextManager[Incoming]:
+    def incoming(
+        self, rows: Path, channel: Channel, tables: tuple[TableShape, ...]
+    ) -> AbstractContextManager[Incoming]:
         """Open a received rows file; raises SCHEMA if the tables differ."""
         ...
 

@@ -1,28 +1,31 @@
 """Profiles: what of an application's database and tree is carried, whose it is, and in which channel.
 
-A profile is a TOML file that an operator can write; `prosody` is shipped. Expressions are SQL over the key columns of their table, so
-that a deleted row still tells whose it was.
+A profile is a TOML file that an operator can write; `profiles/prosody.toml` is shipped and is the model. Expressions are
+SQL over the key columns of their table, so that a deleted row still tells whose it was. Reading needs no database; whether a
+profile fits the tables that are there is `profile_check`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
 import re
-import tomllib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from difflib import get_close_matches
+from collections.abc import Iterator
+from dataclasses import MISSING, dataclass, fields
 from functools import cache
-from hashlib import sha256
 from importlib.resources import files as resource_files
 from pathlib import Path
+from typing import Literal
 from urllib.parse import unquote_to_bytes
 
 from poolpair.errors import Code, PoolpairError
+from poolpair.homes import matches
 from poolpair.model import Channel
+from poolpair.tomlfile import KeyPath, TomlFile, nearest, open_toml
+from poolpair.units import type_name
 
-PROFILE_MAX_BYTES = 1 << 20
+Triggers = Literal["fire", "skip"]
+_CAPTURE = re.compile(r"\{([A-Za-z_]\w*)\}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,17 +33,25 @@ class ProfileTable:
     """One tracked table, or a part of one. The unit of change is the group of rows with the same key."""
 
     number: int
+    """1-based, in the order of the file; packages name tables by it."""
     name: str
     channel: Channel
     key: tuple[str, ...]
     where: str | None = None
+    """Over the key columns; rows that it does not accept are site-local."""
     home_key: str | None = None
+    """Over the key columns; None when `shared`."""
     principal: str | None = None
     shared: bool = False
+    """Has no principals; belongs to the pool that [homes] names as `shared`."""
     leave_out: tuple[str, ...] = ()
+    """Columns that each site assigns for itself."""
     order_by: tuple[str, ...] = ()
-    triggers: str = "fire"
+    """Rows enter in the origin's order by these."""
+    triggers: Triggers = "fire"
+    """Whether the application's own triggers run on applied rows."""
     conference: str | None = None
+    """Over the key columns: the conference that a row of the conferences channel describes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,15 +59,18 @@ class ProfileFiles:
     """Which paths of the tree belong, whose they are, and what one conference is."""
 
     pattern: str
+    """The whole relative path; each {name} stands for one or more characters other than "/"."""
     home_key: str
     conference: str
-    decode: str = ""
+    decode: Literal["", "percent"] = ""
+    """How captures are decoded: "percent" makes %2e a dot."""
     skip: tuple[str, ...] = ()
+    """Names that do not belong although the pattern fits, such as "*~"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """A whole profile; `digest` is the same wherever the same profile is read."""
+    """A whole profile; `digest` is the same wherever the same rules are read, whatever file they stand in."""
 
     name: str
     tables: tuple[ProfileTable, ...]
@@ -73,129 +87,202 @@ class MatchedPath:
 
 
 def load_profile(name_or_path: str) -> Profile:
-    """Read a shipped profile by name, or a file by absolute path. Raises PROFILE."""
+    """Read a shipped profile by name, or a file by absolute path. Raises PROFILE with everything that is wrong."""
+    called = f"profile {name_or_path}"
     if name_or_path.startswith("/"):
-        try:
-            data = Path(name_or_path).read_bytes()[: PROFILE_MAX_BYTES + 1]
-        except OSError as error:
-            raise PoolpairError(Code.PROFILE, f"{name_or_path}: {error.strerror}") from error
-    else:
-        source = resource_files("poolpair") / "profiles" / f"{name_or_path}.toml"
-        if not re.fullmatch(r"[a-z0-9_-]+", name_or_path) or not source.is_file():
-            raise PoolpairError(Code.PROFILE, f"there is no shipped profile {name_or_path!r}; give an absolute path for an own one")
-        data = source.read_bytes()
-    if len(data) > PROFILE_MAX_BYTES:
-        raise PoolpairError(Code.PROFILE, f"{name_or_path} is larger than 1 MiB")
-    return parse_profile(data, name_or_path)
+        return _read(name_or_path, open_toml(Code.PROFILE, Path(name_or_path), called))
+    folder = resource_files("poolpair") / "profiles"
+    shipped = sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    if name_or_path not in shipped:
+        near = nearest(name_or_path, shipped)
+        meant = f"; did you mean {near}?" if near else ""
+        detail = f"{called}: not shipped{meant} Shipped: {', '.join(shipped)}; an own one needs an absolute path"
+        raise PoolpairError(Code.PROFILE, detail)
+    return parse_profile((folder / f"{name_or_path}.toml").read_bytes(), name_or_path)
 
 
-def parse_profile(data: bytes, name: str) -> Profile:
-    """Read a profile's TOML."""
-    try:
-        document = tomllib.loads(data.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PoolpairError(Code.PROFILE, f"profile {name}: {error}") from error
-    _known(document, {"tables", "files", "description"}, name)
-    tables = tuple(_table(number, entry, name) for number, entry in enumerate(_entries(document, "tables", name), 1))
-    trees = tuple(_files(entry, name) for entry in _entries(document, "files", name))
-    if not tables:
-        raise PoolpairError(Code.PROFILE, f"profile {name} names no table")
-    canonical = json.dumps([[asdict(table) for table in tables], [asdict(tree) for tree in trees]], sort_keys=True)
-    return Profile(name=name, tables=tables, files=trees, digest=sha256(canonical.encode()).hexdigest())
+def parse_profile(content: bytes, name: str) -> Profile:
+    """Read a profile's TOML. Raises PROFILE with everything that is wrong."""
+    return _read(name, TomlFile(Code.PROFILE, f"profile {name}", content))
 
 
-def _entries(document: Mapping[str, object], key: str, name: str) -> list[dict[str, object]]:
-    value = document.get(key, [])
+def _read(name: str, file: TomlFile) -> Profile:
+    for key in file.data:
+        if key not in {"tables", "files", "description"}:
+            near = nearest(key, ("tables", "files", "description"))
+            file.problem((key,), "unknown key" + (f", did you mean {near}?" if near else ""))
+    tables = tuple(_table(number, entry) for number, entry in enumerate(_entries(file, "tables"), 1))
+    trees = tuple(_tree(entry) for entry in _entries(file, "files"))
+    if not tables and not trees and "tables" not in file.data:
+        file.problem(("tables",), "missing: write [[tables]] once for every table that is carried")
+    file.raise_problems()
+    return Profile(name=name, tables=tables, files=trees, digest=_digest(tables, trees))
+
+
+def _digest(tables: tuple[ProfileTable, ...], trees: tuple[ProfileFiles, ...]) -> str:
+    """SHA-256 over what is not at its default, so that a later release may know more keys and still agree with this one."""
+    canonical = json.dumps([[_said(table) for table in tables], [_said(tree) for tree in trees]], sort_keys=True)
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+
+def _said(entry: ProfileTable | ProfileFiles) -> dict[str, object]:
+    values = {field.name: (getattr(entry, field.name), field.default) for field in fields(entry)}
+    return {name: value for name, (value, default) in values.items() if default is MISSING or value != default}
+
+
+def _entries(file: TomlFile, key: str) -> Iterator[_Entry]:
+    value = file.data.get(key, [])
     if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
-        raise PoolpairError(Code.PROFILE, f"profile {name}: write [[{key}]] for each entry")
-    return value
+        file.problem((key,), f"write [[{key}]], with two brackets, before every entry")
+        return
+    for number, entry in enumerate(value):
+        name = entry.get("name")
+        label = f"table {name}" if isinstance(name, str) and name else f"entry {number + 1} of {key}"
+        yield _Entry(file, (key, str(number)), label if key == "tables" else f"entry {number + 1} of files", entry)
 
 
-def _known(entry: Mapping[str, object], known: set[str], where: str) -> None:
-    for key in entry:
-        if key not in known:
-            near = get_close_matches(key, sorted(known), 1)
-            raise PoolpairError(Code.PROFILE, f"profile {where}: unknown key {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+class _Entry:
+    """One [[tables]] or [[files]]; notes what is wrong with it."""
+
+    def __init__(self, file: TomlFile, path: KeyPath, label: str, values: dict[str, object]) -> None:
+        self._file = file
+        self._path = path
+        self._label = label
+        self._values = values
+
+    def problem(self, key: str, reason: str) -> None:
+        """Note a problem with one key of this entry."""
+        self._file.problem((*self._path, key), reason, called=f"{self._label}: {key}")
+
+    def refuse_unknown(self, known: tuple[str, ...]) -> None:
+        """Note keys that mean nothing."""
+        for key in self._values:
+            if key not in known:
+                near = nearest(key, known)
+                self.problem(key, "unknown key" + (f", did you mean {near}?" if near else ""))
+
+    def text(self, key: str) -> str | None:
+        """A text with something in it, or None."""
+        value = self._values.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, str) or not value.strip() or "\0" in value:
+            self.problem(key, f"expected a text, not {type_name(value) if not isinstance(value, str) else repr(value)}")
+            return None
+        return value.strip()
+
+    def needed(self, key: str) -> str:
+        """A text that must be there."""
+        if key not in self._values:
+            self.problem(key, "missing")
+        return self.text(key) or ""
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list of different texts; a single text is a list of one."""
+        value = self._values.get(key, [])
+        found = [value] if isinstance(value, str) else value
+        if not isinstance(found, list) or not all(
+            isinstance(each, str) and each and "\0" not in each for each in found
+        ):
+            self.problem(key, 'expected a list of names, such as ["host", "user"]')
+            return ()
+        twice = sorted({each for each in found if found.count(each) > 1})
+        if twice:
+            self.problem(key, f"{twice[0]!r} is named twice")
+        return tuple(found)
+
+    def choice(self, key: str, *choices: str) -> str:
+        """One of a few words; the first if nothing is said."""
+        value = self._values.get(key, choices[0])
+        if value not in choices:
+            words = " or ".join(f'"{choice}"' for choice in choices if choice)
+            self.problem(key, f"expected {words}, not {value!r}")
+            return choices[0]
+        return str(value)
 
 
-def _table(number: int, entry: dict[str, object], name: str) -> ProfileTable:
-    _known(entry, ({f.name for f in fields(ProfileTable)} | {"home"}) - {"number", "shared"}, name)
-    table = _text(entry, "name", name) or ""
-    where = f"{name}: table {table}"
-    shared = entry.get("home") == "shared"
-    channel = _text(entry, "channel", where) or "users"
-    if channel not in {"users", "conferences"}:
-        raise PoolpairError(Code.PROFILE, f"profile {where}: channel is users or conferences, not {channel!r}")
-    triggers = _text(entry, "triggers", where) or "fire"
-    if triggers not in {"fire", "skip"}:
-        raise PoolpairError(Code.PROFILE, f"profile {where}: triggers is fire or skip, not {triggers!r}")
-    home_key = _text(entry, "home_key", where)
-    key = _texts(entry, "key", where)
-    if not table or not key:
-        raise PoolpairError(Code.PROFILE, f"profile {where}: name and key are needed")
-    if shared == bool(home_key):
-        raise PoolpairError(Code.PROFILE, f'profile {where}: give either home_key, or home = "shared"')
+def _table(number: int, entry: _Entry) -> ProfileTable:
+    entry.refuse_unknown(
+        (*(field.name for field in fields(ProfileTable) if field.name not in {"number", "shared"}), "home")
+    )
+    name, key = entry.needed("name"), entry.texts("key")
+    if not key:
+        entry.problem("key", "name at least one column: the rows that agree in these columns travel together")
     return ProfileTable(
         number=number,
-        name=table,
-        channel=Channel(channel),
+        name=name,
+        channel=Channel(entry.choice("channel", Channel.USERS.value, Channel.CONFERENCES.value)),
         key=key,
-        where=_text(entry, "where", where),
-        home_key=home_key,
-        principal=_text(entry, "principal", where) or home_key,
-        shared=shared,
-        leave_out=_texts(entry, "leave_out", where),
-        order_by=_texts(entry, "order_by", where),
-        triggers=triggers,
-        conference=_text(entry, "conference", where),
+        where=entry.text("where"),
+        home_key=entry.text("home_key"),
+        principal=entry.text("principal"),
+        shared=entry.choice("home", "", "shared") == "shared",
+        leave_out=entry.texts("leave_out"),
+        order_by=entry.texts("order_by"),
+        triggers="skip" if entry.choice("triggers", "fire", "skip") == "skip" else "fire",
+        conference=entry.text("conference"),
     )
 
 
-def _files(entry: dict[str, object], name: str) -> ProfileFiles:
-    _known(entry, {f.name for f in fields(ProfileFiles)}, f"{name}: files")
-    pattern, home_key, conference = (_text(entry, key, name) or "" for key in ("pattern", "home_key", "conference"))
-    captures = set(re.findall(r"\{(\w+)\}", pattern))
-    used = set(re.findall(r"\{(\w+)\}", home_key + conference))
-    if not pattern or not home_key or not conference or not used <= captures:
-        raise PoolpairError(Code.PROFILE, f"profile {name}: files needs pattern, home_key and conference, made of the pattern's {{captures}}")
-    return ProfileFiles(
-        pattern=pattern, home_key=home_key, conference=conference, decode=_text(entry, "decode", name) or "", skip=_texts(entry, "skip", name)
-    )
+def _tree(entry: _Entry) -> ProfileFiles:
+    entry.refuse_unknown(tuple(field.name for field in fields(ProfileFiles)))
+    pattern = entry.needed("pattern")
+    captures = _CAPTURE.findall(pattern)
+    bare = _CAPTURE.sub("", pattern)
+    if pattern and any(part in {"", ".", ".."} for part in pattern.split("/")):
+        entry.problem("pattern", "must be a path below `files`: no / at either end, no empty part, no . or ..")
+    if "{" in bare or "}" in bare:
+        entry.problem("pattern", "write a part that varies as {name}, of letters, digits and _")
+    if "}{" in pattern:
+        entry.problem("pattern", "something must stand between two captures, or nobody knows where one ends")
+    if len(set(captures)) < len(captures):
+        entry.problem("pattern", "each capture needs a name of its own")
+    templates = {key: entry.needed(key) for key in ("home_key", "conference")}
+    for key, template in templates.items():
+        for name in _CAPTURE.findall(template):
+            if name not in captures:
+                entry.problem(key, f"{{{name}}} is not captured by the pattern")
+    decode: Literal["", "percent"] = "percent" if entry.choice("decode", "", "percent") else ""
+    return ProfileFiles(pattern=pattern, decode=decode, skip=entry.texts("skip"), **templates)
 
 
-def _text(entry: Mapping[str, object], key: str, where: str) -> str | None:
-    value = entry.get(key)
-    if value is not None and not isinstance(value, str):
-        raise PoolpairError(Code.PROFILE, f"profile {where}: {key} must be a text")
-    return value
+@dataclass(frozen=True, slots=True)
+class PathRule:
+    """One [[files]] entry, ready to be matched."""
 
+    rule: ProfileFiles
+    expression: re.Pattern[bytes]
 
-def _texts(entry: Mapping[str, object], key: str, where: str) -> tuple[str, ...]:
-    value = entry.get(key, [])
-    values = [value] if isinstance(value, str) else value
-    if not isinstance(values, list) or not all(isinstance(each, str) for each in values):
-        raise PoolpairError(Code.PROFILE, f"profile {where}: {key} must be a text or a list of texts")
-    return tuple(values)
-
-
-def match_path(profile: Profile, path: bytes) -> MatchedPath | None:
-    """Say whose a path is; None if it does not belong to the application's shared files."""
-    for rule in profile.files:
-        if any(path.endswith(os.fsencode(suffix.lstrip("*"))) for suffix in rule.skip):
-            continue
-        found = _pattern(rule.pattern).fullmatch(path)
-        if found:
-            values = {key: _decoded(value, rule.decode) for key, value in found.groupdict().items()}
-            return MatchedPath(rule.home_key.format_map(values), rule.conference.format_map(values))
-    return None
+    def match(self, path: bytes) -> MatchedPath | None:
+        """Whose this path is by this rule."""
+        found = self.expression.fullmatch(path)
+        if found is None or any(part in {b"", b".", b".."} for part in path.split(b"/")) or b"\0" in path:
+            return None
+        name = _shown(path.rpartition(b"/")[2])
+        if any(matches(pattern, name) for pattern in self.rule.skip):
+            return None
+        raw: dict[str, bytes] = found.groupdict()
+        values = {key: _shown(unquote_to_bytes(value) if self.rule.decode else value) for key, value in raw.items()}
+        return MatchedPath(_filled(self.rule.home_key, values), _filled(self.rule.conference, values))
 
 
 @cache
-def _pattern(pattern: str) -> re.Pattern[bytes]:
-    parts = re.split(r"(\{\w+\})", pattern)
-    body = b"".join(b"(?P<%b>[^/]+)" % part[1:-1].encode() if part.startswith("{") else re.escape(os.fsencode(part)) for part in parts)
-    return re.compile(body, re.DOTALL)
+def path_rule(rule: ProfileFiles) -> PathRule:
+    """Make a rule ready."""
+    parts = _CAPTURE.split(rule.pattern)
+    body = [b"(?P<%b>[^/]+)" % part.encode() if n % 2 else re.escape(part.encode()) for n, part in enumerate(parts)]
+    return PathRule(rule, re.compile(b"".join(body)))
 
 
-def _decoded(value: bytes, decode: str) -> str:
-    return (unquote_to_bytes(value) if decode == "percent" else value).decode("utf-8", "replace")
+def match_path(profile: Profile, path: bytes) -> MatchedPath | None:
+    """Say whose a path is, by the first rule that fits; None if it does not belong to what is carried."""
+    return next((found for rule in profile.files if (found := path_rule(rule).match(path))), None)
+
+
+def _shown(raw: bytes) -> str:
+    """A name as text that every store accepts: bytes that are no UTF-8 become \\xNN."""
+    return raw.decode("utf-8", "backslashreplace")
+
+
+def _filled(template: str, values: dict[str, str]) -> str:
+    return _CAPTURE.sub(lambda found: values[found[1]], template)

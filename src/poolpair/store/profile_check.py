@@ -70,7 +70,9 @@ def _check_table(profile: Profile, spec: ProfileTable, info: TableInfo | None) -
     for name in spec.key:
         column = info.column(name)
         if column and column.serial:
-            yield problem(f"key column {name!r} is a serial: both sites would give the same numbers to different rows; name a key without it")
+            yield problem(
+                f"key column {name!r} is a serial: both sites would give the same numbers to different rows; name a key without it"
+            )
         if column and column.generated:
             yield problem(f"key column {name!r} is generated")
         if name in spec.leave_out:
@@ -84,7 +86,12 @@ def _check_table(profile: Profile, spec: ProfileTable, info: TableInfo | None) -
         yield problem("it is named twice, so each entry needs a `where`")
     if spec.conference and spec.channel is not Channel.CONFERENCES:
         yield problem("`conference` belongs to tables of the conferences channel only")
-    for label, expression in (("where", spec.where), ("home_key", spec.home_key), ("principal", spec.principal), ("conference", spec.conference)):
+    for label, expression in (
+        ("where", spec.where),
+        ("home_key", spec.home_key),
+        ("principal", spec.principal),
+        ("conference", spec.conference),
+    ):
         yield from map(problem, _check_expression(label, expression or "", spec, info))
 
 
@@ -99,7 +106,7 @@ def _check_expression(label: str, expression: str, spec: ProfileTable, info: Tab
         if word.lower() in columns and word.lower() not in keys:
             yield f"{label} uses column {columns[word.lower()]!r}, which is not in the key: add it to the key, so that a deleted row still tells whose it was"
         elif match.group(1) is not None and word.lower() not in columns:
-            yield f'{label} uses "{word}", which is no column: SQLite would silently take it for a text; write \'{word}\' if you mean that'
+            yield f"{label} uses \"{word}\", which is no column: SQLite would silently take it for a text; write '{word}' if you mean that"
 
 
 def unique_key_within(info: TableInfo, key: tuple[str, ...]) -> tuple[str, ...] | None:

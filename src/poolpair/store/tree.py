@@ -256,7 +256,9 @@ class DirectoryTree:
 
 
 def _tree_file(path: bytes, found: os.stat_result) -> TreeFile:
-    return TreeFile(path=path, size=found.st_size, mtime_ns=found.st_mtime_ns, inode=found.st_ino, mode=stat.S_IMODE(found.st_mode))
+    return TreeFile(
+        path=path, size=found.st_size, mtime_ns=found.st_mtime_ns, inode=found.st_ino, mode=stat.S_IMODE(found.st_mode)
+    )
 
 
 def _vanished(error: OSError, root: bytes) -> Exception:

@@ -60,7 +60,9 @@ class TableApply:
         b, plan = self._b, self._plan
         if self._one(f"SELECT count(*) FROM {self._gone}") <= plan.guard_groups:
             return None
-        deletes = self._one(f"SELECT count(*) FROM {self._gone} g WHERE EXISTS (SELECT 1 FROM {b.table} t WHERE {b.same_key('t', 'g')})")
+        deletes = self._one(
+            f"SELECT count(*) FROM {self._gone} g WHERE EXISTS (SELECT 1 FROM {b.table} t WHERE {b.same_key('t', 'g')})"
+        )
         homes = literal(json.dumps(plan.served))
         mine = f"SELECT DISTINCT {b.key} FROM {b.table} WHERE {b.scope} AND {b.home} IN (SELECT value FROM json_each({homes}))"
         total = self._one(f"SELECT count(*) FROM ({mine})")
@@ -90,7 +92,9 @@ class TableApply:
         b, c = self._b, self._c
         if b.conflict is None:
             self._delete(f"(SELECT {b.key} FROM pkg.k{b.n} UNION ALL SELECT {b.key} FROM {self._gone})")
-            return c.execute(f"INSERT INTO {b.table} ({b.column_list}) SELECT {b.column_list} FROM pkg.r{b.n} ORDER BY rowid").rowcount
+            return c.execute(
+                f"INSERT INTO {b.table} ({b.column_list}) SELECT {b.column_list} FROM pkg.r{b.n} ORDER BY rowid"
+            ).rowcount
         self._delete(self._gone)
         differs = " OR ".join(
             f"{quote(b.spec.name)}.{q} IS NOT excluded.{q} COLLATE BINARY OR typeof({quote(b.spec.name)}.{q}) <> typeof(excluded.{q})"
@@ -126,7 +130,9 @@ class TableApply:
         )
         last = self._one(f"SELECT coalesce(max(ordinal), 0) FROM {self._all}")
         before = c.total_changes
-        self._halve(1, last, lambda low, high: self._delete(self._all, f"g.ordinal BETWEEN {low} AND {high} AND g.refused = 0"))
+        self._halve(
+            1, last, lambda low, high: self._delete(self._all, f"g.ordinal BETWEEN {low} AND {high} AND g.refused = 0")
+        )
         self._halve(1, last, self._insert)
         self._put_back()
         return c.total_changes - before
@@ -146,9 +152,13 @@ class TableApply:
             return
         own_list, own_old = ", ".join(map(quote, own)), ", ".join(f"o.{quote(name)}" for name in own)
         stood = f"{chosen} JOIN {self._old} o ON {b.same_key('o', 'r')}"
-        c.execute(f"INSERT INTO {b.table} ({b.column_list}, {own_list}) SELECT {columns}, {own_old} FROM {stood} ORDER BY r.rowid")
+        c.execute(
+            f"INSERT INTO {b.table} ({b.column_list}, {own_list}) SELECT {columns}, {own_old} FROM {stood} ORDER BY r.rowid"
+        )
         fresh = f"NOT EXISTS (SELECT 1 FROM {self._old} o WHERE {b.same_key('o', 'r')})"
-        c.execute(f"INSERT INTO {b.table} ({b.column_list}) SELECT {columns} FROM {chosen} WHERE {fresh} ORDER BY r.rowid")
+        c.execute(
+            f"INSERT INTO {b.table} ({b.column_list}) SELECT {columns} FROM {chosen} WHERE {fresh} ORDER BY r.rowid"
+        )
 
     def _halve(self, low: int, high: int, act: Callable[[int, int], None]) -> None:
         """Act on a range of groups; where it is refused, on its halves; park a single group that is refused alone."""
@@ -169,7 +179,10 @@ class TableApply:
         b, c, plan = self._b, self._c, self._plan
         self._parked += 1
         if self._parked > PARKED_MAX:
-            raise PoolpairError(Code.PARKED, f"table {b.spec.name} refuses more than {PARKED_MAX} groups of one package; nothing of it was applied")
+            raise PoolpairError(
+                Code.PARKED,
+                f"table {b.spec.name} refuses more than {PARKED_MAX} groups of one package; nothing of it was applied",
+            )
         c.execute(f"UPDATE {self._all} SET refused = 1 WHERE ordinal = ?", (ordinal,))
         key = c.execute(f"SELECT {b.key} FROM {self._all} WHERE ordinal = ?", (ordinal,)).fetchone()
         group_id = c.execute(
@@ -177,7 +190,10 @@ class TableApply:
             " VALUES (?, ?, ?, ?, ?, ?, (SELECT value FROM main.poolpair_gen))",
             (b.n, plan.channel.value, describe_key(b, key), reason, plan.package_id, plan.now_utc),
         ).lastrowid
-        c.execute(f"INSERT INTO main.{PREFIX}parked_key_{b.n} SELECT ?, {b.key} FROM {self._all} WHERE ordinal = ?", (group_id, ordinal))
+        c.execute(
+            f"INSERT INTO main.{PREFIX}parked_key_{b.n} SELECT ?, {b.key} FROM {self._all} WHERE ordinal = ?",
+            (group_id, ordinal),
+        )
         columns = ", ".join(f"r.{quote(name)}" for name in b.columns)
         rows = f"SELECT ?, {columns} FROM pkg.r{b.n} r JOIN {self._all} a ON {b.same_key('a', 'r')} WHERE a.ordinal = ? ORDER BY r.rowid"
         c.execute(f"INSERT INTO main.{PREFIX}parked_row_{b.n} {rows}", (group_id, ordinal))
@@ -187,12 +203,16 @@ class TableApply:
         b, c = self._b, self._c
         names = ", ".join(map(quote, self._stored))
         for (ordinal,) in c.execute(f"SELECT ordinal FROM {self._all} WHERE refused = 1").fetchall():
-            if self._one(f"SELECT count(*) FROM {b.table} t JOIN {self._all} a ON {b.same_key('t', 'a')} WHERE a.ordinal = {ordinal}"):
+            if self._one(
+                f"SELECT count(*) FROM {b.table} t JOIN {self._all} a ON {b.same_key('t', 'a')} WHERE a.ordinal = {ordinal}"
+            ):
                 continue
             old = ", ".join(f"o.{quote(name)}" for name in self._stored)
             try:
                 with self._savepoint("back"):
-                    c.execute(f"INSERT INTO {b.table} ({names}) SELECT {old} FROM {self._old} o JOIN {self._all} a ON {b.same_key('a', 'o')} WHERE a.ordinal = {ordinal}")
+                    c.execute(
+                        f"INSERT INTO {b.table} ({names}) SELECT {old} FROM {self._old} o JOIN {self._all} a ON {b.same_key('a', 'o')} WHERE a.ordinal = {ordinal}"
+                    )
             except sqlite3.IntegrityError:
                 continue  # the newer rows of another group stand where it stood; the parked version is kept
 
@@ -200,7 +220,9 @@ class TableApply:
         """A newer package that names a parked group replaces what was parked."""
         b, c = self._b, self._c
         named = f"SELECT {b.key} FROM pkg.k{b.n} UNION ALL SELECT {b.key} FROM {self._gone}"
-        found = c.execute(f"SELECT p.poolpair_id FROM main.{PREFIX}parked_key_{b.n} p JOIN ({named}) g ON {b.same_key('p', 'g')}").fetchall()
+        found = c.execute(
+            f"SELECT p.poolpair_id FROM main.{PREFIX}parked_key_{b.n} p JOIN ({named}) g ON {b.same_key('p', 'g')}"
+        ).fetchall()
         for (group_id,) in found:
             forget_parked(c, b.n, group_id)
 
@@ -245,4 +267,6 @@ class TableApply:
 
 def describe_key(b: Bound, key: tuple[object, ...]) -> str:
     """Name a group for people."""
-    return ", ".join(f"{name}={text(value) if value is not None else 'NULL'}" for name, value in zip(b.spec.key, key, strict=True))
+    return ", ".join(
+        f"{name}={text(value) if value is not None else 'NULL'}" for name, value in zip(b.spec.key, key, strict=True)
+    )

@@ -100,7 +100,9 @@ class Bound:
         parts = []
         for name in self.spec.key:
             column = f"{prefix}{quote(name)}"
-            parts.append(f"typeof({column}), CASE typeof({column}) WHEN 'text' THEN CAST({column} AS BLOB) ELSE {column} END")
+            parts.append(
+                f"typeof({column}), CASE typeof({column}) WHEN 'text' THEN CAST({column} AS BLOB) ELSE {column} END"
+            )
         return f"poolpair_bucket({of}, {', '.join(parts)})"
 
     def shape(self) -> TableShape:

@@ -36,7 +36,12 @@ def connect(path: Path, lock_wait_s: float, *, read_only: bool = False) -> sqlit
     mode = "ro" if read_only else "rw"
     with translated(path):
         connection = sqlite3.connect(
-            f"file:{url_quote(str(path))}?mode={mode}", uri=True, timeout=lock_wait_s, isolation_level=None, check_same_thread=False, cached_statements=256
+            f"file:{url_quote(str(path))}?mode={mode}",
+            uri=True,
+            timeout=lock_wait_s,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
         )
         connection.text_factory = Text
         connection.execute("PRAGMA synchronous = FULL")
@@ -50,7 +55,9 @@ def connect(path: Path, lock_wait_s: float, *, read_only: bool = False) -> sqlit
 def _sql_bucket(of: int, *typed: object) -> int:
     """Compute poolpair_bucket(of, typeof(k1), k1 with text cast to blob, ...): Python would refuse text that is not UTF-8."""
     pairs = zip(typed[::2], typed[1::2], strict=True)
-    return bucket_of([Text(value) if kind == "text" and isinstance(value, bytes) else value for kind, value in pairs], of)
+    return bucket_of(
+        [Text(value) if kind == "text" and isinstance(value, bytes) else value for kind, value in pairs], of
+    )
 
 
 @contextmanager
@@ -72,7 +79,9 @@ def translate(error: sqlite3.Error, path: Path) -> PoolpairError:
     if name.startswith("SQLITE_CANTOPEN"):
         return PoolpairError(Code.STORE_MISSING, f"{path} cannot be opened: {error}")
     if name.startswith("SQLITE_FULL"):
-        return PoolpairError(Code.STORE_BROKEN, f"no space is left for {path}", hint="free space on its disk; poolpair goes on by itself")
+        return PoolpairError(
+            Code.STORE_BROKEN, f"no space is left for {path}", hint="free space on its disk; poolpair goes on by itself"
+        )
     if "no such table: " + PREFIX in str(error) or "no such table: main." + PREFIX in str(error):
         return PoolpairError(Code.NOT_INSTALLED, f"{path} was not prepared for poolpair")
     return PoolpairError(Code.STORE_BROKEN, f"{path}: {error}")

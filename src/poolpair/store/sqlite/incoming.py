@@ -24,7 +24,9 @@ from poolpair.store.sqlite.transaction import FILE_COLUMNS, SqliteTransaction, c
 class SqliteIncoming:
     """Implements `store.port.Incoming`; `pkg` is attached by the store."""
 
-    def __init__(self, connection: sqlite3.Connection, bound: tuple[Bound, ...], begin: Callable[[], SqliteTransaction]) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, bound: tuple[Bound, ...], begin: Callable[[], SqliteTransaction]
+    ) -> None:
         self._c = connection
         self._bound = bound
         self._begin = begin
@@ -38,9 +40,16 @@ class SqliteIncoming:
         for shape, b in zip(tables, bound, strict=True):
             if set(shape.columns) != set(b.columns):
                 missing, more = sorted(set(shape.columns) - set(b.columns)), sorted(set(b.columns) - set(shape.columns))
-                raise PoolpairError(Code.SCHEMA, f"table {b.spec.name}: {_columns('is lacking here', missing)}{_columns('is lacking at the partner', more)}".rstrip("; "))
+                raise PoolpairError(
+                    Code.SCHEMA,
+                    f"table {b.spec.name}: {_columns('is lacking here', missing)}{_columns('is lacking at the partner', more)}".rstrip(
+                        "; "
+                    ),
+                )
         have = {text(name) for (name,) in self._c.execute("SELECT name FROM pkg.sqlite_master WHERE type = 'table'")}
-        if strange := self._c.execute("SELECT count(*) FROM pkg.sqlite_master WHERE type NOT IN ('table', 'index')").fetchone()[0]:
+        if strange := self._c.execute(
+            "SELECT count(*) FROM pkg.sqlite_master WHERE type NOT IN ('table', 'index')"
+        ).fetchone()[0]:
             raise Refused(Code.DAMAGED, f"the rows file holds {strange} objects that are not tables")
         if have != {"f", *(f"{kind}{b.n}" for b in bound for kind in "kr")}:
             raise Refused(Code.DAMAGED, "the rows file does not hold the tables it should")
@@ -73,7 +82,9 @@ class SqliteIncoming:
         )
         self._c.execute("COMMIT")
 
-    def apply(self, plan: ApplyPlan, placed: Iterable[CatalogueFile], record: Callable[[SqliteTransaction, Applied], None]) -> Applied | MassDelete:
+    def apply(
+        self, plan: ApplyPlan, placed: Iterable[CatalogueFile], record: Callable[[SqliteTransaction, Applied], None]
+    ) -> Applied | MassDelete:
         """Apply everything and what `record` writes in one transaction."""
         transaction = self._begin()
         try:
@@ -81,7 +92,9 @@ class SqliteIncoming:
             tables = [TableApply(self._c, b, plan) for b in self._bound if b.spec.channel is plan.channel]
             for table in tables:
                 table.prepare()
-            tripped = next((found for table in tables if (found := table.mass_delete())), None) or self.mass_file_delete(plan)
+            tripped = next(
+                (found for table in tables if (found := table.mass_delete())), None
+            ) or self.mass_file_delete(plan)
             if tripped and not plan.approved:
                 self._c.execute("ROLLBACK")
                 return tripped
@@ -102,10 +115,15 @@ class SqliteIncoming:
         """Guard the tree: like a table, and an emptied tree of two files or more always counts as too much."""
         if plan.approved:
             return None
-        gone = self._c.execute("SELECT count(*) FROM pkg.f JOIN main.poolpair_file c ON c.path = pkg.f.path WHERE pkg.f.present = 0 AND c.present = 1").fetchone()[0]
+        gone = self._c.execute(
+            "SELECT count(*) FROM pkg.f JOIN main.poolpair_file c ON c.path = pkg.f.path WHERE pkg.f.present = 0 AND c.present = 1"
+        ).fetchone()[0]
         gone += sum(1 for _ in self.surplus_files(plan))
         homes = json.dumps(plan.served)
-        total = self._c.execute("SELECT count(*) FROM main.poolpair_file WHERE present = 1 AND home IN (SELECT value FROM json_each(?))", (homes,)).fetchone()[0]
+        total = self._c.execute(
+            "SELECT count(*) FROM main.poolpair_file WHERE present = 1 AND home IN (SELECT value FROM json_each(?))",
+            (homes,),
+        ).fetchone()[0]
         added = self._c.execute("SELECT count(*) FROM pkg.f WHERE present = 1").fetchone()[0]
         emptied = gone >= 2 and gone == total and not added  # noqa: PLR2004
         if emptied or (gone > plan.guard_groups and gone > plan.guard_fraction * total):
@@ -129,5 +147,8 @@ def _columns(what: str, names: list[str]) -> str:
 
 def _add(one: Applied, other: Applied) -> Applied:
     return Applied(
-        groups=one.groups + other.groups, rows=one.rows + other.rows, deleted=one.deleted + other.deleted, parked=one.parked + other.parked
+        groups=one.groups + other.groups,
+        rows=one.rows + other.rows,
+        deleted=one.deleted + other.deleted,
+        parked=one.parked + other.parked,
     )

@@ -73,7 +73,9 @@ def triggers(b: Bound) -> dict[str, str]:
     for number, unique in enumerate(u for u in b.info.unique_keys if not set(b.spec.key) <= set(u)):
         for event in ("INSERT", "UPDATE"):
             body = _log_conflicting(b, unique)
-            made[f"{name}_replace_{number}_{event.lower()}"] = f"BEFORE {event} ON {table} WHEN {watching} BEGIN {body} END"
+            made[f"{name}_replace_{number}_{event.lower()}"] = (
+                f"BEFORE {event} ON {table} WHEN {watching} BEGIN {body} END"
+            )
     return {trigger: f"CREATE TRIGGER {trigger} {body}" for trigger, body in made.items()}
 
 
@@ -88,9 +90,7 @@ def _log_conflicting(b: Bound, unique: tuple[str, ...]) -> str:
     """Log the keys of rows in the way of NEW; twice the same key is harmless, the export takes it once."""
     where = " AND ".join(f"{quote(name)} = NEW.{quote(name)}" for name in unique)
     log, table = f"{PREFIX}log_{b.n}", quote(b.spec.name)
-    return (
-        f"INSERT INTO {log} ({b.key}, poolpair_gen) SELECT {b.key}, (SELECT value FROM {PREFIX}gen) FROM {table} WHERE {where} AND {b.scope};"
-    )
+    return f"INSERT INTO {log} ({b.key}, poolpair_gen) SELECT {b.key}, (SELECT value FROM {PREFIX}gen) FROM {table} WHERE {where} AND {b.scope};"
 
 
 def home_rows(patterns: Iterable[tuple[int, str, str]]) -> Iterator[str]:

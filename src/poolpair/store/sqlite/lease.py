@@ -41,7 +41,14 @@ class SqliteLease:
         found = LeaseHolder(number=number, holder=holder, front_end=front_end, since_utc=self._clock.utc_iso())
         self._c.execute(
             "INSERT OR REPLACE INTO main.poolpair_lease (id, number, holder, front_end, since_utc, boot_id, seen_s) VALUES (1, ?, ?, ?, ?, ?, ?)",
-            (found.number, found.holder, found.front_end, found.since_utc, self._clock.boot_id(), self._clock.monotonic_s()),
+            (
+                found.number,
+                found.holder,
+                found.front_end,
+                found.since_utc,
+                self._clock.boot_id(),
+                self._clock.monotonic_s(),
+            ),
         )
         self._c.execute("COMMIT")
         self.number = number
@@ -66,8 +73,14 @@ class SqliteLease:
 
     def read(self) -> LeaseHolder | None:
         """The last holder, alive or not; None if it gave the lease back."""
-        row = self._c.execute("SELECT number, holder, front_end, since_utc FROM main.poolpair_lease WHERE holder <> ''").fetchone()
-        return LeaseHolder(number=row[0], holder=text(row[1]), front_end=text(row[2]), since_utc=text(row[3])) if row else None
+        row = self._c.execute(
+            "SELECT number, holder, front_end, since_utc FROM main.poolpair_lease WHERE holder <> ''"
+        ).fetchone()
+        return (
+            LeaseHolder(number=row[0], holder=text(row[1]), front_end=text(row[2]), since_utc=text(row[3]))
+            if row
+            else None
+        )
 
     def living(self) -> LeaseHolder | None:
         """The holder, if its process is alive."""

@@ -12,7 +12,9 @@ from poolpair.store.sqlite.connection import PREFIX, text
 from poolpair.store.sqlite.transaction import forget_parked
 
 
-def list_parked(connection: sqlite3.Connection, bound: tuple[Bound, ...], channel: Channel | None) -> tuple[ParkedGroup, ...]:
+def list_parked(
+    connection: sqlite3.Connection, bound: tuple[Bound, ...], channel: Channel | None
+) -> tuple[ParkedGroup, ...]:
     """Every parked group, oldest first."""
     tables = by_number(bound)
     query = "SELECT id, tbl, channel, key, reason, package_id, since_utc FROM main.poolpair_parked WHERE ?1 IS NULL OR channel = ?1 ORDER BY id"
@@ -26,7 +28,9 @@ def list_parked(connection: sqlite3.Connection, bound: tuple[Bound, ...], channe
             package_id=text(package_id),
             since_utc=text(since),
         )
-        for group_id, table, of, key, reason, package_id, since in connection.execute(query, (channel.value if channel else None,))
+        for group_id, table, of, key, reason, package_id, since in connection.execute(
+            query, (channel.value if channel else None,)
+        )
     )
 
 

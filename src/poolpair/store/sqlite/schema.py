@@ -22,7 +22,11 @@ def describe_tables(connection: sqlite3.Connection, names: Iterable[str]) -> dic
 
 def _describe(connection: sqlite3.Connection, name: str, *, without_rowid: bool) -> TableInfo:
     rows = connection.execute('SELECT name, type, "notnull", pk, hidden FROM pragma_table_xinfo(?)', (name,)).fetchall()
-    sql = text(connection.execute("SELECT sql FROM main.sqlite_master WHERE type = 'table' AND name = ?", (name,)).fetchone()[0])
+    sql = text(
+        connection.execute("SELECT sql FROM main.sqlite_master WHERE type = 'table' AND name = ?", (name,)).fetchone()[
+            0
+        ]
+    )
     indexes = _unique_indexes(connection, name)
     collations = {column: collation for index in indexes for column, collation in index}
     collations |= _plain_collations(connection, name)
@@ -43,15 +47,25 @@ def _describe(connection: sqlite3.Connection, name: str, *, without_rowid: bool)
     unique = [tuple(column for column, _ in index) for index in indexes]
     if alias:
         unique.insert(0, primary)
-    return TableInfo(name=name, columns=columns, unique_keys=tuple(dict.fromkeys(unique)), without_rowid=without_rowid, autoincrement="AUTOINCREMENT" in sql.upper())
+    return TableInfo(
+        name=name,
+        columns=columns,
+        unique_keys=tuple(dict.fromkeys(unique)),
+        without_rowid=without_rowid,
+        autoincrement="AUTOINCREMENT" in sql.upper(),
+    )
 
 
 def _unique_indexes(connection: sqlite3.Connection, name: str) -> list[tuple[tuple[str, str], ...]]:
     """Columns and collations of every full unique index over plain columns."""
     found = []
-    listed = connection.execute('SELECT name FROM pragma_index_list(?) WHERE "unique" = 1 AND partial = 0', (name,)).fetchall()
+    listed = connection.execute(
+        'SELECT name FROM pragma_index_list(?) WHERE "unique" = 1 AND partial = 0', (name,)
+    ).fetchall()
     for (index,) in listed:
-        columns = connection.execute("SELECT cid, name, coll FROM pragma_index_xinfo(?) WHERE key = 1", (text(index),)).fetchall()
+        columns = connection.execute(
+            "SELECT cid, name, coll FROM pragma_index_xinfo(?) WHERE key = 1", (text(index),)
+        ).fetchall()
         if all(int(cid) >= 0 for cid, _, _ in columns):
             found.append(tuple((text(column), text(collation).upper()) for _, column, collation in columns))
     return found
@@ -61,7 +75,9 @@ def _plain_collations(connection: sqlite3.Connection, name: str) -> dict[str, st
     """A column's own collation shows in an index that does not name another one; without an index it does not matter."""
     found = {}
     for (index,) in connection.execute("SELECT name FROM pragma_index_list(?)", (name,)).fetchall():
-        for cid, column, collation in connection.execute("SELECT cid, name, coll FROM pragma_index_xinfo(?) WHERE key = 1", (text(index),)):
+        for cid, column, collation in connection.execute(
+            "SELECT cid, name, coll FROM pragma_index_xinfo(?) WHERE key = 1", (text(index),)
+        ):
             if int(cid) >= 0:
                 found.setdefault(text(column), text(collation).upper())
     return found

@@ -38,7 +38,9 @@ class Installed:
     repaired: tuple[str, ...]
 
 
-def statements(path: Path, profile: Profile, homes: Iterable[tuple[int, str, str]], lock_wait_s: float) -> Iterator[str]:
+def statements(
+    path: Path, profile: Profile, homes: Iterable[tuple[int, str, str]], lock_wait_s: float
+) -> Iterator[str]:
     """What `install` would run, for a person to read."""
     with _opened(path, lock_wait_s) as c:
         bound = bind(c, profile)

@@ -84,14 +84,19 @@ class SqliteSnapshot:
         if b.spec.conference:
             mine += f" AND ({b.spec.conference}) NOT IN (SELECT value FROM json_each({literal(left)}))"
         if cut.since is not None:
-            self._c.execute(f"INSERT INTO pkg.k{b.n} SELECT DISTINCT {b.key} FROM {b.log} WHERE poolpair_gen > ?2 AND {mine}", (served, cut.since))
+            self._c.execute(
+                f"INSERT INTO pkg.k{b.n} SELECT DISTINCT {b.key} FROM {b.log} WHERE poolpair_gen > ?2 AND {mine}",
+                (served, cut.since),
+            )
         for buckets in cut.buckets:
             if buckets.table == b.n:
                 self._add_buckets(b, buckets, mine)
         source = f"FROM pkg.k{b.n} k CROSS JOIN {b.table} t ON {b.same_key('t', 'k')}"
         columns = ", ".join(f"t.{quote(name)}" for name in b.columns)
         self._c.execute(f"INSERT INTO pkg.r{b.n} SELECT {columns} {source} ORDER BY {b.order}")
-        counted = self._c.execute(f"SELECT (SELECT count(*) FROM pkg.k{b.n}), (SELECT count(*) FROM pkg.r{b.n})").fetchone()
+        counted = self._c.execute(
+            f"SELECT (SELECT count(*) FROM pkg.k{b.n}), (SELECT count(*) FROM pkg.r{b.n})"
+        ).fetchone()
         return int(counted[0]), int(counted[1])
 
     def _add_buckets(self, b: Bound, buckets: BucketSet, mine: str) -> None:
@@ -100,9 +105,14 @@ class SqliteSnapshot:
         condition = f"{mine} AND {b.home} = ?2 AND {b.bucket(str(buckets.of))} IN (SELECT value FROM json_each(?3))"
         keys = f"SELECT DISTINCT {b.key} FROM {b.table} WHERE {condition}"
         fresh = f"NOT EXISTS (SELECT 1 FROM pkg.k{b.n} have WHERE {b.same_key('have', 'n')})"
-        self._c.execute(f"INSERT INTO pkg.k{b.n} SELECT {b.key} FROM ({keys}) n WHERE {fresh}", (json.dumps([buckets.home]), buckets.home, listed))
+        self._c.execute(
+            f"INSERT INTO pkg.k{b.n} SELECT {b.key} FROM ({keys}) n WHERE {fresh}",
+            (json.dumps([buckets.home]), buckets.home, listed),
+        )
 
-    def digests(self, channel: Channel, homes: tuple[str, ...], like: tuple[TableDigests, ...] | None) -> tuple[TableDigests, ...]:
+    def digests(
+        self, channel: Channel, homes: tuple[str, ...], like: tuple[TableDigests, ...] | None
+    ) -> tuple[TableDigests, ...]:
         """Digest every table of the channel, per home; the tree too, for meeting files."""
         found: list[TableDigests] = []
         for home in homes:
@@ -134,16 +144,22 @@ class SqliteSnapshot:
 
     def _digest_files(self, home: str, of: int) -> TableDigests:
         tally = Tally(home, TREE, of)
-        for path, size, sha256 in self._c.execute("SELECT path, size, sha256 FROM main.poolpair_file WHERE home = ? AND present = 1", (home,)):
+        for path, size, sha256 in self._c.execute(
+            "SELECT path, size, sha256 FROM main.poolpair_file WHERE home = ? AND present = 1", (home,)
+        ):
             tally.add((path,), (path, size, sha256))
         return tally.digests()
 
     def unhomed(self, channel: Channel) -> int:
         """Count groups that no pattern gives a home."""
         query = "SELECT count(*) FROM (SELECT DISTINCT {0} FROM {1} WHERE {2} AND {3} IS NULL)"
-        total = sum(self._c.execute(query.format(b.key, b.table, b.scope, b.home)).fetchone()[0] for b in self._of(channel))
+        total = sum(
+            self._c.execute(query.format(b.key, b.table, b.scope, b.home)).fetchone()[0] for b in self._of(channel)
+        )
         if channel is Channel.CONFERENCES:
-            total += self._c.execute("SELECT count(*) FROM main.poolpair_file WHERE home = '' AND present = 1").fetchone()[0]
+            total += self._c.execute(
+                "SELECT count(*) FROM main.poolpair_file WHERE home = '' AND present = 1"
+            ).fetchone()[0]
         return int(total)
 
     def _of(self, channel: Channel) -> tuple[Bound, ...]:
@@ -158,10 +174,19 @@ def _in_buckets(buckets: BucketSet) -> str:
 
 def _file_row(packed: PackedFile) -> tuple[object, ...]:
     f = packed.file
-    return (f.path, f.size, f.mtime_ns, f.mode, f.sha256, f.home, f.conference, int(f.present), packed.member, packed.offset)
+    return (
+        f.path,
+        f.size,
+        f.mtime_ns,
+        f.mode,
+        f.sha256,
+        f.home,
+        f.conference,
+        int(f.present),
+        packed.member,
+        packed.offset,
+    )
 
 
 def _buckets_like(like: tuple[TableDigests, ...] | None, home: str, table: int) -> int | None:
     return next((len(d.counts) for d in like or () if (d.home, d.table) == (home, table)), None)
-
-

@@ -23,7 +23,13 @@ from poolpair.store.sqlite.lease import SqliteLease
 from poolpair.store.sqlite.parking import list_parked, retry_parked
 from poolpair.store.sqlite.schema import installed_triggers
 from poolpair.store.sqlite.snapshot import SqliteSnapshot
-from poolpair.store.sqlite.transaction import FILE_COLUMNS, SqliteTransaction, catalogue_file, forget_parked, read_document
+from poolpair.store.sqlite.transaction import (
+    FILE_COLUMNS,
+    SqliteTransaction,
+    catalogue_file,
+    forget_parked,
+    read_document,
+)
 from poolpair.store.tree import TreeFile
 
 T = TypeVar("T")
@@ -54,7 +60,9 @@ class SqliteStore:
             found = read_document(self._c, StoreIdentity, IDENTITY)
         if found is None:
             raise PoolpairError(Code.NOT_INSTALLED, f"{self._path} was not prepared for poolpair")
-        return StoreIdentity(store_id=found.store_id, location=location_of(self._path), home_location=found.home_location)
+        return StoreIdentity(
+            store_id=found.store_id, location=location_of(self._path), home_location=found.home_location
+        )
 
     def adopt(self, store_id: str) -> None:
         """Take a new id and the present location."""
@@ -138,7 +146,10 @@ class SqliteStore:
         with self._translated():
             c.execute("DROP TABLE IF EXISTS temp.scan")
             c.execute("CREATE TABLE temp.scan (path BLOB PRIMARY KEY, size, mtime_ns, inode, mode) WITHOUT ROWID")
-            c.executemany("INSERT INTO temp.scan VALUES (?, ?, ?, ?, ?)", ((f.path, f.size, f.mtime_ns, f.inode, f.mode) for f in scan))
+            c.executemany(
+                "INSERT INTO temp.scan VALUES (?, ?, ?, ?, ?)",
+                ((f.path, f.size, f.mtime_ns, f.inode, f.mode) for f in scan),
+            )
             changed = c.execute(
                 "SELECT s.path, s.size, s.mtime_ns, s.inode, s.mode FROM temp.scan s LEFT JOIN main.poolpair_file f ON f.path = s.path"
                 " WHERE f.path IS NULL OR f.present = 0 OR f.size <> s.size OR f.mtime_ns <> s.mtime_ns OR f.inode <> s.inode ORDER BY s.path"
@@ -153,7 +164,11 @@ class SqliteStore:
     def pending_deletions(self) -> tuple[CatalogueFile, ...]:
         """Deletions applied to the catalogue but perhaps not on disk."""
         with self._translated():
-            return tuple(map(catalogue_file, self._c.execute(f"SELECT {FILE_COLUMNS} FROM main.poolpair_file WHERE deleting = 1")))
+            return tuple(
+                map(
+                    catalogue_file, self._c.execute(f"SELECT {FILE_COLUMNS} FROM main.poolpair_file WHERE deleting = 1")
+                )
+            )
 
     def finish_deletions(self, paths: Iterable[bytes]) -> None:
         """Drop finished deletions from the catalogue."""
@@ -170,7 +185,9 @@ class SqliteStore:
     def read_all(self, cls: type[T], prefix: str) -> dict[str, T]:
         """Read every document whose name begins with `prefix`."""
         with self._translated():
-            rows = self._c.execute("SELECT name, body FROM main.poolpair_document WHERE name >= ? AND name < ?", (prefix, prefix + "\x7f")).fetchall()
+            rows = self._c.execute(
+                "SELECT name, body FROM main.poolpair_document WHERE name >= ? AND name < ?", (prefix, prefix + "\x7f")
+            ).fetchall()
         return {text(name): decode(cls, text(body)) for name, body in rows}
 
     def hint(self) -> object:

@@ -29,7 +29,9 @@ class SqliteTransaction:
 
     def save(self, name: str, value: object) -> None:
         """Write a document."""
-        self._c.execute("INSERT OR REPLACE INTO main.poolpair_document (name, body) VALUES (?, ?)", (name, encode(value)))
+        self._c.execute(
+            "INSERT OR REPLACE INTO main.poolpair_document (name, body) VALUES (?, ?)", (name, encode(value))
+        )
 
     def delete(self, name: str) -> None:
         """Forget a document."""
@@ -37,7 +39,10 @@ class SqliteTransaction:
 
     def names(self, prefix: str) -> tuple[str, ...]:
         """Names of documents with a prefix; GLOB uses the primary key."""
-        rows = self._c.execute("SELECT name FROM main.poolpair_document WHERE name >= ? AND name < ? ORDER BY name", (prefix, prefix + "\x7f"))
+        rows = self._c.execute(
+            "SELECT name FROM main.poolpair_document WHERE name >= ? AND name < ? ORDER BY name",
+            (prefix, prefix + "\x7f"),
+        )
         return tuple(text(name) for (name,) in rows)
 
     def token(self) -> int:
@@ -65,7 +70,9 @@ class SqliteTransaction:
             self._unpark_logged(b)
             homes = json.dumps(served)
             where = f"coalesce({b.home}, '') NOT IN (SELECT value FROM json_each(?))"
-            foreign += self._c.execute(f"SELECT count(*) FROM {b.log} WHERE {b.home} IS NOT NULL AND {where}", (homes,)).fetchone()[0]
+            foreign += self._c.execute(
+                f"SELECT count(*) FROM {b.log} WHERE {b.home} IS NOT NULL AND {where}", (homes,)
+            ).fetchone()[0]
             self._c.execute(f"DELETE FROM {b.log} WHERE {where}", (homes,))
         return foreign
 
@@ -95,10 +102,17 @@ class SqliteTransaction:
 
     def prune(self, channel: Channel, token: int) -> int:
         """Forget acknowledged log entries; deleted files leave the catalogue with their entry."""
-        pruned = sum(self._c.execute(f"DELETE FROM {b.log} WHERE poolpair_gen <= ?", (token,)).rowcount for b in self._of(channel))
+        pruned = sum(
+            self._c.execute(f"DELETE FROM {b.log} WHERE poolpair_gen <= ?", (token,)).rowcount
+            for b in self._of(channel)
+        )
         if channel is Channel.CONFERENCES:
-            pruned += self._c.execute("DELETE FROM main.poolpair_file WHERE gen > 0 AND gen <= ? AND present = 0 AND deleting = 0", (token,)).rowcount
-            pruned += self._c.execute("UPDATE main.poolpair_file SET gen = 0 WHERE gen > 0 AND gen <= ?", (token,)).rowcount
+            pruned += self._c.execute(
+                "DELETE FROM main.poolpair_file WHERE gen > 0 AND gen <= ? AND present = 0 AND deleting = 0", (token,)
+            ).rowcount
+            pruned += self._c.execute(
+                "UPDATE main.poolpair_file SET gen = 0 WHERE gen > 0 AND gen <= ?", (token,)
+            ).rowcount
         return pruned
 
     def note_files(self, files: Iterable[CatalogueFile], *, log: bool) -> None:
@@ -134,7 +148,9 @@ class SqliteTransaction:
 
     def placing(self, path: bytes) -> str | None:
         """The digest an unfinished apply was about to place."""
-        row = self._c.execute("SELECT placing FROM main.poolpair_file WHERE path = ? AND placing <> ''", (path,)).fetchone()
+        row = self._c.execute(
+            "SELECT placing FROM main.poolpair_file WHERE path = ? AND placing <> ''", (path,)
+        ).fetchone()
         return text(row[0]) if row else None
 
     def _of(self, channel: Channel) -> tuple[Bound, ...]:
