@@ -7,7 +7,6 @@ version, because a document that omits the field means the old default.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -17,10 +16,14 @@ from poolpair.errors import Code, Refused
 T = TypeVar("T")
 
 
-@cache
-def _adapter(cls: Any) -> TypeAdapter[Any]:
-    # Building one compiles a validator (milliseconds); using it takes microseconds.
-    return TypeAdapter(cls)
+_ADAPTERS: dict[object, TypeAdapter[Any]] = {}
+
+
+def _adapter(cls: type[Any]) -> TypeAdapter[Any]:
+    """Give the adapter of a class. Building one compiles a validator (milliseconds); using it takes microseconds."""
+    if cls not in _ADAPTERS:
+        _ADAPTERS[cls] = TypeAdapter(cls)
+    return _ADAPTERS[cls]
 
 
 def encode(value: object) -> str:

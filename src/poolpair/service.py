@@ -96,7 +96,7 @@ class Service:
         return any(moved)
 
     def _read_hints(self) -> object:
-        """What can be asked in microseconds: did somebody write to the database, the share or the tree?"""
+        """Ask in microseconds whether somebody wrote to the database, the share or the tree."""
         site = self._site
         folders = [folder for channel in site.channels for folder in (data_dir(channel), cookie_dir(channel))]
         try:

@@ -36,7 +36,7 @@ class SerialStart:
     start: int
 
 
-def channels_of(config: PoolConfig, profile: Profile) -> tuple[Channel, ...]:
+def channels_of(profile: Profile) -> tuple[Channel, ...]:
     """The channels of this pair: `users` always; `conferences` if the profile has any of it."""
     has_conferences = bool(profile.files) or any(table.channel is Channel.CONFERENCES for table in profile.tables)
     return (Channel.USERS, Channel.CONFERENCES) if has_conferences else (Channel.USERS,)
@@ -107,7 +107,7 @@ def open_site(config: PoolConfig, clock: Clock | None = None) -> Site:
             guard_groups=config.guard.delete_groups,
         ),
         scratch=scratch,
-        channels=channels_of(config, profile),
+        channels=channels_of(profile),
         front_end=config.front_end,
     )
 
@@ -157,7 +157,7 @@ def initialise(config: PoolConfig) -> setup.Installed:
             )
     make_scratch(config)
     installed = setup.install(sqlite_path(config.store), profile, home_triples(config), LOCK_WAIT_S)
-    channels = channels_of(config, profile)
+    channels = channels_of(profile)
     share.prepare([*folders(channels), str(Path(TASK_ASSIGNMENT).parent)])
     if found is None:
         share.write_small(

@@ -51,7 +51,8 @@ def test_a_file_and_its_row_travel(pair: Pair) -> None:
     path.write_bytes(b"hello" * 1000)
     with pair.sql("b") as connection:
         connection.execute(
-            "INSERT INTO prosodyarchive (host, user, store, key, \"when\", \"with\", type, value) VALUES ('share.b.example', '', 'uploads', 'new-slot', 1, 'x', 'xml', '<r/>')"
+            'INSERT INTO prosodyarchive (host, user, store, key, "when", "with", type, value)'
+            " VALUES ('share.b.example', '', 'uploads', 'new-slot', 1, 'x', 'xml', '<r/>')"
         )
     pair.settle()
     assert pair.files("a") == pair.files("b")

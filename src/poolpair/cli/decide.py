@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated
 
@@ -19,7 +20,7 @@ from poolpair.wiring import open_site
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
-    groups = {
+    groups: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
         "quarantine": ("Files that were refused.", {"list": quarantine_list, "show": quarantine_show}),
         "parked": (
             "Groups that this store refused.",
@@ -116,7 +117,8 @@ def held_list() -> None:
             held = inbound.held
             state = "approved" if held.approved else "waits"
             typer.echo(
-                f"{channel}\tpackage {held.position.sequence}\tdeletes {held.deletes} of {held.of} in {held.table}\t{state}\tsince {held.since_utc}"
+                f"{channel}\tpackage {held.position.sequence}\tdeletes {held.deletes} of {held.of} in {held.table}"
+                f"\t{state}\tsince {held.since_utc}"
             )
     site.store.close()
 
@@ -171,7 +173,8 @@ def setback_show() -> None:
             word = found.partner
             newest = f"{word.applied.sequence} of stream {word.applied.stream[:8]}" if word and word.applied else "none"
             typer.echo(
-                f"{channel}\tthe partner applied package {newest}; this store made up to {found.next_sequence - 1} of stream {found.stream[:8]}"
+                f"{channel}\tthe partner applied package {newest};"
+                f" this store made up to {found.next_sequence - 1} of stream {found.stream[:8]}"
             )
             typer.echo(f"\t{found.stopped.detail} (since {found.stopped.since_utc})")
     site.store.close()

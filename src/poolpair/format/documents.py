@@ -1,4 +1,4 @@
-"""JSON documents as packages and cookies carry them: `poolpair.documents`, under the name by which `format` speaks of it.
+"""JSON documents as packages and cookies carry them: `poolpair.documents`, under the name that `format` uses.
 
 The store keeps its values in the same form and may not import from here, so the code stands below both.
 """

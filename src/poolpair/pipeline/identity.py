@@ -1,4 +1,4 @@
-"""Before anything is read or written in a share: is it the right one, and is this database the one that owns it?"""
+"""Checks, before anything is read or written in a share, that it is the right one and this database owns it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def check_partner_share(site: Site) -> None:
     if (found.pool, found.pair_id) != (site.partner, site.pair_id):
         raise PoolpairError(
             Code.SHARE_FOREIGN,
-            f"the partner's share belongs to pool {found.pool!r} of pair {found.pair_id[:8]}, not to {site.partner!r} of {site.pair_id[:8]}",
+            f"the partner's share belongs to pool {found.pool!r} of pair {found.pair_id[:8]},"
+            f" not to {site.partner!r} of {site.pair_id[:8]}",
         )
 
 

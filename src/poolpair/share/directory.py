@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import secrets
 import stat
@@ -125,10 +126,10 @@ class _Directory:
         return found.f_bavail * found.f_frsize
 
 
-def _write_all(sink: BinaryIO | object, data: bytes) -> int:
+def _write_all(sink: io.FileIO, data: bytes) -> int:
     view = memoryview(data)
     while view:
-        view = view[sink.write(view) :]  # type: ignore[attr-defined]
+        view = view[sink.write(view) :]
     return len(data)
 
 

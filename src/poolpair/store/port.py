@@ -316,6 +316,10 @@ class Store(Protocol):
         """Read one document outside a transaction."""
         ...
 
+    def read_all(self, cls: type[T], prefix: str) -> dict[str, T]:
+        """Read every document whose name begins with `prefix`."""
+        ...
+
     def hint(self) -> object:
         """A token that changes whenever somebody else wrote to the database; cheap, to be polled."""
         ...

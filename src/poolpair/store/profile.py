@@ -1,8 +1,8 @@
 """Profiles: what of an application's database and tree is carried, whose it is, and in which channel.
 
-A profile is a TOML file that an operator can write; `profiles/prosody.toml` is shipped and is the model. Expressions are
-SQL over the key columns of their table, so that a deleted row still tells whose it was. Reading needs no database; whether a
-profile fits the tables that are there is `profile_check`.
+A profile is a TOML file that an operator can write; `profiles/prosody.toml` is shipped and is the model. Expressions
+are SQL over the key columns of their table, so that a deleted row still tells whose it was. Reading needs no database;
+whether a profile fits the tables that are there is `profile_check`.
 """
 
 from __future__ import annotations
@@ -94,9 +94,7 @@ def load_profile(name_or_path: str) -> Profile:
     folder = resource_files("poolpair") / "profiles"
     shipped = sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
     if name_or_path not in shipped:
-        near = nearest(name_or_path, shipped)
-        meant = f"; did you mean {near}?" if near else ""
-        detail = f"{called}: not shipped{meant} Shipped: {', '.join(shipped)}; an own one needs an absolute path"
+        detail = f"{called}: not shipped (there is {', '.join(shipped)}), and an own one needs its absolute path"
         raise PoolpairError(Code.PROFILE, detail)
     return parse_profile((folder / f"{name_or_path}.toml").read_bytes(), name_or_path)
 
@@ -120,7 +118,7 @@ def _read(name: str, file: TomlFile) -> Profile:
 
 
 def _digest(tables: tuple[ProfileTable, ...], trees: tuple[ProfileFiles, ...]) -> str:
-    """SHA-256 over what is not at its default, so that a later release may know more keys and still agree with this one."""
+    """SHA-256 over what is not at its default: a later release may know more keys and still agree with this one."""
     canonical = json.dumps([[_said(table) for table in tables], [_said(tree) for tree in trees]], sort_keys=True)
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
@@ -280,7 +278,7 @@ def match_path(profile: Profile, path: bytes) -> MatchedPath | None:
 
 
 def _shown(raw: bytes) -> str:
-    """A name as text that every store accepts: bytes that are no UTF-8 become \\xNN."""
+    """A name as text that every store accepts: bytes that are no UTF-8 are escaped, each by its number."""
     return raw.decode("utf-8", "backslashreplace")
 
 

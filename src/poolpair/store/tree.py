@@ -43,7 +43,7 @@ class TreeFile:
 class Source(Protocol):
     """Where placed bytes come from."""
 
-    def read(self, size: int = -1, /) -> bytes: ...  # noqa: D102
+    def read(self, size: int = -1, /) -> bytes: ...
 
 
 class Tree(Protocol):

@@ -102,7 +102,8 @@ class TableApply:
         )
         return c.execute(
             f"INSERT INTO {b.table} ({b.column_list}) SELECT {b.column_list} FROM pkg.r{b.n} WHERE 1 ORDER BY rowid"
-            f" ON CONFLICT ({', '.join(map(quote, b.conflict))}) DO UPDATE SET {', '.join(f'{q} = excluded.{q}' for q in map(quote, b.columns))}"
+            f" ON CONFLICT ({', '.join(map(quote, b.conflict))}) DO UPDATE"
+            f" SET {', '.join(f'{q} = excluded.{q}' for q in map(quote, b.columns))}"
             f" WHERE {differs}"
         ).rowcount
 
@@ -111,7 +112,8 @@ class TableApply:
         b = self._b
         if b.info.without_rowid:
             self._c.execute(
-                f"DELETE FROM {b.table} WHERE {b.scope} AND EXISTS (SELECT 1 FROM {keys} g WHERE {b.same_key('g', quote(b.spec.name))} AND {extra})"
+                f"DELETE FROM {b.table} WHERE {b.scope}"
+                f" AND EXISTS (SELECT 1 FROM {keys} g WHERE {b.same_key('g', quote(b.spec.name))} AND {extra})"
             )
             return
         rows = f"SELECT t.rowid FROM {keys} g CROSS JOIN {b.table} t ON {b.same_key('t', 'g')} WHERE {extra}"
@@ -126,7 +128,8 @@ class TableApply:
         c.execute(f"INSERT INTO {self._all} ({b.key}) SELECT {b.key} FROM pkg.k{b.n} UNION ALL {surplus}")
         stored = ", ".join(f"t.{quote(name)}" for name in self._stored)
         c.execute(
-            f"CREATE TABLE {self._old} AS SELECT {stored} FROM {self._all} a CROSS JOIN {b.table} t ON {b.same_key('t', 'a')} WHERE {b.scoped('t')}"
+            f"CREATE TABLE {self._old} AS SELECT {stored} FROM {self._all} a"
+            f" CROSS JOIN {b.table} t ON {b.same_key('t', 'a')} WHERE {b.scoped('t')}"
         )
         last = self._one(f"SELECT coalesce(max(ordinal), 0) FROM {self._all}")
         before = c.total_changes
@@ -211,7 +214,8 @@ class TableApply:
             try:
                 with self._savepoint("back"):
                     c.execute(
-                        f"INSERT INTO {b.table} ({names}) SELECT {old} FROM {self._old} o JOIN {self._all} a ON {b.same_key('a', 'o')} WHERE a.ordinal = {ordinal}"
+                        f"INSERT INTO {b.table} ({names}) SELECT {old} FROM {self._old} o"
+                        f" JOIN {self._all} a ON {b.same_key('a', 'o')} WHERE a.ordinal = {ordinal}"
                     )
             except sqlite3.IntegrityError:
                 continue  # the newer rows of another group stand where it stood; the parked version is kept
@@ -231,7 +235,8 @@ class TableApply:
         named = f"SELECT {b.key} FROM pkg.k{b.n} UNION ALL SELECT {b.key} FROM {self._gone}"
         columns = ", ".join(f"t.{quote(name)}" for name in b.columns)
         self._c.execute(
-            f"INSERT INTO main.{PREFIX}kept_row_{b.n} SELECT ?, ?, {columns} FROM ({named}) g CROSS JOIN {b.table} t ON {b.same_key('t', 'g')}",
+            f"INSERT INTO main.{PREFIX}kept_row_{b.n} SELECT ?, ?, {columns} FROM ({named}) g"
+            f" CROSS JOIN {b.table} t ON {b.same_key('t', 'g')}",
             (plan.package_id, plan.now_utc),
         )
 

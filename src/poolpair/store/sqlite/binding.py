@@ -77,7 +77,8 @@ class Bound:
         if self.spec.shared:
             return f"(SELECT h.poolpair_pool FROM {PREFIX}home h WHERE h.poolpair_pattern = 'shared')"
         return (
-            f"(SELECT h.poolpair_pool FROM {PREFIX}home h WHERE h.poolpair_pattern <> 'shared' AND ({self.spec.home_key}) GLOB h.poolpair_glob"
+            f"(SELECT h.poolpair_pool FROM {PREFIX}home h"
+            f" WHERE h.poolpair_pattern <> 'shared' AND ({self.spec.home_key}) GLOB h.poolpair_glob"
             " ORDER BY h.poolpair_rank LIMIT 1)"
         )
 

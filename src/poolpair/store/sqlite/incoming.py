@@ -56,7 +56,8 @@ class SqliteIncoming:
 
     def files(self) -> Iterator[PackedFile]:
         """Files in the order of their bytes; tombstones first."""
-        query = "SELECT path, size, mtime_ns, 0, mode, sha256, home, conference, present, member, offset FROM pkg.f ORDER BY member, offset, path"
+        columns = "path, size, mtime_ns, 0, mode, sha256, home, conference, present, member, offset"
+        query = f"SELECT {columns} FROM pkg.f ORDER BY member, offset, path"
         for row in self._c.execute(query):
             yield PackedFile(file=catalogue_file(row[:9]), member=int(row[9]), offset=int(row[10]))
 
@@ -125,7 +126,7 @@ class SqliteIncoming:
             (homes,),
         ).fetchone()[0]
         added = self._c.execute("SELECT count(*) FROM pkg.f WHERE present = 1").fetchone()[0]
-        emptied = gone >= 2 and gone == total and not added  # noqa: PLR2004
+        emptied = gone >= 2 and gone == total and not added
         if emptied or (gone > plan.guard_groups and gone > plan.guard_fraction * total):
             return MassDelete(table="the files", deletes=gone, of=total)
         return None

@@ -50,7 +50,8 @@ def own_tables(bound: Iterable[Bound]) -> Iterator[str]:
         yield f"CREATE TABLE IF NOT EXISTS {PREFIX}parked_key_{b.n} (poolpair_id INTEGER PRIMARY KEY, {b.key_types})"
         yield f"CREATE TABLE IF NOT EXISTS {PREFIX}parked_row_{b.n} (poolpair_id INTEGER NOT NULL, {b.column_list})"
         yield f"CREATE INDEX IF NOT EXISTS {PREFIX}parked_row_{b.n}_id ON {PREFIX}parked_row_{b.n} (poolpair_id)"
-        yield f"CREATE TABLE IF NOT EXISTS {PREFIX}kept_row_{b.n} (poolpair_package TEXT NOT NULL, poolpair_utc TEXT NOT NULL, {b.column_list})"
+        kept = f"poolpair_package TEXT NOT NULL, poolpair_utc TEXT NOT NULL, {b.column_list}"
+        yield f"CREATE TABLE IF NOT EXISTS {PREFIX}kept_row_{b.n} ({kept})"
 
 
 def _without_comments(script: str) -> str:
@@ -90,7 +91,10 @@ def _log_conflicting(b: Bound, unique: tuple[str, ...]) -> str:
     """Log the keys of rows in the way of NEW; twice the same key is harmless, the export takes it once."""
     where = " AND ".join(f"{quote(name)} = NEW.{quote(name)}" for name in unique)
     log, table = f"{PREFIX}log_{b.n}", quote(b.spec.name)
-    return f"INSERT INTO {log} ({b.key}, poolpair_gen) SELECT {b.key}, (SELECT value FROM {PREFIX}gen) FROM {table} WHERE {where} AND {b.scope};"
+    stamp = f"(SELECT value FROM {PREFIX}gen)"
+    return (
+        f"INSERT INTO {log} ({b.key}, poolpair_gen) SELECT {b.key}, {stamp} FROM {table} WHERE {where} AND {b.scope};"
+    )
 
 
 def home_rows(patterns: Iterable[tuple[int, str, str]]) -> Iterator[str]:

@@ -2,8 +2,7 @@
 
 One row holds a fencing number that only grows; every transaction of a service checks that it is still its own. A holder that
 dies leaves its row behind: beside the row an advisory file lock in the scratch folder, which the kernel frees when its process
-ends, tells a dead holder of this machine from a living one at once. A holder of another machine is waited out for `TTL_S` of
-its silence, by the monotonic clock of the one who waits.
+ends, tells a dead holder from a living one at once. That suffices on SQLite, whose database belongs to one machine.
 """
 
 from __future__ import annotations
@@ -40,7 +39,8 @@ class SqliteLease:
         number = int(row[0]) + 1 if row else 1
         found = LeaseHolder(number=number, holder=holder, front_end=front_end, since_utc=self._clock.utc_iso())
         self._c.execute(
-            "INSERT OR REPLACE INTO main.poolpair_lease (id, number, holder, front_end, since_utc, boot_id, seen_s) VALUES (1, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO main.poolpair_lease (id, number, holder, front_end, since_utc, boot_id, seen_s)"
+            " VALUES (1, ?, ?, ?, ?, ?, ?)",
             (
                 found.number,
                 found.holder,

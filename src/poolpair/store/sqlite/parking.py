@@ -17,7 +17,8 @@ def list_parked(
 ) -> tuple[ParkedGroup, ...]:
     """Every parked group, oldest first."""
     tables = by_number(bound)
-    query = "SELECT id, tbl, channel, key, reason, package_id, since_utc FROM main.poolpair_parked WHERE ?1 IS NULL OR channel = ?1 ORDER BY id"
+    columns = "id, tbl, channel, key, reason, package_id, since_utc"
+    query = f"SELECT {columns} FROM main.poolpair_parked WHERE ?1 IS NULL OR channel = ?1 ORDER BY id"
     return tuple(
         ParkedGroup(
             group_id=group_id,

@@ -73,7 +73,7 @@ def _unique_indexes(connection: sqlite3.Connection, name: str) -> list[tuple[tup
 
 def _plain_collations(connection: sqlite3.Connection, name: str) -> dict[str, str]:
     """A column's own collation shows in an index that does not name another one; without an index it does not matter."""
-    found = {}
+    found: dict[str, str] = {}
     for (index,) in connection.execute("SELECT name FROM pragma_index_list(?)", (name,)).fetchall():
         for cid, column, collation in connection.execute(
             "SELECT cid, name, coll FROM pragma_index_xinfo(?) WHERE key = 1", (text(index),)

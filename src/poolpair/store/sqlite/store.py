@@ -152,7 +152,8 @@ class SqliteStore:
             )
             changed = c.execute(
                 "SELECT s.path, s.size, s.mtime_ns, s.inode, s.mode FROM temp.scan s LEFT JOIN main.poolpair_file f ON f.path = s.path"
-                " WHERE f.path IS NULL OR f.present = 0 OR f.size <> s.size OR f.mtime_ns <> s.mtime_ns OR f.inode <> s.inode ORDER BY s.path"
+                " WHERE f.path IS NULL OR f.present = 0 OR f.size <> s.size OR f.mtime_ns <> s.mtime_ns OR f.inode <> s.inode"
+                " ORDER BY s.path"
             ).fetchall()
             vanished = c.execute(
                 "SELECT f.path FROM main.poolpair_file f WHERE f.present = 1 AND f.path NOT IN (SELECT path FROM temp.scan) ORDER BY f.path"

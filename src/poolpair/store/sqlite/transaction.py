@@ -7,8 +7,8 @@ import sqlite3
 from collections.abc import Iterable
 from typing import TypeVar
 
-from poolpair.model import Channel
 from poolpair.documents import decode, encode
+from poolpair.model import Channel
 from poolpair.store.port import CatalogueFile
 from poolpair.store.sqlite.binding import Bound
 from poolpair.store.sqlite.connection import PREFIX, text
@@ -92,11 +92,13 @@ class SqliteTransaction:
         for b in self._of(channel):
             if b.spec.conference:
                 self._c.execute(
-                    f"UPDATE {b.log} SET poolpair_gen = (SELECT value FROM main.poolpair_gen) WHERE ({b.spec.conference}) IN (SELECT value FROM json_each(?))",
+                    f"UPDATE {b.log} SET poolpair_gen = (SELECT value FROM main.poolpair_gen)"
+                    f" WHERE ({b.spec.conference}) IN (SELECT value FROM json_each(?))",
                     (listed,),
                 )
         self._c.execute(
-            "UPDATE main.poolpair_file SET gen = (SELECT value FROM main.poolpair_gen) WHERE gen > 0 AND conference IN (SELECT value FROM json_each(?))",
+            "UPDATE main.poolpair_file SET gen = (SELECT value FROM main.poolpair_gen)"
+            " WHERE gen > 0 AND conference IN (SELECT value FROM json_each(?))",
             (listed,),
         )
 
