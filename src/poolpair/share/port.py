@@ -1,8 +1,8 @@
 """The share port: one pool reads and deletes in its own share, and only writes into its partner's.
 
-Folders are named relative to the share's root with "/" between them; a path is such a folder and a file name. Every component
-passes `safe_component`. Failures are `PoolpairError` with SHARE_MISSING, SHARE_DENIED (the text names the permission that
-lacks), SHARE_FULL, SHARE_READ_ONLY or SHARE_FAILED; `Refused` means: this one file must not be read.
+Folders are named relative to the share's root with "/" between them; a path is such a folder and a file name. Every
+component passes `safe_component`. Failures are `PoolpairError` with SHARE_MISSING, SHARE_DENIED (the text names the
+permission that lacks), SHARE_FULL, SHARE_READ_ONLY or SHARE_FAILED; `Refused` means: this one file must not be read.
 """
 
 from __future__ import annotations
@@ -90,15 +90,15 @@ class OwnShare(Protocol):
     """The pool's own share: files are read and deleted here."""
 
     def prepare(self, folders: Sequence[str]) -> None:
-        """Make the folders that are missing, Temp and Quarantine too. The root must be there: an unmounted share is not hidden."""
+        """Make the folders that are missing, Temp and Quarantine too; never the root, which may be an unmounted disk."""
         ...
 
     def list(self, folder: str) -> tuple[Listed, ...]:
-        """Regular files with plain names, in order of their names; links, devices, folders and odd names are left out."""
+        """Regular files with plain names, sorted by name; links, devices, folders and odd names are left out."""
         ...
 
     def open(self, folder: str, name: str) -> AbstractContextManager[BinaryIO]:
-        """Open a file for reading and seeking. Raises FileVanished, also while reading; Refused if it is no regular file."""
+        """Open a file to read and seek. Raises FileVanished, also while reading; Refused if it is no regular file."""
         ...
 
     def read_small(self, path: str, limit_bytes: int) -> bytes | None:
@@ -116,7 +116,7 @@ class OwnShare(Protocol):
     def quarantine(self, folder: str, name: str, reason: str, stamp: str) -> str:
         """Move a file into Quarantine as `stamp`-`name`, or a like name never used; returns that. Raises FileVanished.
 
-        Stamps sort by time: the newest `quarantine_max` files are kept. The file leaves even if its reason finds no space.
+        Stamps sort by time: the newest `quarantine_max` files are kept. A reason that finds no space is left out.
         """
         ...
 
@@ -147,7 +147,7 @@ class PartnerShare(Protocol):
     def deliver(self, source: BinaryIO, folder: str, name: str, temp_name: str) -> int:
         """Copy `source` through Temp to a name never used before; returns its bytes.
 
-        A file of that name and size that stands there already is success: an earlier try was reported failed but was done.
+        A file of that name and size that stands there already is success: an earlier try was done but reported failed.
         After a failure nothing stays in Temp. `temp_name` may be that of an earlier try of the same file.
         """
         ...
