@@ -56,23 +56,27 @@ def _export(site: Site, channel: Channel, *, force: bool, rescan: bool) -> bool:
     check_own_share(site)
     moved = hear_word(site, channel) is not None
     captured = capture(site, channel, rescan=rescan)
+    cuts = 0
     for _ in range(PACKAGES_PER_PASS):
         out = site.store.read(Outbound, outbound_name(channel))
         assert out is not None
-        due = _is_due(site, channel, force=force)
+        due = _is_due(site, channel, force=force and not cuts)
         wanted = want(out, pending=captured.pending, due=due, window=site.limits.window)
         if wanted is None:
             break
         check_partner_share(site)
         deliver(site, channel, pack(site, channel, wanted))
-        moved = True
+        moved, cuts = True, cuts + 1
         captured = capture(site, channel)
     return moved
 
 
 def _is_due(site: Site, channel: Channel, *, force: bool) -> bool:
+    """Eager, unless something was left behind: what waits for its file would else be packed without end."""
+    counts = site.store.read(Counts, counts_name(channel))
+    eager = site.limits.eager and not (counts and counts.left_behind)
     last = site.memory.cut_s.get(channel, site.memory.started_s)
-    return force or site.limits.eager or site.clock.monotonic_s() - last >= site.limits.interval_s
+    return force or eager or site.clock.monotonic_s() - last >= site.limits.interval_s
 
 
 def count_unhomed(site: Site, channel: Channel) -> None:

@@ -51,6 +51,8 @@ class Want:
 def hear(out: Outbound, cookie: Cookie, lookup: Lookup, fresh: Freshness, now_utc: str) -> Outbound:
     """Take in the partner's word on this channel."""
     applied = cookie.applied
+    if _is_older_word(out, cookie) and not fresh.after_acknowledgement:
+        return replace(out, replays=out.replays + 1)
     if out.stopped is not None:
         return replace(out, partner=cookie)
     if applied is not None and lookup(applied) is None and applied != out.root:
@@ -70,9 +72,15 @@ def hear(out: Outbound, cookie: Cookie, lookup: Lookup, fresh: Freshness, now_ut
     out = _refused(out, cookie, now_utc)
     if out.stopped is not None:
         return out
-    if _lost(out, cookie, fresh):
+    if _lost(out, cookie, lookup, fresh):
         out = replace(_rewound(out, applied, lookup(applied) if applied else None), seed=_asked_again(out.seed))
     return _answered(out, cookie, now_utc)
+
+
+def _is_older_word(out: Outbound, cookie: Cookie) -> bool:
+    """The cookie was written before one that was believed already, by the writer's own count."""
+    last = out.partner
+    return last is not None and last.store_id == cookie.store_id and cookie.serial < last.serial
 
 
 def _is_behind(out: Outbound, applied: Position | None) -> bool:
@@ -117,12 +125,15 @@ def _refused(out: Outbound, cookie: Cookie, now_utc: str) -> Outbound:
     return out
 
 
-def _lost(out: Outbound, cookie: Cookie, fresh: Freshness) -> bool:
-    """The package that must come next was refused, or is neither applied nor standing."""
+def _lost(out: Outbound, cookie: Cookie, lookup: Lookup, fresh: Freshness) -> bool:
+    """The package that must come next was refused, does not follow what was applied, or is neither applied nor standing."""
     if not out.in_flight:
         return False
     refused = {package.package_id for package in cookie.refused}
     if any(position.package_id in refused for position in out.in_flight):
+        return True
+    following = lookup(out.in_flight[0])
+    if following is not None and following.follows != cookie.applied:
         return True
     return fresh.after_delivery and out.in_flight[0].sequence not in cookie.standing
 
@@ -198,6 +209,15 @@ def _first_buckets(sets: tuple[BucketSet, ...]) -> tuple[tuple[BucketSet, ...], 
             later.append(replace(buckets, buckets=buckets.buckets[room:]))
         room = max(0, room - len(buckets.buckets))
     return tuple(now), tuple(later)
+
+
+def compare_anew(out: Outbound, reason: str) -> Outbound:
+    """Give up what is in flight and compare both copies: what was captured until now may not be all, or not the right rows."""
+    seed = Seed(reason=reason, overrule=bool(out.seed and out.seed.overrule))
+    token = out.acknowledged_token
+    return replace(
+        out, base=out.acknowledged or out.root, base_token=token, in_flight=(), one_at_a_time=True, seed=seed
+    )
 
 
 def packed(out: Outbound, wanted: Want, intent: Intent) -> Outbound:

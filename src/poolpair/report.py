@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from poolpair.errors import PoolpairError
 from poolpair.format.layout import data_dir, lync_module, parse_package_name
-from poolpair.model import Channel, Inbound, Intent, Outbound
+from poolpair.model import Channel, ImportStatus, Inbound, Intent, Outbound
 from poolpair.pipeline.acknowledge import import_status
 from poolpair.pipeline.site import Counts, Site, counts_name, inbound_name, intent_name, outbound_name
 from poolpair.status import (
@@ -80,8 +81,7 @@ def _export(
     site: Site, channel: Channel, counts: Counts, known: Pulse | None, now: float, word_age_s: float | None
 ) -> ExportView:
     out = site.store.read(Outbound, outbound_name(channel)) or Outbound(stream="")
-    with site.store.transaction() as tx:
-        pending = tx.pending(channel, out.base_token)
+    pending = site.store.pending(channel, out.base_token)
     lag_s = _lag_s(site, channel, out, known, now, pending)
     limits = site.limits
     status, reason = export_status(
@@ -134,11 +134,15 @@ def _lag_s(site: Site, channel: Channel, out: Outbound, known: Pulse | None, now
 
 def _import(site: Site, channel: Channel, counts: Counts) -> ImportView:
     inbound = site.store.read(Inbound, inbound_name(channel)) or Inbound()
-    standing = [listed for listed in site.own.list(data_dir(channel)) if parse_package_name(listed.name)]
+    fault = inbound.fault
+    try:
+        standing = [listed for listed in site.own.list(data_dir(channel)) if parse_package_name(listed.name)]
+    except PoolpairError as error:
+        standing, fault = [], fault or site.fault(error)
     parked = len(site.store.parked(channel))
     held = 1 if inbound.held and not inbound.held.approved else 0
     return ImportView(
-        status=import_status(inbound, parked=parked, held=held, counts=counts),
+        status=ImportStatus.ERROR if fault else import_status(inbound, parked=parked, held=held, counts=counts),
         applied=inbound_applied(inbound),
         packages=inbound.applied_packages,
         groups=inbound.applied_groups,
@@ -153,5 +157,5 @@ def _import(site: Site, channel: Channel, counts: Counts) -> ImportView:
         foreign_writes=counts.foreign_writes,
         quarantined=counts.quarantined,
         superseded=inbound.superseded,
-        fault=inbound.fault,
+        fault=fault,
     )

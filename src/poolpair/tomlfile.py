@@ -89,11 +89,11 @@ class TomlFile:
             raise PoolpairError(code, f"{name}: not TOML: {_lower_first(str(error))}") from error
 
     def line(self, path: KeyPath) -> int | None:
-        """The line of a key, or of what it is part of; None if the simple scan did not see it."""
-        while path:
-            if path in self._lines:
-                return self._lines[path][0]
-            path = path[:-1]
+        """The line of a key, or of the nearest that is part of it or that it is part of; None if none was seen."""
+        for length in range(len(path), 0, -1):
+            within = (lines for key, lines in self._lines.items() if key[:length] == path[:length])
+            if lines := self._lines.get(path[:length]) or next(within, None):
+                return lines[0]
         return None
 
     def problem(self, path: KeyPath, reason: str, *, here: bool = True, called: str | None = None) -> None:
@@ -196,9 +196,8 @@ class KeyReader:
             return
         named = {name: tuple(key.split(".")) for key, name in self._lync.items()}
         named |= {known[-1]: known for known in sorted(self._known, reverse=True)}
-        beside = {known[-1]: known for known in self._known if known[:-1] == path[:-1]}
-        near = named.get(path[-1]) or beside.get(nearest(path[-1], beside) or "")
-        near = near or named.get(nearest(path[-1], named) or "")
+        named |= {known[-1]: known for known in self._known if known[:-1] == path[:-1]}
+        near = named.get(nearest(path[-1], named) or "")
         self._file.problem(path, "unknown key" + (f", did you mean {key_name(near)}?" if near else ""))
 
 

@@ -26,7 +26,7 @@ _PRINTED_SIZES = (
     ("KiB", 1024),
     ("kB", 1000),
 )
-_NUMBER = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*([A-Za-z%]*)")
+_NUMBER = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,9})?)\s*([A-Za-z%]*)")
 
 
 def type_name(value: object) -> str:
@@ -54,7 +54,7 @@ def show_duration(seconds: float) -> str:
         count = exact / _DURATIONS[unit]
         if count and count == int(count):
             return f"{int(count)}{unit}"
-    return f"{exact:f}s"
+    return f"{exact.normalize():f}s"
 
 
 def read_size(value: object) -> int:

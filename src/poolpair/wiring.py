@@ -16,6 +16,7 @@ from poolpair.keyfile import read_key_file
 from poolpair.model import Channel, Outbound, Seed, new_id
 from poolpair.pipeline.identity import check_own_share
 from poolpair.pipeline.site import FileHome, Limits, Site, outbound_name
+from poolpair.protocol import compare_anew
 from poolpair.share.open import own_share, partner_share
 from poolpair.store.open import sqlite_path
 from poolpair.store.profile import Profile, load_profile, match_path
@@ -112,11 +113,19 @@ def open_site(config: PoolConfig, clock: Clock | None = None) -> Site:
     )
 
 
+def check_settings(site: Site) -> None:
+    """The database must have been prepared with the homes and the profile that the pool file names now."""
+    known = site.store.read(setup.InstalledSettings, setup.SETTINGS)
+    if known is None or known.settings != site.settings:
+        raise PoolpairError(Code.NOT_INSTALLED, "homes or profile changed since this store was prepared")
+
+
 @contextmanager
 def working_site(config: PoolConfig) -> Iterator[Site]:
     """A site that holds the lease. Raises LEASE if a service works already, SHARE_* or CLONE if it must not work at all."""
     site = open_site(config)
     try:
+        check_settings(site)
         check_own_share(site)
         holder = f"{config.front_end} (process {os.getpid()})"
         site.store.take_lease(holder, config.front_end)
@@ -156,7 +165,8 @@ def initialise(config: PoolConfig) -> setup.Installed:
                 Code.SHARE_FOREIGN, f"{config.share} belongs to pool {owner.pool!r} of pair {owner.pair_id[:8]}"
             )
     make_scratch(config)
-    installed = setup.install(sqlite_path(config.store), profile, home_triples(config), LOCK_WAIT_S)
+    settings = settings_digest(config.homes, profile.digest)
+    installed = setup.install(sqlite_path(config.store), profile, home_triples(config), settings, LOCK_WAIT_S)
     channels = channels_of(profile)
     share.prepare([*folders(channels), str(Path(TASK_ASSIGNMENT).parent)])
     if found is None:
@@ -171,8 +181,10 @@ def initialise(config: PoolConfig) -> setup.Installed:
                 out = tx.load(Outbound, outbound_name(channel))
                 if out is None:
                     tx.save(outbound_name(channel), Outbound(stream=new_id(), seed=Seed()))
+                elif installed.changed:
+                    tx.save(outbound_name(channel), compare_anew(out, "homes or profile changed"))
                 elif installed.repaired:
-                    tx.save(outbound_name(channel), replace(out, seed=Seed(reason="capture was put back")))
+                    tx.save(outbound_name(channel), compare_anew(out, "capture was put back"))
     finally:
         store.close()
     return installed

@@ -24,7 +24,7 @@ from poolpair.model import Answer, Channel, Held, Inbound, Manifest, Owed, Packa
 from poolpair.pipeline.capture import CHUNK_BYTES
 from poolpair.pipeline.pack import ROWS_MEMBER
 from poolpair.pipeline.receive import Received, refuse
-from poolpair.pipeline.site import Site, inbound_name, owed_name
+from poolpair.pipeline.site import Counts, Site, counts_name, inbound_name, owed_name
 from poolpair.share.port import FileVanished
 from poolpair.store.buckets import differing
 from poolpair.store.port import Applied, ApplyPlan, CatalogueFile, Incoming, MassDelete, PackedFile, Transaction
@@ -275,5 +275,9 @@ def compare(site: Site, channel: Channel) -> bool:
         complete = (set(inbound.complete) | set(homes)) - unequal
         answer = Answer(package_id=owed.package_id, differs=found)
         tx.save(inbound_name(channel), replace(inbound, answer=answer, complete=tuple(sorted(complete))))
+        if not unequal:
+            # What somebody wrote here into the partner's rows is proved undone.
+            counts = tx.load(Counts, counts_name(channel)) or Counts()
+            tx.save(counts_name(channel), replace(counts, foreign_writes=0))
         tx.delete(owed_name(channel))
     return True

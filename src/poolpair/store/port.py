@@ -316,6 +316,10 @@ class Store(Protocol):
         """Read one document outside a transaction."""
         ...
 
+    def pending(self, channel: Channel, since: int) -> int:
+        """Count log entries after a token, outside a transaction."""
+        ...
+
     def read_all(self, cls: type[T], prefix: str) -> dict[str, T]:
         """Read every document whose name begins with `prefix`."""
         ...

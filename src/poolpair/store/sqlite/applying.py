@@ -199,7 +199,9 @@ class TableApply:
         )
         columns = ", ".join(f"r.{quote(name)}" for name in b.columns)
         rows = f"SELECT ?, {columns} FROM pkg.r{b.n} r JOIN {self._all} a ON {b.same_key('a', 'r')} WHERE a.ordinal = ? ORDER BY r.rowid"
-        c.execute(f"INSERT INTO main.{PREFIX}parked_row_{b.n} {rows}", (group_id, ordinal))
+        c.execute(
+            f"INSERT INTO main.{PREFIX}parked_row_{b.n} (poolpair_id, {b.column_list}) {rows}", (group_id, ordinal)
+        )
 
     def _put_back(self) -> None:
         """An older version is better than none: put back what stood here of parked groups, if the store still takes it."""
@@ -235,8 +237,8 @@ class TableApply:
         named = f"SELECT {b.key} FROM pkg.k{b.n} UNION ALL SELECT {b.key} FROM {self._gone}"
         columns = ", ".join(f"t.{quote(name)}" for name in b.columns)
         self._c.execute(
-            f"INSERT INTO main.{PREFIX}kept_row_{b.n} SELECT ?, ?, {columns} FROM ({named}) g"
-            f" CROSS JOIN {b.table} t ON {b.same_key('t', 'g')}",
+            f"INSERT INTO main.{PREFIX}kept_row_{b.n} (poolpair_package, poolpair_utc, {b.column_list})"
+            f" SELECT ?, ?, {columns} FROM ({named}) g CROSS JOIN {b.table} t ON {b.same_key('t', 'g')}",
             (plan.package_id, plan.now_utc),
         )
 

@@ -9,13 +9,16 @@ that share the values of any unique key which does not contain the group key.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Iterator
 
 from poolpair.store.sqlite.binding import Bound
-from poolpair.store.sqlite.connection import PREFIX, literal, quote
+from poolpair.store.sqlite.connection import PREFIX, literal, quote, text
 
+DOCUMENT_TABLE = (
+    "CREATE TABLE IF NOT EXISTS poolpair_document (name TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID"
+)
 OWN_TABLES = """
-CREATE TABLE IF NOT EXISTS poolpair_document (name TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS poolpair_gen (
   id INTEGER PRIMARY KEY CHECK (id = 1),
   value INTEGER NOT NULL,      -- stamp of new log entries; the newest token drawn is value - 1
@@ -43,6 +46,7 @@ CREATE TABLE IF NOT EXISTS poolpair_parked (
 
 def own_tables(bound: Iterable[Bound]) -> Iterator[str]:
     """The statements that make poolpair's own tables."""
+    yield DOCUMENT_TABLE
     yield from (statement.strip() for statement in _without_comments(OWN_TABLES).split(";") if statement.strip())
     for b in bound:
         yield f"CREATE TABLE IF NOT EXISTS {PREFIX}log_{b.n} ({b.key_types}, poolpair_gen INTEGER NOT NULL)"
@@ -52,6 +56,17 @@ def own_tables(bound: Iterable[Bound]) -> Iterator[str]:
         yield f"CREATE INDEX IF NOT EXISTS {PREFIX}parked_row_{b.n}_id ON {PREFIX}parked_row_{b.n} (poolpair_id)"
         kept = f"poolpair_package TEXT NOT NULL, poolpair_utc TEXT NOT NULL, {b.column_list}"
         yield f"CREATE TABLE IF NOT EXISTS {PREFIX}kept_row_{b.n} ({kept})"
+
+
+def widen_own_tables(connection: sqlite3.Connection, bound: Iterable[Bound]) -> None:
+    """Give the tables that keep whole rows the columns that the application's tables have gained."""
+    for b in bound:
+        for kind in ("parked_row", "kept_row"):
+            table = f"{PREFIX}{kind}_{b.n}"
+            have = {text(name) for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
+            for column in b.columns if have else ():
+                if column not in have:
+                    connection.execute(f"ALTER TABLE main.{table} ADD COLUMN {quote(column)}")
 
 
 def _without_comments(script: str) -> str:

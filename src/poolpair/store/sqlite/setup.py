@@ -9,17 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from poolpair.documents import encode
+from poolpair.errors import Code, PoolpairError
 from poolpair.model import new_id
 from poolpair.store.port import StoreIdentity
 from poolpair.store.profile import Profile
 from poolpair.store.sqlite.binding import bind
 from poolpair.store.sqlite.connection import PREFIX, connect, quote, text, translate
-from poolpair.store.sqlite.install import home_rows, own_tables, triggers
+from poolpair.store.sqlite.install import DOCUMENT_TABLE, home_rows, own_tables, triggers, widen_own_tables
 from poolpair.store.sqlite.schema import installed_triggers
 from poolpair.store.sqlite.store import IDENTITY, location_of
 from poolpair.store.sqlite.transaction import read_document
 
 MODE_BEFORE = "store/journal-mode"
+SETTINGS = "store/settings"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +32,22 @@ class JournalMode:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InstalledSettings:
+    """With which pair settings the database was prepared."""
+
+    settings: str
+    profile: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Installed:
     """What `init` did: `fresh` if the store was new to poolpair, `repaired` triggers that had gone or differed."""
 
     store_id: str
     fresh: bool
     repaired: tuple[str, ...]
+    changed: bool
+    """Homes or profile differ from those of the last `init`."""
 
 
 def statements(
@@ -51,15 +63,22 @@ def statements(
             yield from triggers(b).values()
 
 
-def install(path: Path, profile: Profile, homes: Iterable[tuple[int, str, str]], lock_wait_s: float) -> Installed:
+def install(
+    path: Path, profile: Profile, homes: Iterable[tuple[int, str, str]], settings: str, lock_wait_s: float
+) -> Installed:
     """Prepare the database. Switches it to WAL: a writer that is not us may not wait for locks."""
     with _opened(path, lock_wait_s) as c:
         bound = bind(c, profile)
         before = text(c.execute("PRAGMA main.journal_mode").fetchone()[0])
         c.execute("PRAGMA main.journal_mode = WAL")
         c.execute("BEGIN IMMEDIATE")
+        c.execute(DOCUMENT_TABLE)
+        known = read_document(c, InstalledSettings, SETTINGS)
+        if known is not None and known.profile != profile.digest:
+            _drop_tables_of_old_profile(c)
         for statement in own_tables(bound):
             c.execute(statement)
+        widen_own_tables(c, bound)
         for statement in home_rows(homes):
             c.execute(statement)
         identity = read_document(c, StoreIdentity, IDENTITY)
@@ -70,8 +89,26 @@ def install(path: Path, profile: Profile, homes: Iterable[tuple[int, str, str]],
             _save(c, IDENTITY, identity)
             _save(c, MODE_BEFORE, JournalMode(mode=before))
         repaired = _install_triggers(c, {name: sql for b in bound for name, sql in triggers(b).items()})
+        changed = known is not None and known.settings != settings
+        _save(c, SETTINGS, InstalledSettings(settings=settings, profile=profile.digest))
         c.execute("COMMIT")
-    return Installed(store_id=identity.store_id, fresh=fresh, repaired=() if fresh else repaired)
+    return Installed(store_id=identity.store_id, fresh=fresh, repaired=() if fresh else repaired, changed=changed)
+
+
+def _drop_tables_of_old_profile(c: sqlite3.Connection) -> None:
+    """Logs of another profile mean nothing now: a comparison follows. Parked rows are never dropped unseen."""
+    if c.execute("SELECT count(*) FROM main.poolpair_parked").fetchone()[0]:
+        raise PoolpairError(
+            Code.PARKED,
+            "groups are parked under the old profile",
+            hint="`poolpair parked list`; retry or drop them first",
+        )
+    query = f"SELECT name FROM main.sqlite_master WHERE type = 'table' AND name GLOB '{PREFIX}*_[0-9]*'"
+    for name in [text(name) for (name,) in c.execute(query).fetchall()]:
+        if name.startswith(f"{PREFIX}kept_row_"):
+            c.execute(f"ALTER TABLE main.{quote(name)} RENAME TO {quote(f'{PREFIX}old_{new_id()[:8]}')}")
+        else:
+            c.execute(f"DROP TABLE main.{quote(name)}")
 
 
 def _install_triggers(c: sqlite3.Connection, wanted: dict[str, str]) -> tuple[str, ...]:

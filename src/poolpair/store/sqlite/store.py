@@ -18,7 +18,7 @@ from poolpair.store.profile import Profile
 from poolpair.store.sqlite.binding import Bound, bind
 from poolpair.store.sqlite.connection import connect, text, translate
 from poolpair.store.sqlite.incoming import SqliteIncoming
-from poolpair.store.sqlite.install import triggers
+from poolpair.store.sqlite.install import triggers, widen_own_tables
 from poolpair.store.sqlite.lease import SqliteLease
 from poolpair.store.sqlite.parking import list_parked, retry_parked
 from poolpair.store.sqlite.schema import installed_triggers
@@ -82,6 +82,7 @@ class SqliteStore:
                 return
             self._bound = bind(self._c, self._profile)
             have = installed_triggers(self._c)
+            widen_own_tables(self._c, self._bound)
             missing = sorted(name for b in self._bound for name, sql in triggers(b).items() if have.get(name) != sql)
         if missing:
             raise PoolpairError(Code.CAPTURE_BROKEN, f"capture triggers are missing or altered: {', '.join(missing)}")
@@ -139,6 +140,7 @@ class SqliteStore:
     def _rebind(self) -> None:
         with self._translated():
             self._bound = bind(self._c, self._profile)
+            widen_own_tables(self._c, self._bound)
 
     def compare_tree(self, scan: Iterable[TreeFile]) -> TreeDiff:
         """Compare a scan with the catalogue, in a temporary table."""
@@ -182,6 +184,11 @@ class SqliteStore:
         """Read one document."""
         with self._translated():
             return read_document(self._c, cls, name)
+
+    def pending(self, channel: Channel, since: int) -> int:
+        """Count log entries after a token."""
+        with self._translated():
+            return SqliteTransaction(self._c, self._bound).pending(channel, since)
 
     def read_all(self, cls: type[T], prefix: str) -> dict[str, T]:
         """Read every document whose name begins with `prefix`."""

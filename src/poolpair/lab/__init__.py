@@ -1,0 +1,1 @@
+"""A pair on one machine, as real processes: the demo, and what acceptance tests drive."""
