@@ -81,7 +81,7 @@ class _Directory:
                         while chunk := source.read(CHUNK_BYTES):
                             size += _write_all(sink, chunk)
                     os.fsync(fd)
-            except BaseException:
+            except BaseException:  # whatever ended it: clean up, then let it pass
                 with suppress(OSError):
                     temp.unlink()
                 raise

@@ -176,7 +176,7 @@ class DirectoryTree:
                 try:
                     self._write(folder, temp, content, mtime_ns, mode)
                     os.rename(temp, name, src_dir_fd=folder, dst_dir_fd=folder)
-                except BaseException:
+                except BaseException:  # whatever ended it: clean up, then let it pass
                     with suppress(OSError):
                         os.unlink(temp, dir_fd=folder)
                     raise

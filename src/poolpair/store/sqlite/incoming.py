@@ -106,7 +106,7 @@ class SqliteIncoming:
             self._c.execute("UPDATE main.poolpair_gen SET applying = 0")
             record(transaction, total)
             self._c.execute("COMMIT")
-        except BaseException:
+        except BaseException:  # whatever ended it: clean up, then let it pass
             if self._c.in_transaction:
                 self._c.execute("ROLLBACK")
             raise

@@ -96,7 +96,7 @@ class SqliteStore:
             try:
                 yield tx
                 self._c.execute("COMMIT")
-            except BaseException:
+            except BaseException:  # whatever ended it: clean up, then let it pass
                 if self._c.in_transaction:
                     self._c.execute("ROLLBACK")
                 raise
@@ -105,7 +105,7 @@ class SqliteStore:
         self._c.execute("BEGIN IMMEDIATE")
         try:
             self._lease.check()
-        except BaseException:
+        except BaseException:  # whatever ended it: clean up, then let it pass
             self._c.execute("ROLLBACK")
             raise
         return SqliteTransaction(self._c, self._bound)
