@@ -101,6 +101,7 @@ class SealingReader(io.RawIOBase):
         except zstandard.ZstdError:
             raise Refused(Code.DAMAGED, "a sealed member does not decompress") from None
         if count == 0:
+            # Completeness must not hang on when this library stops to ask for more.
             self._frames.finish()
             return 0
         self._left -= count
