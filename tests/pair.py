@@ -18,7 +18,7 @@ from poolpair.pipeline.site import Site
 from poolpair.report import gather
 from poolpair.service import write_pulse
 from poolpair.status import ChannelStatus, PairStatus
-from poolpair.wiring import initialise, open_site
+from poolpair.wiring import begin_work, initialise, open_site
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "les_miserables"
 HOMES = {"a.example": "a", "*.a.example": "a", "b.example": "b", "*.b.example": "b"}
@@ -74,8 +74,7 @@ class Pair:
     def start(self, pool: str) -> Site:
         """Start a pool's service, in this process and by hand."""
         site = open_site(self.config(pool), self.clock)
-        site.store.take_lease(f"test-{pool}", f"fe-{pool}")
-        site.memory.started_s = self.clock.monotonic_s()
+        begin_work(site, f"test-{pool}")
         for channel in site.channels:
             count_unhomed(site, channel)
         self.sites[pool] = site

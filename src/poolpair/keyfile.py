@@ -166,7 +166,7 @@ def _read(path: Path) -> _Document:
 def _check_private(path: Path, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise PoolpairError(Code.KEY_FILE, f"{path} is not a regular file")
-    if found.st_uid not in (os.geteuid(), 0):
+    if os.geteuid() != 0 and found.st_uid not in (os.geteuid(), 0):
         raise PoolpairError(Code.KEY_FILE, f"{path} belongs to user {found.st_uid}, not to this user or root")
     if found.st_mode & 0o077:
         raise PoolpairError(Code.KEY_FILE, f"{path} is open to others (mode {found.st_mode & 0o777:04o}), chmod 600 it")

@@ -158,7 +158,9 @@ class Manifest:
     """What this seed replaces or deletes at the target is kept there (a set-back store overruled its partner)."""
     digests: tuple[TableDigests, ...] = ()
     buckets: tuple[BucketSet, ...] = ()
-    reply_format: int = FORMAT_VERSION
+    left_behind: tuple[str, ...] = ()
+    """Conferences larger than `conference_max`: neither carried, nor digested, nor deleted by a seed."""
+    reply_format: int = 1
     cut_utc: str = ""
 
 
@@ -247,7 +249,7 @@ class Cookie:
     settings: str = ""
     asks: tuple[Ask, ...] = ()
     answers: tuple[Ask, ...] = ()
-    reads_format: int = FORMAT_VERSION
+    reads_format: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,6 +258,7 @@ class Owed:
 
     package_id: str
     digests: tuple[TableDigests, ...]
+    left_behind: tuple[str, ...] = ()
 
 
 class SeedPhase(StrEnum):

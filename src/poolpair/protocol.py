@@ -29,6 +29,9 @@ from poolpair.model import (
 BUCKETS_PER_PACKAGE = 1024
 """Differing buckets that one seed package carries, over all tables; the rest follows in further packages."""
 
+QUICK_ROUNDS = 3
+"""Rounds of a comparison that follow each other at once; later ones keep the pace of the channel."""
+
 Lookup = Callable[[Position], Intent | None]
 
 
@@ -190,7 +193,7 @@ def want(out: Outbound, *, pending: int, due: bool, window: int) -> Want | None:
     if len(out.in_flight) >= limit:
         return None
     seed = out.seed
-    if seed and seed.phase is SeedPhase.ASK:
+    if seed and seed.phase is SeedPhase.ASK and (due or seed.rounds < QUICK_ROUNDS):
         return Want(digests=True)
     if seed and seed.phase is SeedPhase.SEND and seed.to_send:
         return Want(buckets=_first_buckets(seed.to_send)[0])

@@ -120,6 +120,16 @@ def check_settings(site: Site) -> None:
         raise PoolpairError(Code.NOT_INSTALLED, "homes or profile changed since this store was prepared")
 
 
+def begin_work(site: Site, holder: str) -> None:
+    """Take the lease and begin: cookie serials go on above every one written before."""
+    site.store.take_lease(holder, site.front_end)
+    with site.store.transaction() as tx:
+        before = tx.load(SerialStart, SERIAL) or SerialStart(start=0)
+        tx.save(SERIAL, SerialStart(start=before.start + SERIALS_PER_START))
+    site.memory.serial = before.start
+    site.memory.started_s = site.clock.monotonic_s()
+
+
 @contextmanager
 def working_site(config: PoolConfig) -> Iterator[Site]:
     """A site that holds the lease. Raises LEASE if a service works already, SHARE_* or CLONE if it must not work at all."""
@@ -127,13 +137,7 @@ def working_site(config: PoolConfig) -> Iterator[Site]:
     try:
         check_settings(site)
         check_own_share(site)
-        holder = f"{config.front_end} (process {os.getpid()})"
-        site.store.take_lease(holder, config.front_end)
-        with site.store.transaction() as tx:
-            before = tx.load(SerialStart, SERIAL) or SerialStart(start=0)
-            tx.save(SERIAL, SerialStart(start=before.start + SERIALS_PER_START))
-        site.memory.serial = before.start
-        site.memory.started_s = site.clock.monotonic_s()
+        begin_work(site, f"{config.front_end} (process {os.getpid()})")
         yield site
     finally:
         site.store.release_lease()

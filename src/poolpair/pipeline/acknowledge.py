@@ -13,7 +13,7 @@ from hashlib import sha256
 from poolpair.errors import PoolpairError, Refused
 from poolpair.format.cookie import open_cookie, seal_cookie
 from poolpair.format.layout import COOKIE_NAME, cookie_dir, data_dir, parse_package_name
-from poolpair.model import Channel, Cookie, ImportStatus, Inbound, Intent, Outbound, Position, new_nonce
+from poolpair.model import FORMAT_VERSION, Channel, Cookie, ImportStatus, Inbound, Intent, Outbound, Position, new_nonce
 from poolpair.pipeline.identity import check_own_share, check_partner_share
 from poolpair.pipeline.site import NONCES_KEPT, Counts, Site, counts_name, inbound_name, intent_name, outbound_name
 from poolpair.protocol import Freshness, hear
@@ -63,11 +63,11 @@ def _take_in(site: Site, channel: Channel, cookie: Cookie) -> Outbound:
             tx.prune(channel, out.acknowledged_token)
     if out.acknowledged != before.acknowledged:
         memory.acknowledged_s[channel] = site.clock.monotonic_s()
-    if out.replays == before.replays:
-        memory.echo = cookie.nonce
-        if written is not None:
-            memory.word_s[channel] = max(written, memory.word_s.get(channel, written))
-            memory.echoed_s = max(written, memory.echoed_s if memory.echoed_s is not None else written)
+    # Echoed even if it is a replay: two stores set back at once would else never believe each other again.
+    memory.echo = cookie.nonce
+    if out.replays == before.replays and written is not None:
+        memory.word_s[channel] = max(written, memory.word_s.get(channel, written))
+        memory.echoed_s = max(written, memory.echoed_s if memory.echoed_s is not None else written)
     return out
 
 
@@ -119,6 +119,7 @@ def _speak(site: Site, channel: Channel, *, force: bool) -> bool:
         homes=site.reigns(),
         complete=inbound.complete,
         settings=site.settings,
+        reads_format=FORMAT_VERSION,
     )
     content_digest = sha256(repr(content).encode()).hexdigest()
     if not force and site.memory.sent.get(channel) == content_digest:

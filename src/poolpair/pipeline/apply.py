@@ -102,6 +102,7 @@ def _plan(site: Site, channel: Channel, manifest: Manifest) -> ApplyPlan:
         guard_fraction=site.limits.guard_fraction,
         guard_groups=site.limits.guard_groups,
         approved=bool(held and held.approved and held.position == manifest.position),
+        left_behind=manifest.left_behind,
         keep_replaced=manifest.keep_replaced,
         now_utc=site.clock.utc_iso(),
     )
@@ -131,7 +132,10 @@ def _record(site: Site, tx: Transaction, manifest: Manifest, applied: Applied) -
     )
     tx.save(name, fresh)
     if manifest.digests:
-        tx.save(owed_name(manifest.channel), Owed(package_id=manifest.position.package_id, digests=manifest.digests))
+        tx.save(
+            owed_name(manifest.channel),
+            Owed(package_id=manifest.position.package_id, digests=manifest.digests, left_behind=manifest.left_behind),
+        )
 
 
 def _hold(site: Site, channel: Channel, manifest: Manifest, found: MassDelete) -> bool:
@@ -189,14 +193,15 @@ def _spare_local_change(site: Site, tree: Tree, file: CatalogueFile) -> None:
         return
     with site.store.transaction() as tx:
         known = tx.file(file.path)
+    untouched = known is not None and known.present and not known.foreign
     if (
         known is not None
-        and known.present
+        and untouched
         and (known.size, known.mtime_ns, known.inode) == (here.size, here.mtime_ns, here.inode)
     ):
         return
     digest = _digest(tree, file.path)
-    if digest in {known.sha256 if known else "", file.sha256}:
+    if digest == file.sha256 or (known is not None and untouched and digest == known.sha256):
         return
     tree.set_aside(file.path, f"{digest[:16]}-{here.mtime_ns}")
 
@@ -268,7 +273,7 @@ def compare(site: Site, channel: Channel) -> bool:
         return False
     homes = tuple(sorted({digests.home for digests in owed.digests}))
     with site.store.snapshot() as view:
-        found = differing(owed.digests, view.digests(channel, homes, owed.digests))
+        found = differing(owed.digests, view.digests(channel, homes, owed.digests, frozenset(owed.left_behind)))
     unequal = {buckets.home for buckets in found}
     with site.store.transaction() as tx:
         inbound = tx.load(Inbound, inbound_name(channel)) or Inbound()

@@ -83,7 +83,7 @@ def _note(site: Site, tree: Tree, files: list[TreeFile]) -> None:
             elif entry.home in served:
                 own.append(entry)
             else:
-                foreign.append(entry)
+                foreign.append(replace(entry, foreign=True))
         tx.touch_files(applied)
         tx.note_files(own, log=True)
         tx.note_files(foreign, log=False)

@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.package import MemberWriter, PackageWriter
-from poolpair.model import Channel, Intent, Manifest, Outbound, PackageKind, Position, new_id
+from poolpair.model import FORMAT_VERSION, Channel, Intent, Manifest, Outbound, PackageKind, Position, new_id
 from poolpair.pipeline.capture import CHUNK_BYTES
 from poolpair.pipeline.site import Counts, Site, counts_name, intent_name, outbound_name
 from poolpair.protocol import Want
@@ -92,14 +92,24 @@ def _write(
     )
     cut = Cut(channel=channel, served=site.served(), since=since, buckets=wanted.buckets)
     with site.store.snapshot(rows) as view:
-        digests = view.digests(channel, cut.served, None) if wanted.digests else ()
-        files = FilePacking(site, writer, view, cut)
+        too_large = view.too_large(cut.served, site.limits.conference_max_bytes)
+        if channel is not Channel.CONFERENCES:
+            too_large = frozenset()
+        digests = view.digests(channel, cut.served, None, too_large) if wanted.digests else ()
+        files = FilePacking(site, writer, view, cut, too_large)
         exported = view.export(cut, files.run(), files.left_behind)
     with writer.member(ROWS_MEMBER) as member, rows.open("rb") as source:
         _copy(source, member)
     manifest = _manifest(site, channel, intent, cut, exported)
     overrule = _overrules(site, channel)
-    manifest = replace(manifest, digests=digests, files=files.count, file_bytes=files.bytes, keep_replaced=overrule)
+    manifest = replace(
+        manifest,
+        digests=digests,
+        files=files.count,
+        file_bytes=files.bytes,
+        keep_replaced=overrule,
+        left_behind=tuple(sorted(too_large)),
+    )
     return writer.finish(manifest), frozenset(files.left_behind)
 
 
@@ -125,6 +135,7 @@ def _manifest(site: Site, channel: Channel, intent: Intent, cut: Cut, exported: 
         rows=exported.rows,
         sequences=exported.sequences,
         buckets=cut.buckets,
+        reply_format=FORMAT_VERSION,
         cut_utc=site.clock.utc_iso(),
     )
 
@@ -132,7 +143,9 @@ def _manifest(site: Site, channel: Channel, intent: Intent, cut: Cut, exported: 
 class FilePacking:
     """Streams changed files into the package, one after another in members of about 64 MiB."""
 
-    def __init__(self, site: Site, writer: PackageWriter, view: Snapshot, cut: Cut) -> None:
+    def __init__(
+        self, site: Site, writer: PackageWriter, view: Snapshot, cut: Cut, left_behind: frozenset[str]
+    ) -> None:
         self._site = site
         self._writer = writer
         self._view = view
@@ -140,8 +153,7 @@ class FilePacking:
         self._stack = ExitStack()
         self._member: MemberWriter | None = None
         self._number = 0
-        self._per_conference: dict[str, int] = {}
-        self.left_behind: set[str] = set()
+        self.left_behind: set[str] = set(left_behind)
         self.count = 0
         self.bytes = 0
 
@@ -163,13 +175,8 @@ class FilePacking:
                     self.left_behind.add(file.conference)
 
     def _fits(self, file: CatalogueFile) -> bool:
-        """Say whether conference and package have room; a conference that was left behind stays so."""
-        if file.conference in self.left_behind:
-            return False
-        limits = self._site.limits
-        total = self._per_conference.get(file.conference, 0) + file.size
-        self._per_conference[file.conference] = total
-        return total <= limits.conference_max_bytes and self.bytes + file.size <= limits.package_max_bytes
+        """Say whether the package has room; a conference that was left behind stays so."""
+        return file.conference not in self.left_behind and self.bytes + file.size <= self._site.limits.package_max_bytes
 
     def _pack(self, tree: Tree, file: CatalogueFile) -> PackedFile | None:
         if self._member is None or self._member.raw_bytes >= FILES_MEMBER_BYTES:

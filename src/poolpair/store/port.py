@@ -75,6 +75,8 @@ class CatalogueFile:
     home: str
     conference: str
     present: bool = True
+    foreign: bool = False
+    """Somebody changed it here although its home is not served here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +107,8 @@ class ApplyPlan:
     guard_fraction: float
     guard_groups: int
     approved: bool
+    left_behind: tuple[str, ...]
+    """Conferences that a seed must not delete although the package does not hold them."""
     keep_replaced: bool
     now_utc: str
 
@@ -230,8 +234,16 @@ class Snapshot(Protocol):
         """Fill the rows file and end the view. Rows of conferences in `left_behind`, which may grow while `files` is read, wait."""
         ...
 
+    def too_large(self, served: tuple[str, ...], limit_bytes: int) -> frozenset[str]:
+        """Conferences of the served homes whose files are larger together than the limit."""
+        ...
+
     def digests(
-        self, channel: Channel, homes: tuple[str, ...], like: tuple[TableDigests, ...] | None
+        self,
+        channel: Channel,
+        homes: tuple[str, ...],
+        like: tuple[TableDigests, ...] | None,
+        left_behind: AbstractSet[str],
     ) -> tuple[TableDigests, ...]:
         """Digest the homes' groups, parked ones as if applied; bucket counts chosen here, or as in `like`."""
         ...

@@ -45,8 +45,9 @@ class TableApply:
             if buckets.table != b.n or buckets.home not in self._plan.served:
                 continue
             listed = literal(json.dumps(buckets.buckets))
+            carried = b.carried(json.dumps(self._plan.left_behind))
             here = (
-                f"SELECT DISTINCT {b.key} FROM {b.table} WHERE {b.scope} AND {b.home} = {literal(buckets.home)}"
+                f"SELECT DISTINCT {b.key} FROM {b.table} WHERE {b.scope} AND {carried} AND {b.home} = {literal(buckets.home)}"
                 f" AND {b.bucket(str(buckets.of))} IN (SELECT value FROM json_each({listed}))"
             )
             c.execute(

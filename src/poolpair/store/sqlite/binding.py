@@ -14,7 +14,7 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.model import TableShape
 from poolpair.store.profile import Profile, ProfileTable
 from poolpair.store.profile_check import TableInfo, check_profile, unique_key_within
-from poolpair.store.sqlite.connection import PREFIX, quote
+from poolpair.store.sqlite.connection import PREFIX, literal, quote
 from poolpair.store.sqlite.schema import describe_tables
 
 
@@ -70,6 +70,12 @@ class Bound:
         """The same condition for a row of `alias` where other tables are in scope too."""
         columns = ", ".join(f"{alias}.{quote(name)} AS {quote(name)}" for name in self.spec.key)
         return f"(SELECT {self.scope} FROM (SELECT {columns}))"
+
+    def carried(self, left_behind: str) -> str:
+        """The condition for rows whose conference does not wait; `left_behind` is a JSON list."""
+        if not self.spec.conference or left_behind == "[]":
+            return "1"
+        return f"({self.spec.conference}) NOT IN (SELECT value FROM json_each({literal(left_behind)}))"
 
     @property
     def home(self) -> str:

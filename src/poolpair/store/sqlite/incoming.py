@@ -56,10 +56,10 @@ class SqliteIncoming:
 
     def files(self) -> Iterator[PackedFile]:
         """Files in the order of their bytes; tombstones first."""
-        columns = "path, size, mtime_ns, 0, mode, sha256, home, conference, present, member, offset"
+        columns = "path, size, mtime_ns, 0, mode, sha256, home, conference, present, 0, member, offset"
         query = f"SELECT {columns} FROM pkg.f ORDER BY member, offset, path"
         for row in self._c.execute(query):
-            yield PackedFile(file=catalogue_file(row[:9]), member=int(row[9]), offset=int(row[10]))
+            yield PackedFile(file=catalogue_file(row[:10]), member=int(row[10]), offset=int(row[11]))
 
     def surplus_files(self, plan: ApplyPlan) -> Iterator[CatalogueFile]:
         """Files here in a seed's buckets that the package does not hold."""
@@ -69,9 +69,9 @@ class SqliteIncoming:
             bucket = f"poolpair_bucket({buckets.of}, 'blob', path) IN (SELECT value FROM json_each({literal(json.dumps(buckets.buckets))}))"
             query = (
                 f"SELECT {FILE_COLUMNS} FROM main.poolpair_file WHERE home = ? AND present = 1 AND {bucket}"
-                " AND path NOT IN (SELECT path FROM pkg.f) ORDER BY path"
+                " AND conference NOT IN (SELECT value FROM json_each(?)) AND path NOT IN (SELECT path FROM pkg.f) ORDER BY path"
             )
-            yield from map(catalogue_file, self._c.execute(query, (buckets.home,)))
+            yield from map(catalogue_file, self._c.execute(query, (buckets.home, json.dumps(plan.left_behind))))
 
     def mark_placing(self) -> None:
         """Record which digest is about to be placed where."""

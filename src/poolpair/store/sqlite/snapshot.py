@@ -17,7 +17,7 @@ from poolpair.model import BucketSet, Channel, TableDigests
 from poolpair.store.buckets import Tally, buckets_for
 from poolpair.store.port import CatalogueFile, Cut, Exported, PackedFile
 from poolpair.store.sqlite.binding import Bound
-from poolpair.store.sqlite.connection import PREFIX, literal, quote
+from poolpair.store.sqlite.connection import PREFIX, literal, quote, text
 from poolpair.store.sqlite.transaction import FILE_COLUMNS, catalogue_file
 
 FILES_TABLE = (
@@ -81,8 +81,7 @@ class SqliteSnapshot:
         self._c.execute(f"CREATE TABLE pkg.k{b.n} ({b.key_types})")
         self._c.execute(f"CREATE TABLE pkg.r{b.n} ({b.column_list})")
         mine = f"{b.scope} AND {b.home} IN (SELECT value FROM json_each(?1))"
-        if b.spec.conference:
-            mine += f" AND ({b.spec.conference}) NOT IN (SELECT value FROM json_each({literal(left)}))"
+        mine += f" AND {b.carried(left)}"
         if cut.since is not None:
             self._c.execute(
                 f"INSERT INTO pkg.k{b.n} SELECT DISTINCT {b.key} FROM {b.log} WHERE poolpair_gen > ?2 AND {mine}",
@@ -110,43 +109,61 @@ class SqliteSnapshot:
             (json.dumps([buckets.home]), buckets.home, listed),
         )
 
+    def too_large(self, served: tuple[str, ...], limit_bytes: int) -> frozenset[str]:
+        """Sum up the sizes in the catalogue."""
+        query = (
+            "SELECT conference FROM main.poolpair_file WHERE present = 1 AND home IN (SELECT value FROM json_each(?))"
+            " GROUP BY conference HAVING sum(size) > ?"
+        )
+        return frozenset(
+            text(conference) for (conference,) in self._c.execute(query, (json.dumps(served), limit_bytes))
+        )
+
     def digests(
-        self, channel: Channel, homes: tuple[str, ...], like: tuple[TableDigests, ...] | None
+        self,
+        channel: Channel,
+        homes: tuple[str, ...],
+        like: tuple[TableDigests, ...] | None,
+        left_behind: AbstractSet[str],
     ) -> tuple[TableDigests, ...]:
         """Digest every table of the channel, per home; the tree too, for meeting files."""
         found: list[TableDigests] = []
+        left = json.dumps(sorted(left_behind))
         for home in homes:
             for b in self._of(channel):
                 of = _buckets_like(like, home, b.n) or buckets_for(self._count(b))
-                found.append(self._digest_table(b, home, of))
+                found.append(self._digest_table(b, home, of, left))
             if channel is Channel.CONFERENCES:
                 count = self._c.execute("SELECT count(*) FROM main.poolpair_file").fetchone()[0]
-                found.append(self._digest_files(home, _buckets_like(like, home, TREE) or buckets_for(count)))
+                found.append(self._digest_files(home, _buckets_like(like, home, TREE) or buckets_for(count), left))
         return tuple(found)
 
     def _count(self, b: Bound) -> int:
         return int(self._c.execute(f"SELECT count(*) FROM {b.table}").fetchone()[0])
 
-    def _digest_table(self, b: Bound, home: str, of: int) -> TableDigests:
+    def _digest_table(self, b: Bound, home: str, of: int, left: str) -> TableDigests:
         """Sum live rows except parked groups, plus the parked rows: a parked group counts as if it were applied."""
         tally = Tally(home, b.n, of)
         width = len(b.spec.key)
         parked = f"main.{PREFIX}parked_key_{b.n}"
-        live = f"SELECT {b.key}, {b.column_list} FROM {b.table} AS t WHERE {b.scope} AND {b.home} = ?"
+        mine = f"{b.home} = ? AND {b.carried(left)}"
+        live = f"SELECT {b.key}, {b.column_list} FROM {b.table} AS t WHERE {b.scope} AND {mine}"
         if self._c.execute(f"SELECT 1 FROM {parked} LIMIT 1").fetchone():
             live += f" AND NOT EXISTS (SELECT 1 FROM {parked} p WHERE {b.same_key('t', 'p')})"
-            kept = f"SELECT {b.key}, {b.column_list} FROM main.{PREFIX}parked_row_{b.n} WHERE {b.home} = ?"
+            kept = f"SELECT {b.key}, {b.column_list} FROM main.{PREFIX}parked_row_{b.n} WHERE {mine}"
             for row in self._c.execute(kept, (home,)):
                 tally.add(row[:width], row[width:])
         for row in self._c.execute(live, (home,)):
             tally.add(row[:width], row[width:])
         return tally.digests()
 
-    def _digest_files(self, home: str, of: int) -> TableDigests:
+    def _digest_files(self, home: str, of: int, left: str) -> TableDigests:
         tally = Tally(home, TREE, of)
-        for path, size, sha256 in self._c.execute(
-            "SELECT path, size, sha256 FROM main.poolpair_file WHERE home = ? AND present = 1", (home,)
-        ):
+        query = (
+            "SELECT path, size, sha256 FROM main.poolpair_file WHERE home = ? AND present = 1"
+            " AND conference NOT IN (SELECT value FROM json_each(?))"
+        )
+        for path, size, sha256 in self._c.execute(query, (home, left)):
             tally.add((path,), (path, size, sha256))
         return tally.digests()
 

@@ -119,7 +119,7 @@ class SqliteTransaction:
 
     def note_files(self, files: Iterable[CatalogueFile], *, log: bool) -> None:
         """Write catalogue entries; logged ones get the present stamp."""
-        gen = "(SELECT value FROM main.poolpair_gen)" if log else "0"
+        gen = "(SELECT value FROM main.poolpair_gen)" if log else "?"
         statement = (
             "INSERT OR REPLACE INTO main.poolpair_file (path, size, mtime_ns, inode, mode, sha256, home, conference, present, gen)"
             f" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, {gen})"
@@ -127,7 +127,7 @@ class SqliteTransaction:
         for f in files:
             if f.present or log:
                 row = (f.path, f.size, f.mtime_ns, f.inode, f.mode, f.sha256, f.home, f.conference, int(f.present))
-                self._c.execute(statement, row)
+                self._c.execute(statement, row if log else (*row, FOREIGN_GEN if f.foreign else 0))
             else:
                 self._c.execute("DELETE FROM main.poolpair_file WHERE path = ?", (f.path,))
 
@@ -159,12 +159,14 @@ class SqliteTransaction:
         return tuple(b for b in self._bound if b.spec.channel is channel)
 
 
-FILE_COLUMNS = "path, size, mtime_ns, inode, mode, sha256, home, conference, present"
+FOREIGN_GEN = -1
+"""The stamp of a file that somebody changed here although its home is not served here: never sent."""
+FILE_COLUMNS = "path, size, mtime_ns, inode, mode, sha256, home, conference, present, gen"
 
 
 def catalogue_file(row: tuple[object, ...]) -> CatalogueFile:
     """Read one row of FILE_COLUMNS."""
-    path, size, mtime_ns, inode, mode, sha256, home, conference, present = row
+    path, size, mtime_ns, inode, mode, sha256, home, conference, present, gen = row
     assert isinstance(path, bytes)
     assert isinstance(size, int)
     assert isinstance(mtime_ns, int)
@@ -180,6 +182,7 @@ def catalogue_file(row: tuple[object, ...]) -> CatalogueFile:
         home=text(home),
         conference=text(conference),
         present=bool(present),
+        foreign=gen == FOREIGN_GEN,
     )
 
 

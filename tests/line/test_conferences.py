@@ -1,0 +1,117 @@
+"""Meeting files: a row never arrives before its file, and a conference that is too large waits by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from poolpair.model import Channel
+from tests.pair import Pair, make_pair
+
+SLOT = "0b5e1f7c-0000-4000-8000-000000000001"
+
+
+def _started(folder: Path, extra_sync: str = "") -> Pair:
+    pair = make_pair(folder)
+    for pool in ("a", "b"):
+        toml = pair.toml(pool)
+        toml.write_text(toml.read_text() + extra_sync)
+        pair.start(pool)
+    pair.settle()
+    return pair
+
+
+def _upload(pair: Pair, size: int) -> Path:
+    """An upload at A: the row first, then the file, as Prosody does it."""
+    _describe(pair)
+    path = pair.folder / "data-a" / "share%2ea%2eexample" / "http_file_share" / f"{SLOT.replace('-', '%2d')}.bin"
+    path.write_bytes(b"z" * size)
+    return path
+
+
+def _describe(pair: Pair) -> None:
+    with pair.sql("a") as connection:
+        connection.execute(
+            'INSERT INTO prosodyarchive (host, user, store, key, "when", "with", type, value)'
+            " VALUES ('share.a.example', '', 'uploads', ?, 1, 'x', 'xml', '<request/>')",
+            (SLOT,),
+        )
+
+
+def _described_at_b(pair: Pair) -> bool:
+    with pair.sql("b") as connection:
+        return bool(connection.execute("SELECT count(*) FROM prosodyarchive WHERE key = ?", (SLOT,)).fetchone()[0])
+
+
+def test_a_conference_that_is_too_large_waits_with_its_row(tmp_path: Path) -> None:
+    """File and row stay behind, status names the conference, other uploads go on, and raising the limit sends it."""
+    pair = _started(tmp_path, 'conference_max = "100KiB"\n')
+    _upload(pair, 200_000)
+    pair.turn()
+    pair.clock.advance(130)
+    pair.turn()
+    pair.settle()
+    assert not _described_at_b(pair)
+    found = pair.channel("a", Channel.CONFERENCES)
+    assert SLOT in found.export.left_behind
+    assert pair.status("a").exit_status != 0
+    small = pair.folder / "data-a" / "share%2ea%2eexample" / "http_file_share" / "small.bin"
+    small.write_bytes(b"s")
+    pair.clock.advance(130)
+    pair.settle()
+    assert "share%2ea%2eexample/http_file_share/small.bin" in pair.files("b")
+    pair.stop("a")
+    toml = pair.toml("a")
+    toml.write_text(toml.read_text().replace("100KiB", "1MiB"))
+    pair.start("a")
+    pair.clock.advance(130)
+    pair.settle()
+    assert _described_at_b(pair)
+    assert pair.files("a") == pair.files("b")
+
+
+def test_what_waits_is_not_packed_without_end(tmp_path: Path) -> None:
+    """While a conference waits, no empty packages leave between two intervals."""
+    pair = _started(tmp_path, 'conference_max = "100KiB"\n')
+    _upload(pair, 200_000)
+    pair.settle()
+    before = pair.channel("a", Channel.CONFERENCES).export.watermarks.packed
+    for _ in range(5):
+        pair.turn()
+    assert pair.channel("a", Channel.CONFERENCES).export.watermarks.packed == before
+
+
+def test_a_row_whose_file_is_not_there_yet_travels_as_it_is(tmp_path: Path) -> None:
+    """An announced upload without file is carried as it stands at the origin; the file follows when it comes."""
+    pair = _started(tmp_path)
+    _describe(pair)
+    pair.settle()
+    assert _described_at_b(pair)
+    path = pair.folder / "data-a" / "share%2ea%2eexample" / "http_file_share" / f"{SLOT.replace('-', '%2d')}.bin"
+    path.write_bytes(b"late")
+    pair.settle()
+    assert pair.files("a") == pair.files("b")
+
+
+def test_a_file_changed_at_the_copy_is_kept_aside(tmp_path: Path) -> None:
+    """Somebody's change to the partner's file is counted, and kept in the spool before it is overwritten."""
+    pair = _started(tmp_path)
+    name = next(name for name in pair.files("b") if "a%2eexample" in name)
+    (pair.folder / "data-b" / name).write_bytes(b"scribbled here")
+    pair.turn("b")
+    pair.clock.advance(130)
+    pair.turn("b")
+    assert pair.channel("b", Channel.CONFERENCES).imports.foreign_writes == 1
+    (pair.folder / "data-a" / name).write_bytes(b"a new version at home")
+    pair.clock.advance(130)
+    pair.settle()
+    assert pair.files("a") == pair.files("b")
+    kept = list((pair.folder / "data-b" / "prosody.sqlite.poolpair" / "spool").iterdir())
+    assert [path.read_bytes() for path in kept] == [b"scribbled here"]
+
+
+def test_times_are_kept(tmp_path: Path) -> None:
+    """A copied file has the time of the original."""
+    pair = _started(tmp_path)
+    for name in pair.files("a"):
+        times = {(pair.folder / f"data-{pool}" / name).stat().st_mtime_ns for pool in ("a", "b")}
+        assert len(times) == 1
