@@ -1,0 +1,139 @@
+"""A received rows file, read and checked against the tables; then applied in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+
+from poolpair.errors import Code, PoolpairError, Refused
+from poolpair.model import Channel, TableShape
+from poolpair.store.memory.applying import TableApply
+from poolpair.store.memory.disk import MemoryDisk
+from poolpair.store.memory.rows import Groups, RowsFile, read_rows
+from poolpair.store.memory.schema import MemoryTable
+from poolpair.store.memory.snapshot import in_tree_buckets
+from poolpair.store.memory.state import FileEntry
+from poolpair.store.memory.transaction import MemoryTransaction
+from poolpair.store.port import Applied, ApplyPlan, CatalogueFile, MassDelete, PackedFile
+
+
+class MemoryIncoming:
+    """Implements `store.port.Incoming`."""
+
+    def __init__(
+        self,
+        disk: MemoryDisk,
+        channel: Channel,
+        content: RowsFile,
+        begin: Callable[[], AbstractContextManager[MemoryTransaction]],
+    ) -> None:
+        self._disk = disk
+        self._tables = disk.schema.of(channel)
+        self._content = content
+        self._paths = {packed.file.path for packed in content.files}
+        self._begin = begin
+
+    def files(self) -> Iterator[PackedFile]:
+        """Files in the order of their bytes; tombstones first."""
+        yield from sorted(self._content.files, key=lambda packed: (packed.member, packed.offset, packed.file.path))
+
+    def surplus_files(self, plan: ApplyPlan) -> Iterator[CatalogueFile]:
+        """Files here in a seed's buckets that the package does not hold."""
+        chosen = [buckets for buckets in plan.buckets if buckets.home in plan.served]
+        for path, entry in sorted(self._disk.state.files.items()):
+            file = entry.file
+            spared = path in self._paths or file.conference in plan.left_behind or not file.present
+            if not spared and in_tree_buckets(chosen, file.home, path):
+                yield file
+
+    def mass_file_delete(self, plan: ApplyPlan) -> MassDelete | None:
+        """Guard the tree: like a table, and an emptied tree of two files or more always counts as too much."""
+        if plan.approved:
+            return None
+        here = self._disk.state.files
+        tombstones = [packed.file.path for packed in self._content.files if not packed.file.present]
+        gone = sum(path in here and here[path].file.present for path in tombstones)
+        gone += sum(1 for _ in self.surplus_files(plan))
+        total = sum(entry.file.present and entry.file.home in plan.served for entry in here.values())
+        emptied = gone >= 2 and gone == total and len(tombstones) == len(self._content.files)
+        if emptied or (gone > plan.guard_groups and gone > plan.guard_fraction * total):
+            return MassDelete(table="the files", deletes=gone, of=total)
+        return None
+
+    def mark_placing(self) -> None:
+        """Record which digest is about to be placed where."""
+        with self._begin() as tx:
+            files = tx.draft.files
+            for packed in self._content.files:
+                file = packed.file
+                if file.present:
+                    nothing = replace(file, size=0, mtime_ns=0, inode=0, mode=0, sha256="", present=False)
+                    known = files.now.get(file.path, FileEntry(file=nothing))
+                    files.edit[file.path] = replace(known, placing=file.sha256)
+
+    def apply(
+        self, plan: ApplyPlan, placed: Iterable[CatalogueFile], record: Callable[[MemoryTransaction, Applied], None]
+    ) -> Applied | MassDelete:
+        """Apply everything and what `record` writes in one transaction."""
+        disk = self._disk
+        with self._begin() as tx:
+            tables = [
+                TableApply(tx.draft, disk.schema, table, groups, plan, disk.refuses)
+                for table, groups in zip(self._tables, self._content.tables, strict=True)
+            ]
+            tripped = next((found for table in tables if (found := table.mass_delete())), None)
+            tripped = tripped or self.mass_file_delete(plan)
+            if tripped and not plan.approved:
+                return tripped
+            total = _total([table.apply() for table in tables])
+            self._apply_files(plan, tx, placed)
+            if total.parked:
+                tx.advance()  # so that what is written here from now on is later than the parking
+            record(tx, total)
+        return total
+
+    def _apply_files(self, plan: ApplyPlan, tx: MemoryTransaction, placed: Iterable[CatalogueFile]) -> None:
+        """Bring the catalogue up: placed files as they lie on disk now, deletions marked until they reached the disk."""
+        if plan.channel is not Channel.CONFERENCES:
+            return
+        surplus = [file.path for file in self.surplus_files(plan)]
+        tx.note_files(placed, log=False)
+        files = tx.draft.files
+        for path in [*(packed.file.path for packed in self._content.files if not packed.file.present), *surplus]:
+            if known := files.now.get(path):
+                files.edit[path] = FileEntry(file=replace(known.file, present=False, foreign=False), deleting=True)
+
+
+def open_rows(path: Path, disk: MemoryDisk, channel: Channel, shapes: tuple[TableShape, ...]) -> RowsFile:
+    """Read a rows file and bring its rows into our order of columns. Raises SCHEMA, Refused(DAMAGED)."""
+    tables = disk.schema.of(channel)
+    theirs, ours = [(shape.name, shape.key) for shape in shapes], [(table.name, table.key) for table in tables]
+    if theirs != ours:
+        raise PoolpairError(Code.SCHEMA, f"the partner tracks {theirs}, this pool {ours}")
+    for shape, table in zip(shapes, tables, strict=True):
+        if differing := sorted(set(shape.columns) ^ set(table.columns)):
+            detail = f"table {table.name}: column {', '.join(differing)} is not at both pools"
+            raise PoolpairError(Code.SCHEMA, detail)
+    content = read_rows(path)
+    if len(content.tables) != len(tables):
+        raise Refused(Code.DAMAGED, "the rows file does not hold the tables it should")
+    in_order = zip(content.tables, shapes, tables, strict=True)
+    return replace(content, tables=tuple(_reordered(groups, shape, table) for groups, shape, table in in_order))
+
+
+def _reordered(groups: Groups, shape: TableShape, table: MemoryTable) -> Groups:
+    if shape.columns == table.columns:
+        return groups
+    places = [shape.columns.index(name) for name in table.columns]
+    return {key: tuple(tuple(row[place] for place in places) for row in rows) for key, rows in groups.items()}
+
+
+def _total(parts: list[Applied]) -> Applied:
+    return Applied(
+        groups=sum(part.groups for part in parts),
+        rows=sum(part.rows for part in parts),
+        deleted=sum(part.deleted for part in parts),
+        parked=sum(part.parked for part in parts),
+    )

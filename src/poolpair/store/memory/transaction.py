@@ -1,0 +1,167 @@
+"""One short write transaction on a draft: documents, the capture log, the catalogue of files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+from poolpair.errors import Code, Refused
+from poolpair.model import Channel
+from poolpair.store.memory.schema import Key, MemorySchema
+from poolpair.store.memory.state import Draft, FileEntry, State
+from poolpair.store.port import CatalogueFile
+
+T = TypeVar("T")
+
+
+class MemoryTransaction:
+    """Implements `store.port.Transaction`; the disk commits the draft or forgets it."""
+
+    def __init__(self, draft: Draft, schema: MemorySchema) -> None:
+        self.draft = draft
+        self._schema = schema
+
+    def load(self, cls: type[T], name: str) -> T | None:
+        """Read a document."""
+        return read_document(self.draft.documents.now, cls, name)
+
+    def save(self, name: str, value: object) -> None:
+        """Write a document. Values of the model are frozen, so they are kept as they are."""
+        self.draft.documents.edit[name] = value
+
+    def delete(self, name: str) -> None:
+        """Forget a document."""
+        if name in self.draft.documents.now:
+            del self.draft.documents.edit[name]
+
+    def names(self, prefix: str) -> tuple[str, ...]:
+        """Names of documents with a prefix."""
+        return tuple(sorted(name for name in self.draft.documents.now if name.startswith(prefix)))
+
+    def token(self) -> int:
+        """The newest token drawn."""
+        return self.draft.gen - 1
+
+    def advance(self) -> int:
+        """Draw a token: later log entries carry a higher stamp."""
+        self.draft.gen += 1
+        return self.token()
+
+    def pending(self, channel: Channel, since: int) -> int:
+        """Count log entries after a token."""
+        draft = self.draft
+        return count_after(self._schema, channel, since, [sheet.now for sheet in draft.logs], draft.files.now)
+
+    def drop_foreign(self, channel: Channel, served: tuple[str, ...]) -> int:
+        """Drop entries of homes not served here; a parked group that somebody wrote is no longer parked."""
+        foreign = 0
+        for table in self._schema.of(channel):
+            log = self.draft.logs[table.number - 1]
+            if not log.now:
+                continue
+            for key, group_id in self.draft.parked_keys(table).items():
+                if log.now.get(key, 0) > self.draft.parked.now[group_id].gen:
+                    del self.draft.parked.edit[group_id]
+            for key in list(log.now):
+                home = self._schema.home(table, key)
+                if home not in served:
+                    foreign += home is not None
+                    del log.edit[key]
+        return foreign
+
+    def postpone(self, channel: Channel, conferences: frozenset[str]) -> None:
+        """Stamp anew what belongs to these conferences, so that it is after the token just drawn."""
+        draft = self.draft
+        for table in self._schema.of(channel):
+            log = draft.logs[table.number - 1]
+            if table.conference:
+                for key in [key for key in log.now if table.conference(key) in conferences]:
+                    log.edit[key] = draft.gen
+        for path, entry in list(draft.files.now.items()):
+            if entry.gen and entry.file.conference in conferences:
+                draft.files.edit[path] = replace(entry, gen=draft.gen)
+
+    def prune(self, channel: Channel, token: int) -> int:
+        """Forget acknowledged log entries; deleted files leave the catalogue with their entry."""
+        pruned = 0
+        for table in self._schema.of(channel):
+            log = self.draft.logs[table.number - 1]
+            for key in [key for key, gen in log.now.items() if gen <= token]:
+                del log.edit[key]
+                pruned += 1
+        if channel is not Channel.CONFERENCES:
+            return pruned
+        files = self.draft.files
+        for path, entry in list(files.now.items()):
+            if 0 < entry.gen <= token:
+                pruned += 1
+                if entry.file.present or entry.deleting:
+                    files.edit[path] = replace(entry, gen=0)
+                else:
+                    del files.edit[path]
+        return pruned
+
+    def note_files(self, files: Iterable[CatalogueFile], *, log: bool) -> None:
+        """Write catalogue entries; logged ones get the present stamp."""
+        sheet = self.draft.files
+        for file in files:
+            if file.present or log:
+                noted = replace(file, foreign=file.foreign and not log)
+                sheet.edit[file.path] = FileEntry(file=noted, gen=self.draft.gen if log else 0)
+            else:
+                sheet.edit.pop(file.path, None)
+
+    def touch_files(self, files: Iterable[CatalogueFile]) -> None:
+        """Record new size, time and inode; the stamp stays, so what was logged stays logged."""
+        sheet = self.draft.files
+        for file in files:
+            if entry := sheet.now.get(file.path):
+                was = entry.file
+                known = replace(file, home=was.home, conference=was.conference, present=True, foreign=was.foreign)
+                sheet.edit[file.path] = FileEntry(file=known, gen=entry.gen)
+
+    def doubt_files(self) -> None:
+        """Forget times, so that the next comparison takes every file as changed."""
+        sheet = self.draft.files
+        for path, entry in list(sheet.now.items()):
+            if entry.file.present:
+                sheet.edit[path] = replace(entry, file=replace(entry.file, mtime_ns=-1))
+
+    def file(self, path: bytes) -> CatalogueFile | None:
+        """One catalogue entry."""
+        entry = self.draft.files.now.get(path)
+        return entry.file if entry else None
+
+    def placing(self, path: bytes) -> str | None:
+        """The digest an unfinished apply was about to place."""
+        entry = self.draft.files.now.get(path)
+        return entry.placing or None if entry else None
+
+
+def read_document(documents: Mapping[str, object], cls: type[T], name: str) -> T | None:
+    """Read one document. Raises Refused(DAMAGED) if it is of another kind."""
+    value = documents.get(name)
+    if value is not None and not isinstance(value, cls):
+        raise Refused(Code.DAMAGED, f"not a valid {cls.__name__} document: it is a {type(value).__name__}")
+    return value
+
+
+def count_after(
+    schema: MemorySchema,
+    channel: Channel,
+    since: int,
+    logs: Iterable[Mapping[Key, int]],
+    files: Mapping[bytes, FileEntry],
+) -> int:
+    """Count log entries of a channel after a token."""
+    chosen = [log for table, log in zip(schema.tables, logs, strict=True) if table.channel is channel]
+    total = sum(gen > since for log in chosen for gen in log.values())
+    if channel is Channel.CONFERENCES:
+        total += sum(entry.gen > since for entry in files.values())
+    return total
+
+
+def pending_in(state: State, schema: MemorySchema, channel: Channel, since: int) -> int:
+    """The same on a committed state."""
+    return count_after(schema, channel, since, state.logs, state.files)
