@@ -78,8 +78,8 @@ class Limits:
     """Where patience and space end."""
 
     quarantine_files: int = 1000
-    parked_groups: int = 100_000
-    lock_wait_s: float = 60.0
+    parked_groups: int = 10_000
+    lock_wait_s: float = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,8 +135,8 @@ def load_config(path: Path) -> PoolConfig:
     )
     limits = Limits(
         quarantine_files=read.optional("limits.quarantine_files", _count(1, 10**6), 1000, str),
-        parked_groups=read.optional("limits.parked_groups", _count(0, 10**7), 100_000, str),
-        lock_wait_s=read.optional("limits.lock_wait", _duration(0.1, 3600), 60.0, show_duration),
+        parked_groups=read.optional("limits.parked_groups", _count(0, 10**7), 10_000, str),
+        lock_wait_s=read.optional("limits.lock_wait", _duration(0.1, 3600), 5.0, show_duration),
     )
     scratch = read.optional("scratch", _path, None, _show_path)
     front_end = read.optional("front_end", _line_of_text, socket.gethostname(), str)

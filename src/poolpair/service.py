@@ -20,6 +20,10 @@ from poolpair.report import PULSE, pulse
 BUSY_WAIT_S = 0.02
 IDLE_WAIT_MAX_S = 0.4
 """The wait between looks doubles from the first to the second while nothing happens."""
+FULL_LOOK_S = 30.0
+"""A whole pass at least this often (or once per interval), whatever the hints say."""
+PULSE_S = 1.0
+"""A word this much newer than the one that `status` knows of is written down at once, not with the next heartbeat."""
 FAULT_WAIT_S = 1.0
 """The wait after a failed pass."""
 TEMP_SWEEP_S = 3600.0
@@ -46,6 +50,7 @@ class Service:
         self._faults: dict[Channel, str] = {}
         self._hints: object = None
         self._full_s: float | None = None
+        self._told_s: float | None = None
         self._counted_s: float | None = None
         self._swept_s: float | None = None
         self._fatal: PoolpairError | None = None
@@ -80,7 +85,7 @@ class Service:
         site, now = self._site, self._site.clock.monotonic_s()
         requested = self._requests()
         hints = self._read_hints()
-        overdue = self._full_s is None or now - self._full_s >= min(site.limits.heartbeat_s, site.limits.interval_s)
+        overdue = self._full_s is None or now - self._full_s >= min(FULL_LOOK_S, site.limits.interval_s)
         if hints is not None and hints == self._hints and not (requested or overdue or self._faults):
             return False
         self._full_s = now
@@ -92,6 +97,11 @@ class Service:
             with site.store.transaction() as tx:
                 tx.delete(name)
         self._tell_faults()
+        if site.memory.echoed_s is not None and (
+            self._told_s is None or site.memory.echoed_s - self._told_s >= PULSE_S
+        ):
+            self._told_s = site.memory.echoed_s
+            write_pulse(site)
         self._hints = hints if not any(moved) else None
         return any(moved)
 

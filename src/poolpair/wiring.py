@@ -26,8 +26,6 @@ from poolpair.store.tree import DirectoryTree
 
 SERIAL = "serial"
 SERIALS_PER_START = 1_000_000
-LOCK_WAIT_S = 5.0
-"""How long one statement waits for the application's lock before the step is given up until the next pass."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +64,11 @@ def open_store(config: PoolConfig, profile: Profile, clock: Clock | None = None)
     """Open the store of a pool."""
     lock = make_scratch(config) / "service.lock"
     return SqliteStore(
-        sqlite_path(config.store), profile, clock or SystemClock(), lock_wait_s=LOCK_WAIT_S, lock_path=lock
+        sqlite_path(config.store),
+        profile,
+        clock or SystemClock(),
+        lock_wait_s=config.limits.lock_wait_s,
+        lock_path=lock,
     )
 
 
@@ -91,7 +93,7 @@ def open_site(config: PoolConfig, clock: Clock | None = None) -> Site:
         pair_id=ring.pair_id,
         ring=ring,
         store=open_store(config, profile, clock),
-        own=own_share(config.share),
+        own=own_share(config.share, config.limits.quarantine_files),
         other=partner_share(config.partner.share),
         tree=DirectoryTree(config.files, scratch / "spool") if config.files is not None else None,
         file_home=file_home,
@@ -106,6 +108,7 @@ def open_site(config: PoolConfig, clock: Clock | None = None) -> Site:
             package_max_bytes=sync.package_max_bytes,
             guard_fraction=config.guard.delete_fraction,
             guard_groups=config.guard.delete_groups,
+            parked_max=config.limits.parked_groups,
         ),
         scratch=scratch,
         channels=channels_of(profile),
@@ -170,7 +173,9 @@ def initialise(config: PoolConfig) -> setup.Installed:
             )
     make_scratch(config)
     settings = settings_digest(config.homes, profile.digest)
-    installed = setup.install(sqlite_path(config.store), profile, home_triples(config), settings, LOCK_WAIT_S)
+    installed = setup.install(
+        sqlite_path(config.store), profile, home_triples(config), settings, config.limits.lock_wait_s
+    )
     channels = channels_of(profile)
     share.prepare([*folders(channels), str(Path(TASK_ASSIGNMENT).parent)])
     if found is None:

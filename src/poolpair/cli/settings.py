@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from poolpair.cli.context import EXIT_STATUSES, chosen_config, out, talk
+from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import POOL_JSON, PoolIdentity
 from poolpair.keyfile import activate_key, new_key_file, read_key_file, rotate_key_file
@@ -18,7 +17,7 @@ from poolpair.share.open import own_share
 from poolpair.store.open import sqlite_path
 from poolpair.store.profile import load_profile
 from poolpair.store.sqlite import setup
-from poolpair.wiring import LOCK_WAIT_S, home_triples, initialise, open_store, scratch_of
+from poolpair.wiring import home_triples, initialise, open_store, scratch_of
 
 
 def register(app: typer.Typer) -> None:
@@ -53,10 +52,11 @@ def key_rotate(
 def config_show() -> None:
     """Print every value of the pool file and where it came from."""
     config = chosen_config()
-    table = Table("key", "value", "from", "in the original", box=None, pad_edge=False)
-    for setting in config.sources:
-        table.add_row(setting.key, setting.value, setting.source, setting.lync)
-    out.print(table)
+    rows = [("key", "value", "from", "in the original")]
+    rows += [(setting.key, setting.value, setting.source, setting.lync) for setting in config.sources]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    for row in rows:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)).rstrip())
 
 
 def init(print_sql: Annotated[bool, typer.Option("--print-sql", help="Only print what would be run.")] = False) -> None:
@@ -64,7 +64,7 @@ def init(print_sql: Annotated[bool, typer.Option("--print-sql", help="Only print
     config = chosen_config()
     if print_sql:
         for statement in setup.statements(
-            sqlite_path(config.store), load_profile(config.profile), home_triples(config), LOCK_WAIT_S
+            sqlite_path(config.store), load_profile(config.profile), home_triples(config), config.limits.lock_wait_s
         ):
             typer.echo(f"{statement};")
         return
@@ -89,7 +89,7 @@ def uninstall(
     spool = scratch_of(config) / "spool"
     if spool.is_dir() and any(spool.iterdir()):
         talk.print(f"kept {spool}: it holds files that were changed here and would have been overwritten", markup=False)
-    removed = setup.uninstall(store_path, LOCK_WAIT_S)
+    removed = setup.uninstall(store_path, config.limits.lock_wait_s)
     if not keep_share:
         _clear_share(Path(config.share))
     for path in scratch_of(config).glob("*"):

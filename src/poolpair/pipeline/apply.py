@@ -101,6 +101,7 @@ def _plan(site: Site, channel: Channel, manifest: Manifest) -> ApplyPlan:
         buckets=manifest.buckets,
         guard_fraction=site.limits.guard_fraction,
         guard_groups=site.limits.guard_groups,
+        parked_max=site.limits.parked_max,
         approved=bool(held and held.approved and held.position == manifest.position),
         left_behind=manifest.left_behind,
         keep_replaced=manifest.keep_replaced,

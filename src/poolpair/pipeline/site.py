@@ -44,6 +44,7 @@ class Limits:
     package_max_bytes: int
     guard_fraction: float
     guard_groups: int
+    parked_max: int
 
 
 @dataclass(slots=True)

@@ -106,6 +106,8 @@ class ApplyPlan:
     buckets: tuple[BucketSet, ...]
     guard_fraction: float
     guard_groups: int
+    parked_max: int
+    """Groups of one table that may be parked; beyond, nothing is applied: that is no bad row but a wrong table."""
     approved: bool
     left_behind: tuple[str, ...]
     """Conferences that a seed must not delete although the package does not hold them."""

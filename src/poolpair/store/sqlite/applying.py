@@ -17,9 +17,6 @@ from poolpair.store.sqlite.binding import Bound
 from poolpair.store.sqlite.connection import PREFIX, literal, quote, text
 from poolpair.store.sqlite.transaction import forget_parked
 
-PARKED_MAX = 10_000
-"""Groups of one table that one package may park; beyond, nothing is applied: that is no bad row but a wrong table."""
-
 
 class TableApply:
     """One table of one package, inside the transaction of the apply."""
@@ -182,10 +179,10 @@ class TableApply:
     def _park(self, ordinal: int, reason: str) -> None:
         b, c, plan = self._b, self._c, self._plan
         self._parked += 1
-        if self._parked > PARKED_MAX:
+        if self._parked > plan.parked_max:
             raise PoolpairError(
                 Code.PARKED,
-                f"table {b.spec.name} refuses more than {PARKED_MAX} groups of one package; nothing of it was applied",
+                f"table {b.spec.name} refuses more than {plan.parked_max} groups of one package; nothing of it was applied",
             )
         c.execute(f"UPDATE {self._all} SET refused = 1 WHERE ordinal = ?", (ordinal,))
         key = c.execute(f"SELECT {b.key} FROM {self._all} WHERE ordinal = ?", (ordinal,)).fetchone()
