@@ -55,6 +55,18 @@ class Pair:
     clock: VirtualClock
     sites: dict[str, Site] = field(default_factory=dict)
 
+    @classmethod
+    def reopened(cls, folder: Path, original: Path) -> Pair:
+        """A copy of a stopped pair at another place, as if it had always been there."""
+        pair = cls(folder, VirtualClock())
+        for pool in ("a", "b"):
+            toml = pair.toml(pool)
+            toml.write_text(toml.read_text().replace(str(original), str(folder)))
+            store = open_site(pair.config(pool), pair.clock).store
+            store.adopt(store.identity().store_id)
+            store.close()
+        return pair
+
     def path(self, pool: str) -> Path:
         """The database of a pool."""
         return self.folder / f"data-{pool}" / "prosody.sqlite"
@@ -158,6 +170,7 @@ def make_pair(
     folder: Path, *, extra: str = "", interval: str = "2m", eager: bool = True, homes: dict[str, str] | None = None
 ) -> Pair:
     """Copy the example stores and prepare both pools; no service runs yet."""
+    folder.mkdir(exist_ok=True)
     new_key_file(folder / "pair.key")
     for pool, other in (("a", "b"), ("b", "a")):
         shutil.copytree(EXAMPLES / pool, folder / f"data-{pool}")
