@@ -17,6 +17,7 @@ from poolpair.model import FORMAT_VERSION, Channel, Cookie, ImportStatus, Inboun
 from poolpair.pipeline.identity import check_own_share, check_partner_share
 from poolpair.pipeline.site import NONCES_KEPT, Counts, Site, counts_name, inbound_name, intent_name, outbound_name
 from poolpair.protocol import Freshness, hear
+from poolpair.share.port import FileVanished
 
 COOKIE_MAX_BYTES = 1 << 20
 STANDING_MAX = 1000
@@ -26,15 +27,14 @@ STANDING_MAX = 1000
 def hear_word(site: Site, channel: Channel) -> Outbound | None:
     """Take in the partner's cookie, if there is a new one; returns the origin's state after it."""
     path = f"{cookie_dir(channel)}/{COOKIE_NAME}"
-    data = site.own.read_small(path, COOKIE_MAX_BYTES)
-    digest = sha256(data).hexdigest() if data is not None else ""
-    if data is None or site.memory.heard.get(channel) == digest:
-        return None
     try:
+        data = site.own.read_small(path, COOKIE_MAX_BYTES)
+        digest = sha256(data).hexdigest() if data is not None else ""
+        if data is None or site.memory.heard.get(channel) == digest:
+            return None
         cookie = open_cookie(data, site.ring, reader_pool=site.pool, channel=channel)
     except Refused as refused:
-        site.own.quarantine(cookie_dir(channel), COOKIE_NAME, str(refused), _stamp(site))
-        _count_quarantined(site, channel)
+        _quarantine(site, channel, cookie_dir(channel), COOKIE_NAME, refused)
         raise
     out = _take_in(site, channel, cookie)
     site.memory.heard[channel] = digest
@@ -146,12 +146,6 @@ def import_status(inbound: Inbound, *, parked: int, held: int, counts: Counts) -
     return ImportStatus.DEGRADED if parked or held or counts.unhomed else ImportStatus.NORMAL
 
 
-def _count_quarantined(site: Site, channel: Channel) -> None:
-    with site.store.transaction() as tx:
-        counts = tx.load(Counts, counts_name(channel)) or Counts()
-        tx.save(counts_name(channel), replace(counts, quarantined=counts.quarantined + 1))
-
-
 def _stamp(site: Site) -> str:
     """A file-name-safe time for names in Quarantine."""
     return site.clock.utc_iso().replace(":", "").replace("+0000", "Z")
@@ -159,6 +153,16 @@ def _stamp(site: Site) -> str:
 
 def quarantine_package(site: Site, channel: Channel, name: str, error: PoolpairError) -> None:
     """Take a refused package out of Data at once."""
-    site.own.quarantine(data_dir(channel), name, str(error), _stamp(site))
-    _count_quarantined(site, channel)
+    _quarantine(site, channel, data_dir(channel), name, error)
     site.memory.manifests.pop(name, None)
+
+
+def _quarantine(site: Site, channel: Channel, folder: str, name: str, error: PoolpairError) -> None:
+    """Move a refused file away and count it, unless somebody took it meanwhile."""
+    try:
+        site.own.quarantine(folder, name, str(error), _stamp(site))
+    except FileVanished:
+        return
+    with site.store.transaction() as tx:
+        counts = tx.load(Counts, counts_name(channel)) or Counts()
+        tx.save(counts_name(channel), replace(counts, quarantined=counts.quarantined + 1))
