@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from poolpair.errors import Code, PoolpairError
-from poolpair.model import Channel, Fault, Inbound, Outbound
+from poolpair.model import Channel, Fault
 from poolpair.pipeline.acknowledge import hear_word, send_word
 from poolpair.pipeline.apply import apply, compare, finish_deletions
 from poolpair.pipeline.capture import capture
@@ -20,6 +20,7 @@ from poolpair.pipeline.pack import pack
 from poolpair.pipeline.receive import receive
 from poolpair.pipeline.site import Counts, Site, counts_name, inbound_name, outbound_name
 from poolpair.protocol import want
+from poolpair.state import Inbound, Outbound
 
 PACKAGES_PER_PASS = 16
 """Packages applied, or delivered, before the other channels get their turn."""

@@ -14,17 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from poolpair.errors import Code
-from poolpair.model import (
-    BucketSet,
-    Cookie,
-    Fault,
-    Intent,
-    Outbound,
-    Position,
-    Seed,
-    SeedPhase,
-    VerifyResult,
-)
+from poolpair.model import BucketSet, Cookie, Fault, Position
+from poolpair.state import Intent, Outbound, Seed, SeedPhase, VerifyResult
 
 BUCKETS_PER_PACKAGE = 1024
 """Differing buckets that one seed package carries, over all tables; the rest follows in further packages."""

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 from poolpair.errors import PoolpairError
 from poolpair.format.layout import data_dir, lync_module, parse_package_name
-from poolpair.model import Channel, ImportStatus, Inbound, Intent, Outbound
+from poolpair.model import Channel, ImportStatus
 from poolpair.pipeline.acknowledge import import_status
 from poolpair.pipeline.site import Counts, Site, counts_name, inbound_name, intent_name, outbound_name
+from poolpair.state import Inbound, Intent, Outbound
 from poolpair.status import (
     ChannelStatus,
     ExportView,

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from poolpair.errors import Code
-from poolpair.model import Channel, ExportStatus, Fault, ImportStatus, Inbound, Outbound, VerifyResult
+from poolpair.model import Channel, ExportStatus, Fault, ImportStatus
+from poolpair.state import Inbound, Outbound, VerifyResult
 
 SILENT_AFTER_S = 30.0
 """The partner counts as silent after this long without a fresh word, or three heartbeats if that is longer."""

@@ -13,11 +13,12 @@ from poolpair.config import PoolConfig, home_of, home_ranks, settings_digest
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import POOL_JSON, TASK_ASSIGNMENT, PoolIdentity, folders
 from poolpair.keyfile import read_key_file
-from poolpair.model import Channel, Outbound, Seed, new_id
+from poolpair.model import Channel, new_id
 from poolpair.pipeline.identity import check_own_share
 from poolpair.pipeline.site import FileHome, Limits, Site, outbound_name
 from poolpair.protocol import compare_anew
 from poolpair.share.open import own_share, partner_share
+from poolpair.state import Outbound, Seed
 from poolpair.store.open import sqlite_path
 from poolpair.store.profile import Profile, load_profile, match_path
 from poolpair.store.sqlite import setup

@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from poolpair.keyfile import activate_key, rotate_key_file
-from poolpair.model import Channel, ExportStatus, Outbound, Seed
+from poolpair.model import Channel, ExportStatus
 from poolpair.pipeline.site import outbound_name
+from poolpair.state import Outbound, Seed
 from tests.pair import Pair, make_pair
 
 

@@ -7,19 +7,9 @@ from dataclasses import replace
 import pytest
 
 from poolpair.errors import Code
-from poolpair.model import (
-    Answer,
-    BucketSet,
-    Channel,
-    Cookie,
-    Intent,
-    Outbound,
-    Position,
-    RefusedPackage,
-    Seed,
-    SeedPhase,
-)
+from poolpair.model import Answer, BucketSet, Channel, Cookie, Position, RefusedPackage
 from poolpair.protocol import Freshness, Want, hear, packed, want
+from poolpair.state import Intent, Outbound, Seed, SeedPhase
 
 STREAM = "5" * 32
 FRESH = Freshness(after_acknowledgement=True, after_delivery=True)

@@ -11,10 +11,11 @@ import typer
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import data_dir, package_name
-from poolpair.model import Channel, Inbound, Outbound, Position, RefusedPackage, Seed, new_id
+from poolpair.model import Channel, Position, RefusedPackage, new_id
 from poolpair.pipeline.receive import REFUSED_KEPT
 from poolpair.pipeline.site import Site, inbound_name, outbound_name
 from poolpair.service import REQUEST, Request
+from poolpair.state import Inbound, Outbound, Seed
 from poolpair.wiring import open_site
 
 

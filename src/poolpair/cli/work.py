@@ -15,10 +15,11 @@ from poolpair.config import PoolConfig
 from poolpair.cycle import count_unhomed, run_pass
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import channel_from_name
-from poolpair.model import Channel, ExportStatus, Outbound, Seed, VerifyResult, new_nonce
+from poolpair.model import Channel, ExportStatus, new_nonce
 from poolpair.pipeline.site import Site, outbound_name
 from poolpair.report import gather
 from poolpair.service import REQUEST, Request, Service, write_pulse
+from poolpair.state import Outbound, Seed, VerifyResult
 from poolpair.status import ChannelStatus
 from poolpair.wiring import beater, open_site, working_site
 

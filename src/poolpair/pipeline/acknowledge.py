@@ -13,11 +13,12 @@ from hashlib import sha256
 from poolpair.errors import PoolpairError, Refused
 from poolpair.format.cookie import open_cookie, seal_cookie
 from poolpair.format.layout import COOKIE_NAME, cookie_dir, data_dir, parse_package_name
-from poolpair.model import FORMAT_VERSION, Channel, Cookie, ImportStatus, Inbound, Intent, Outbound, Position, new_nonce
+from poolpair.model import FORMAT_VERSION, Channel, Cookie, ImportStatus, Position, new_nonce
 from poolpair.pipeline.identity import check_own_share, check_partner_share
 from poolpair.pipeline.site import NONCES_KEPT, Counts, Site, counts_name, inbound_name, intent_name, outbound_name
 from poolpair.protocol import Freshness, hear
 from poolpair.share.port import FileVanished
+from poolpair.state import Inbound, Intent, Outbound
 
 COOKIE_MAX_BYTES = 1 << 20
 STANDING_MAX = 1000

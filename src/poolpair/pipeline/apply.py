@@ -20,15 +20,17 @@ from typing import BinaryIO
 from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.format.layout import data_dir
 from poolpair.format.package import PackageReader
-from poolpair.model import Answer, Channel, Held, Inbound, Manifest, Owed, PackageKind
+from poolpair.model import Answer, Channel, Manifest, PackageKind
 from poolpair.pipeline.capture import CHUNK_BYTES
 from poolpair.pipeline.pack import ROWS_MEMBER
 from poolpair.pipeline.receive import Received, refuse
 from poolpair.pipeline.site import Counts, Site, counts_name, inbound_name, owed_name
 from poolpair.share.port import FileVanished
+from poolpair.state import Held, Inbound, Owed
 from poolpair.store.buckets import differing
-from poolpair.store.port import Applied, ApplyPlan, CatalogueFile, Incoming, MassDelete, PackedFile, Transaction
+from poolpair.store.port import Incoming, Transaction
 from poolpair.store.tree import Tree
+from poolpair.store.values import Applied, ApplyPlan, CatalogueFile, MassDelete, PackedFile
 
 PAST_STREAMS_KEPT = 16
 

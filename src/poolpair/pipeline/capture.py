@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
-from poolpair.model import Channel, Outbound
+from poolpair.model import Channel
 from poolpair.pipeline.site import Counts, Site, counts_name, outbound_name
-from poolpair.store.port import CatalogueFile, Transaction
+from poolpair.state import Outbound
+from poolpair.store.port import Transaction
 from poolpair.store.tree import FileVanished, Tree, TreeFile
+from poolpair.store.values import CatalogueFile
 
 CHUNK_BYTES = 1 << 20
 BATCH_FILES = 500

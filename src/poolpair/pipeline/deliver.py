@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from poolpair.format.layout import COOKIE_NAME, cookie_dir, data_dir, package_name
-from poolpair.model import Channel, Outbound, new_nonce
+from poolpair.model import Channel, new_nonce
 from poolpair.pipeline.acknowledge import hear_word
 from poolpair.pipeline.identity import check_partner_share
 from poolpair.pipeline.pack import Packed
 from poolpair.pipeline.site import Site, intent_name, outbound_name
 from poolpair.protocol import packed as after_packed
+from poolpair.state import Outbound
 
 
 def deliver(site: Site, channel: Channel, packed: Packed) -> None:

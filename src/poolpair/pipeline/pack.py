@@ -17,12 +17,14 @@ from typing import BinaryIO
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.package import MemberWriter, PackageWriter
-from poolpair.model import FORMAT_VERSION, Channel, Intent, Manifest, Outbound, PackageKind, Position, new_id
+from poolpair.model import FORMAT_VERSION, Channel, Manifest, PackageKind, Position, new_id
 from poolpair.pipeline.capture import CHUNK_BYTES
 from poolpair.pipeline.site import Counts, Site, counts_name, intent_name, outbound_name
 from poolpair.protocol import Want
-from poolpair.store.port import CatalogueFile, Cut, Exported, PackedFile, Snapshot
+from poolpair.state import Intent, Outbound
+from poolpair.store.port import Snapshot
 from poolpair.store.tree import FileVanished, Tree
+from poolpair.store.values import CatalogueFile, Cut, Exported, PackedFile
 
 ROWS_MEMBER = "rows/0000.0001"
 FILES_MEMBER_BYTES = 64 << 20

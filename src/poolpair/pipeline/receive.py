@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.format.layout import PackageName, data_dir, parse_package_name
 from poolpair.format.package import PackageReader
-from poolpair.model import Channel, Fault, Inbound, Manifest, RefusedPackage
+from poolpair.model import Channel, Fault, Manifest, RefusedPackage
 from poolpair.pipeline.acknowledge import quarantine_package
 from poolpair.pipeline.site import Site, inbound_name
 from poolpair.share.port import FileVanished
+from poolpair.state import Inbound
 
 REFUSED_KEPT = 32
 """Refused package ids kept for the cookie; the origin needs only the newest."""

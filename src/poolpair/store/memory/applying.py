@@ -8,7 +8,7 @@ from poolpair.store.memory.rows import Groups
 from poolpair.store.memory.schema import Key, MemorySchema, MemoryTable, Row
 from poolpair.store.memory.snapshot import in_buckets
 from poolpair.store.memory.state import Draft, KeptRow, ParkedRows, values_of
-from poolpair.store.port import Applied, ApplyPlan, MassDelete
+from poolpair.store.values import Applied, ApplyPlan, MassDelete
 
 PARKED_MAX = 10_000
 

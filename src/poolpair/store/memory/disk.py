@@ -15,7 +15,7 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.model import new_id
 from poolpair.store.memory.schema import Key, MemorySchema, Row
 from poolpair.store.memory.state import Draft, State, values_of
-from poolpair.store.port import StoreIdentity
+from poolpair.store.values import StoreIdentity
 
 IDENTITY = "store/identity"
 Refuses = Callable[[str, Row], str | None]

@@ -16,7 +16,7 @@ from poolpair.store.memory.schema import MemoryTable
 from poolpair.store.memory.snapshot import in_tree_buckets
 from poolpair.store.memory.state import FileEntry
 from poolpair.store.memory.transaction import MemoryTransaction
-from poolpair.store.port import Applied, ApplyPlan, CatalogueFile, MassDelete, PackedFile
+from poolpair.store.values import Applied, ApplyPlan, CatalogueFile, MassDelete, PackedFile
 
 
 class MemoryIncoming:

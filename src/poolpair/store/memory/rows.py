@@ -14,7 +14,7 @@ from pathlib import Path
 from poolpair.errors import Code, Refused
 from poolpair.store.buckets import Text
 from poolpair.store.memory.schema import Key, Row
-from poolpair.store.port import CatalogueFile, PackedFile
+from poolpair.store.values import CatalogueFile, PackedFile
 
 Groups = dict[Key, tuple[Row, ...]]
 

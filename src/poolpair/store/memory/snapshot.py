@@ -12,7 +12,7 @@ from poolpair.store.buckets import Tally, bucket_of, buckets_for
 from poolpair.store.memory.rows import Groups, RowsFile
 from poolpair.store.memory.schema import Key, MemorySchema, MemoryTable
 from poolpair.store.memory.state import State, values_of
-from poolpair.store.port import CatalogueFile, Cut, Exported, PackedFile
+from poolpair.store.values import CatalogueFile, Cut, Exported, PackedFile
 
 TREE = 0
 """The table number of the tree of files in digests and bucket sets."""

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from poolpair.model import Channel
 from poolpair.store.memory.schema import Key, MemorySchema, MemoryTable, Row
-from poolpair.store.port import CatalogueFile, LeaseHolder
+from poolpair.store.values import CatalogueFile, LeaseHolder
 
 K = TypeVar("K")
 V = TypeVar("V")

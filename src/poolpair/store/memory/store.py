@@ -17,8 +17,8 @@ from poolpair.store.memory.incoming import MemoryIncoming, open_rows
 from poolpair.store.memory.snapshot import MemorySnapshot
 from poolpair.store.memory.state import Draft, State
 from poolpair.store.memory.transaction import MemoryTransaction, pending_in, read_document
-from poolpair.store.port import CatalogueFile, LeaseHolder, ParkedGroup, StoreIdentity, TreeDiff
 from poolpair.store.tree import TreeFile
+from poolpair.store.values import CatalogueFile, LeaseHolder, ParkedGroup, StoreIdentity, TreeDiff
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from poolpair.errors import Code, Refused
 from poolpair.model import Channel
 from poolpair.store.memory.schema import Key, MemorySchema
 from poolpair.store.memory.state import Draft, FileEntry, State
-from poolpair.store.port import CatalogueFile
+from poolpair.store.values import CatalogueFile
 
 T = TypeVar("T")
 

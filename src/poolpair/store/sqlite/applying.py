@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from poolpair.errors import Code, PoolpairError
-from poolpair.store.port import Applied, ApplyPlan, MassDelete
 from poolpair.store.sqlite.binding import Bound
 from poolpair.store.sqlite.connection import PREFIX, literal, quote, text
 from poolpair.store.sqlite.transaction import forget_parked
+from poolpair.store.values import Applied, ApplyPlan, MassDelete
 
 
 class TableApply:

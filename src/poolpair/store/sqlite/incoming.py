@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable, Iterator
 
 from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.model import Channel, TableShape
-from poolpair.store.port import Applied, ApplyPlan, CatalogueFile, MassDelete, PackedFile
 from poolpair.store.sqlite.applying import TableApply
 from poolpair.store.sqlite.binding import Bound
 from poolpair.store.sqlite.connection import literal, text
 from poolpair.store.sqlite.snapshot import TREE
 from poolpair.store.sqlite.transaction import FILE_COLUMNS, SqliteTransaction, catalogue_file
+from poolpair.store.values import Applied, ApplyPlan, CatalogueFile, MassDelete, PackedFile
 
 
 class SqliteIncoming:

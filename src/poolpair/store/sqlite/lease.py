@@ -14,8 +14,8 @@ from pathlib import Path
 
 from poolpair.clock import Clock
 from poolpair.errors import Code, PoolpairError
-from poolpair.store.port import LeaseHolder
 from poolpair.store.sqlite.connection import text
+from poolpair.store.values import LeaseHolder
 
 
 class SqliteLease:
@@ -59,6 +59,10 @@ class SqliteLease:
         if self.number is not None:
             self._c.execute("UPDATE main.poolpair_lease SET holder = '' WHERE number = ?", (self.number,))
             self.number = None
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Free the file lock, as the kernel does when a process ends; the row stays."""
         if self._lock_fd is not None:
             os.close(self._lock_fd)
             self._lock_fd = None
@@ -87,9 +91,7 @@ class SqliteLease:
         if self.number is not None:
             return self.read()
         if self._lock():
-            assert self._lock_fd is not None
-            os.close(self._lock_fd)
-            self._lock_fd = None
+            self.let_go()
             return None
         return self.read()
 

@@ -6,10 +6,10 @@ import sqlite3
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel
-from poolpair.store.port import ParkedGroup
 from poolpair.store.sqlite.binding import Bound, by_number
 from poolpair.store.sqlite.connection import PREFIX, text
 from poolpair.store.sqlite.transaction import forget_parked
+from poolpair.store.values import ParkedGroup
 
 
 def list_parked(

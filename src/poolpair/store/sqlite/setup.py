@@ -11,7 +11,6 @@ from pathlib import Path
 from poolpair.documents import encode
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import new_id
-from poolpair.store.port import StoreIdentity
 from poolpair.store.profile import Profile
 from poolpair.store.sqlite.binding import bind
 from poolpair.store.sqlite.connection import PREFIX, connect, quote, text, translate
@@ -19,6 +18,7 @@ from poolpair.store.sqlite.install import DOCUMENT_TABLE, home_rows, own_tables,
 from poolpair.store.sqlite.schema import installed_triggers
 from poolpair.store.sqlite.store import IDENTITY, location_of
 from poolpair.store.sqlite.transaction import read_document
+from poolpair.store.values import StoreIdentity
 
 MODE_BEFORE = "store/journal-mode"
 SETTINGS = "store/settings"

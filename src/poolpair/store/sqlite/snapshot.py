@@ -15,10 +15,10 @@ from pathlib import Path
 
 from poolpair.model import BucketSet, Channel, TableDigests
 from poolpair.store.buckets import Tally, buckets_for
-from poolpair.store.port import CatalogueFile, Cut, Exported, PackedFile
 from poolpair.store.sqlite.binding import Bound
 from poolpair.store.sqlite.connection import PREFIX, literal, quote, text
 from poolpair.store.sqlite.transaction import FILE_COLUMNS, catalogue_file
+from poolpair.store.values import CatalogueFile, Cut, Exported, PackedFile
 
 FILES_TABLE = (
     "CREATE TABLE pkg.f (path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, mode INTEGER, sha256 TEXT, home TEXT, conference TEXT,"

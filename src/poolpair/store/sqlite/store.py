@@ -13,7 +13,6 @@ from poolpair.clock import Clock
 from poolpair.documents import decode
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel, TableShape
-from poolpair.store.port import CatalogueFile, LeaseHolder, ParkedGroup, StoreIdentity, TreeDiff
 from poolpair.store.profile import Profile
 from poolpair.store.sqlite.binding import Bound, bind
 from poolpair.store.sqlite.connection import connect, text, translate
@@ -31,6 +30,7 @@ from poolpair.store.sqlite.transaction import (
     read_document,
 )
 from poolpair.store.tree import TreeFile
+from poolpair.store.values import CatalogueFile, LeaseHolder, ParkedGroup, StoreIdentity, TreeDiff
 
 T = TypeVar("T")
 IDENTITY = "store/identity"
@@ -245,7 +245,8 @@ class SqliteStore:
             return self._lease.living()
 
     def close(self) -> None:
-        """Let go of every handle."""
+        """Let go of every handle, the lease's lock too."""
+        self._lease.let_go()
         self._c.close()
 
     @contextmanager

@@ -9,9 +9,9 @@ from typing import TypeVar
 
 from poolpair.documents import decode, encode
 from poolpair.model import Channel
-from poolpair.store.port import CatalogueFile
 from poolpair.store.sqlite.binding import Bound
 from poolpair.store.sqlite.connection import PREFIX, text
+from poolpair.store.values import CatalogueFile
 
 T = TypeVar("T")
 

@@ -1,0 +1,138 @@
+"""The values that pass through the store port: cuts, exports, files, plans and their outcomes. Sizes are bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from poolpair.model import BucketSet, Channel, TableShape
+from poolpair.store.tree import TreeFile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreIdentity:
+    """Who this store is. `location` is a digest of where it lies; a copy at another place has the same id but another location."""
+
+    store_id: str
+    location: str
+    home_location: str
+    """Where it lay when it was initialised or last adopted."""
+
+    @property
+    def is_clone(self) -> bool:
+        """The store was copied or moved without `adopt-store`."""
+        return self.location != self.home_location
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """What a package is to carry: the delta after `since` (None: none) and whole buckets, of the homes `served` here."""
+
+    channel: Channel
+    served: tuple[str, ...]
+    since: int | None
+    buckets: tuple[BucketSet, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """What a rows file holds."""
+
+    groups: int
+    rows: int
+    tables: tuple[TableShape, ...]
+    sequences: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogueFile:
+    """One file as the store's catalogue knows it. `sha256` is empty for a deleted file (`present` False)."""
+
+    path: bytes
+    size: int
+    mtime_ns: int
+    inode: int
+    mode: int
+    sha256: str
+    home: str
+    conference: str
+    present: bool = True
+    foreign: bool = False
+    """Somebody changed it here although its home is not served here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackedFile:
+    """A changed file and where its bytes lie in the package; a tombstone has `member` 0."""
+
+    file: CatalogueFile
+    member: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeDiff:
+    """What a scan found against the catalogue."""
+
+    changed: tuple[TreeFile, ...]
+    vanished: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyPlan:
+    """How a package is applied. Guards: more than `guard_groups` and more than `guard_fraction` of a table deleted = held."""
+
+    channel: Channel
+    package_id: str
+    served: tuple[str, ...]
+    buckets: tuple[BucketSet, ...]
+    guard_fraction: float
+    guard_groups: int
+    parked_max: int
+    """Groups of one table that may be parked; beyond, nothing is applied: that is no bad row but a wrong table."""
+    approved: bool
+    left_behind: tuple[str, ...]
+    """Conferences that a seed must not delete although the package does not hold them."""
+    keep_replaced: bool
+    now_utc: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What one package did to the rows. `groups` were named, `rows` written, `deleted` groups removed, `parked` refused."""
+
+    groups: int
+    rows: int
+    deleted: int
+    parked: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MassDelete:
+    """A guard tripped: this package would delete `deletes` of the `of` groups of `table`. Nothing was changed."""
+
+    table: str
+    deletes: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParkedGroup:
+    """A group that this store refused, kept with its rows until retried, dropped or overtaken."""
+
+    group_id: int
+    channel: Channel
+    table: str
+    key: str
+    reason: str
+    package_id: str
+    since_utc: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseHolder:
+    """Who works for this pool now."""
+
+    number: int
+    holder: str
+    front_end: str
+    since_utc: str
