@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import errno
-import io
 import os
 import secrets
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from poolpair.errors import Code, PoolpairError, Refused
+from poolpair.share.folders import NO_LINKS, Folders, regular_size, sync_folder
 from poolpair.share.port import (
-    CHUNK_BYTES,
     QUARANTINE,
     QUARANTINE_MAX,
     REASON_SUFFIX,
@@ -28,302 +26,213 @@ from poolpair.share.port import (
     safe_folder,
     split_path,
 )
+from poolpair.share.quarantine import REASON_MAX_BYTES, quarantine_names, reason_bytes, reason_text, surplus
 
-_GONE = {errno.ENOENT, errno.ESTALE}
-REASON_MAX_BYTES = 4096
-
-
-def share_error(error: OSError, doing: str) -> PoolpairError:
-    """Say in our words what the file system said."""
-    number = error.errno
-    if number in {errno.ENOSPC, errno.EDQUOT}:
-        return PoolpairError(Code.SHARE_FULL, f"no space is left: {doing}")
-    if number == errno.EROFS:
-        return PoolpairError(Code.SHARE_READ_ONLY, f"the share is read-only: {doing}")
-    if number in {errno.EACCES, errno.EPERM}:
-        return PoolpairError(Code.SHARE_DENIED, f"this account lacks the permission: {doing}")
-    if number in _GONE or number == errno.ENOTDIR:
-        return PoolpairError(Code.SHARE_MISSING, f"a folder is not there: {doing}")
-    return PoolpairError(Code.SHARE_FAILED, f"{error.strerror or error}: {doing}")
+_LIST_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-class _Directory:
-    """Paths below one root, and files written whole."""
-
-    def __init__(self, root: Path, whose: str) -> None:
-        self._root = root
-        self._whose = whose
-
-    def _folder(self, folder: str) -> Path:
-        return self._root.joinpath(*safe_folder(folder))
-
-    def _words(self, verb: str, folder: str) -> str:
-        return f"{verb} {folder or 'the top folder'} of the {self._whose} share {self._root}"
-
-    @contextmanager
-    def _doing(self, verb: str, folder: str) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise share_error(error, self._words(verb, folder)) from error
-
-    def _write_temp(self, temp_name: str, source: BinaryIO | bytes) -> tuple[Path, int]:
-        """Write a file in Temp, durable; nothing stays after a failure."""
-        temp = self._folder(TEMP) / safe_component(temp_name)
-        size = 0
-        with self._doing("may not create files in", TEMP):
-            try:
-                fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
-                with os.fdopen(fd, "wb", buffering=0) as sink:
-                    if isinstance(source, bytes):
-                        size = _write_all(sink, source)
-                    else:
-                        while chunk := source.read(CHUNK_BYTES):
-                            size += _write_all(sink, chunk)
-                    os.fsync(fd)
-            except BaseException:  # whatever ended it: clean up, then let it pass
-                with suppress(OSError):
-                    temp.unlink()
-                raise
-        return temp, size
-
-    def _replace(self, folder: str, name: str, data: bytes, temp_name: str) -> None:
-        temp, _ = self._write_temp(temp_name, data)
-        target = self._folder(folder) / safe_component(name)
-        with self._doing("may not put files into", folder):
-            try:
-                os.replace(temp, target)
-            except OSError:
-                with suppress(OSError):
-                    temp.unlink()
-                raise
-            _sync_folder(target.parent)
-
-    def _read_small(self, path: str, limit_bytes: int) -> bytes | None:
-        folder, name = split_path(path)
-        with self._doing("may not read files in", folder):
-            try:
-                fd = os.open(
-                    self._folder(folder) / safe_component(name),
-                    os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC,
-                )
-            except OSError as error:
-                if error.errno in {*_GONE, errno.ELOOP}:
-                    return None
-                raise
-            with os.fdopen(fd, "rb") as source:
-                if not stat.S_ISREG(os.fstat(fd).st_mode):
-                    return None
-                data = source.read(limit_bytes + 1)
-        if len(data) > limit_bytes:
-            raise Refused(Code.LIMIT, f"{path} is larger than {limit_bytes} bytes")
-        return data
-
-    def free_bytes(self) -> int:
-        """Space left for this account."""
-        with self._doing("may not look at", ""):
-            found = os.statvfs(self._root)
-        return found.f_bavail * found.f_frsize
-
-
-def _write_all(sink: io.FileIO, data: bytes) -> int:
-    view = memoryview(data)
-    while view:
-        view = view[sink.write(view) :]
-    return len(data)
-
-
-def _sync_folder(path: Path) -> None:
-    with suppress(OSError):  # some network file systems cannot; the rename itself was done
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-
-
-class DirectoryOwnShare(_Directory):
+class DirectoryOwnShare:
     """Implements `share.port.OwnShare`."""
 
     def __init__(self, root: Path, quarantine_max: int = QUARANTINE_MAX) -> None:
-        super().__init__(root, "own")
+        self._folders = Folders(root, "own")
         self._quarantine_max = quarantine_max
 
     def prepare(self, folders: Sequence[str]) -> None:
-        """Make missing folders below a root that is there."""
-        with self._doing("may not make folders in", ""):
-            if not self._root.is_dir():
-                raise PoolpairError(
-                    Code.SHARE_MISSING,
-                    f"{self._root} is not there",
-                    hint="make or mount it; init does not, so that a lost mount is not hidden",
-                )
-            for folder in (*folders, TEMP, QUARANTINE):
-                self._folder(folder).mkdir(mode=0o770, parents=True, exist_ok=True)
+        """Make missing folders; they take the permissions of user and group from the root, others get none."""
+        with self._folders.entered("") as root, self._folders.doing("look at", ""):
+            mode = stat.S_IMODE(os.fstat(root).st_mode) & 0o2770 | stat.S_IRWXU
+        for folder in (*folders, TEMP, QUARANTINE):
+            above = ""
+            for part in safe_folder(folder):
+                self._make(above, part, mode)
+                above = f"{above}/{part}" if above else part
+
+    def _make(self, above: str, name: str, mode: int) -> None:
+        with (
+            self._folders.entered(above) as at,
+            self._folders.doing("make folders in", above),
+            suppress(FileExistsError),
+        ):
+            os.mkdir(name, mode, dir_fd=at)
+            with suppress(OSError):  # a file server may set permissions of its own
+                os.chmod(name, mode, dir_fd=at)
+        with self._folders.entered(f"{above}/{name}" if above else name):
+            pass  # it may have been there as something else: that is said now
 
     def list(self, folder: str) -> tuple[Listed, ...]:
         """List regular files."""
         found = []
-        with self._doing("may not list", folder), os.scandir(self._folder(folder)) as entries:
+        with self._listing(folder) as entries:
             for entry in entries:
                 if is_plain(entry.name):
                     with suppress(FileNotFoundError):
-                        if entry.is_file(follow_symlinks=False):
-                            found.append(Listed(entry.name, entry.stat(follow_symlinks=False).st_size))
+                        info = entry.stat(follow_symlinks=False)
+                        if stat.S_ISREG(info.st_mode):
+                            found.append(Listed(entry.name, info.st_size))
         return tuple(sorted(found, key=lambda listed: listed.name))
 
     @contextmanager
-    def open(self, folder: str, name: str) -> Iterator[BinaryIO]:
+    def _listing(self, folder: str) -> Iterator[Iterator[os.DirEntry[str]]]:
+        with self._folders.entered(folder) as at, self._folders.doing("list", folder):
+            fd = os.open(".", _LIST_FLAGS, dir_fd=at)
+            try:
+                with os.scandir(fd) as entries:
+                    yield entries
+            finally:
+                os.close(fd)
+
+    def open(self, folder: str, name: str) -> AbstractContextManager[BinaryIO]:
         """Open for reading."""
-        path = self._folder(folder) / safe_component(name)
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError as error:
-            if error.errno in _GONE:
-                raise FileVanished from error
-            if error.errno == errno.ELOOP:
-                raise Refused(Code.MISNAMED, f"{name} is a link") from error
-            raise share_error(error, self._words("may not read files in", folder)) from error
-        with os.fdopen(fd, "rb") as source:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise Refused(Code.MISNAMED, f"{name} is no regular file")
-            yield source
+        return self._folders.opened(folder, name)
 
     def read_small(self, path: str, limit_bytes: int) -> bytes | None:
         """Read a small file."""
-        return self._read_small(path, limit_bytes)
+        return self._folders.read_small(path, limit_bytes)
 
     def write_small(self, path: str, data: bytes) -> None:
         """Write a small file if its content differs."""
-        if self._read_small(path, max(len(data), 1 << 16)) != data:
+        try:
+            same = self._folders.read_small(path, len(data)) == data
+        except Refused:  # longer than ours or a link, which is replaced; or a name that `replace` refuses too
+            same = False
+        if not same:
             folder, name = split_path(path)
-            self._replace(folder, name, data, f"own-{secrets.token_hex(8)}.part")
+            self._folders.replace(folder, name, data, f"own-{secrets.token_hex(8)}.part")
 
     def remove(self, folder: str, name: str) -> bool:
         """Delete a file."""
-        with self._doing("may not delete files in", folder):
+        safe_component(name)
+        with self._folders.entered(folder) as at, self._folders.doing("delete files in", folder):
             try:
-                (self._folder(folder) / safe_component(name)).unlink()
+                os.unlink(name, dir_fd=at)
             except FileNotFoundError:
                 return False
         return True
 
     def quarantine(self, folder: str, name: str, reason: str, stamp: str) -> str:
         """Move a file into Quarantine, with its reason beside it."""
-        new = f"{stamp}-{secrets.token_hex(3)}-{name}"[-200:]
-        place = self._folder(QUARANTINE)
-        with self._doing("may not move files into", QUARANTINE):
+        safe_component(name)
+        doing = self._folders.doing(f"move {name} into {QUARANTINE} from", folder)
+        with self._folders.entered(folder) as source, self._folders.entered(QUARANTINE) as goal, doing:
+            # Only one service works here, so a name that is free stays free. A link would need rights on the file.
+            new = next(free for free in quarantine_names(stamp, name) if regular_size(free, goal) is None)
             try:
-                os.rename(self._folder(folder) / safe_component(name), place / safe_component(new))
+                os.rename(name, new, src_dir_fd=source, dst_dir_fd=goal)
             except FileNotFoundError as error:
-                raise FileVanished from error
-        with suppress(OSError):
-            (place / (new + REASON_SUFFIX)).write_text(reason[:REASON_MAX_BYTES] + "\n")
-        files = sorted(each.name for each in self.list(QUARANTINE) if not each.name.endswith(REASON_SUFFIX))
-        for old in files[: -self._quarantine_max]:
+                raise FileVanished(name) from error
+        try:
+            self.write_small(f"{QUARANTINE}/{new}{REASON_SUFFIX}", reason_bytes(reason))
+        except PoolpairError as error:
+            if error.code is not Code.SHARE_FULL:
+                raise
+        for old in surplus([each.name for each in self.list(QUARANTINE)], self._quarantine_max):
             self.remove(QUARANTINE, old)
-            self.remove(QUARANTINE, old + REASON_SUFFIX)
         return new
 
     def quarantined(self) -> tuple[Quarantined, ...]:
         """Refused files and why."""
         listed = [each for each in self.list(QUARANTINE) if not each.name.endswith(REASON_SUFFIX)]
-        reasons = [
-            self._read_small(f"{QUARANTINE}/{each.name}{REASON_SUFFIX}", 2 * REASON_MAX_BYTES) for each in listed
-        ]
-        return tuple(
-            Quarantined(each.name, (reason or b"").decode("utf-8", "replace").strip(), each.size_bytes)
-            for each, reason in zip(listed, reasons, strict=True)
-        )
+        return tuple(Quarantined(each.name, self._reason(each.name), each.size_bytes) for each in listed)
+
+    def _reason(self, name: str) -> str:
+        try:
+            return reason_text(self._folders.read_small(f"{QUARANTINE}/{name}{REASON_SUFFIX}", REASON_MAX_BYTES))
+        except Refused:
+            return ""
 
     def sweep_temp(self, older_than_s: float) -> int:
         """Compare with a probe's time, which the share's own clock gave."""
-        probe, _ = self._write_temp(f"probe-{secrets.token_hex(8)}.part", b"")
         swept = 0
-        with self._doing("may not delete files in", TEMP):
+        probe = f"own-{secrets.token_hex(8)}.part"
+        with self._folders.temp_file(probe, b"") as (at, _), self._folders.doing("delete files in", TEMP):
+            now_s = os.stat(probe, dir_fd=at, follow_symlinks=False).st_mtime
+            fd = os.open(".", _LIST_FLAGS, dir_fd=at)
             try:
-                now = probe.stat().st_mtime
-                for each in self.list(TEMP):
+                for name in os.listdir(fd):
                     with suppress(FileNotFoundError):
-                        path = self._folder(TEMP) / each.name
-                        if now - path.stat(follow_symlinks=False).st_mtime > older_than_s:
-                            path.unlink()
+                        info = os.stat(name, dir_fd=at, follow_symlinks=False)
+                        if now_s - info.st_mtime > older_than_s and not stat.S_ISDIR(info.st_mode):
+                            os.unlink(name, dir_fd=at)
                             swept += 1
             finally:
-                with suppress(OSError):
-                    probe.unlink()
+                os.close(fd)
         return swept
 
     def changed_hint(self, folders: Sequence[str]) -> object:
-        """Times of the folders."""
-        marks = []
-        for folder in folders:
-            try:
-                found = os.stat(self._folder(folder))
-                marks.append((found.st_mtime_ns, found.st_ino))
-            except OSError:
-                marks.append((0, 0))
-        return tuple(marks)
+        """Times of the folders, and what stands in them: two changes may fall into one tick of a folder's time."""
+        return tuple(self._mark(folder) for folder in folders)
+
+    def _mark(self, folder: str) -> object:
+        try:
+            with self._listing(folder) as entries, self._folders.entered(folder) as at:
+                return os.fstat(at).st_mtime_ns, frozenset((entry.name, entry.inode()) for entry in entries)
+        except (PoolpairError, OSError) as error:
+            return str(error)
+
+    def free_bytes(self) -> int:
+        """Space left for this account."""
+        return self._folders.free_bytes()
 
 
-class DirectoryPartnerShare(_Directory):
+class DirectoryPartnerShare:
     """Implements `share.port.PartnerShare`."""
 
     def __init__(self, root: Path) -> None:
-        super().__init__(root, "partner's")
+        self._folders = Folders(root, "partner's")
 
     def identity(self, path: str, limit_bytes: int) -> bytes | None:
         """Read whose share it is."""
-        if not self._root.is_dir():
-            raise PoolpairError(Code.SHARE_MISSING, f"the partner's share {self._root} is not there")
-        return self._read_small(path, limit_bytes)
+        return self._folders.read_small(path, limit_bytes)
 
     def deliver(self, source: BinaryIO, folder: str, name: str, temp_name: str) -> int:
         """Write through Temp, then link to a name never used; a rename where links are not to be had."""
-        target = self._folder(folder) / safe_component(name)
-        temp, size = self._write_temp(temp_name, source)
-        with self._doing("may not put files into", folder):
-            try:
-                _publish(temp, target)
-            except FileExistsError:
-                if target.stat(follow_symlinks=False).st_size != size:
-                    raise PoolpairError(
-                        Code.SHARE_FAILED, f"{name} stands in {folder} already, with another size"
-                    ) from None
-            finally:
-                with suppress(FileNotFoundError):
-                    temp.unlink()
-            _sync_folder(target.parent)
+        safe_component(name)
+        # The folder is entered before anything is copied: one that is missing costs no traffic.
+        with self._folders.entered(folder) as goal, self._folders.temp_file(temp_name, source) as (at, size):
+            with self._folders.doing("put files into", folder):
+                if not _publish(temp_name, at, name, goal) and regular_size(name, goal) != size:
+                    words = f"another file stands as {name} in {self._folders.words(folder)}"
+                    raise PoolpairError(Code.SHARE_FAILED, words)
+            sync_folder(goal)
         return size
 
     def replace(self, folder: str, name: str, data: bytes, temp_name: str) -> None:
         """Write through Temp over the old file."""
-        self._replace(folder, name, data, temp_name)
+        self._folders.replace(folder, name, data, temp_name)
+
+    def free_bytes(self) -> int:
+        """Space left for this account."""
+        return self._folders.free_bytes()
 
     def check_access(self, folders: Sequence[str]) -> tuple[AccessCheck, ...]:
-        """Probe Temp and every folder."""
-        return tuple(self._probe(folder) for folder in (TEMP, *folders))
+        """Probe Temp and every other folder."""
+        return tuple(self._probe(folder) for folder in dict.fromkeys((TEMP, *folders)))
 
     def _probe(self, folder: str) -> AccessCheck:
-        name = f"probe-{secrets.token_hex(8)}.part"
+        probe = f"probe-{secrets.token_hex(8)}.part"
         try:
-            temp, _ = self._write_temp(name, b"")
-            target = self._folder(folder) / name
-            with self._doing("may not put files into", folder):
-                if target != temp:
-                    os.rename(temp, target)
-                target.unlink()
+            with self._folders.entered(folder) as goal, self._folders.temp_file(probe, b"-") as (at, _):
+                if folder != TEMP:
+                    with self._folders.doing("put files into", folder):
+                        os.rename(probe, probe, src_dir_fd=at, dst_dir_fd=goal)
+                with self._folders.doing("delete files in", folder):
+                    os.unlink(probe, dir_fd=goal)
         except PoolpairError as error:
             return AccessCheck(folder, error.detail, error.code)
-        return AccessCheck(folder, f"may create files in {folder}")
+        return AccessCheck(folder, f"may create, rename and delete files in {self._folders.words(folder)}")
 
 
-def _publish(temp: Path, target: Path) -> None:
+def _publish(temp_name: str, at: int, name: str, goal: int) -> bool:
+    """Give the file its name, never over another; False if the name is taken."""
     try:
-        os.link(temp, target)
+        os.link(temp_name, name, src_dir_fd=at, dst_dir_fd=goal, follow_symlinks=False)
+    except FileExistsError:
+        return False
     except OSError as error:
-        if error.errno not in {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}:
+        if error.errno not in NO_LINKS:
             raise
-        if target.exists():
-            raise FileExistsError from error
-        os.rename(temp, target)
+        if regular_size(name, goal) is not None:
+            return False
+        os.rename(temp_name, name, src_dir_fd=at, dst_dir_fd=goal)
+    return True
