@@ -21,7 +21,9 @@ def describe_tables(connection: sqlite3.Connection, names: Iterable[str]) -> dic
 
 
 def _describe(connection: sqlite3.Connection, name: str, *, without_rowid: bool) -> TableInfo:
-    rows = connection.execute('SELECT name, type, "notnull", pk, hidden FROM pragma_table_xinfo(?)', (name,)).fetchall()
+    rows = connection.execute(
+        'SELECT name, type, "notnull", pk, hidden, dflt_value IS NOT NULL FROM pragma_table_xinfo(?)', (name,)
+    ).fetchall()
     sql = text(
         connection.execute("SELECT sql FROM main.sqlite_master WHERE type = 'table' AND name = ?", (name,)).fetchone()[
             0
@@ -41,6 +43,7 @@ def _describe(connection: sqlite3.Connection, name: str, *, without_rowid: bool)
             generated=bool(r[4]),
             collation=collations.get(text(r[0]), "BINARY"),
             serial=alias and bool(r[3]),
+            has_default=bool(r[5]),
         )
         for r in rows
     )
@@ -53,7 +56,17 @@ def _describe(connection: sqlite3.Connection, name: str, *, without_rowid: bool)
         unique_keys=tuple(dict.fromkeys(unique)),
         without_rowid=without_rowid,
         autoincrement="AUTOINCREMENT" in sql.upper(),
+        triggers=_names(
+            connection,
+            f"SELECT name FROM main.sqlite_master WHERE type = 'trigger' AND tbl_name = ? AND name NOT GLOB '{PREFIX}*'",
+            name,
+        ),
+        references=_names(connection, 'SELECT DISTINCT "table" FROM pragma_foreign_key_list(?)', name),
     )
+
+
+def _names(connection: sqlite3.Connection, query: str, table: str) -> tuple[str, ...]:
+    return tuple(sorted(text(name) for (name,) in connection.execute(query, (table,))))
 
 
 def _unique_indexes(connection: sqlite3.Connection, name: str) -> list[tuple[tuple[str, str], ...]]:
