@@ -160,6 +160,7 @@ def _place(site: Site, tree: Tree, reader: PackageReader, incoming: Incoming) ->
     with ExitStack() as stack:
         member, source, offset = 0, None, 0
         for packed in incoming.files():
+            _check_owner(site, packed.file)
             if not packed.file.present:
                 _spare_local_change(site, tree, packed.file)
                 continue
@@ -171,11 +172,15 @@ def _place(site: Site, tree: Tree, reader: PackageReader, incoming: Incoming) ->
             yield _place_one(site, tree, packed, source)
 
 
+def _check_owner(site: Site, file: CatalogueFile) -> None:
+    """A file, and the deletion of one, must belong to whom the package says, and to the partner."""
+    owner = site.file_home(file.path)
+    if owner is None or owner.home != file.home or owner.home in site.served():
+        raise Refused(Code.FOREIGN_PACKAGE, "it carries a file that the profile does not give to the partner")
+
+
 def _place_one(site: Site, tree: Tree, packed: PackedFile, source: BinaryIO | io.BufferedReader) -> CatalogueFile:
     file = packed.file
-    owner = site.file_home(file.path)
-    if owner is None or owner.home != file.home:
-        raise Refused(Code.FOREIGN_PACKAGE, "it carries a file that the profile does not give to the partner")
     content = _Part(source, file.size)
     here = tree.stat(file.path)
     if here is not None and here.size == file.size and _digest(tree, file.path) == file.sha256:

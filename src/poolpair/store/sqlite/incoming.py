@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.model import Channel, TableShape
@@ -19,6 +20,19 @@ from poolpair.store.sqlite.connection import literal, text
 from poolpair.store.sqlite.snapshot import TREE
 from poolpair.store.sqlite.transaction import FILE_COLUMNS, SqliteTransaction, catalogue_file
 from poolpair.store.values import Applied, ApplyPlan, CatalogueFile, MassDelete, PackedFile
+
+FILE_ROW = {"path", "size", "mtime_ns", "mode", "sha256", "home", "conference", "present", "member", "offset"}
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """A rows file that SQLite cannot read is refused: it would be no better the next time."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorname", "") in {"SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_ERROR"}:
+            raise Refused(Code.DAMAGED, f"the rows file cannot be read: {error}") from error
+        raise
 
 
 class SqliteIncoming:
@@ -46,13 +60,32 @@ class SqliteIncoming:
                         "; "
                     ),
                 )
-        have = {text(name) for (name,) in self._c.execute("SELECT name FROM pkg.sqlite_master WHERE type = 'table'")}
-        if strange := self._c.execute(
-            "SELECT count(*) FROM pkg.sqlite_master WHERE type NOT IN ('table', 'index')"
-        ).fetchone()[0]:
+        with readable():
+            self._check_file(bound)
+
+    def _check_file(self, bound: list[Bound]) -> None:
+        names = self._c.execute("SELECT name FROM pkg.sqlite_master WHERE type = 'table'").fetchall()
+        query = "SELECT count(*) FROM pkg.sqlite_master WHERE type NOT IN ('table', 'index')"
+        if strange := self._c.execute(query).fetchone()[0]:
             raise Refused(Code.DAMAGED, f"the rows file holds {strange} objects that are not tables")
-        if have != {"f", *(f"{kind}{b.n}" for b in bound for kind in "kr")}:
+        wanted = (
+            {"f": FILE_ROW} | {f"k{b.n}": set(b.spec.key) for b in bound} | {f"r{b.n}": set(b.columns) for b in bound}
+        )
+        if {text(name) for (name,) in names} != set(wanted):
             raise Refused(Code.DAMAGED, "the rows file does not hold the tables it should")
+        for name, columns in wanted.items():
+            have = {text(c) for (c,) in self._c.execute("SELECT name FROM pragma_table_info(?, 'pkg')", (name,))}
+            if have != columns:
+                raise Refused(Code.DAMAGED, f"table {name} of the rows file has other columns than the manifest says")
+
+    def _check_homes(self, b: Bound, plan: ApplyPlan) -> None:
+        """What a package says of homes that it may not carry is never applied; such a package is refused whole."""
+        homes = literal(json.dumps(plan.served))
+        strange = f"NOT {b.scope} OR coalesce({b.home}, '') NOT IN (SELECT value FROM json_each({homes}))"
+        for table in (f"pkg.k{b.n}", f"pkg.r{b.n}"):
+            if self._c.execute(f"SELECT 1 FROM {table} WHERE {strange} LIMIT 1").fetchone():
+                detail = f"it carries rows of table {b.spec.name} that are not the partner's to send"
+                raise Refused(Code.FOREIGN_PACKAGE, detail)
 
     def files(self) -> Iterator[PackedFile]:
         """Files in the order of their bytes; tombstones first."""
@@ -90,7 +123,10 @@ class SqliteIncoming:
         transaction = self._begin()
         try:
             self._c.execute("UPDATE main.poolpair_gen SET applying = 1")
-            tables = [TableApply(self._c, b, plan) for b in self._bound if b.spec.channel is plan.channel]
+            bound = [b for b in self._bound if b.spec.channel is plan.channel]
+            for b in bound:
+                self._check_homes(b, plan)
+            tables = [TableApply(self._c, b, plan) for b in bound]
             for table in tables:
                 table.prepare()
             tripped = next(

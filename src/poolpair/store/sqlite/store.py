@@ -16,7 +16,7 @@ from poolpair.model import Channel, TableShape
 from poolpair.store.profile import Profile
 from poolpair.store.sqlite.binding import Bound, bind
 from poolpair.store.sqlite.connection import connect, text, translate
-from poolpair.store.sqlite.incoming import SqliteIncoming
+from poolpair.store.sqlite.incoming import SqliteIncoming, readable
 from poolpair.store.sqlite.install import triggers, widen_own_tables
 from poolpair.store.sqlite.lease import SqliteLease
 from poolpair.store.sqlite.parking import list_parked, retry_parked
@@ -127,7 +127,8 @@ class SqliteStore:
         """Attach a rows file read-only and check it."""
         self._rebind()
         with self._translated():
-            self._c.execute("ATTACH DATABASE ? AS pkg", (f"file:{rows}?mode=ro&immutable=1",))
+            with readable():
+                self._c.execute("ATTACH DATABASE ? AS pkg", (f"file:{rows}?mode=ro&immutable=1",))
             try:
                 incoming = SqliteIncoming(self._c, self._bound, self._begin)
                 incoming.check(channel, tables)
