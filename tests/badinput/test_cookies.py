@@ -12,7 +12,8 @@ from poolpair.errors import Code
 from poolpair.format.container import unwrap_single, wrap_single
 from poolpair.format.cookie import seal_cookie
 from poolpair.keyfile import new_key_file
-from poolpair.model import Channel, Outbound
+from poolpair.model import Channel
+from poolpair.state import Outbound
 from tests.badinput.ground import USERS_COOKIE, Ground, flipped
 
 
