@@ -51,6 +51,11 @@ def _options(
     _Chosen.path = config
 
 
+def is_config_chosen() -> bool:
+    """Whether -c or POOLPAIR_CONFIG named a pool file."""
+    return _Chosen.path is not None
+
+
 def chosen_config() -> PoolConfig:
     """Read the pool file given with -c. Raises USAGE without one, CONFIG for a wrong one."""
     if _Chosen.path is None:

@@ -1,19 +1,20 @@
-"""Commands that look: status. They change nothing."""
+"""Commands that look: status and inspect. They change nothing."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from poolpair import documents
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, out
-from poolpair.errors import CATALOGUE
+from poolpair.cli.inspect import inspect
+from poolpair.errors import CATALOGUE, Code
 from poolpair.model import ExportStatus, Fault, ImportStatus
 from poolpair.report import gather
-from poolpair.status import ChannelStatus, PairStatus, Reason, silent_fault
+from poolpair.status import ChannelStatus, ExportView, ImportView, PairStatus, Reason, silent_fault
 from poolpair.wiring import open_site
 
 _COLOURS = {
@@ -26,11 +27,17 @@ _COLOURS = {
     ImportStatus.DEGRADED: "yellow",
     ImportStatus.ERROR: "red",
 }
+_REASONS = {
+    Reason.PARTNER_SILENT: "no fresh word from {partner}",
+    Reason.BACKLOG: "a change waits longer than two intervals",
+    Reason.COMPARING: "both copies are being compared",
+}
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.command(epilog=EXIT_STATUSES)(status)
+    app.command(epilog=EXIT_STATUSES)(inspect)
 
 
 def status(json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False) -> None:
@@ -48,96 +55,103 @@ def status(json: Annotated[bool, typer.Option("--json", help="Print everything a
 
 
 def show(found: PairStatus) -> None:
-    """Print a status for people."""
-    age = "never heard since the service started" if found.word_age_s is None else f"{found.word_age_s:.0f} s old"
+    """Print a status for people: a head, two blocks of lines per module, and what asks for attention. Fits 100 columns."""
+    down = not found.service_running
     service = (
-        f"service runs on {found.front_end}"
-        if found.service_running
-        else "the service is DOWN: nothing is sent, nothing is applied"
+        "the service is DOWN: nothing is sent, nothing is applied" if down else f"service runs on {found.front_end}"
     )
-    out.print(
-        Text.assemble(
-            (f"pool {found.pool}", "bold"),
-            f", partner {found.partner}: ",
-            (service, "" if found.service_running else "bold red"),
-        )
-    )
-    out.print(
-        Text(
-            f"the partner's word is {age}",
-            style="red" if any(c.export.reason is Reason.PARTNER_SILENT for c in found.channels) else "",
-        )
-    )
-    table = Table(
-        "module",
-        "export",
-        "import",
-        "partner's import",
-        "ack/appl/deliv/packed/capt",
-        "lag",
-        "waiting",
-        box=None,
-        pad_edge=False,
-    )
+    silent = any(channel.export.reason is Reason.PARTNER_SILENT for channel in found.channels)
+    out.print(Text.assemble((f"pool {found.pool}", "bold"), ": ", (service, "bold red" if down else "")))
+    out.print(Text(f"partner {found.partner}: {_word(found.word_age_s)}", style="red" if silent else ""))
     for channel in found.channels:
-        table.add_row(*_row(channel))
-    out.print(table)
+        out.print(Text(f"{channel.module} ({channel.channel})", style="bold"))
+        width = len(f"  from {found.partner}  ")
+        _block(f"  to {found.partner}", width, _export(channel.export, found))
+        _block(f"  from {found.partner}", width, _import(channel.imports, found))
     for line in _remarks(found):
         out.print(Text(line))
 
 
-def _row(channel: ChannelStatus) -> list[Text]:
-    export, imports = channel.export, channel.imports
-    marks = export.watermarks
-    words = f"{export.status}{f' ({export.reason})' if export.reason else ''}"
-    waiting = f"{export.pending_groups} groups, {export.in_flight} packages out, {imports.standing} in"
-    return [
-        Text(channel.module),
-        Text(words, style=_COLOURS[export.status]),
-        Text(imports.status, style=_COLOURS[imports.status]),
-        Text(
-            export.partner_import or "unknown",
-            style=_COLOURS.get(export.partner_import, "yellow") if export.partner_import else "yellow",
-        ),
-        Text(f"{marks.acknowledged}/{marks.applied}/{marks.delivered}/{marks.packed}/{marks.captured}"),
-        Text(f"{export.lag_s:.1f} s"),
-        Text(waiting),
-    ]
+def _word(age_s: float | None) -> str:
+    return "no word since this service started" if age_s is None else f"its last word is {_age(age_s)} old"
 
 
-def _remarks(found: PairStatus) -> list[str]:
-    lines = []
-    if any(channel.export.reason is Reason.PARTNER_SILENT for channel in found.channels):
-        lines.append(silent_fault(found.word_age_s, found.partner))
+def _age(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _block(label: str, width: int, lines: Iterator[Text]) -> None:
+    for number, line in enumerate(lines):
+        out.print(Text.assemble((label if number == 0 else "").ljust(width), line))
+
+
+def _export(view: ExportView, found: PairStatus) -> Iterator[Text]:
+    partner, marks = found.partner, view.watermarks
+    reason = _REASONS.get(view.reason, "").format(partner=partner)
+    yield Text.assemble(
+        (view.status, _COLOURS[view.status]),
+        f" ({view.reason}: {reason})" if reason else "",
+    )
+    yield Text(
+        f"acknowledged {marks.acknowledged}, applied {marks.applied}, delivered {marks.delivered}, "
+        f"packed {marks.packed}, captured {marks.captured}; lag {view.lag_s:.1f} s"
+    )
+    if view.partner_import:
+        said = "before this service started" if view.word_age_s is None else f"{_age(view.word_age_s)} ago"
+        yield Text.assemble(
+            f"{partner} imports: ", (view.partner_import, _COLOURS[view.partner_import]), f", said {said}"
+        )
+    if view.in_flight:
+        words = f"{_count(view.in_flight, 'package')} ({view.in_flight_bytes:,} bytes) delivered, NOT acknowledged"
+        yield Text(f"{words}: not known to be applied", style="yellow")
+    if view.pending_groups:
+        yield Text(f"{_count(view.pending_groups, 'changed group')} not packed yet", style="yellow")
+
+
+def _import(view: ImportView, found: PairStatus) -> Iterator[Text]:
+    last = f", the last at {view.applied_utc[:19].replace('T', ' ')} UTC" if view.applied_utc else ""
+    yield Text.assemble((view.status, _COLOURS[view.status]), f"; applied {view.applied}{last}")
+    yield Text(f"{_count(view.packages, 'package')}, {view.groups:,} groups, {view.rows:,} rows until now")
+    if view.standing:
+        words = f"{_count(view.standing, 'package')} ({view.standing_bytes:,} bytes) in the own share, not applied"
+        yield Text(f"{words}{'' if found.service_running else ': no service runs to do it'}", style="yellow")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _remarks(found: PairStatus) -> Iterator[str]:
+    if not found.service_running:
+        yield f"{Code.SERVICE_DOWN}: {CATALOGUE[Code.SERVICE_DOWN].meaning}; {CATALOGUE[Code.SERVICE_DOWN].hint}"
+    elif any(channel.export.reason is Reason.PARTNER_SILENT for channel in found.channels):
+        yield f"{silent_fault(found.word_age_s, found.partner)}"
     for channel in found.channels:
-        export, imports = channel.export, channel.imports
-        lines += [
-            f"{channel.channel} {side}: {_fault(fault)}"
-            for side, fault in (("export", export.fault), ("import", imports.fault))
-            if fault
-        ]
-        if export.partner_fault:
-            lines.append(f"{channel.channel} at {found.partner}: {_fault(export.partner_fault)}")
-        here = {
-            "parked": imports.parked,
-            "held": imports.held,
-            "unhomed": imports.unhomed,
-            "foreign writes": imports.foreign_writes,
-            "quarantined": imports.quarantined,
-        }
-        there = {
-            "parked": export.partner_parked,
-            "held": export.partner_held,
-            "unhomed": export.partner_unhomed,
-            "foreign writes": export.partner_foreign_writes,
-            "quarantined": export.partner_quarantined,
-        }
-        for place, counts in (("here", here), (f"at {found.partner}", there)):
-            if listed := ", ".join(f"{count} {name}" for name, count in counts.items() if count):
-                lines.append(f"{channel.channel} {place}: {listed}")
-        if export.left_behind:
-            lines.append(f"{channel.channel}: too large or not at rest, waiting: {', '.join(export.left_behind[:5])}")
-    return lines
+        yield from _of_channel(channel, found.partner)
+
+
+def _of_channel(channel: ChannelStatus, partner: str) -> Iterator[str]:
+    export, imports = channel.export, channel.imports
+    faults = (("export", export.fault), ("import", imports.fault), (f"at {partner}", export.partner_fault))
+    for side, fault in faults:
+        if fault:
+            yield f"{channel.channel} {side}: {_fault(fault)}"
+    here = (imports.parked, imports.held, imports.unhomed, imports.foreign_writes, imports.quarantined)
+    there = (
+        export.partner_parked,
+        export.partner_held,
+        export.partner_unhomed,
+        export.partner_foreign_writes,
+        export.partner_quarantined,
+    )
+    names = (Code.PARKED, "parked"), (Code.HELD, "held"), (Code.UNHOMED, "unhomed")
+    more = (Code.FOREIGN_WRITES, "foreign writes"), (Code.DAMAGED, "quarantined")
+    for place, counts in (("here", here), (f"at {partner}", there)):
+        for count, (code, name) in zip(counts, (*names, *more), strict=True):
+            if count:
+                yield f"{channel.channel} {place}: {count} {name}; {CATALOGUE[code].hint}"
+    if export.left_behind:
+        yield f"{channel.channel}: too large or not at rest, waiting: {', '.join(export.left_behind[:5])}"
 
 
 def _fault(fault: Fault) -> str:
