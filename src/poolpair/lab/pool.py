@@ -133,6 +133,11 @@ class Pool:
         """Run one command for this pool to its end."""
         return run_command("-c", str(self.toml), *words)
 
+    def spawn(self, *words: str) -> subprocess.Popen[bytes]:
+        """Start one command for this pool and do not wait for it."""
+        quiet = subprocess.DEVNULL
+        return subprocess.Popen([*PROGRAM, "-c", str(self.toml), *words], stdin=quiet, stdout=quiet, stderr=quiet)
+
     def must(self, *words: str) -> Answer:
         """Run one command that has to succeed. Raises NotSeen with what it said."""
         answer = self.run(*words)

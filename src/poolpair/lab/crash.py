@@ -1,0 +1,101 @@
+"""`kill -9` in the middle of applying: brings the moment about, and says honestly what was hit.
+
+Applying is one transaction: the rows file of the package is unpacked into the scratch folder, then rows and position are written
+and commit together. SQLite spills a large transaction into the write-ahead log before it commits. So a log that grows while the
+rows file lies there and the package stands is a transaction under way; after the kill none of its rows may be visible.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from poolpair.lab.pool import NotSeen, Pool
+
+ARRIVE_S = 20.0
+LOOK_S = 0.0005
+"""Between two looks at the middle, which is short."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """What stood there when the process was dead. `when` is one of before, middle, after."""
+
+    when: str
+    package: str
+    wal_grew: int
+    rows_written: int
+    rows_visible: int
+
+    def __str__(self) -> str:
+        if self.when == "middle":
+            return (
+                f"killed in the middle: B's log holds {self.wal_grew:,} bytes of an uncommitted transaction,\n"
+                f"{self.rows_visible} of {self.rows_written:,} rows are visible, the package still stands"
+            )
+        return f"the kill came {self.when} applying: {self.rows_visible:,} of {self.rows_written:,} rows are visible"
+
+
+def write_crowd(pool: Pool, tag: str, users: int, contacts: int) -> int:
+    """Write the buddy lists of a crowd at a pool, in one transaction; returns the number of rows."""
+    host = f"{pool.name}.example"
+    rows = [
+        (
+            host,
+            f"{tag}-{user}",
+            "roster",
+            f"contact-{contact}@{host}",
+            "json",
+            f'{{"name":"{tag} {user} {contact}"}}' * 4,
+        )
+        for user in range(users)
+        for contact in range(contacts)
+    ]
+    with pool.sql() as connection:
+        connection.executemany("INSERT INTO prosody VALUES (?, ?, ?, ?, ?, ?)", rows)
+    return len(rows)
+
+
+def crowd_size(pool: Pool, tag: str) -> int:
+    """How many rows of that crowd are visible at a pool."""
+    found = pool.ask("SELECT count(*) FROM prosody WHERE user GLOB ?", f"{tag}-*")
+    return int(found[0][0])
+
+
+def kill_while_applying(origin: Pool, target: Pool, tag: str, *, users: int, contacts: int = 20) -> Hit:
+    """Have a large package applied at the target and kill its service while that goes on."""
+    rows_file = target.scratch / "in-users.rows"
+    written = write_crowd(origin, tag, users, contacts)
+    asked = origin.spawn("sync", "--channel", "users")
+    deadline_s = time.monotonic() + ARRIVE_S
+    before = -1
+    while time.monotonic() < deadline_s:
+        if not rows_file.exists():
+            if before >= 0:
+                break  # the moment has passed
+            time.sleep(LOOK_S)
+            continue
+        size = target.wal.stat().st_size if target.wal.exists() else 0
+        if before < 0:
+            before = size
+        if size > before:
+            break
+        time.sleep(LOOK_S)
+    else:
+        raise NotSeen(f"{target.name} began no applying within {ARRIVE_S:g} s")
+    target.kill()
+    asked.wait(ARRIVE_S)
+    grew = target.wal.stat().st_size - max(before, 0)
+    standing = target.packages("PresenceFocus")
+    visible = crowd_size(target, tag)
+    if visible:
+        when = "after"
+    else:
+        when = "middle" if grew > 0 and standing and rows_file.exists() else "before"
+    return Hit(
+        when=when,
+        package=standing[0].name if standing else "",
+        wal_grew=grew,
+        rows_written=written,
+        rows_visible=visible,
+    )
