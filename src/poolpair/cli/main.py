@@ -6,13 +6,13 @@ import sys
 
 from rich.console import Console
 
-from poolpair.cli import decide, look, settings, work
+from poolpair.cli import check, decide, look, settings, work
 from poolpair.cli.context import app
 from poolpair.errors import PoolpairError
 
 __all__ = ["app", "main"]
 
-for module in (settings, work, look, decide):
+for module in (settings, work, look, check, decide):
     module.register(app)
 
 

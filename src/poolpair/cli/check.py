@@ -1,0 +1,258 @@
+"""`check`: a doctor. One line per check, `ok` or `FAIL` with code and hint.
+
+What an earlier failure hides is not guessed. Nothing is changed: the partner's share is only tried with probes that are removed again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from poolpair.cli.context import EXIT_STATUSES, chosen_config
+from poolpair.config import PoolConfig
+from poolpair.errors import CATALOGUE, Code, PoolpairError
+from poolpair.format.layout import cookie_dir, data_dir, folders
+from poolpair.keyfile import read_key_file
+from poolpair.pipeline.identity import check_own_share, check_partner_share
+from poolpair.pipeline.site import Site
+from poolpair.store.open import sqlite_path
+from poolpair.store.profile import load_profile
+from poolpair.store.profile_check import check_profile
+from poolpair.store.sqlite.connection import connect, text
+from poolpair.store.sqlite.schema import describe_tables
+from poolpair.store.tree import FileVanished
+from poolpair.wiring import check_settings, open_site, scratch_of
+
+FAIL = "FAIL"
+LOOK_WAIT_S = 5.0
+NETWORK = {
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "smbfs",
+    "9p",
+    "ceph",
+    "glusterfs",
+    "fuse.sshfs",
+    "fuse.glusterfs",
+    "afs",
+    "ncpfs",
+}
+MOUNTS = Path("/proc/self/mountinfo")
+MIB, GIB = 1024**2, 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The outcome of one check."""
+
+    subject: str
+    words: str
+    code: Code | None = None
+    hint: str = ""
+
+    def __str__(self) -> str:
+        if self.code is None:
+            return f"ok    {self.subject}: {self.words}"
+        return f"{FAIL}  {self.subject}: {self.code} {self.words}; {self.hint}"
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command(epilog=EXIT_STATUSES)(check)
+
+
+def check() -> None:
+    """Look at everything that this pool needs, one line per check; exit status 2 if something is wrong."""
+    lines = dict.fromkeys(str(line) for line in run_checks())
+    for line in lines:
+        typer.echo(line)
+    if any(line.startswith(FAIL) for line in lines):
+        raise typer.Exit(2)
+
+
+def run_checks() -> Iterator[Line]:
+    """Every check that can be made, in an order in which the first failure explains the later ones."""
+    found: list[PoolConfig] = []
+
+    def read() -> str:
+        found.append(chosen_config())
+        return f"{found[0].path} describes pool {found[0].pool}, partner {found[0].partner.pool}"
+
+    yield _one("pool file", read)
+    if not found:
+        return
+    config = found[0]
+    yield _one("key file", lambda: _key_file(config))
+    yield from _profile(config)
+    yield _one("file system", lambda: local_disk(sqlite_path(config.store), MOUNTS.read_text()))
+    yield _one("store", lambda: _store(config))
+    try:
+        site = open_site(config)
+    except PoolpairError:
+        return  # said above already
+    try:
+        yield from _site(config, site)
+    finally:
+        site.store.close()
+
+
+def _site(config: PoolConfig, site: Site) -> Iterator[Line]:
+    yield _one("prepared", lambda: _prepared(site))
+    yield _one("capture", lambda: _capture(site))
+    yield _one("own share", lambda: _own_share(config, site))
+    partner = _one("partner", lambda: _partner(config, site))
+    yield partner
+    if partner.code is not Code.SHARE_MISSING:
+        for checked in site.other.check_access([place(c) for c in site.channels for place in (data_dir, cookie_dir)]):
+            hint = CATALOGUE[checked.code].hint if checked.code else ""
+            yield Line("partner's share", checked.words, checked.code, hint)
+    yield from _space(config, site)
+    yield _one("files", lambda: _files(config, site))
+    yield _one("service", lambda: _service(site))
+
+
+def _one(subject: str, look: Callable[[], str]) -> Line:
+    try:
+        return Line(subject, look())
+    except PoolpairError as error:
+        return Line(subject, error.detail, error.code, error.hint)
+    except OSError as error:
+        return Line(subject, f"{error.filename}: {error.strerror}", Code.STORE_BROKEN, "look at the disk and its mount")
+
+
+def _key_file(config: PoolConfig) -> str:
+    ring = read_key_file(config.partner.key_file)
+    count = len(ring.secrets)
+    return f"{config.partner.key_file} is private, pair {ring.pair_id[:8]}, {count} secret{'' if count == 1 else 's'}"
+
+
+def _profile(config: PoolConfig) -> Iterator[Line]:
+    try:
+        profile = load_profile(config.profile)
+        connection = connect(sqlite_path(config.store), LOOK_WAIT_S, read_only=True)
+        try:
+            tables = describe_tables(connection, {spec.name for spec in profile.tables})
+        finally:
+            connection.close()
+    except PoolpairError as error:
+        yield Line("profile", error.detail, error.code, error.hint)
+        return
+    problems = check_profile(profile, tables)
+    for problem in problems:
+        words = f"{problem.table}: {problem.reason}"
+        if problem.fatal:
+            yield Line("profile", words, Code.PROFILE, "correct the profile; nothing was changed")
+        else:
+            yield Line("profile", f"to know: {words}")
+    if not any(problem.fatal for problem in problems):
+        yield Line("profile", f"{profile.name} fits {len(tables)} tables")
+
+
+def local_disk(path: Path, mounts: str) -> str:
+    """Say on which file system a path lies, by the text of mountinfo. Raises CONFIG if that is a network's."""
+    real, best, kind = os.path.realpath(path), "", "unknown"
+    for line in mounts.splitlines():
+        left, _, right = line.partition(" - ")
+        point = left.split(" ")[4].encode().decode("unicode_escape")
+        inside = real == point or real.startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= len(best):
+            best, kind = point, right.split(" ")[0]
+    if kind in NETWORK:
+        raise PoolpairError(
+            Code.CONFIG,
+            f"{path} lies on a network file system ({kind} at {best})",
+            hint="move the database to a local disk: SQLite's write-ahead log does not work over a network",
+        )
+    return f"the database lies on {kind} at {best}, which is local"
+
+
+def _store(config: PoolConfig) -> str:
+    path = sqlite_path(config.store)
+    connection = connect(path, LOOK_WAIT_S)
+    try:
+        mode = text(connection.execute("PRAGMA main.journal_mode").fetchone()[0])
+    finally:
+        connection.close()
+    if mode != "wal":
+        raise PoolpairError(
+            Code.NOT_INSTALLED, f"{path} is in journal mode {mode}, not WAL", hint="run `poolpair -c FILE init`"
+        )
+    return f"{path} is readable, {_size(path.stat().st_size)}, in WAL"
+
+
+def _prepared(site: Site) -> str:
+    check_settings(site)
+    return f"store {site.store.identity().store_id[:8]}, with these homes and this profile"
+
+
+def _capture(site: Site) -> str:
+    site.store.check_capture()
+    return f"every trigger is there, for {sum(len(site.store.shapes(channel)) for channel in site.channels)} entries of the profile"
+
+
+def _own_share(config: PoolConfig, site: Site) -> str:
+    check_own_share(site)
+    for name in folders(site.channels):
+        folder = Path(config.share) / name
+        if not folder.is_dir():
+            raise PoolpairError(Code.SHARE_MISSING, f"{folder} is not there", hint="run `poolpair -c FILE init`")
+        if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+            raise PoolpairError(
+                Code.SHARE_DENIED, f"this account lacks the permission: may not read and delete in {folder}"
+            )
+    return f"{config.share} is ours, with all its folders"
+
+
+def _partner(config: PoolConfig, site: Site) -> str:
+    check_partner_share(site)
+    return f"{config.partner.share} belongs to {config.partner.pool}, of the same pair"
+
+
+def _space(config: PoolConfig, site: Site) -> Iterator[Line]:
+    """A first copy takes about the store's size, in either share and in the scratch folder."""
+    path = sqlite_path(config.store)
+    wanted = path.stat().st_size
+
+    def roomy(place: str, free: Callable[[], int], code: Code) -> str:
+        left = free()
+        if left < wanted:
+            raise PoolpairError(code, f"{place} has {_size(left)} free, the store is {_size(wanted)}")
+        return f"{place} has {_size(left)} free, the store is {_size(wanted)}"
+
+    def scratch_free() -> int:
+        found = os.statvfs(scratch_of(config))
+        return found.f_bavail * found.f_frsize
+
+    yield _one("disk", lambda: roomy("the own share", site.own.free_bytes, Code.SHARE_FULL))
+    yield _one("disk", lambda: roomy("the partner's share", site.other.free_bytes, Code.SHARE_FULL))
+    yield _one("disk", lambda: roomy("the scratch folder", scratch_free, Code.SCRATCH))
+
+
+def _size(count: int) -> str:
+    return (
+        f"{count / GIB:,.1f} GiB" if count >= GIB else f"{count / MIB:.1f} MiB" if count >= MIB else f"{count:,} bytes"
+    )
+
+
+def _files(config: PoolConfig, site: Site) -> str:
+    if site.tree is None:
+        return "`files` is not set: rows are carried, no files"
+    count = size = 0
+    for file in site.tree.scan(lambda path: site.file_home(path) is not None):
+        with suppress(FileVanished):
+            site.tree.open(file.path).close()
+        count, size = count + 1, size + file.size
+    left_out = f", {site.tree.skipped} links or devices left out" if site.tree.skipped else ""
+    return f"{config.files} is readable: {count} files of {_size(size)} belong{left_out}"
+
+
+def _service(site: Site) -> str:
+    holder = site.store.lease_holder()
+    return f"{holder.holder} works since {holder.since_utc}" if holder else "none runs for this pool now"
