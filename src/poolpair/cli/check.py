@@ -246,8 +246,8 @@ def _files(config: PoolConfig, site: Site) -> str:
         return "`files` is not set: rows are carried, no files"
     count = size = 0
     for file in site.tree.scan(lambda path: site.file_home(path) is not None):
-        with suppress(FileVanished):
-            site.tree.open(file.path).close()
+        with suppress(FileVanished), site.tree.open(file.path):
+            pass
         count, size = count + 1, size + file.size
     left_out = f", {site.tree.skipped} links or devices left out" if site.tree.skipped else ""
     return f"{config.files} is readable: {count} files of {_size(size)} belong{left_out}"
