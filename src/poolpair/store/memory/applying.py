@@ -10,8 +10,6 @@ from poolpair.store.memory.snapshot import in_buckets
 from poolpair.store.memory.state import Draft, KeptRow, ParkedRows, values_of
 from poolpair.store.values import Applied, ApplyPlan, MassDelete
 
-PARKED_MAX = 10_000
-
 
 class TableApply:
     """One table of one package, in the draft of the apply."""
@@ -85,10 +83,8 @@ class TableApply:
     def _park(self, key: Key, rows: tuple[Row, ...], reason: str, count: int) -> None:
         """Keep the refused rows; what stands here of the group stays, if the store still takes it."""
         draft, table, plan = self._draft, self._table, self._plan
-        if count > PARKED_MAX:
-            detail = (
-                f"table {table.name} refuses more than {PARKED_MAX} groups of one package; nothing of it was applied"
-            )
+        if count > plan.parked_max:
+            detail = f"table {table.name} refuses more than {plan.parked_max} groups of one package; nothing of it was applied"
             raise PoolpairError(Code.PARKED, detail)
         draft.groups_parked += 1
         draft.parked.edit[draft.groups_parked] = ParkedRows(

@@ -79,6 +79,7 @@ class MemoryIncoming:
         """Apply everything and what `record` writes in one transaction."""
         disk = self._disk
         with self._begin() as tx:
+            self._check_homes(plan)
             tables = [
                 TableApply(tx.draft, disk.schema, table, groups, plan, disk.refuses)
                 for table, groups in zip(self._tables, self._content.tables, strict=True)
@@ -93,6 +94,15 @@ class MemoryIncoming:
                 tx.advance()  # so that what is written here from now on is later than the parking
             record(tx, total)
         return total
+
+    def _check_homes(self, plan: ApplyPlan) -> None:
+        """What a package says of homes that it may not carry is never applied; such a package is refused whole."""
+        schema = self._disk.schema
+        for table, groups in zip(self._tables, self._content.tables, strict=True):
+            for key in groups:
+                if not table.is_tracked(key) or schema.home(table, key) not in plan.served:
+                    detail = f"it carries rows of table {table.name} that are not the partner's to send"
+                    raise Refused(Code.FOREIGN_PACKAGE, detail)
 
     def _apply_files(self, plan: ApplyPlan, tx: MemoryTransaction, placed: Iterable[CatalogueFile]) -> None:
         """Bring the catalogue up: placed files as they lie on disk now, deletions marked until they reached the disk."""
