@@ -71,7 +71,10 @@ class Transaction(Protocol):
         ...
 
     def drop_foreign(self, channel: Channel, served: tuple[str, ...]) -> int:
-        """Take entries of homes that are not served here out of the log; returns how many groups were somebody's home elsewhere."""
+        """Take entries of homes that are not served here out of the log; returns how many groups were somebody's home elsewhere.
+
+        A parked group that was written here after it was parked is no longer parked.
+        """
         ...
 
     def postpone(self, channel: Channel, conferences: frozenset[str]) -> None:
@@ -83,7 +86,10 @@ class Transaction(Protocol):
         ...
 
     def note_files(self, files: Iterable[CatalogueFile], *, log: bool) -> None:
-        """Put files (or, with `present` False, their absence) into the catalogue; logged as changes or not."""
+        """Put files (or, with `present` False, their absence) into the catalogue; logged as changes or not.
+
+        An absence that is not logged leaves nothing behind.
+        """
         ...
 
     def touch_files(self, files: Iterable[CatalogueFile]) -> None:
@@ -249,5 +255,5 @@ class Store(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of every handle."""
+        """Let go of every handle, as the end of a process does; what this instance holds by a lease is free at once."""
         ...

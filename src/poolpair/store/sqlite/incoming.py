@@ -140,6 +140,8 @@ class SqliteIncoming:
                 total = _add(total, table.apply())
             self._apply_files(plan, transaction, placed)
             self._c.execute("UPDATE main.poolpair_gen SET applying = 0")
+            if total.parked:
+                transaction.advance()  # so that what is written here from now on is later than the parking
             record(transaction, total)
             self._c.execute("COMMIT")
         except BaseException:  # whatever ended it: clean up, then let it pass

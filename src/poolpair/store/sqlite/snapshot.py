@@ -88,7 +88,7 @@ class SqliteSnapshot:
                 (served, cut.since),
             )
         for buckets in cut.buckets:
-            if buckets.table == b.n:
+            if buckets.table == b.n and buckets.home in cut.served:
                 self._add_buckets(b, buckets, mine)
         source = f"FROM pkg.k{b.n} k CROSS JOIN {b.table} t ON {b.same_key('t', 'k')}"
         columns = ", ".join(f"t.{quote(name)}" for name in b.columns)
