@@ -105,7 +105,7 @@ def _note(site: Site, channel: Channel, importing: Fault | None, exporting: Faul
     fault = importing or exporting
     if fault is None:
         site.memory.faults.pop(channel, None)
-    else:
+    elif not _same(site.memory.faults.get(channel), fault):
         site.memory.faults[channel] = fault
     out = site.store.read(Outbound, outbound_name(channel))
     inbound = site.store.read(Inbound, inbound_name(channel)) or Inbound()

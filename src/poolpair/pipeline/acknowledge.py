@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import replace
 from hashlib import sha256
 
-from poolpair.errors import PoolpairError, Refused
+from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.format.cookie import open_cookie, seal_cookie
 from poolpair.format.layout import COOKIE_NAME, cookie_dir, data_dir, parse_package_name
-from poolpair.model import FORMAT_VERSION, Channel, Cookie, ImportStatus, Position, new_nonce
+from poolpair.model import FORMAT_VERSION, Channel, Cookie, Fault, ImportStatus, Position, new_nonce
 from poolpair.pipeline.identity import check_own_share, check_partner_share
 from poolpair.pipeline.site import NONCES_KEPT, Counts, Site, counts_name, inbound_name, intent_name, outbound_name
 from poolpair.protocol import Freshness, hear
@@ -45,6 +45,9 @@ def hear_word(site: Site, channel: Channel) -> Outbound | None:
 def _take_in(site: Site, channel: Channel, cookie: Cookie) -> Outbound:
     memory = site.memory
     written = memory.written.get(cookie.echo)
+    # Echoed even if it is a replay: two stores set back at once would else never believe each other again. And before the store
+    # is asked: while that is locked, the partner must not take us for dead.
+    memory.echo = cookie.nonce
     fresh = Freshness(
         after_acknowledgement=_written_after(written, memory.acknowledged_s.get(channel, memory.started_s)),
         after_delivery=_written_after(written, memory.delivered_s.get(channel, memory.started_s)),
@@ -64,8 +67,6 @@ def _take_in(site: Site, channel: Channel, cookie: Cookie) -> Outbound:
             tx.prune(channel, out.acknowledged_token)
     if out.acknowledged != before.acknowledged:
         memory.acknowledged_s[channel] = site.clock.monotonic_s()
-    # Echoed even if it is a replay: two stores set back at once would else never believe each other again.
-    memory.echo = cookie.nonce
     if out.replays == before.replays and written is not None:
         memory.word_s[channel] = max(written, memory.word_s.get(channel, written))
         memory.echoed_s = max(written, memory.echoed_s if memory.echoed_s is not None else written)
@@ -84,10 +85,13 @@ def send_word(site: Site, channel: Channel, *, force: bool) -> bool:
 
 def _speak(site: Site, channel: Channel, *, force: bool) -> bool:
     check_own_share(site)
+    # Taken before the state is read: what echoes a nonce must have been looked at after it came.
+    echo = site.memory.echo
     # Listed before the state is read: a package applied in between then counts as standing and applied, never as neither.
     names = [name for listed in site.own.list(data_dir(channel)) if (name := parse_package_name(listed.name))]
     inbound = site.store.read(Inbound, inbound_name(channel)) or Inbound()
     counts = site.store.read(Counts, counts_name(channel)) or Counts()
+    inbound = replace(inbound, fault=inbound.fault or _unwritten_fault(site, channel))
     applied = inbound.applied
     standing = tuple(
         sorted(
@@ -129,7 +133,7 @@ def _speak(site: Site, channel: Channel, *, force: bool) -> bool:
     memory, now = site.memory, site.clock.monotonic_s()
     memory.serial += 1
     nonce = new_nonce()
-    cookie = replace(content, serial=memory.serial, nonce=nonce, echo=memory.echo)
+    cookie = replace(content, serial=memory.serial, nonce=nonce, echo=echo)
     data = seal_cookie(cookie, site.ring, target=site.partner)
     memory.written[nonce] = now
     while len(memory.written) > NONCES_KEPT:
@@ -138,6 +142,12 @@ def _speak(site: Site, channel: Channel, *, force: bool) -> bool:
     memory.sent[channel] = content_digest
     memory.beat_s[channel] = now
     return True
+
+
+def _unwritten_fault(site: Site, channel: Channel) -> Fault | None:
+    """A locked store cannot take down that it is locked; the partner hears it all the same."""
+    fault = site.memory.faults.get(channel)
+    return fault if fault is not None and fault.code is Code.STORE_LOCKED else None
 
 
 def import_status(inbound: Inbound, *, parked: int, held: int, counts: Counts) -> ImportStatus:
