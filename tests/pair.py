@@ -27,8 +27,10 @@ HOMES = {"a.example": "a", "*.a.example": "a", "b.example": "b", "*.b.example": 
 class VirtualClock:
     """Time that passes only when a test says so."""
 
-    def __init__(self) -> None:
-        self.now_s = 1000.0
+    def __init__(self, now_s: float = 1000.0) -> None:
+        self.now_s = now_s
+        self.wall_offset_s = 0.0
+        """By how much the date is wrong; `monotonic_s` does not know of it."""
 
     def monotonic_s(self) -> float:
         """Seconds since an arbitrary point."""
@@ -36,7 +38,8 @@ class VirtualClock:
 
     def utc_iso(self) -> str:
         """A date that moves with the clock."""
-        return (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.now_s)).isoformat(timespec="milliseconds")
+        now = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.now_s + self.wall_offset_s)
+        return now.isoformat(timespec="milliseconds")
 
     def boot_id(self) -> str:
         """One boot for ever."""
@@ -54,6 +57,10 @@ class Pair:
     folder: Path
     clock: VirtualClock
     sites: dict[str, Site] = field(default_factory=dict)
+    clocks: dict[str, VirtualClock] = field(default_factory=dict)
+    """Pools whose machine has a clock of its own; the others go by `clock`."""
+    beaten: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """When `live` last sent a heartbeat of the first channel, and of all."""
 
     @classmethod
     def reopened(cls, folder: Path, original: Path) -> Pair:
@@ -85,11 +92,12 @@ class Pair:
 
     def start(self, pool: str) -> Site:
         """Start a pool's service, in this process and by hand."""
-        site = open_site(self.config(pool), self.clock)
+        site = open_site(self.config(pool), self.clock_of(pool))
         begin_work(site, f"test-{pool}")
         for channel in site.channels:
             count_unhomed(site, channel)
         self.sites[pool] = site
+        self.beaten.pop(pool, None)
         return site
 
     def stop(self, pool: str) -> None:
@@ -115,6 +123,35 @@ class Pair:
                     beat(site, channel)
             self.turn()
 
+    def clock_of(self, pool: str) -> VirtualClock:
+        """The clock of the machine that a pool runs on."""
+        return self.clocks.get(pool, self.clock)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass on all machines, and nothing else happen."""
+        for clock in {id(clock): clock for clock in (self.clock, *self.clocks.values())}.values():
+            clock.advance(seconds)
+
+    def live(self, seconds: float, step_s: float = 1.0) -> None:
+        """Let time pass as running services spend it: heartbeats when they are due, and a pass in every step."""
+        for _ in range(round(seconds / step_s)):
+            self.advance(step_s)
+            for pool in tuple(self.sites):
+                self._beat_if_due(pool)
+            self.turn()
+
+    def _beat_if_due(self, pool: str) -> None:
+        """The heartbeat as `service.Service` sends it: of the first channel, and of the others once per interval."""
+        site, now = self.sites[pool], self.clock_of(pool).monotonic_s()
+        last_s, last_all_s = self.beaten.get(pool, (float("-inf"), float("-inf")))
+        if now - last_s < site.limits.heartbeat_s:
+            return
+        every = now - last_all_s >= site.limits.interval_s
+        for channel in site.channels if every else site.channels[:1]:
+            beat(site, channel)
+        self.beaten[pool] = (now, now if every else last_all_s)
+        write_pulse(site)
+
     def settle(self, turns: int = 60, *, force: bool = False) -> None:
         """Run turns until nothing moves."""
         for _ in range(turns):
@@ -128,7 +165,7 @@ class Pair:
         """Status as the command gives it, with the service running or not."""
         if pool in self.sites:
             return gather(self.sites[pool])
-        site = open_site(self.config(pool), self.clock)
+        site = open_site(self.config(pool), self.clock_of(pool))
         try:
             return gather(site)
         finally:
