@@ -184,11 +184,20 @@ def want(out: Outbound, *, pending: int, due: bool, window: int) -> Want | None:
     if len(out.in_flight) >= limit:
         return None
     seed = out.seed
-    if seed and seed.phase is SeedPhase.ASK and (due or seed.rounds < QUICK_ROUNDS):
+    asking = seed is not None and (seed.phase is SeedPhase.ASK or _asked_in_vain(out, seed))
+    if seed and asking and (due or seed.rounds < QUICK_ROUNDS):
         return Want(digests=True)
     if seed and seed.phase is SeedPhase.SEND and seed.to_send:
         return Want(buckets=_first_buckets(seed.to_send)[0])
     return Want() if pending and due else None
+
+
+def _asked_in_vain(out: Outbound, seed: Seed) -> bool:
+    """The package that asked is neither on its way nor applied: it was given up when the operator refused it."""
+    asked, acknowledged = seed.asked, out.acknowledged
+    if seed.phase is not SeedPhase.AWAIT or asked is None or asked in out.in_flight:
+        return False
+    return acknowledged is None or acknowledged.stream != asked.stream or acknowledged.sequence < asked.sequence
 
 
 def _first_buckets(sets: tuple[BucketSet, ...]) -> tuple[tuple[BucketSet, ...], tuple[BucketSet, ...]]:
