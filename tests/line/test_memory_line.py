@@ -1,0 +1,148 @@
+"""The line over stores and shares in memory: the production steps, unmodified."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from poolpair.format.layout import data_dir
+from poolpair.model import ExportStatus
+from tests.memory_pair import POOLS, USERS, MemoryPair
+
+
+class ProcessEnd(Exception):
+    """The process ends here."""
+
+
+def dying(operation: str) -> Callable[[str, str], None]:
+    """Die at the first such operation on a share."""
+
+    def before(now: str, folder: str) -> None:
+        if now == operation and folder == data_dir(USERS):
+            raise ProcessEnd
+
+    return before
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> MemoryPair:
+    """A pair with some rows of each pool, after its first copy."""
+    made = MemoryPair(tmp_path)
+    for pool, host in (("a", "a.example"), ("b", "b.example")):
+        for number in range(20):
+            made.disks[pool].write("account", (host, f"user{number}"), [(host, f"user{number}", number)])
+        made.disks[pool].write("roster", (host, "user1"), [(host, "user1", each) for each in ("x", b"y", None, "x")])
+    made.disks["a"].write("notice", ("motd",), [("motd", "hello")])
+    for pool in POOLS:
+        made.start(pool)
+    made.settle()
+    return made
+
+
+def assert_final(pair: MemoryPair) -> None:
+    """Both pools hold the same rows and say so; nothing stands in a share, nothing is left to send."""
+    assert pair.rows("a") == pair.rows("b")
+    for pool in POOLS:
+        assert pair.channel(pool).export.status is ExportStatus.FINAL
+        assert pair.channel(pool).imports.foreign_writes == 0
+        assert pair.packages(pool) == []
+
+
+def test_first_copy_makes_both_pools_equal(pair: MemoryPair) -> None:
+    """After the first copy both pools hold all rows and say FinalState."""
+    assert_final(pair)
+    assert len(pair.rows("b")["account"]) == 40
+    assert pair.rows("b")["notice"] == [("motd", "hello")]
+
+
+def test_edits_and_deletions_travel_both_ways(pair: MemoryPair) -> None:
+    """A change, a deletion and a replaced group arrive, and nothing comes back as an echo."""
+    pair.disks["a"].write("account", ("a.example", "user1"), [("a.example", "user1", "changed")])
+    pair.disks["a"].write("account", ("a.example", "user2"), [])
+    pair.disks["b"].write("roster", ("b.example", "user1"), [("b.example", "user1", "only")])
+    pair.settle()
+    assert_final(pair)
+    assert ("a.example", "user1", "changed") in pair.rows("b")["account"]
+    assert ("b.example", "user1", "only") in pair.rows("a")["roster"]
+    sent = {pool: pair.outbound(pool).next_sequence for pool in POOLS}
+    pair.settle()
+    assert {pool: pair.outbound(pool).next_sequence for pool in POOLS} == sent
+
+
+def test_a_partner_that_was_away_catches_up(pair: MemoryPair) -> None:
+    """While the partner is away at most a window of packages stands in its share; when it returns it has everything."""
+    pair.crash("b")
+    for number in range(30):
+        pair.disks["a"].write("account", ("a.example", f"new{number}"), [("a.example", f"new{number}", number)])
+        pair.turn()
+    assert 0 < len(pair.packages("b")) <= 8
+    pair.start("b")
+    pair.settle()
+    assert_final(pair)
+    assert len(pair.rows("b")["account"]) == 70
+
+
+def test_a_lost_package_is_cured_by_a_rewind(pair: MemoryPair) -> None:
+    """Packages that vanish from the share are sent again from what the partner has; the cure is one rewind."""
+    away = pair.sites.pop("b")
+    for number in range(3):
+        pair.disks["a"].write("account", ("a.example", "user1"), [("a.example", "user1", f"change {number}")])
+        pair.turn()
+    lost = pair.packages("b")
+    assert lost
+    pair.shares["b"].remove(data_dir(USERS), lost[0])
+    pair.sites["b"] = away
+    pair.settle()
+    assert_final(pair)
+    assert pair.outbound("a").rewinds == 1
+    assert pair.rows("b")["account"][1] == ("a.example", "user1", "change 2")
+
+
+@pytest.mark.parametrize(("dies", "share", "operation"), [("a", "b", "enter"), ("a", "b", "put"), ("b", "b", "remove")])
+def test_a_crash_loses_and_doubles_nothing(pair: MemoryPair, dies: str, share: str, operation: str) -> None:
+    """A process that dies before or within a delivery, or after an apply but before the package is removed, goes on afterwards."""
+    pair.disks["a"].write("account", ("a.example", "user1"), [("a.example", "user1", "changed")])
+    pair.disks["a"].write("roster", ("a.example", "user1"), [])
+    pair.shares[share].before = dying(operation)
+    with pytest.raises(ProcessEnd):
+        pair.settle()
+    pair.shares[share].before = lambda _operation, _folder: None
+    pair.crash(dies)
+    pair.start(dies)
+    pair.settle()
+    assert_final(pair)
+    assert ("a.example", "user1", "changed") in pair.rows("b")["account"]
+
+
+def test_a_target_that_was_set_back_is_made_equal_again(pair: MemoryPair) -> None:
+    """A backup of the target's store is put back: a comparison brings what it lacks, and takes what was deleted since."""
+    backup = pair.disks["b"].copy("backup")
+    pair.disks["a"].write("account", ("a.example", "user1"), [("a.example", "user1", "changed")])
+    pair.disks["a"].write("account", ("a.example", "user2"), [])
+    pair.settle()
+    pair.crash("b")
+    pair.disks["b"].restore(backup)
+    assert pair.rows("a") != pair.rows("b")
+    pair.start("b")
+    pair.settle()
+    assert pair.rows("a") == pair.rows("b")
+    assert pair.channel("a").export.status is ExportStatus.FINAL
+
+
+def test_a_refused_row_parks_one_group_and_the_rest_goes_on(pair: MemoryPair) -> None:
+    """What the partner's tables refuse is parked there; once they take it a retry makes both pools equal."""
+    pair.disks["b"].refuses = lambda _table, row: "too long" if row[-1] == "long" else None
+    pair.disks["a"].write("account", ("a.example", "user1"), [("a.example", "user1", "long")])
+    pair.disks["a"].write("account", ("a.example", "user2"), [("a.example", "user2", "short")])
+    pair.settle()
+    store = pair.sites["b"].store
+    (parked,) = store.parked(USERS)
+    assert (parked.reason, parked.key) == ("too long", "host=a.example, user=user1")
+    assert ("a.example", "user2", "short") in pair.rows("b")["account"]
+    assert pair.channel("a").export.status is not ExportStatus.FINAL
+    pair.disks["b"].refuses = lambda _table, _row: None
+    assert store.retry_parked(parked.group_id) is None
+    pair.settle()
+    assert_final(pair)
