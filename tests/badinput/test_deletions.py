@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from poolpair.errors import Code
-from poolpair.model import Channel, ImportStatus, Outbound, Seed
+from poolpair.model import Channel, ImportStatus
+from poolpair.state import Outbound, Seed
 from tests.badinput.ground import Ground, first_copy, make_ground, said
 
 

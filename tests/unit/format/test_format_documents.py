@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from poolpair.errors import Code, Refused
 from poolpair.format.documents import decode, encode
-from poolpair.model import Channel, Cookie, Inbound, Intent, Manifest, Outbound, Position, Reign
+from poolpair.model import Channel, Cookie, Manifest, Position, Reign
+from poolpair.state import Inbound, Intent, Outbound
 from tests.unit.format.format_samples import cookie, manifest
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
