@@ -137,6 +137,17 @@ def test_rows_enter_in_the_origins_order(a: Bench, b: Bench, rows: Path) -> None
     carry(a, b, rows, since=token)
     assert b.rows("account") == a.rows("account")
     assert [row[3] for row in b.rows("setting")] == ["z", "a", "z", "m"]
+    names = ["zephine", "azelma", "montparnasse", "babet", "claquesous"]
+    assert [row[1] for row in b.rows("account")] == names, "a changed row keeps its place"
+
+
+def test_a_value_that_only_changes_its_storage_class_arrives(a: Bench, b: Bench, rows: Path) -> None:
+    """1, 1.0 and '1' are equal to some comparisons; the copy must not keep the old one."""
+    for value in (1, 1.0, "1", b"1", 1):
+        a.account("valjean", value)
+        carry(a, b, rows)
+        assert not differences(a, b)
+        assert type(b.rows("account")[0][2]) is type(value)
 
 
 def test_an_export_is_one_consistent_view(a: Bench, b: Bench, rows: Path) -> None:
