@@ -10,7 +10,7 @@ import typer
 
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
 from poolpair.errors import Code, PoolpairError
-from poolpair.format.layout import data_dir, package_name
+from poolpair.format.layout import channel_from_name, data_dir, package_name
 from poolpair.model import Channel, Position, RefusedPackage, new_id
 from poolpair.pipeline.receive import REFUSED_KEPT
 from poolpair.pipeline.site import Site, inbound_name, outbound_name
@@ -85,7 +85,10 @@ def parked_retry(group_id: Annotated[int | None, typer.Argument(help="One group;
     """Try parked groups again."""
     site = open_site(chosen_config())
     refused = 0
-    for group in site.store.parked():
+    groups = site.store.parked()
+    if group_id is not None and group_id not in {group.group_id for group in groups}:
+        raise PoolpairError(Code.USAGE, f"no parked group has the number {group_id}")
+    for group in groups:
         if group_id in (None, group.group_id):
             reason = site.store.retry_parked(group.group_id)
             refused += reason is not None
@@ -127,7 +130,7 @@ def held_list() -> None:
 def held_apply(channel: Annotated[str, typer.Argument(help="users or conferences.")]) -> None:
     """Apply the held package after all: the deletions are meant."""
     site = open_site(chosen_config())
-    _decide_held(site, Channel(channel), approve=True)
+    _decide_held(site, channel_from_name(channel), approve=True)
     _nudge(site)
     site.store.close()
 
@@ -135,8 +138,8 @@ def held_apply(channel: Annotated[str, typer.Argument(help="users or conferences
 def held_refuse(channel: Annotated[str, typer.Argument(help="users or conferences.")]) -> None:
     """Refuse the held package: the partner's channel stops until its operator restores what was deleted, or sends again."""
     site = open_site(chosen_config())
-    position = _decide_held(site, Channel(channel), approve=False)
-    site.own.remove(data_dir(Channel(channel)), package_name(position))
+    position = _decide_held(site, channel_from_name(channel), approve=False)
+    site.own.remove(data_dir(channel_from_name(channel)), package_name(position))
     _nudge(site)
     site.store.close()
 

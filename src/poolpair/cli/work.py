@@ -24,6 +24,7 @@ from poolpair.status import ChannelStatus
 from poolpair.wiring import beater, open_site, working_site
 
 POLL_S = 0.05
+TIMEOUT_MAX_S = 7 * 24 * 3600
 
 
 def register(app: typer.Typer) -> None:
@@ -127,6 +128,8 @@ def _work(
     resume: bool,
 ) -> list[ChannelStatus]:
     """Have a cycle forced by the running service, or do the work here while no service runs."""
+    if not 0 <= timeout_s <= TIMEOUT_MAX_S:  # neither is NaN
+        raise PoolpairError(Code.USAGE, f"--timeout {timeout_s}: it is a number of seconds, up to {TIMEOUT_MAX_S}")
     deadline_s = time.monotonic() + timeout_s
     try:
         with working_site(config) as site:
