@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from poolpair.lab.compare import Comparison, compare, doubled
 from poolpair.lab.crash import kill_while_applying
@@ -280,5 +281,9 @@ def wait_equal(a: Pool, b: Pool) -> Comparison:
 
 def wait_final(a: Pool, b: Pool) -> None:
     """Wait until `status` on both sides says FinalState and exits with 0."""
-    for pool in (a, b):
-        wait_for(f"FinalState at {pool.name}", pool.is_final, SEEN_S, poll_s=0.05)
+    with ThreadPoolExecutor(2) as both:
+        waits = [
+            both.submit(wait_for, f"FinalState at {pool.name}", pool.is_final, SEEN_S, poll_s=0.1) for pool in (a, b)
+        ]
+        for wait in waits:
+            wait.result()

@@ -1,0 +1,38 @@
+"""`make demo`, as a newcomer runs it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+DEMO = (sys.executable, "-m", "poolpair.lab.demo")
+
+
+def test_the_demo_sees_every_step(tmp_path: Path) -> None:
+    """The demo ends with 0, its report says that every step was seen, and it fits a screen and a half."""
+    folder = tmp_path / "demo"
+    done = subprocess.run([*DEMO, "--folder", str(folder)], capture_output=True, text=True, timeout=110, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads((folder / "report.json").read_text())
+    assert report["ok"]
+    assert report["seconds"] < 60
+    assert [step["ok"] for step in report["steps"]] == [True] * 11
+    assert all(0 <= step["seconds"] < 30 for step in report["steps"])
+    lines = done.stdout.splitlines()
+    assert len(lines) <= 60
+    assert all(len(line) <= 100 for line in lines if str(folder) not in line)
+    figures = report["steps"][-1]["figures"]
+    assert figures["one edited buddy list"] < 5000 < figures["the first copy"]
+    for name in ("a", "b"):
+        assert (folder / f"share-{name}" / "pool.json").is_file()
+
+
+def test_the_demo_deletes_nothing_that_it_did_not_make(tmp_path: Path) -> None:
+    """A folder that is not an earlier demo's is refused and kept."""
+    (tmp_path / "thesis.txt").write_text("ten years of work")
+    done = subprocess.run([*DEMO, "--folder", str(tmp_path)], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 64
+    assert "not deleted" in done.stderr
+    assert (tmp_path / "thesis.txt").read_text() == "ten years of work"
