@@ -153,11 +153,14 @@ class Pair:
         write_pulse(site)
 
     def settle(self, turns: int = 60, *, force: bool = False) -> None:
-        """Run turns until nothing moves."""
+        """Run turns until nothing moves; `force` has what waits for the interval leave before each."""
         for _ in range(turns):
-            if not self.turn(force=force):
+            if force:
+                self.turn(force=True)  # it always moves something: a forced pass sends its word,
+                self.turn()  # which is heard now
+            if not self.turn():
                 self.beat()
-                if not self.turn(force=force):
+                if not self.turn():
                     return
         raise AssertionError("the pair does not come to rest")
 
