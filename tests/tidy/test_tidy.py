@@ -38,7 +38,7 @@ HOSTS = re.compile(
 )  # fmt: skip
 WORKPLACE = re.compile("/" + r"work/|\b[Ss]es" + r"sions?\b")
 # Where the word means something else: (path, the text around it) -> why.
-ALLOWED_WORDS: dict[tuple[str, str], str] = {}
+ALLOWED_WORDS: dict[tuple[str, str], str] = {("tests/seed/conftest.py", 'scope="session"'): "pytest's own word"}
 
 
 class Source(NamedTuple):
