@@ -129,7 +129,7 @@ class Folders:
                 fd = _create(temp_name, at)
             try:
                 with self.doing("write files in", TEMP), os.fdopen(fd, "wb", buffering=0) as sink:
-                    size = sum(_write_all(sink, chunk) for chunk in _chunks(source))
+                    size = sum(_write_all(sink, chunk) for chunk in chunks(source))
                     os.fsync(fd)
                 yield at, size
             finally:
@@ -184,7 +184,7 @@ def _create(name: str, at: int) -> int:
         return os.open(name, CREATE_FLAGS, 0o640, dir_fd=at)
 
 
-def _chunks(source: BinaryIO | bytes) -> Iterator[bytes]:
+def chunks(source: BinaryIO | bytes) -> Iterator[bytes]:
     """Read the source; its errors are ours, not the share's."""
     if isinstance(source, bytes):
         yield source

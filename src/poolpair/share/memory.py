@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from poolpair.errors import Code, PoolpairError, Refused
+from poolpair.share.folders import chunks
 from poolpair.share.port import (
-    CHUNK_BYTES,
     QUARANTINE,
     QUARANTINE_MAX,
     REASON_SUFFIX,
@@ -191,7 +191,7 @@ class MemoryShare:
         """Write through Temp to a name never used."""
         goal = self._folder("enter", folder)
         safe_component(name)
-        with self._temp_file(temp_name, b"".join(iter(lambda: source.read(CHUNK_BYTES), b""))) as stored:
+        with self._temp_file(temp_name, b"".join(chunks(source))) as stored:
             self.before("put", folder)
             size = len(stored.data)
             if len(goal.setdefault(name, stored).data) != size:

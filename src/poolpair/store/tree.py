@@ -1,32 +1,38 @@
 """The tree port: the application's own files, and its adapter for a local directory.
 
-Names are bytes. Only regular files count; links and devices are skipped and counted. A file is placed through a temporary name beside
-it, so a reader sees the old or the new file, whole. Nothing outside the root is ever touched: paths with `..`, empty or absolute
-components are refused, and no component may be a link.
+Names are bytes. Only regular files count; links and devices are skipped and counted. A file is placed through a temporary
+name beside it, so a reader sees the old or the new file, whole. Nothing outside the root is ever touched: paths with `..`,
+empty or absolute components are refused, and no component below the root may be a link.
 """
 
 from __future__ import annotations
 
-import errno
+import hashlib
 import os
-import secrets
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from poolpair.errors import Code, PoolpairError, Refused
+from poolpair.store.tree_files import (
+    FileVanished,
+    Source,
+    copy_exactly,
+    entered,
+    move_to_spool,
+    open_regular,
+    sync_folder,
+    text,
+    tree_error,
+)
 
-CHUNK_BYTES = 1 << 20
+__all__ = ["DirectoryTree", "FileVanished", "Source", "Tree", "TreeFile", "safe_path"]
+
 TEMP_PREFIX = b".poolpair-"
 MODE_MASK = 0o640
-_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-class FileVanished(Exception):
-    """The file was there and is gone, or is no regular file any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,52 +46,56 @@ class TreeFile:
     mode: int
 
 
-class Source(Protocol):
-    """Where placed bytes come from."""
-
-    def read(self, size: int = -1, /) -> bytes: ...
-
-
 class Tree(Protocol):
-    """A tree of regular files. Raises TREE if the root is not there or not readable."""
+    """A tree of regular files. Raises TREE if the root, a folder or a file is not there or not to be read or written."""
 
     skipped: int
+    """Links and devices that the last scan passed over: wanted by name, or links, which may hide a whole folder."""
 
     def scan(self, wanted: Callable[[bytes], bool]) -> Iterator[TreeFile]:
-        """Every wanted regular file, folder by folder, in order of names."""
+        """Every wanted regular file: those of a folder in order of names, then what lies below it."""
         ...
 
     def hint(self) -> object:
-        """A token that changes when a file came, went or was replaced in any folder; only a hint."""
+        """A token that changes when a file came, went or was replaced in any folder; only a hint, and it never raises."""
         ...
 
-    def open(self, path: bytes) -> BinaryIO:
-        """Open for reading; the caller closes. Raises FileVanished."""
+    def open(self, path: bytes) -> AbstractContextManager[BinaryIO]:
+        """Open for reading. Raises FileVanished, also while reading."""
         ...
 
     def stat(self, path: bytes) -> TreeFile | None:
-        """One file as it is now."""
+        """One file as it is now; None if there is no regular file."""
         ...
 
     def place(self, path: bytes, content: Source, *, size: int, mtime_ns: int, mode: int) -> TreeFile:
-        """Write a file whole, with its time; folders are made as needed."""
+        """Write a file whole and durably, with its time, the folder's owner and at most `MODE_MASK`; folders are made.
+
+        Raises Refused(DAMAGED), and the old file stands, if `content` is not `size` bytes.
+        """
         ...
 
     def remove(self, path: bytes) -> bool:
-        """Delete a file; False if it was gone."""
+        """Delete a file; False if there was none. Empty folders stay."""
         ...
 
     def set_aside(self, path: bytes, name: str) -> None:
-        """Move a file out of the tree into the spool."""
+        """Move a file out of the tree into the spool, under a like name if that is taken; nothing if it is gone."""
         ...
 
 
 def safe_path(path: bytes) -> tuple[bytes, ...]:
-    """Split a relative path. Raises Refused(MISNAMED) for one that could leave the root."""
+    """Split a relative path. Raises Refused(MISNAMED) for one that could leave the root, or is a temporary name of ours."""
     parts = tuple(path.split(b"/"))
-    if any(part in {b"", b".", b".."} or b"\0" in part or len(part) > 255 for part in parts) or len(path) > 4096:
+    if len(path) > 4096 or any(not _is_safe(part) for part in parts):
         raise Refused(Code.MISNAMED, "a path does not stay inside the tree")
     return parts
+
+
+def _is_safe(part: bytes) -> bool:
+    return (
+        part not in {b"", b".", b".."} and b"\0" not in part and len(part) <= 255 and not part.startswith(TEMP_PREFIX)
+    )
 
 
 class DirectoryTree:
@@ -95,173 +105,162 @@ class DirectoryTree:
         self._root = os.fsencode(root)
         self._spool = spool
         self.skipped = 0
-        self._folders: list[bytes] = []
+        self._known: dict[bytes, tuple[tuple[int, int], tuple[bytes, ...]]] = {}
+
+    @contextmanager
+    def _doing(self, action: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise tree_error(error, action) from error
+
+    def _open_root(self) -> int:
+        with self._doing(f"open {os.fsdecode(self._root)}"):
+            return os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def scan(self, wanted: Callable[[bytes], bool]) -> Iterator[TreeFile]:
-        """Walk the tree; a folder that vanishes meanwhile is passed over, one that cannot be read is an error."""
-        self._check_root()
-        self.skipped, folders = 0, [b""]
-        seen: list[bytes] = []
-        while folders:
-            folder = folders.pop()
-            seen.append(folder)
-            below = []
-            for entry in self._entries(folder):
-                path = folder + b"/" + entry.name if folder else entry.name
-                if entry.is_dir(follow_symlinks=False):
-                    below.append(path)
-                elif not entry.is_file(follow_symlinks=False):
-                    self.skipped += wanted(path)
-                elif not entry.name.startswith(TEMP_PREFIX) and wanted(path):
-                    with suppress(FileNotFoundError):
-                        yield _tree_file(path, entry.stat(follow_symlinks=False))
-            folders.extend(reversed(below))
-        self._folders = seen
+        """Walk the tree; a folder that vanishes meanwhile is passed over, one that cannot be read is an error.
 
-    def _entries(self, folder: bytes) -> list[os.DirEntry[bytes]]:
+        The root stays open, so that an unmount half-way cannot make the rest look deleted.
+        """
+        root = self._open_root()
         try:
-            with os.scandir(os.path.join(self._root, folder) if folder else self._root) as entries:
-                return sorted(entries, key=lambda entry: entry.name)
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise PoolpairError(Code.TREE, f"{os.fsdecode(self._root)}: {error.strerror}") from error
+            self.skipped, self._known = 0, {}
+            folders: list[bytes] = [b""]
+            while folders:
+                folder = folders.pop()
+                files, below = self._look(root, folder, wanted)
+                yield from files
+                folders += reversed(below)
+        finally:
+            os.close(root)
 
-    def _check_root(self) -> None:
+    def _look(self, root: int, folder: bytes, wanted: Callable[[bytes], bool]) -> tuple[list[TreeFile], list[bytes]]:
+        """List one folder: its wanted files, and the folders below it."""
+        files: list[TreeFile] = []
+        below: list[bytes] = []
         try:
-            if not stat.S_ISDIR(os.stat(self._root).st_mode):
-                raise PoolpairError(Code.TREE, f"{os.fsdecode(self._root)} is not a folder")
-        except OSError as error:
-            raise PoolpairError(Code.TREE, f"{os.fsdecode(self._root)}: {error.strerror}") from error
+            parts = folder.split(b"/") if folder else []
+            with self._doing(f"list {text(folder)}"), entered(root, parts) as at, os.scandir(at) as entries:
+                for name, entry in sorted((os.fsencode(entry.name), entry) for entry in entries):
+                    path = folder + b"/" + name if folder else name
+                    if name.startswith(TEMP_PREFIX) or path == b"lost+found":  # that one is the file system's own
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        below.append(path)
+                    elif not entry.is_file(follow_symlinks=False):
+                        self.skipped += entry.is_symlink() or wanted(path)
+                    elif wanted(path):
+                        with suppress(FileNotFoundError):
+                            files.append(_tree_file(path, entry.stat(follow_symlinks=False)))
+        except FileVanished:
+            return [], []
+        return files, below
 
     def hint(self) -> object:
-        """Times of the folders that the last scan saw."""
-        marks = []
-        for folder in self._folders or [b""]:
-            try:
-                found = os.stat(os.path.join(self._root, folder) if folder else self._root)
-                marks.append((found.st_mtime_ns, found.st_ino))
-            except OSError:
-                marks.append((0, 0))
-        return tuple(marks)
+        """Times of all folders. Only folders whose time changed are listed again."""
+        fresh: dict[bytes, tuple[tuple[int, int], tuple[bytes, ...]]] = {}
+        folders: list[bytes] = [b""]
+        while folders:
+            folder = folders.pop()
+            with suppress(OSError, PoolpairError):
+                place = os.path.join(self._root, folder)
+                found = os.stat(place, follow_symlinks=not folder)
+                mark = (found.st_ino, found.st_mtime_ns)
+                known = self._known.get(folder)
+                below = known[1] if known is not None and known[0] == mark else _subfolders(place, folder)
+                fresh[folder] = (mark, below)
+                folders += below
+        self._known = fresh
+        return tuple((folder, mark) for folder, (mark, _) in fresh.items())
 
-    def open(self, path: bytes) -> BinaryIO:
+    @contextmanager
+    def open(self, path: bytes) -> Iterator[BinaryIO]:
         """Open without following links."""
-        with self._folder(path) as (folder, name):
-            try:
-                fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
-            except OSError as error:
-                raise _vanished(error, self._root) from error
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            os.close(fd)
-            raise FileVanished
-        return os.fdopen(fd, "rb")
+        with self._folder(path) as (at, name):
+            source = open_regular(name, at, f"read {text(path)}")
+        with source:
+            yield source
 
     def stat(self, path: bytes) -> TreeFile | None:
         """Look at one file."""
         try:
-            with self._folder(path) as (folder, name):
-                found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-        except (FileVanished, FileNotFoundError):
+            with self._folder(path) as (at, name), self._doing(f"look at {text(path)}"):
+                return self._regular(path, name, at)
+        except FileVanished:
             return None
-        except OSError as error:
-            raise PoolpairError(Code.TREE, f"{os.fsdecode(path)}: {error.strerror}") from error
+
+    @staticmethod
+    def _regular(path: bytes, name: bytes, at: int) -> TreeFile | None:
+        try:
+            found = os.stat(name, dir_fd=at, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
         return _tree_file(path, found) if stat.S_ISREG(found.st_mode) else None
 
     def place(self, path: bytes, content: Source, *, size: int, mtime_ns: int, mode: int) -> TreeFile:
         """Write beside, make durable, rename over."""
-        temp = TEMP_PREFIX + secrets.token_hex(8).encode()
-        try:
-            with self._folder(path, make=True) as (folder, name):
-                try:
-                    self._write(folder, temp, content, mtime_ns, mode)
-                    os.rename(temp, name, src_dir_fd=folder, dst_dir_fd=folder)
-                except BaseException:  # whatever ended it: clean up, then let it pass
-                    with suppress(OSError):
-                        os.unlink(temp, dir_fd=folder)
-                    raise
-                os.fsync(folder)
-                return _tree_file(path, os.stat(name, dir_fd=folder, follow_symlinks=False))
-        except OSError as error:
-            full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-            words = "no space is left" if full else str(error.strerror)
-            raise PoolpairError(Code.TREE, f"cannot place {os.fsdecode(path)}: {words}") from error
-
-    @staticmethod
-    def _write(folder: int, temp: bytes, content: Source, mtime_ns: int, mode: int) -> None:
-        owner = os.fstat(folder)
-        fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
-        with os.fdopen(fd, "wb") as sink:
-            while chunk := content.read(CHUNK_BYTES):
-                sink.write(chunk)
-            sink.flush()
-            with suppress(PermissionError):
-                os.fchown(fd, owner.st_uid, owner.st_gid)
-            os.fchmod(fd, mode & MODE_MASK)
-            os.utime(fd, ns=(mtime_ns, mtime_ns))
-            os.fsync(fd)
+        # One temporary name per path: what a crash left is taken by the next try.
+        temp = TEMP_PREFIX + hashlib.sha256(path).hexdigest()[:24].encode()
+        with self._doing(f"place {text(path)}"), self._folder(path, make=True) as (at, name):
+            try:
+                with suppress(FileNotFoundError):
+                    os.unlink(temp, dir_fd=at)
+                fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=at)
+                with os.fdopen(fd, "wb", buffering=0) as sink:
+                    copy_exactly(content, sink, size)
+                    owner = os.fstat(at)
+                    with suppress(PermissionError):
+                        os.fchown(fd, owner.st_uid, owner.st_gid)
+                    os.fchmod(fd, mode & MODE_MASK)
+                    os.utime(fd, ns=(mtime_ns, mtime_ns))
+                    os.fsync(fd)
+                    placed = _tree_file(path, os.fstat(fd))
+                os.rename(temp, name, src_dir_fd=at, dst_dir_fd=at)
+            finally:
+                with suppress(OSError):
+                    os.unlink(temp, dir_fd=at)
+            sync_folder(at)
+        return placed
 
     def remove(self, path: bytes) -> bool:
-        """Delete one file."""
+        """Delete one regular file."""
         try:
-            with self._folder(path) as (folder, name):
-                os.unlink(name, dir_fd=folder)
-        except (FileVanished, FileNotFoundError):
+            with self._folder(path) as (at, name), self._doing(f"delete {text(path)}"):
+                if self._regular(path, name, at) is None:
+                    return False
+                os.unlink(name, dir_fd=at)
+                sync_folder(at)
+        except FileVanished:
             return False
-        except OSError as error:
-            raise PoolpairError(Code.TREE, f"cannot remove {os.fsdecode(path)}: {error.strerror}") from error
         return True
 
     def set_aside(self, path: bytes, name: str) -> None:
-        """Copy into the spool, durably, then delete: the spool may lie on another disk."""
-        try:
-            self._spool.mkdir(mode=0o700, exist_ok=True)
-            target = self._spool / name
-            with self.open(path) as source, target.open("wb") as sink:
-                while chunk := source.read(CHUNK_BYTES):
-                    sink.write(chunk)
-                sink.flush()
-                os.fsync(sink.fileno())
-        except FileVanished:
-            return
-        except OSError as error:
-            raise PoolpairError(Code.SCRATCH, f"cannot keep a file in {self._spool}: {error.strerror}") from error
-        self.remove(path)
+        """Move into the spool, across disks too."""
+        if len(safe_path(os.fsencode(name))) != 1:
+            raise Refused(Code.MISNAMED, f"{name[:80]!r} is not a name in the spool")
+        with suppress(FileVanished), self._folder(path) as (at, own):
+            move_to_spool(own, at, self._spool, name)
 
     @contextmanager
     def _folder(self, path: bytes, *, make: bool = False) -> Iterator[tuple[int, bytes]]:
-        """Open the folder of a path, component by component, following no link."""
+        """Open the folder of a path; yields it and the file's name."""
         parts = safe_path(path)
+        root = self._open_root()
         try:
-            fd = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError as error:
-            raise PoolpairError(Code.TREE, f"{os.fsdecode(self._root)}: {error.strerror}") from error
-        try:
-            for part in parts[:-1]:
-                try:
-                    below = os.open(part, _FOLDER_FLAGS, dir_fd=fd)
-                except FileNotFoundError:
-                    if not make:
-                        raise FileVanished from None
-                    owner = os.fstat(fd)
-                    os.mkdir(part, 0o750, dir_fd=fd)
-                    with suppress(PermissionError):
-                        os.chown(part, owner.st_uid, owner.st_gid, dir_fd=fd, follow_symlinks=False)
-                    below = os.open(part, _FOLDER_FLAGS, dir_fd=fd)
-                os.close(fd)
-                fd = below
-            yield fd, parts[-1]
+            with entered(root, parts[:-1], make=make) as at:
+                yield at, parts[-1]
         finally:
-            os.close(fd)
+            os.close(root)
+
+
+def _subfolders(place: bytes, folder: bytes) -> tuple[bytes, ...]:
+    with os.scandir(place) as entries:
+        names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+    return tuple(folder + b"/" + name if folder else name for name in names)
 
 
 def _tree_file(path: bytes, found: os.stat_result) -> TreeFile:
     return TreeFile(
         path=path, size=found.st_size, mtime_ns=found.st_mtime_ns, inode=found.st_ino, mode=stat.S_IMODE(found.st_mode)
     )
-
-
-def _vanished(error: OSError, root: bytes) -> Exception:
-    if error.errno in {errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.ENXIO}:
-        return FileVanished()
-    return PoolpairError(Code.TREE, f"{os.fsdecode(root)}: {error.strerror}")

@@ -1,0 +1,123 @@
+"""A tree in memory, for tests and the simulator. Folders exist as far as files need them; inodes and times are counted."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from poolpair.errors import Code, PoolpairError, Refused
+from poolpair.store.tree import MODE_MASK, FileVanished, Source, TreeFile, safe_path
+
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    data: bytes
+    file: TreeFile
+
+
+class MemoryTree:
+    """Implements `store.tree.Tree`."""
+
+    def __init__(self, now_s: Callable[[], float] = lambda: 0.0) -> None:
+        self.skipped = 0
+        self.odd: set[bytes] = set()
+        """Paths at which a link or device stands."""
+        self.spooled: dict[str, bytes] = {}
+        """What was set aside."""
+        self.missing = False
+        """The root is not there."""
+        self._files: dict[bytes, _Stored] = {}
+        self._now_s = now_s
+        self._changes = 0
+
+    def write(self, path: bytes, data: bytes, *, mtime_ns: int | None = None, mode: int = 0o640) -> TreeFile:
+        """Write a file as the application does."""
+        self._check_free(safe_path(path))
+        self._changes += 1
+        when = int(self._now_s() * 1e9) if mtime_ns is None else mtime_ns
+        file = TreeFile(path=path, size=len(data), mtime_ns=when, inode=self._changes, mode=mode)
+        self._files[path] = _Stored(data, file)
+        self.odd.discard(path)
+        return file
+
+    def _check_root(self) -> None:
+        if self.missing:
+            raise PoolpairError(Code.TREE, "the tree in memory is not there")
+
+    def _check_free(self, parts: tuple[bytes, ...]) -> None:
+        """A file needs folders above it, and no folder in its place."""
+        self._check_root()
+        path = b"/".join(parts)
+        above = {b"/".join(parts[:depth]) for depth in range(1, len(parts))}
+        if above & (self._files.keys() | self.odd) or any(other.startswith(path + b"/") for other in self._files):
+            raise PoolpairError(Code.TREE, "a link, file or folder stands in the way")
+
+    def scan(self, wanted: Callable[[bytes], bool]) -> Iterator[TreeFile]:
+        """Walk as a directory is walked."""
+        self._check_root()
+        self.skipped = len(self.odd)
+        for path in sorted(self._files, key=_walk_order):
+            if path in self._files and wanted(path):
+                yield self._files[path].file
+
+    def hint(self) -> object:
+        """Count changes."""
+        return self._changes
+
+    @contextmanager
+    def open(self, path: bytes) -> Iterator[BinaryIO]:
+        """Open for reading."""
+        self._check_root()
+        safe_path(path)
+        if path not in self._files:
+            raise FileVanished
+        with io.BytesIO(self._files[path].data) as source:
+            yield source
+
+    def stat(self, path: bytes) -> TreeFile | None:
+        """Look at one file."""
+        self._check_root()
+        safe_path(path)
+        stored = self._files.get(path)
+        return stored.file if stored else None
+
+    def place(self, path: bytes, content: Source, *, size: int, mtime_ns: int, mode: int) -> TreeFile:
+        """Write a file whole."""
+        self._check_free(safe_path(path))
+        data = b"".join(iter(lambda: content.read(_CHUNK_BYTES), b""))
+        if len(data) != size:
+            raise Refused(Code.DAMAGED, f"a file to be placed is not {size} bytes long, as its list says")
+        return self.write(path, data, mtime_ns=mtime_ns, mode=mode & MODE_MASK)
+
+    def remove(self, path: bytes) -> bool:
+        """Delete a file."""
+        self._check_root()
+        safe_path(path)
+        if self._files.pop(path, None) is None:
+            return False
+        self._changes += 1
+        return True
+
+    def set_aside(self, path: bytes, name: str) -> None:
+        """Move into `spooled`."""
+        self._check_root()
+        if len(safe_path(name.encode())) != 1:
+            raise Refused(Code.MISNAMED, f"{name[:80]!r} is not a name in the spool")
+        if path in self._files:
+            free, number = name, 1
+            while free in self.spooled:
+                number += 1
+                free = f"{name}.{number}"
+            self.spooled[free] = self._files[path].data
+            self.remove(path)
+
+
+def _walk_order(path: bytes) -> tuple[tuple[bool, bytes], ...]:
+    """Files of a folder come before the folders below it."""
+    *folders, name = path.split(b"/")
+    return (*((True, folder) for folder in folders), (False, name))
