@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
+
+from poolpair.lab.pool import Pool, wait_for
 
 DEMO = (sys.executable, "-m", "poolpair.lab.demo")
 
@@ -36,3 +41,27 @@ def test_the_demo_deletes_nothing_that_it_did_not_make(tmp_path: Path) -> None:
     assert done.returncode == 64
     assert "not deleted" in done.stderr
     assert (tmp_path / "thesis.txt").read_text() == "ten years of work"
+
+
+def test_a_demo_that_fails_says_so_and_leaves_no_service(tmp_path: Path) -> None:
+    """When a service is killed under it, the demo ends with 1, names the step and the cause, and stops the other service."""
+    folder = tmp_path / "demo"
+    with subprocess.Popen([*DEMO, "--folder", str(folder)], stdout=subprocess.PIPE, text=True) as demo:
+        b = Pool("b", "a", folder)
+        pid = wait_for("the service of b", lambda: holder(b), 30)
+        os.kill(pid, signal.SIGKILL)
+        out, _ = demo.communicate(timeout=90)
+    assert demo.returncode == 1
+    assert "FAILED" in out
+    assert "the service of b ended with -9" in out
+    assert not json.loads((folder / "report.json").read_text())["ok"]
+    assert Pool("a", "b", folder).run("status").exit_status == 3
+
+
+def holder(pool: Pool) -> int | None:
+    """The process that works for a pool, by its lease."""
+    if not pool.log.exists() or "works with" not in pool.log.read_text():
+        return None
+    found = pool.ask("SELECT holder FROM poolpair_lease")
+    match = re.search(r"process (\d+)", found[0][0]) if found else None
+    return int(match[1]) if match else None

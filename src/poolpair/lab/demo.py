@@ -45,7 +45,7 @@ def main() -> int:
     except Exception as error:  # whatever it is, the report and the exit status have to say so
         failure = f"{type(error).__name__}: {error}"
     finally:
-        failure = failure or end_services(*pools)
+        failure = "; ".join(filter(None, (failure, end_services(*pools))))
     stage.write(folder / "report.json", failure)
     end(stage, folder, failure)
     return 1 if failure else 0

@@ -153,7 +153,9 @@ class Pool:
         return found
 
     def is_final(self) -> bool:
-        """Whether every channel is in FinalState, and nothing else is wrong."""
+        """Whether every channel is in FinalState, and nothing else is wrong. Raises NotSeen if its service ended by itself."""
+        if self.service is not None and self.service.poll() is not None:
+            raise NotSeen(f"the service of {self.name} ended with {self.service.returncode} by itself")
         answer = self.run("status", "--json")
         return answer.exit_status == 0 and all(
             channel["export"]["status"] == "FinalState" for channel in answer.data["channels"]
