@@ -31,7 +31,9 @@ class Captured:
 
 
 def capture(site: Site, channel: Channel, *, rescan: bool = False) -> Captured:
-    """Count what changed. `rescan` looks at every file even if no directory changed."""
+    """Count what changed. `rescan` looks at every file even if no directory changed. Raises CAPTURE_BROKEN, PROFILE, TREE."""
+    # Here and not only before packing: with its triggers gone nothing would ever seem to be there to be packed.
+    site.store.check_capture()
     if channel is Channel.CONFERENCES and site.tree is not None:
         _scan(site, site.tree, rescan=rescan)
     with site.store.transaction() as tx:

@@ -259,10 +259,15 @@ class TableApply:
         self._c.execute(f"SAVEPOINT {name}")
         try:
             yield
-        except sqlite3.Error:
-            if self._c.in_transaction:
-                self._c.execute(f"ROLLBACK TO {name}")
-                self._c.execute(f"RELEASE {name}")
+        except sqlite3.Error as error:
+            if not self._c.in_transaction:
+                # RAISE(ROLLBACK) or ON CONFLICT ROLLBACK: nothing is left to go on in, and going on would commit piece by piece.
+                detail = f"something at table {self._b.spec.name} rolled the transaction back: {error}"
+                raise PoolpairError(
+                    Code.STORE_BROKEN, detail, "let that trigger or constraint use ABORT; the package waits"
+                ) from error
+            self._c.execute(f"ROLLBACK TO {name}")
+            self._c.execute(f"RELEASE {name}")
             raise
         self._c.execute(f"RELEASE {name}")
 
