@@ -110,7 +110,7 @@ class Ground(Pair):
 
     def still_works(self, tag: str) -> None:
         """Other work goes on meanwhile: a change at B is at A after an exchange."""
-        self.do("b", f"INSERT INTO item VALUES ('u@b', '{tag}', 1)")
+        self.do("b", f"INSERT OR REPLACE INTO item (owner, name, value) VALUES ('u@b', '{tag}', 1)")
         self.settle()
         assert self.ask("a", f"SELECT count(*) FROM item WHERE name = '{tag}'") == [(1,)]
 
