@@ -6,8 +6,6 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from poolpair.format.cookie import open_cookie
 from poolpair.format.layout import COOKIE_NAME, cookie_dir
 from poolpair.keyfile import read_key_file
@@ -104,14 +102,14 @@ def test_the_servers_write_a_file_back(pair: Pair) -> None:
 
 
 def story(folder: Path, clocks: dict[str, VirtualClock]) -> list[PairStatus]:
-    """Status at A, every five seconds: a first copy, an edit, B stopped for ten minutes with an edit, B again, B set to another time."""
+    """Status at A, every ten seconds: a first copy, an edit, B stopped for ten minutes with an edit, B again, B set to another time."""
     pair = make_pair(folder, eager=False)
     pair.clocks.update(clocks)
     seen: list[PairStatus] = []
 
     def live(seconds: int) -> None:
-        for _ in range(seconds // 5):
-            pair.live(5, step_s=5)
+        for _ in range(seconds // 10):
+            pair.live(10, step_s=5)
             found = pair.status("a")
             channels = (replace(each, export=replace(each.export, in_flight_bytes=0)) for each in found.channels)
             seen.append(replace(found, channels=tuple(channels)))
@@ -136,12 +134,12 @@ def story(folder: Path, clocks: dict[str, VirtualClock]) -> list[PairStatus]:
     return seen
 
 
-@pytest.mark.parametrize("ahead_s", [5 * HOUR_S, -5 * HOUR_S])
-def test_the_cookie_keeps_track_without_comparing_clocks(tmp_path: Path, ahead_s: float) -> None:
+def test_the_cookie_keeps_track_without_comparing_clocks(tmp_path: Path) -> None:
     """Seed: "The Cookie appears to keep track of when [...]": hours between the two clocks change no word of A's status."""
     same = story(tmp_path / "same", {})
-    skewed = VirtualClock(1000.0 + 10 * HOUR_S)
-    skewed.wall_offset_s = ahead_s - 10 * HOUR_S
-    assert story(tmp_path / "skewed", {"b": skewed}) == same
     assert {found.exit_status for found in same} == {0, 2}
     assert same[-1].exit_status == 0
+    for ahead_s in (5 * HOUR_S, -5 * HOUR_S):
+        skewed = VirtualClock(1000.0 + 10 * HOUR_S)
+        skewed.wall_offset_s = ahead_s - 10 * HOUR_S
+        assert story(tmp_path / f"skewed {ahead_s:.0f}", {"b": skewed}) == same
