@@ -275,6 +275,17 @@ def test_a_name_taken_by_a_link_is_not_delivered(root: Path) -> None:
     assert names_in(root / "Temp") == []
 
 
+def test_two_changes_in_one_tick_of_the_clock_are_both_seen(root: Path) -> None:
+    """A file that comes while the folder's time stands still changes the hint all the same."""
+    own = DirectoryOwnShare(root)
+    deliver(root, name="p.zip")
+    before, times = own.changed_hint([DATA]), (root / DATA).stat()
+    own.remove(DATA, "p.zip")
+    deliver(root, name="q.zip")
+    os.utime(root / DATA, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert own.changed_hint([DATA]) != before
+
+
 def test_reasons_are_not_read_through_links(root: Path) -> None:
     """A reason that is a link, or too long, is shown as none."""
     for name in ("linked", "long"):
