@@ -130,7 +130,7 @@ def spent(counter: CountedPartnerShare) -> int:
 
 
 def test_outside_of_the_initial_sync_the_process_is_not_heavy_on_the_wan(pair: Pair) -> None:
-    """Seed: "So outside of the initial sync, the process isn't overly heavy on the WAN": after the first copy an idle interval is under 5 kB each way."""
+    """Seed: "outside of the initial sync, the process isn't overly heavy on the WAN": idle just after it, under 5 kB each way."""
     counters = counted(pair)
     pair.live(120, step_s=5)
     for _ in range(5):
