@@ -91,7 +91,7 @@ class TableApply:
         if b.conflict is None:
             self._delete(f"(SELECT {b.key} FROM pkg.k{b.n} UNION ALL SELECT {b.key} FROM {self._gone})")
             return c.execute(
-                f"INSERT INTO {b.table} ({b.column_list}) SELECT {b.column_list} FROM pkg.r{b.n} ORDER BY rowid"
+                f"INSERT OR ABORT INTO {b.table} ({b.column_list}) SELECT {b.column_list} FROM pkg.r{b.n} ORDER BY rowid"
             ).rowcount
         self._delete(self._gone)
         differs = " OR ".join(
@@ -99,7 +99,7 @@ class TableApply:
             for q in map(quote, b.columns)
         )
         return c.execute(
-            f"INSERT INTO {b.table} ({b.column_list}) SELECT {b.column_list} FROM pkg.r{b.n} WHERE 1 ORDER BY rowid"
+            f"INSERT OR ABORT INTO {b.table} ({b.column_list}) SELECT {b.column_list} FROM pkg.r{b.n} WHERE 1 ORDER BY rowid"
             f" ON CONFLICT ({', '.join(map(quote, b.conflict))}) DO UPDATE"
             f" SET {', '.join(f'{q} = excluded.{q}' for q in map(quote, b.columns))}"
             f" WHERE {differs}"
@@ -121,7 +121,9 @@ class TableApply:
         b, c = self._b, self._c
         for name in (self._all, self._old):
             c.execute(f"DROP TABLE IF EXISTS {name}")
-        c.execute(f"CREATE TABLE {self._all} (ordinal INTEGER PRIMARY KEY, refused INTEGER DEFAULT 0, {b.key_types})")
+        c.execute(
+            f"CREATE TABLE {self._all} (poolpair_ordinal INTEGER PRIMARY KEY, poolpair_refused INTEGER DEFAULT 0, {b.key_types})"
+        )
         surplus = f"SELECT DISTINCT {b.key} FROM {self._gone} g WHERE NOT EXISTS (SELECT 1 FROM pkg.k{b.n} k WHERE {b.same_key('k', 'g')})"
         c.execute(f"INSERT INTO {self._all} ({b.key}) SELECT {b.key} FROM pkg.k{b.n} UNION ALL {surplus}")
         stored = ", ".join(f"t.{quote(name)}" for name in self._stored)
@@ -129,10 +131,14 @@ class TableApply:
             f"CREATE TABLE {self._old} AS SELECT {stored} FROM {self._all} a"
             f" CROSS JOIN {b.table} t ON {b.same_key('t', 'a')} WHERE {b.scoped('t')}"
         )
-        last = self._one(f"SELECT coalesce(max(ordinal), 0) FROM {self._all}")
+        last = self._one(f"SELECT coalesce(max(poolpair_ordinal), 0) FROM {self._all}")
         before = c.total_changes
         self._halve(
-            1, last, lambda low, high: self._delete(self._all, f"g.ordinal BETWEEN {low} AND {high} AND g.refused = 0")
+            1,
+            last,
+            lambda low, high: self._delete(
+                self._all, f"g.poolpair_ordinal BETWEEN {low} AND {high} AND g.poolpair_refused = 0"
+            ),
         )
         self._halve(1, last, self._insert)
         self._put_back()
@@ -145,20 +151,23 @@ class TableApply:
     def _insert(self, low: int, high: int) -> None:
         """Insert the rows of some groups; where the row stood here before, with the values this site assigned."""
         b, c = self._b, self._c
-        chosen = f"pkg.r{b.n} r JOIN {self._all} a ON {b.same_key('a', 'r')} AND a.refused = 0 AND a.ordinal BETWEEN {low} AND {high}"
+        between = f"a.poolpair_refused = 0 AND a.poolpair_ordinal BETWEEN {low} AND {high}"
+        chosen = f"pkg.r{b.n} r JOIN {self._all} a ON {b.same_key('a', 'r')} AND {between}"
         columns = ", ".join(f"r.{quote(name)}" for name in b.columns)
         own = tuple(name for name in self._stored if name not in b.columns)
         if b.conflict is None or not own:
-            c.execute(f"INSERT INTO {b.table} ({b.column_list}) SELECT {columns} FROM {chosen} ORDER BY r.rowid")
+            c.execute(
+                f"INSERT OR ABORT INTO {b.table} ({b.column_list}) SELECT {columns} FROM {chosen} ORDER BY r.rowid"
+            )
             return
         own_list, own_old = ", ".join(map(quote, own)), ", ".join(f"o.{quote(name)}" for name in own)
         stood = f"{chosen} JOIN {self._old} o ON {b.same_key('o', 'r')}"
         c.execute(
-            f"INSERT INTO {b.table} ({b.column_list}, {own_list}) SELECT {columns}, {own_old} FROM {stood} ORDER BY r.rowid"
+            f"INSERT OR ABORT INTO {b.table} ({b.column_list}, {own_list}) SELECT {columns}, {own_old} FROM {stood} ORDER BY r.rowid"
         )
         fresh = f"NOT EXISTS (SELECT 1 FROM {self._old} o WHERE {b.same_key('o', 'r')})"
         c.execute(
-            f"INSERT INTO {b.table} ({b.column_list}) SELECT {columns} FROM {chosen} WHERE {fresh} ORDER BY r.rowid"
+            f"INSERT OR ABORT INTO {b.table} ({b.column_list}) SELECT {columns} FROM {chosen} WHERE {fresh} ORDER BY r.rowid"
         )
 
     def _halve(self, low: int, high: int, act: Callable[[int, int], None]) -> None:
@@ -184,19 +193,20 @@ class TableApply:
                 Code.PARKED,
                 f"table {b.spec.name} refuses more than {plan.parked_max} groups of one package; nothing of it was applied",
             )
-        c.execute(f"UPDATE {self._all} SET refused = 1 WHERE ordinal = ?", (ordinal,))
-        key = c.execute(f"SELECT {b.key} FROM {self._all} WHERE ordinal = ?", (ordinal,)).fetchone()
+        c.execute(f"UPDATE {self._all} SET poolpair_refused = 1 WHERE poolpair_ordinal = ?", (ordinal,))
+        key = c.execute(f"SELECT {b.key} FROM {self._all} WHERE poolpair_ordinal = ?", (ordinal,)).fetchone()
         group_id = c.execute(
             "INSERT INTO main.poolpair_parked (tbl, channel, key, reason, package_id, since_utc, gen)"
             " VALUES (?, ?, ?, ?, ?, ?, (SELECT value FROM main.poolpair_gen))",
             (b.n, plan.channel.value, describe_key(b, key), reason, plan.package_id, plan.now_utc),
         ).lastrowid
         c.execute(
-            f"INSERT INTO main.{PREFIX}parked_key_{b.n} SELECT ?, {b.key} FROM {self._all} WHERE ordinal = ?",
+            f"INSERT INTO main.{PREFIX}parked_key_{b.n} SELECT ?, {b.key} FROM {self._all} WHERE poolpair_ordinal = ?",
             (group_id, ordinal),
         )
         columns = ", ".join(f"r.{quote(name)}" for name in b.columns)
-        rows = f"SELECT ?, {columns} FROM pkg.r{b.n} r JOIN {self._all} a ON {b.same_key('a', 'r')} WHERE a.ordinal = ? ORDER BY r.rowid"
+        mine = f"JOIN {self._all} a ON {b.same_key('a', 'r')} WHERE a.poolpair_ordinal = ? ORDER BY r.rowid"
+        rows = f"SELECT ?, {columns} FROM pkg.r{b.n} r {mine}"
         c.execute(
             f"INSERT INTO main.{PREFIX}parked_row_{b.n} (poolpair_id, {b.column_list}) {rows}", (group_id, ordinal)
         )
@@ -205,17 +215,17 @@ class TableApply:
         """An older version is better than none: put back what stood here of parked groups, if the store still takes it."""
         b, c = self._b, self._c
         names = ", ".join(map(quote, self._stored))
-        for (ordinal,) in c.execute(f"SELECT ordinal FROM {self._all} WHERE refused = 1").fetchall():
+        for (ordinal,) in c.execute(f"SELECT poolpair_ordinal FROM {self._all} WHERE poolpair_refused = 1").fetchall():
             if self._one(
-                f"SELECT count(*) FROM {b.table} t JOIN {self._all} a ON {b.same_key('t', 'a')} WHERE a.ordinal = {ordinal}"
+                f"SELECT count(*) FROM {b.table} t JOIN {self._all} a ON {b.same_key('t', 'a')} WHERE a.poolpair_ordinal = {ordinal}"
             ):
                 continue
             old = ", ".join(f"o.{quote(name)}" for name in self._stored)
             try:
                 with self._savepoint("back"):
                     c.execute(
-                        f"INSERT INTO {b.table} ({names}) SELECT {old} FROM {self._old} o"
-                        f" JOIN {self._all} a ON {b.same_key('a', 'o')} WHERE a.ordinal = {ordinal}"
+                        f"INSERT OR ABORT INTO {b.table} ({names}) SELECT {old} FROM {self._old} o"
+                        f" JOIN {self._all} a ON {b.same_key('a', 'o')} WHERE a.poolpair_ordinal = {ordinal}"
                     )
             except sqlite3.IntegrityError:
                 continue  # the newer rows of another group stand where it stood; the parked version is kept

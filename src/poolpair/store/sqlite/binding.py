@@ -15,7 +15,7 @@ from poolpair.model import TableShape
 from poolpair.store.profile import Profile, ProfileTable
 from poolpair.store.profile_check import TableInfo, check_profile, unique_key_within
 from poolpair.store.sqlite.connection import PREFIX, literal, quote
-from poolpair.store.sqlite.schema import describe_tables
+from poolpair.store.sqlite.schema import UniqueKey, describe_tables, replace_keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +30,8 @@ class Bound:
     """Columns of a unique key inside the group key: groups are single rows. None: groups are replaced whole."""
     types: Mapping[str, str]
     """Declaration of each key column (type and collation) for copies of the key."""
+    replace_keys: tuple[UniqueKey, ...] = ()
+    """In which columns REPLACE finds rows in its way; their groups may be others than the new row's."""
 
     @property
     def n(self) -> int:
@@ -123,13 +125,20 @@ def bind(connection: sqlite3.Connection, profile: Profile) -> tuple[Bound, ...]:
     fatal = [problem for problem in check_profile(profile, infos) if problem.fatal]
     if fatal:
         raise PoolpairError(Code.PROFILE, "; ".join(f"{problem.table}: {problem.reason}" for problem in fatal))
-    return tuple(_bind_one(spec, infos[spec.name]) for spec in profile.tables)
+    return tuple(_bind_one(connection, spec, infos[spec.name]) for spec in profile.tables)
 
 
-def _bind_one(spec: ProfileTable, info: TableInfo) -> Bound:
+def _bind_one(connection: sqlite3.Connection, spec: ProfileTable, info: TableInfo) -> Bound:
     columns = tuple(c.name for c in info.columns if not c.generated and c.name not in spec.leave_out)
     types = {c.name: _declaration(c.declared_type, c.collation) for c in info.columns if c.name in spec.key}
-    return Bound(spec=spec, info=info, columns=columns, conflict=unique_key_within(info, spec.key), types=types)
+    return Bound(
+        spec=spec,
+        info=info,
+        columns=columns,
+        conflict=unique_key_within(info, spec.key),
+        types=types,
+        replace_keys=replace_keys(connection, info),
+    )
 
 
 def _declaration(declared_type: str, collation: str) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 
 from poolpair.store.sqlite.binding import Bound
 from poolpair.store.sqlite.connection import PREFIX, literal, quote, text
+from poolpair.store.sqlite.schema import UniqueKey
 
 DOCUMENT_TABLE = (
     "CREATE TABLE IF NOT EXISTS poolpair_document (name TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID"
@@ -86,7 +87,9 @@ def triggers(b: Bound) -> dict[str, str]:
         f"{name}_update": f"AFTER UPDATE ON {table} WHEN {watching} AND {new} BEGIN {_log(b, 'NEW')} END",
         f"{name}_rekey": f"AFTER UPDATE ON {table} WHEN {watching} AND ({moved}) AND {old} BEGIN {_log(b, 'OLD')} END",
     }
-    for number, unique in enumerate(u for u in b.info.unique_keys if not set(b.spec.key) <= set(u)):
+    # A row in the way of another in all its key columns, byte for byte, is of the same group.
+    whole = {(name, "BINARY") for name in b.spec.key}
+    for number, unique in enumerate(each for each in b.replace_keys if not whole <= set(each)):
         for event in ("INSERT", "UPDATE"):
             body = _log_conflicting(b, unique)
             made[f"{name}_replace_{number}_{event.lower()}"] = (
@@ -102,9 +105,9 @@ def _log(b: Bound, row: str) -> str:
     return f"DELETE FROM {log} WHERE {same}; INSERT INTO {log} ({b.key}, poolpair_gen) SELECT {keys}, value FROM {PREFIX}gen;"
 
 
-def _log_conflicting(b: Bound, unique: tuple[str, ...]) -> str:
+def _log_conflicting(b: Bound, unique: UniqueKey) -> str:
     """Log the keys of rows in the way of NEW; twice the same key is harmless, the export takes it once."""
-    where = " AND ".join(f"{quote(name)} = NEW.{quote(name)}" for name in unique)
+    where = " AND ".join(f"{quote(name)} = NEW.{quote(name)} COLLATE {collation}" for name, collation in unique)
     log, table = f"{PREFIX}log_{b.n}", quote(b.spec.name)
     stamp = f"(SELECT value FROM {PREFIX}gen)"
     return (

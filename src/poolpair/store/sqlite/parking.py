@@ -48,7 +48,7 @@ def retry_parked(connection: sqlite3.Connection, bound: tuple[Bound, ...], group
         same = f"EXISTS (SELECT 1 FROM ({parked_key}) p WHERE {b.same_key('p', '_t')})".replace('"_t"', "_t")
         connection.execute(f"DELETE FROM {b.table} AS _t WHERE {b.scoped('_t')} AND {same}")
         rows = f"SELECT {b.column_list} FROM main.{PREFIX}parked_row_{b.n} WHERE poolpair_id = ? ORDER BY rowid"
-        connection.execute(f"INSERT INTO {b.table} ({b.column_list}) {rows}", (group_id,))
+        connection.execute(f"INSERT OR ABORT INTO {b.table} ({b.column_list}) {rows}", (group_id,))
     except sqlite3.IntegrityError as error:
         connection.execute("ROLLBACK TO retry")
         connection.execute("RELEASE retry")

@@ -8,6 +8,9 @@ from collections.abc import Iterable
 from poolpair.store.profile_check import ColumnInfo, TableInfo
 from poolpair.store.sqlite.connection import PREFIX, text
 
+UniqueKey = tuple[tuple[str, str], ...]
+"""Columns with the collation in which an index compares them."""
+
 
 def describe_tables(connection: sqlite3.Connection, names: Iterable[str]) -> dict[str, TableInfo]:
     """Describe the named tables that exist; views and virtual tables are not tables here."""
@@ -82,6 +85,21 @@ def _unique_indexes(connection: sqlite3.Connection, name: str) -> list[tuple[tup
         if all(int(cid) >= 0 for cid, _, _ in columns):
             found.append(tuple((text(column), text(collation).upper()) for _, column, collation in columns))
     return found
+
+
+def replace_keys(connection: sqlite3.Connection, info: TableInfo) -> tuple[UniqueKey, ...]:
+    """Columns and collations in which REPLACE may find rows in its way: partial indexes too, unlike `unique_keys`."""
+    found: list[UniqueKey] = []
+    if any(column.serial for column in info.columns):
+        found.append(tuple((column.name, "BINARY") for column in info.columns if column.serial))
+    listed = connection.execute('SELECT name FROM pragma_index_list(?) WHERE "unique" = 1', (info.name,)).fetchall()
+    for (index,) in listed:
+        columns = connection.execute(
+            "SELECT cid, name, coll FROM pragma_index_xinfo(?) WHERE key = 1", (text(index),)
+        ).fetchall()
+        if all(int(cid) >= 0 for cid, _, _ in columns):
+            found.append(tuple((text(column), text(collation).upper()) for _, column, collation in columns))
+    return tuple(dict.fromkeys(found))
 
 
 def _plain_collations(connection: sqlite3.Connection, name: str) -> dict[str, str]:
