@@ -38,7 +38,9 @@ HOSTS = re.compile(
 )  # fmt: skip
 WORKPLACE = re.compile("/" + r"work/|\b[Ss]es" + r"sions?\b")
 # Where the word means something else: (path, the text around it) -> why.
-ALLOWED_WORDS: dict[tuple[str, str], str] = {("tests/seed/conftest.py", 'scope="session"'): "pytest's own word"}
+ALLOWED_WORDS: dict[tuple[str, str], str] = {
+    ("tests/seed/conftest.py", 'scope="' + "ses" + 'sion"'): "pytest's own word for the longest scope",
+}
 
 
 class Source(NamedTuple):
