@@ -280,10 +280,16 @@ def wait_equal(a: Pool, b: Pool) -> Comparison:
 
 
 def wait_final(a: Pool, b: Pool) -> None:
-    """Wait until `status` on both sides says FinalState and exits with 0."""
+    """Wait until `status` on both sides says FinalState and exits with 0. Raises NotSeen with what it says instead."""
     with ThreadPoolExecutor(2) as both:
-        waits = [
-            both.submit(wait_for, f"FinalState at {pool.name}", pool.is_final, SEEN_S, poll_s=0.1) for pool in (a, b)
-        ]
-        for wait in waits:
+        for wait in [both.submit(_wait_final, pool) for pool in (a, b)]:
             wait.result()
+
+
+def _wait_final(pool: Pool) -> None:
+    try:
+        wait_for(f"FinalState at {pool.name}", pool.is_final, SEEN_S, poll_s=0.1)
+    except NotSeen as reason:
+        told = pool.run("status")
+        words = " / ".join(" ".join(line.split()) for line in told.out.splitlines())
+        raise NotSeen(f"{reason}; status there (exit status {told.exit_status}): {words}") from None
