@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from poolpair.model import Channel
-from poolpair.pipeline.site import Counts, Site, counts_name, outbound_name
+from poolpair.pipeline.site import Counts, FileHome, Site, counts_name, outbound_name
 from poolpair.state import Outbound
 from poolpair.store.port import Transaction
 from poolpair.store.tree import FileVanished, Tree, TreeFile
@@ -78,19 +78,22 @@ def _note(site: Site, tree: Tree, files: list[TreeFile]) -> None:
     hashed = list(_hash_all(site, tree, files))
     served = site.served()
     with site.store.transaction() as tx:
-        applied, own, foreign = [], [], []
+        applied, own, foreign, moved = [], [], [], []
         for entry in hashed:
             known = tx.file(entry.path)
-            same = known is not None and known.present and known.sha256 == entry.sha256
-            if same or tx.placing(entry.path) == entry.sha256:
+            same = known if known is not None and known.present and known.sha256 == entry.sha256 else None
+            whose = (same.home, same.conference) if same else None
+            if whose == (entry.home, entry.conference) or tx.placing(entry.path) == entry.sha256:
                 applied.append(entry)
             elif entry.home in served:
                 own.append(entry)
+            elif same:  # [homes] or the profile gave it to somebody else
+                moved.append(replace(entry, foreign=same.foreign))
             else:
                 foreign.append(replace(entry, foreign=True))
         tx.touch_files(applied)
         tx.note_files(own, log=True)
-        tx.note_files(foreign, log=False)
+        tx.note_files((*foreign, *moved), log=False)
         homed = sum(1 for entry in foreign if entry.home)
         if homed:
             _count_foreign(tx, Channel.CONFERENCES, homed)
@@ -100,12 +103,19 @@ def _note_vanished(site: Site, paths: tuple[bytes, ...]) -> None:
     served = site.served()
     with site.store.transaction() as tx:
         known = [entry for path in paths if (entry := tx.file(path)) is not None]
-        gone = [replace(entry, present=False, sha256="", size=0) for entry in known]
+        gone = [_gone(entry, site.file_home(entry.path)) for entry in known]
         tx.note_files([entry for entry in gone if entry.home in served], log=True)
         foreign = [entry for entry in gone if entry.home not in served]
         tx.note_files(foreign, log=False)
-        if foreign:
-            _count_foreign(tx, Channel.CONFERENCES, len(foreign))
+        homed = sum(1 for entry in foreign if entry.home)
+        if homed:
+            _count_foreign(tx, Channel.CONFERENCES, homed)
+
+
+def _gone(entry: CatalogueFile, owner: FileHome | None) -> CatalogueFile:
+    """The absence of a file, for whom it belongs to now; what the profile does not carry any more belongs to nobody."""
+    home, conference = (owner.home, owner.conference) if owner else ("", "")
+    return replace(entry, present=False, sha256="", size=0, home=home, conference=conference)
 
 
 def _hash_all(site: Site, tree: Tree, files: list[TreeFile]) -> Iterator[CatalogueFile]:

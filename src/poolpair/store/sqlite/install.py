@@ -19,14 +19,16 @@ from poolpair.store.sqlite.schema import UniqueKey
 DOCUMENT_TABLE = (
     "CREATE TABLE IF NOT EXISTS poolpair_document (name TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID"
 )
+HOME_TABLE = (
+    "CREATE TABLE IF NOT EXISTS poolpair_home (poolpair_rank INTEGER PRIMARY KEY,"
+    " poolpair_pattern TEXT NOT NULL, poolpair_glob TEXT NOT NULL, poolpair_pool TEXT NOT NULL)"
+)
 OWN_TABLES = """
 CREATE TABLE IF NOT EXISTS poolpair_gen (
   id INTEGER PRIMARY KEY CHECK (id = 1),
   value INTEGER NOT NULL,      -- stamp of new log entries; the newest token drawn is value - 1
   applying INTEGER NOT NULL);  -- 1 only inside the transaction of an apply
 INSERT OR IGNORE INTO poolpair_gen (id, value, applying) VALUES (1, 1, 0);
-CREATE TABLE IF NOT EXISTS poolpair_home (
-  poolpair_rank INTEGER PRIMARY KEY, poolpair_pattern TEXT NOT NULL, poolpair_glob TEXT NOT NULL, poolpair_pool TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS poolpair_lease (
   id INTEGER PRIMARY KEY CHECK (id = 1), number INTEGER NOT NULL, holder TEXT NOT NULL, front_end TEXT NOT NULL, since_utc TEXT NOT NULL,
   boot_id TEXT NOT NULL, seen_s REAL NOT NULL);
@@ -48,6 +50,7 @@ CREATE TABLE IF NOT EXISTS poolpair_parked (
 def own_tables(bound: Iterable[Bound]) -> Iterator[str]:
     """The statements that make poolpair's own tables."""
     yield DOCUMENT_TABLE
+    yield HOME_TABLE
     yield from (statement.strip() for statement in _without_comments(OWN_TABLES).split(";") if statement.strip())
     for b in bound:
         yield f"CREATE TABLE IF NOT EXISTS {PREFIX}log_{b.n} ({b.key_types}, poolpair_gen INTEGER NOT NULL)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +12,9 @@ from poolpair.documents import encode
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import new_id
 from poolpair.store.profile import Profile
-from poolpair.store.sqlite.binding import bind
+from poolpair.store.sqlite.binding import Bound, bind
 from poolpair.store.sqlite.connection import PREFIX, connect, quote, text, translate
-from poolpair.store.sqlite.install import DOCUMENT_TABLE, home_rows, own_tables, triggers, widen_own_tables
+from poolpair.store.sqlite.install import DOCUMENT_TABLE, HOME_TABLE, home_rows, own_tables, triggers, widen_own_tables
 from poolpair.store.sqlite.schema import installed_triggers
 from poolpair.store.sqlite.store import IDENTITY, location_of
 from poolpair.store.sqlite.transaction import read_document
@@ -64,12 +64,13 @@ def statements(
 
 
 def install(
-    path: Path, profile: Profile, homes: Iterable[tuple[int, str, str]], settings: str, lock_wait_s: float
+    path: Path, profile: Profile, homes: Sequence[tuple[int, str, str]], settings: str, lock_wait_s: float
 ) -> Installed:
     """Prepare the database. Switches it to WAL: a writer that is not us may not wait for locks."""
     with _opened(path, lock_wait_s) as c:
         bound = bind(c, profile)
         before = text(c.execute("PRAGMA main.journal_mode").fetchone()[0])
+        _refuse_homeless(c, bound, homes)
         c.execute("PRAGMA main.journal_mode = WAL")
         c.execute("BEGIN IMMEDIATE")
         c.execute(DOCUMENT_TABLE)
@@ -90,9 +91,34 @@ def install(
             _save(c, MODE_BEFORE, JournalMode(mode=before))
         repaired = _install_triggers(c, {name: sql for b in bound for name, sql in triggers(b).items()})
         changed = known is not None and known.settings != settings
+        if changed:
+            _doubt_catalogue(c)
         _save(c, SETTINGS, InstalledSettings(settings=settings, profile=profile.digest))
         c.execute("COMMIT")
     return Installed(store_id=identity.store_id, fresh=fresh, repaired=() if fresh else repaired, changed=changed)
+
+
+def _refuse_homeless(c: sqlite3.Connection, bound: tuple[Bound, ...], homes: Sequence[tuple[int, str, str]]) -> None:
+    """A table all of whose rows belong to nobody means a wrong home_key or wrong [homes]. Tried out, and taken back."""
+    c.execute("BEGIN IMMEDIATE")
+    try:
+        for statement in (HOME_TABLE, *home_rows(homes)):
+            c.execute(statement)
+        for b in bound:
+            rows, homed = c.execute(f"SELECT count(*), count({b.home}) FROM {b.table} WHERE {b.scope}").fetchone()
+            if rows and not homed:
+                raise PoolpairError(
+                    Code.PROFILE,
+                    f"no pattern of [homes] matches any row of {b.spec.name} ({rows} rows): home_key or [homes] is wrong",
+                )
+    finally:
+        c.execute("ROLLBACK")
+
+
+def _doubt_catalogue(c: sqlite3.Connection) -> None:
+    """Whose a file is may have changed: the next scan looks at each anew, and the comparison that follows deletes what must go."""
+    c.execute("DELETE FROM main.poolpair_file WHERE present = 0 AND deleting = 0")
+    c.execute("UPDATE main.poolpair_file SET mtime_ns = -1")
 
 
 def _drop_tables_of_old_profile(c: sqlite3.Connection) -> None:
@@ -103,6 +129,8 @@ def _drop_tables_of_old_profile(c: sqlite3.Connection) -> None:
             "groups are parked under the old profile",
             hint="`poolpair parked list`; retry or drop them first",
         )
+    for name in installed_triggers(c):  # SQLite renames no table while a trigger speaks of one that is gone
+        c.execute(f"DROP TRIGGER main.{quote(name)}")
     query = f"SELECT name FROM main.sqlite_master WHERE type = 'table' AND name GLOB '{PREFIX}*_[0-9]*'"
     for name in [text(name) for (name,) in c.execute(query).fetchall()]:
         if name.startswith(f"{PREFIX}kept_row_"):
