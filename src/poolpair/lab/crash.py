@@ -2,13 +2,15 @@
 
 Applying is one transaction: the rows file of the package is unpacked into the scratch folder, then rows and position are written
 and commit together. SQLite spills a large transaction into the write-ahead log before it commits. So a log that grows while the
-rows file lies there and the package stands is a transaction under way; after the kill none of its rows may be visible.
+rows file lies there and the package stands is a transaction under way. After the kill the log itself tells: its frames after the
+last commit belong to a transaction that never ended, and none of its rows may be visible.
 """
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from poolpair.lab.pool import NotSeen, Pool
 
@@ -23,14 +25,14 @@ class Hit:
 
     when: str
     package: str
-    wal_grew: int
+    uncommitted: int
     rows_written: int
     rows_visible: int
 
     def __str__(self) -> str:
         if self.when == "middle":
             return (
-                f"killed in the middle: B's log holds {self.wal_grew:,} bytes of an uncommitted transaction,\n"
+                f"killed in the middle: B's log holds {self.uncommitted:,} bytes of an uncommitted transaction,\n"
                 f"{self.rows_visible} of {self.rows_written:,} rows are visible, the package still stands"
             )
         return f"the kill came {self.when} applying: {self.rows_visible:,} of {self.rows_written:,} rows are visible"
@@ -85,17 +87,31 @@ def kill_while_applying(origin: Pool, target: Pool, tag: str, *, users: int, con
         raise NotSeen(f"{target.name} began no applying within {ARRIVE_S:g} s")
     target.kill()
     asked.wait(ARRIVE_S)
-    grew = target.wal.stat().st_size - max(before, 0)
+    uncommitted = uncommitted_bytes(target.wal)
     standing = target.packages("PresenceFocus")
     visible = crowd_size(target, tag)
     if visible:
         when = "after"
     else:
-        when = "middle" if grew > 0 and standing and rows_file.exists() else "before"
+        when = "middle" if uncommitted and standing and rows_file.exists() else "before"
     return Hit(
         when=when,
         package=standing[0].name if standing else "",
-        wal_grew=grew,
+        uncommitted=uncommitted,
         rows_written=written,
         rows_visible=visible,
     )
+
+
+def uncommitted_bytes(wal: Path) -> int:
+    """Bytes of a write-ahead log after its last commit, by SQLite's file format: pages of a transaction that did not end."""
+    data = wal.read_bytes()
+    page_bytes, salts = int.from_bytes(data[8:12], "big"), data[16:24]
+    frame_bytes = 24 + page_bytes
+    open_frames = 0
+    for at in range(32, len(data) - frame_bytes + 1, frame_bytes):
+        if data[at + 8 : at + 16] != salts:
+            break  # left over from before the log was begun anew
+        is_commit = data[at + 4 : at + 8] != bytes(4)
+        open_frames = 0 if is_commit else open_frames + 1
+    return open_frames * frame_bytes
