@@ -30,7 +30,8 @@ def export(
     """Cut a rows file, newly."""
     rows.unlink(missing_ok=True)
     with bench.store.snapshot(rows) as view:
-        return view.export(cut, files, left_behind)
+        view.list_files(files)
+        return view.export(cut, left_behind)
 
 
 def plan_for(

@@ -59,8 +59,9 @@ def pack(site: Site, channel: Channel, wanted: Want) -> Packed:
     with site.store.transaction() as tx:
         tx.save(intent_name(channel, intent.position), intent)
         counts = tx.load(Counts, counts_name(channel)) or Counts()
-        tx.postpone(channel, left_behind)
         if channel is Channel.CONFERENCES:
+            compared = bool(wanted.digests or wanted.buckets)
+            tx.postpone(channel, left_behind, site.served(), whole=compared)
             tx.save(counts_name(channel), replace(counts, left_behind=tuple(sorted(left_behind))[:1000]))
     return Packed(path=path, intent=intent, manifest=manifest, wanted=wanted)
 
@@ -97,9 +98,10 @@ def _write(
         too_large = view.too_large(cut.served, site.limits.conference_max_bytes)
         if channel is not Channel.CONFERENCES:
             too_large = frozenset()
-        digests = view.digests(channel, cut.served, None, too_large) if wanted.digests else ()
         files = FilePacking(site, writer, view, cut, too_large)
-        exported = view.export(cut, files.run(), files.left_behind)
+        view.list_files(files.run())  # first of all: only then is it known which conferences stay behind
+        digests = view.digests(channel, cut.served, None, files.left_behind) if wanted.digests else ()
+        exported = view.export(cut, files.left_behind)
     with writer.member(ROWS_MEMBER) as member, rows.open("rb") as source:
         _copy(source, member)
     manifest = _manifest(site, channel, intent, cut, exported)
@@ -110,7 +112,7 @@ def _write(
         files=files.count,
         file_bytes=files.bytes,
         keep_replaced=overrule,
-        left_behind=tuple(sorted(too_large)),
+        left_behind=tuple(sorted(files.left_behind)),
     )
     return writer.finish(manifest), frozenset(files.left_behind)
 

@@ -77,8 +77,11 @@ class Transaction(Protocol):
         """
         ...
 
-    def postpone(self, channel: Channel, conferences: frozenset[str]) -> None:
-        """Log again, after the newest token, what belongs to these conferences."""
+    def postpone(self, channel: Channel, conferences: frozenset[str], served: tuple[str, ...], *, whole: bool) -> None:
+        """Log again, after the newest token, what is logged of these conferences; with `whole` everything that is there of them.
+
+        `whole` is for what a comparison left out: nothing else would ever send it.
+        """
         ...
 
     def prune(self, channel: Channel, token: int) -> int:
@@ -120,8 +123,12 @@ class Snapshot(Protocol):
         """Files of the delta and of the whole buckets of table 0, tombstones included."""
         ...
 
-    def export(self, cut: Cut, files: Iterable[PackedFile], left_behind: AbstractSet[str]) -> Exported:
-        """Fill the rows file and end the view. Rows of conferences in `left_behind`, which may grow while `files` is read, wait."""
+    def list_files(self, files: Iterable[PackedFile]) -> None:
+        """Begin the rows file with the list of files that the package carries."""
+        ...
+
+    def export(self, cut: Cut, left_behind: AbstractSet[str]) -> Exported:
+        """Add the rows, but for those of conferences in `left_behind`, which wait; ends the view."""
         ...
 
     def too_large(self, served: tuple[str, ...], limit_bytes: int) -> frozenset[str]:

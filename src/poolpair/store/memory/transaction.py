@@ -70,16 +70,19 @@ class MemoryTransaction:
                     del log.edit[key]
         return foreign
 
-    def postpone(self, channel: Channel, conferences: frozenset[str]) -> None:
+    def postpone(self, channel: Channel, conferences: frozenset[str], served: tuple[str, ...], *, whole: bool) -> None:
         """Stamp anew what belongs to these conferences, so that it is after the token just drawn."""
-        draft = self.draft
-        for table in self._schema.of(channel):
+        draft, schema = self.draft, self._schema
+        for table in schema.of(channel):
             log = draft.logs[table.number - 1]
-            if table.conference:
-                for key in [key for key in log.now if table.conference(key) in conferences]:
-                    log.edit[key] = draft.gen
+            here = draft.groups[table.number - 1].now if whole else {}
+            mine = [key for key in here if table.is_tracked(key) and schema.home(table, key) in served]
+            for key in [key for key in (*log.now, *mine) if table.waits(key, conferences)]:
+                log.edit[key] = draft.gen
         for path, entry in list(draft.files.now.items()):
-            if entry.gen and entry.file.conference in conferences:
+            file = entry.file
+            unsent = whole and file.present and file.home in served and not file.foreign
+            if file.conference in conferences and (entry.gen or unsent):
                 draft.files.edit[path] = replace(entry, gen=draft.gen)
 
     def prune(self, channel: Channel, token: int) -> int:

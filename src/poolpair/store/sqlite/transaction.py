@@ -86,21 +86,34 @@ class SqliteTransaction:
         for (group_id,) in self._c.execute(written).fetchall():
             forget_parked(self._c, b.n, group_id)
 
-    def postpone(self, channel: Channel, conferences: frozenset[str]) -> None:
+    def postpone(self, channel: Channel, conferences: frozenset[str], served: tuple[str, ...], *, whole: bool) -> None:
         """Stamp anew what belongs to these conferences, so that it is after the token just drawn."""
-        listed = json.dumps(sorted(conferences))
+        listed, homes = json.dumps(sorted(conferences)), json.dumps(served)
+        stamp = "(SELECT value FROM main.poolpair_gen)"
         for b in self._of(channel):
-            if b.spec.conference:
+            if not b.spec.conference:
+                continue
+            waits = f"({b.spec.conference}) IN (SELECT value FROM json_each(?1))"
+            if whole:
+                mine = f"{b.scope} AND {waits} AND {b.home} IN (SELECT value FROM json_each(?2))"
+                self._c.execute(f"DELETE FROM {b.log} WHERE {waits} AND EXISTS ({self._standing(b)})", (listed,))
                 self._c.execute(
-                    f"UPDATE {b.log} SET poolpair_gen = (SELECT value FROM main.poolpair_gen)"
-                    f" WHERE ({b.spec.conference}) IN (SELECT value FROM json_each(?))",
-                    (listed,),
+                    f"INSERT INTO {b.log} ({b.key}, poolpair_gen) SELECT DISTINCT {b.key}, {stamp} FROM {b.table} WHERE {mine}",
+                    (listed, homes),
                 )
+            self._c.execute(f"UPDATE {b.log} SET poolpair_gen = {stamp} WHERE {waits}", (listed,))
+        chosen = "(gen > 0 OR (gen = 0 AND present = 1))" if whole else "gen > 0"
         self._c.execute(
-            "UPDATE main.poolpair_file SET gen = (SELECT value FROM main.poolpair_gen)"
-            " WHERE gen > 0 AND conference IN (SELECT value FROM json_each(?))",
-            (listed,),
+            f"UPDATE main.poolpair_file SET gen = {stamp} WHERE {chosen}"
+            " AND conference IN (SELECT value FROM json_each(?1)) AND home IN (SELECT value FROM json_each(?2))",
+            (listed, homes),
         )
+
+    @staticmethod
+    def _standing(b: Bound) -> str:
+        """Whether a group that the log names has rows: they are logged anew, and a key stands in the log once."""
+        log = f"{PREFIX}log_{b.n}"
+        return f"SELECT 1 FROM {b.table} t WHERE {b.same_key('t', log)}"
 
     def prune(self, channel: Channel, token: int) -> int:
         """Forget acknowledged log entries; deleted files leave the catalogue with their entry."""
