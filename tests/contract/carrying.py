@@ -122,4 +122,4 @@ def advance(bench: Bench) -> int:
 def settle_log(bench: Bench, served: tuple[str, ...]) -> int:
     """What every pass does first: drop what is not ours from the log."""
     with bench.store.transaction() as tx:
-        return tx.drop_foreign(Channel.USERS, served)
+        return tx.drop_foreign(Channel.USERS, served).foreign

@@ -223,6 +223,10 @@ def test_an_applied_deletion_is_pending_until_it_is_finished(a: Bench, b: Bench,
     b.store = b.open()
     assert len(b.store.pending_deletions()) == 1
     assert changed(b, 0) == []
+    still_there = b.store.compare_tree([seen(ONE), seen(TWO)])
+    assert still_there == TreeDiff(changed=(), vanished=()), (
+        "a deletion that the disk did not follow yet is nobody's change"
+    )
     b.store.finish_deletions([b"one.bin", b"two.bin"])
     assert b.store.pending_deletions() == ()
     assert known(b, b"one.bin") is None

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from poolpair.model import Channel, ExportStatus
 from poolpair.pipeline.site import outbound_name
@@ -111,7 +111,7 @@ def _restless(inner: Tree, restless: bytes) -> Tree:
         def open(self, path: bytes) -> AbstractContextManager[BinaryIO]:
             return nullcontext(BytesIO(b"moving")) if path == restless else inner.open(path)
 
-        def __getattr__(self, name: str) -> Any:
+        def __getattr__(self, name: str) -> object:
             return getattr(inner, name)
 
     return cast("Tree", Restless())

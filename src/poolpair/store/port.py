@@ -27,6 +27,7 @@ from poolpair.store.values import (
     ApplyPlan,
     CatalogueFile,
     Cut,
+    Dropped,
     Exported,
     LeaseHolder,
     MassDelete,
@@ -70,8 +71,8 @@ class Transaction(Protocol):
         """Count the log entries (groups and files) after a token."""
         ...
 
-    def drop_foreign(self, channel: Channel, served: tuple[str, ...]) -> int:
-        """Take entries of homes that are not served here out of the log; returns how many groups were somebody's home elsewhere.
+    def drop_foreign(self, channel: Channel, served: tuple[str, ...]) -> Dropped:
+        """Take entries of homes that are not served here out of the log, and count them.
 
         A parked group that was written here after it was parked is no longer parked.
         """
@@ -161,6 +162,10 @@ class Incoming(Protocol):
         """Files here that a seed's whole buckets do not hold."""
         ...
 
+    def check(self, plan: ApplyPlan) -> MassDelete | None:
+        """Say, before anything is placed, whether a guard trips. Raises Refused for rows that are not the partner's to send."""
+        ...
+
     def mass_file_delete(self, plan: ApplyPlan) -> MassDelete | None:
         """Say whether the guard of the tree trips, unless the plan is approved."""
         ...
@@ -210,7 +215,7 @@ class Store(Protocol):
         ...
 
     def compare_tree(self, scan: Iterable[TreeFile]) -> TreeDiff:
-        """Compare a scan with the catalogue by size, time and inode."""
+        """Compare a scan with the catalogue by size, time and inode; a file whose applied deletion is under way is no news."""
         ...
 
     def pending_deletions(self) -> tuple[CatalogueFile, ...]:
