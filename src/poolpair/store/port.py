@@ -89,6 +89,10 @@ class Transaction(Protocol):
         """Forget log entries up to an acknowledged token; returns how many."""
         ...
 
+    def drop_parked(self, group_id: int) -> Channel | None:
+        """Forget a parked group; the copy then lacks it. Returns its channel, None if there is no such group."""
+        ...
+
     def note_files(self, files: Iterable[CatalogueFile], *, log: bool) -> None:
         """Put files (or, with `present` False, their absence) into the catalogue; logged as changes or not.
 
@@ -248,10 +252,6 @@ class Store(Protocol):
 
     def retry_parked(self, group_id: int) -> str | None:
         """Try to apply a parked group again; returns the reason if it is refused again."""
-        ...
-
-    def drop_parked(self, group_id: int) -> None:
-        """Forget a parked group; the copy then lacks it."""
         ...
 
     def take_lease(self, holder: str, front_end: str) -> LeaseHolder:

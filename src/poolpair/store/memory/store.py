@@ -149,12 +149,6 @@ class MemoryStore:
                 del draft.parked.edit[group_id]
         return reason
 
-    def drop_parked(self, group_id: int) -> None:
-        """Forget a parked group."""
-        with self._change() as draft:
-            if group_id in draft.parked.now:
-                del draft.parked.edit[group_id]
-
     def take_lease(self, holder: str, front_end: str) -> LeaseHolder:
         """Become the one service of this pool."""
         last = self._state.lease

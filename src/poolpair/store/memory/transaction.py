@@ -106,6 +106,14 @@ class MemoryTransaction:
                     del files.edit[path]
         return pruned
 
+    def drop_parked(self, group_id: int) -> Channel | None:
+        """Forget a parked group; returns its channel."""
+        group = self.draft.parked.now.get(group_id)
+        if group is None:
+            return None
+        del self.draft.parked.edit[group_id]
+        return group.channel
+
     def note_files(self, files: Iterable[CatalogueFile], *, log: bool) -> None:
         """Write catalogue entries; logged ones get the present stamp."""
         sheet = self.draft.files

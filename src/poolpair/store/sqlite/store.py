@@ -22,13 +22,7 @@ from poolpair.store.sqlite.lease import SqliteLease
 from poolpair.store.sqlite.parking import list_parked, retry_parked
 from poolpair.store.sqlite.schema import installed_triggers
 from poolpair.store.sqlite.snapshot import SqliteSnapshot
-from poolpair.store.sqlite.transaction import (
-    FILE_COLUMNS,
-    SqliteTransaction,
-    catalogue_file,
-    forget_parked,
-    read_document,
-)
+from poolpair.store.sqlite.transaction import FILE_COLUMNS, SqliteTransaction, catalogue_file, read_document
 from poolpair.store.tree import TreeFile
 from poolpair.store.values import CatalogueFile, LeaseHolder, ParkedGroup, StoreIdentity, TreeDiff
 
@@ -219,13 +213,6 @@ class SqliteStore:
         """Try a parked group again."""
         with self.transaction():
             return retry_parked(self._c, self._bound, group_id)
-
-    def drop_parked(self, group_id: int) -> None:
-        """Forget a parked group."""
-        with self.transaction():
-            found = self._c.execute("SELECT tbl FROM main.poolpair_parked WHERE id = ?", (group_id,)).fetchone()
-            if found:
-                forget_parked(self._c, found[0], group_id)
 
     def take_lease(self, holder: str, front_end: str) -> LeaseHolder:
         """Become the one service of this pool."""

@@ -132,6 +132,14 @@ class SqliteTransaction:
             ).rowcount
         return pruned
 
+    def drop_parked(self, group_id: int) -> Channel | None:
+        """Forget a parked group; returns its channel."""
+        found = self._c.execute("SELECT tbl, channel FROM main.poolpair_parked WHERE id = ?", (group_id,)).fetchone()
+        if found is None:
+            return None
+        forget_parked(self._c, found[0], group_id)
+        return Channel(text(found[1]))
+
     def note_files(self, files: Iterable[CatalogueFile], *, log: bool) -> None:
         """Write catalogue entries; logged ones get the present stamp."""
         gen = "(SELECT value FROM main.poolpair_gen)" if log else "?"
