@@ -141,7 +141,7 @@ class Manifest:
     digests: tuple[TableDigests, ...] = ()
     buckets: tuple[BucketSet, ...] = ()
     left_behind: tuple[str, ...] = ()
-    """Conferences larger than `conference_max`: neither carried, nor digested, nor deleted by a seed."""
+    """Conferences that are too large, or moved while they were packed: neither carried, nor digested, nor deleted by a seed."""
     reply_format: int = 1
     cut_utc: str = ""
 

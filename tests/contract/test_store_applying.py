@@ -158,7 +158,8 @@ def test_an_export_is_one_consistent_view(a: Bench, b: Bench, rows: Path) -> Non
     with a.store.snapshot(rows) as view:
         a.account("valjean", 2)
         a.account("javert", 1)
-        exported = view.export(cut, (), frozenset())
+        view.list_files(())
+        exported = view.export(cut, frozenset())
     assert (exported.groups, exported.rows, exported.tables) == (1, 1, a.store.shapes(USERS))
     apply(b, rows, exported, plan_for(cut))
     assert b.rows("account") == [("a.example", "valjean", 1)]

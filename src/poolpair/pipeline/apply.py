@@ -29,8 +29,9 @@ from poolpair.share.port import FileVanished
 from poolpair.state import Held, Inbound, Owed
 from poolpair.store.buckets import differing
 from poolpair.store.port import Incoming, Transaction
+from poolpair.store.tree import FileVanished as FileGone
 from poolpair.store.tree import Tree
-from poolpair.store.values import Applied, ApplyPlan, CatalogueFile, MassDelete, PackedFile
+from poolpair.store.values import Applied, ApplyPlan, CatalogueFile, MassDelete, PackedFile, as_on_disk
 
 PAST_STREAMS_KEPT = 16
 
@@ -84,7 +85,7 @@ def _apply_open(site: Site, channel: Channel, reader: PackageReader, rows: Path)
             # Else a list of deletions could pass by the look at whose files they are.
             raise Refused(Code.DAMAGED, "its list of files is not as long as its manifest says")
         if site.tree is not None and manifest.files:
-            if tripped := incoming.mass_file_delete(plan):
+            if tripped := incoming.check(plan):
                 return _hold(site, channel, manifest, tripped)
             incoming.mark_placing()
             placed = list(_place(site, site.tree, reader, incoming))
@@ -194,7 +195,7 @@ def _place_one(site: Site, tree: Tree, packed: PackedFile, source: BinaryIO | io
         placed = tree.place(file.path, content, size=file.size, mtime_ns=file.mtime_ns, mode=file.mode)
     if content.digest.hexdigest() != file.sha256:
         raise Refused(Code.DAMAGED, "a file in it is not what its list says")
-    return replace(file, size=placed.size, mtime_ns=placed.mtime_ns, inode=placed.inode, mode=placed.mode)
+    return as_on_disk(file, placed)
 
 
 def _spare_local_change(site: Site, tree: Tree, file: CatalogueFile) -> None:
@@ -204,24 +205,24 @@ def _spare_local_change(site: Site, tree: Tree, file: CatalogueFile) -> None:
         return
     with site.store.transaction() as tx:
         known = tx.file(file.path)
-    untouched = known is not None and known.present and not known.foreign
-    if (
-        known is not None
-        and untouched
-        and (known.size, known.mtime_ns, known.inode) == (here.size, here.mtime_ns, here.inode)
-    ):
+    ours = known if known is not None and known.present and not known.foreign else None
+    if ours is not None and ours.rests(here):
         return
     digest = _digest(tree, file.path)
-    if digest == file.sha256 or (known is not None and untouched and digest == known.sha256):
+    if digest is None or digest == file.sha256 or (ours is not None and digest == ours.sha256):
         return
     tree.set_aside(file.path, f"{digest[:16]}-{here.mtime_ns}")
 
 
-def _digest(tree: Tree, path: bytes) -> str:
+def _digest(tree: Tree, path: bytes) -> str | None:
+    """Read a file; None if it went away meanwhile."""
     digest = sha256()
-    with tree.open(path) as source:
-        while chunk := source.read(CHUNK_BYTES):
-            digest.update(chunk)
+    try:
+        with tree.open(path) as source:
+            while chunk := source.read(CHUNK_BYTES):
+                digest.update(chunk)
+    except FileGone:
+        return None
     return digest.hexdigest()
 
 
@@ -268,9 +269,7 @@ def finish_deletions(site: Site) -> None:
         here = site.tree.stat(file.path)
         if here is None:
             continue
-        if (here.size, here.mtime_ns, here.inode) == (file.size, file.mtime_ns, file.inode) or _digest(
-            site.tree, file.path
-        ) == file.sha256:
+        if replace(file, present=True).rests(here) or _digest(site.tree, file.path) == file.sha256:
             site.tree.remove(file.path)
         else:
             site.tree.set_aside(file.path, f"deleted-{here.mtime_ns}-{here.inode}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
@@ -19,8 +19,10 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.format.package import MemberWriter, PackageWriter
 from poolpair.model import FORMAT_VERSION, Channel, Manifest, PackageKind, Position, new_id
 from poolpair.pipeline.capture import CHUNK_BYTES
+from poolpair.pipeline.intents import find_intent, shapes_digest
+from poolpair.pipeline.packed import Packed
 from poolpair.pipeline.site import Counts, Site, counts_name, intent_name, outbound_name
-from poolpair.protocol import Want
+from poolpair.protocol import Want, rewound
 from poolpair.state import Intent, Outbound
 from poolpair.store.port import Snapshot
 from poolpair.store.tree import FileVanished, Tree
@@ -31,19 +33,45 @@ FILES_MEMBER_BYTES = 64 << 20
 """A member of files is closed after this many bytes; the next file begins another."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Packed:
-    """A package that lies in the scratch folder, ready to be delivered."""
-
-    path: Path
-    intent: Intent
-    manifest: Manifest
-    wanted: Want
-
-
 def pack(site: Site, channel: Channel, wanted: Want) -> Packed:
-    """Cut a package. Raises STORE_*, CAPTURE_BROKEN, SCRATCH."""
+    """Cut a package, or take the one that could not be delivered. Raises STORE_*, CAPTURE_BROKEN, SCRATCH."""
     site.store.check_capture()
+    ready = site.memory.ready.pop(channel, None)
+    if ready is not None and _still_fits(site, channel, ready, wanted):
+        site.memory.ready[channel] = ready
+        return ready
+    packed = site.memory.ready[channel] = _cut(site, channel, wanted)
+    return packed
+
+
+def _still_fits(site: Site, channel: Channel, packed: Packed, wanted: Want) -> bool:
+    """Whether a package cut earlier is still the next one: a share that is full for days must not cost an intent per try."""
+    out, intent = site.store.read(Outbound, outbound_name(channel)), packed.intent
+    return (
+        out is not None
+        and packed.wanted == wanted
+        and packed.path.is_file()
+        and (out.stream, out.next_sequence) == (intent.position.stream, intent.position.sequence + 1)
+        and (out.base, site.settings) == (intent.follows, intent.settings)
+        and shapes_digest(site.store.shapes(channel)) == intent.shapes
+    )
+
+
+def give_up_reshaped(site: Site, channel: Channel) -> None:
+    """Rewind when the partner cannot take what stands because our tables have changed since: only a new package can fit."""
+    out = site.store.read(Outbound, outbound_name(channel))
+    said = out.partner.fault if out and out.partner else None
+    if out is None or not out.in_flight or said is None or said.code is not Code.SCHEMA:
+        return
+    with site.store.transaction() as tx:
+        first = find_intent(tx, channel, out.in_flight[0])
+        if first is not None and first.shapes != shapes_digest(site.store.shapes(channel)):
+            applied = out.partner.applied if out.partner else None
+            found = find_intent(tx, channel, applied) if applied else None
+            tx.save(outbound_name(channel), rewound(out, applied, found))
+
+
+def _cut(site: Site, channel: Channel, wanted: Want) -> Packed:
     intent, since = _intend(site, channel, wanted)
     path = site.scratch / f"out-{channel}.zip"
     rows = site.scratch / f"out-{channel}.rows"
@@ -59,8 +87,9 @@ def pack(site: Site, channel: Channel, wanted: Want) -> Packed:
     with site.store.transaction() as tx:
         tx.save(intent_name(channel, intent.position), intent)
         counts = tx.load(Counts, counts_name(channel)) or Counts()
-        tx.postpone(channel, left_behind)
         if channel is Channel.CONFERENCES:
+            compared = bool(wanted.digests or wanted.buckets)
+            tx.postpone(channel, left_behind, site.served(), whole=compared)
             tx.save(counts_name(channel), replace(counts, left_behind=tuple(sorted(left_behind))[:1000]))
     return Packed(path=path, intent=intent, manifest=manifest, wanted=wanted)
 
@@ -78,6 +107,7 @@ def _intend(site: Site, channel: Channel, wanted: Want) -> tuple[Intent, int]:
             token=token,
             kind=PackageKind.SEED if wanted.buckets else PackageKind.DELTA,
             settings=site.settings,
+            shapes=shapes_digest(site.store.shapes(channel)),
             captured_s=site.memory.captured_s.get(channel, now),
             boot_id=site.clock.boot_id(),
         )
@@ -95,11 +125,11 @@ def _write(
     cut = Cut(channel=channel, served=site.served(), since=since, buckets=wanted.buckets)
     with site.store.snapshot(rows) as view:
         too_large = view.too_large(cut.served, site.limits.conference_max_bytes)
-        if channel is not Channel.CONFERENCES:
-            too_large = frozenset()
-        digests = view.digests(channel, cut.served, None, too_large) if wanted.digests else ()
-        files = FilePacking(site, writer, view, cut, too_large)
-        exported = view.export(cut, files.run(), files.left_behind)
+        waits = too_large | site.memory.unreadable if channel is Channel.CONFERENCES else frozenset()
+        files = FilePacking(site, writer, view, cut, waits)
+        view.list_files(files.run())  # first of all: only then is it known which conferences stay behind
+        digests = view.digests(channel, cut.served, None, files.left_behind) if wanted.digests else ()
+        exported = view.export(cut, files.left_behind)
     with writer.member(ROWS_MEMBER) as member, rows.open("rb") as source:
         _copy(source, member)
     manifest = _manifest(site, channel, intent, cut, exported)
@@ -110,7 +140,7 @@ def _write(
         files=files.count,
         file_bytes=files.bytes,
         keep_replaced=overrule,
-        left_behind=tuple(sorted(too_large)),
+        left_behind=tuple(sorted(files.left_behind)),
     )
     return writer.finish(manifest), frozenset(files.left_behind)
 
