@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import BucketSet, Channel, Manifest, TableDigests
-from poolpair.store.values import ApplyPlan, Cut, Exported
+from poolpair.store.values import ApplyPlan, CatalogueFile, Cut, Exported, PackedFile
 from tests.badinput.ground import Ground
 from tests.badinput.test_crafted import forge, refused, sql, upload
 from tests.contract.benches import SqliteBench, prepared_database, sqlite_bench
@@ -23,42 +23,9 @@ from tests.contract.carrying import export, nothing, plan_for
 CONFERENCES = Channel.CONFERENCES
 
 
-@pytest.mark.parametrize(
-    "assignment",
-    [
-        "path = 'up/u@a/new.bin'",
-        "path = NULL",
-        "path = 7",
-        "size = -1",
-        "size = 'large'",
-        "size = 1.5",
-        "size = NULL",
-        "mtime_ns = 'yesterday'",
-        "mtime_ns = 1e300",
-        "mode = x'00'",
-        "mode = 65536",
-        "mode = -1",
-        "sha256 = NULL",
-        "sha256 = x'00'",
-        "sha256 = 'zz'",
-        "home = NULL",
-        "conference = 5.5",
-        "conference = x'ff'",
-        "present = 2",
-        "present = NULL",
-        "present = 'yes'",
-        "member = -1",
-        "member = 0",
-        "member = 9223372036854775807",
-        "member = 'one'",
-        "offset = -1",
-        "offset = 9223372036854775807",
-        "offset = 'x'",
-        "present = 0",
-    ],
-)
-def test_a_file_with_values_that_cannot_be_is_refused(ground: Ground, assignment: str) -> None:
-    """A wrong type or range in any column of the list of files is P501, not an error inside the program."""
+@pytest.mark.parametrize("assignment", ["size = -1", "member = 'one'", "offset = 9223372036854775807"])
+def test_a_package_with_files_that_cannot_be_is_refused(ground: Ground, assignment: str) -> None:
+    """A wrong type or range in the list of files is P501, not an error inside the program, and the pair heals."""
     upload(ground)
     forge(ground, CONFERENCES, _untyped(assignment))
     refused(ground, Code.DAMAGED, "", CONFERENCES)
@@ -146,6 +113,52 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> SqliteBench:
     """A store that takes forged rows files, one after another."""
     folder = tmp_path_factory.mktemp("forged")
     return sqlite_bench(prepared_database(folder), folder / "b")
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    [
+        "path = 'up/u@a/new.bin'",
+        "path = NULL",
+        "path = 7",
+        "size = -1",
+        "size = 'large'",
+        "size = 1.5",
+        "size = NULL",
+        "mtime_ns = 'yesterday'",
+        "mtime_ns = 1e300",
+        "mode = x'00'",
+        "mode = 65536",
+        "mode = -1",
+        "sha256 = NULL",
+        "sha256 = x'00'",
+        "sha256 = 'zz'",
+        "home = NULL",
+        "conference = 5.5",
+        "conference = x'ff'",
+        "present = 2",
+        "present = NULL",
+        "present = 'yes'",
+        "member = -1",
+        "member = 0",
+        "member = 'one'",
+        "offset = -1",
+        "offset = 'x'",
+        "present = 0",
+    ],
+)
+def test_every_column_of_the_list_of_files_is_checked(bench: SqliteBench, tmp_path: Path, assignment: str) -> None:
+    """Each value alone that no origin writes has the whole file refused."""
+    rows = tmp_path / "x.rows"
+    cut = Cut(channel=CONFERENCES, served=("a",), since=0)
+    file = CatalogueFile(
+        path=b"x", size=1, mtime_ns=1, inode=1, mode=0o640, sha256="0" * 64, home="a", conference="one"
+    )
+    exported = export(bench, rows, cut, files=[PackedFile(file=file, member=1, offset=0)])
+    _untyped("size = size")(rows)
+    assert _outcome(bench, rows, exported, plan_for(cut)) is None
+    _untyped(assignment)(rows)
+    assert _outcome(bench, rows, exported, plan_for(cut)) is Code.DAMAGED
 
 
 VALUES = st.one_of(
