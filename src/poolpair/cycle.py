@@ -12,7 +12,8 @@ from dataclasses import replace
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel, Fault
 from poolpair.pipeline.acknowledge import hear_word, listen, send_word
-from poolpair.pipeline.apply import apply, compare, finish_deletions
+from poolpair.pipeline.apply import apply, compare
+from poolpair.pipeline.apply_files import finish_deletions
 from poolpair.pipeline.capture import capture
 from poolpair.pipeline.deliver import deliver
 from poolpair.pipeline.identity import check_own_share, check_partner_share

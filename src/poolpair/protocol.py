@@ -40,6 +40,8 @@ class Want:
 
     digests: bool = False
     buckets: tuple[BucketSet, ...] = ()
+    skips: bool = False
+    """Instead of a delta that is larger than `package_max`: what it would have brought is found by the digests, and follows in parts."""
 
 
 def hear(out: Outbound, cookie: Cookie, lookup: Lookup, fresh: Freshness, now_utc: str) -> Outbound:
@@ -234,7 +236,10 @@ def compare_anew(out: Outbound, reason: str) -> Outbound:
 def packed(out: Outbound, wanted: Want, intent: Intent) -> Outbound:
     """The package was delivered: it is in flight, and the next one follows it."""
     seed = out.seed
-    if seed and wanted.digests:
+    if wanted.skips:
+        reason = seed.reason if seed and seed.repair else "the backlog is larger than package_max"
+        seed = Seed(reason=reason, phase=SeedPhase.AWAIT, asked=intent.position, overrule=bool(seed and seed.overrule))
+    elif seed and wanted.digests:
         seed = replace(seed, phase=SeedPhase.AWAIT, asked=intent.position)
     elif seed and wanted.buckets:
         carried, later = _first_buckets(seed.to_send)

@@ -18,3 +18,6 @@ class Packed:
     intent: Intent
     manifest: Manifest
     wanted: Want
+    """What it carries."""
+    asked: Want
+    """What it was to carry; it differs if the delta was too large."""
