@@ -7,10 +7,7 @@ from collections.abc import Iterable
 
 from poolpair.store.profile_check import ColumnInfo, TableInfo
 from poolpair.store.sqlite.connection import PREFIX, text
-from poolpair.store.sqlite.index_terms import Term, index_terms
-
-UniqueKey = tuple[Term, ...]
-"""What an index compares, each in its collation."""
+from poolpair.store.sqlite.index_terms import Term, UniqueKey, unique_key
 
 
 def describe_tables(connection: sqlite3.Connection, names: Iterable[str]) -> dict[str, TableInfo]:
@@ -93,9 +90,10 @@ def replace_keys(connection: sqlite3.Connection, info: TableInfo) -> tuple[Uniqu
     """What REPLACE may find rows in its way by: partial indexes and those over expressions too, unlike `unique_keys`."""
     found: list[UniqueKey] = []
     if any(column.serial for column in info.columns):
-        found.append(tuple(Term(column.name, "", "BINARY") for column in info.columns if column.serial))
-    listed = connection.execute('SELECT name FROM pragma_index_list(?) WHERE "unique" = 1', (info.name,)).fetchall()
-    found += [index_terms(connection, text(index)) for (index,) in listed]
+        found.append(UniqueKey(tuple(Term(column.name, "", "BINARY") for column in info.columns if column.serial)))
+    query = 'SELECT name, partial FROM pragma_index_list(?) WHERE "unique" = 1'
+    for index, partial in connection.execute(query, (info.name,)).fetchall():
+        found.append(unique_key(connection, text(index), partial=bool(partial)))
     return tuple(dict.fromkeys(found))
 
 
