@@ -17,6 +17,7 @@ from poolpair.model import Channel, TableShape
 from poolpair.store.sqlite.applying import TableApply
 from poolpair.store.sqlite.binding import Bound
 from poolpair.store.sqlite.connection import literal, text
+from poolpair.store.sqlite.refusing import Ranges, RolledBack
 from poolpair.store.sqlite.snapshot import TREE
 from poolpair.store.sqlite.transaction import FILE_COLUMNS, SqliteTransaction, catalogue_file
 from poolpair.store.values import Applied, ApplyPlan, CatalogueFile, MassDelete, PackedFile
@@ -147,11 +148,40 @@ class SqliteIncoming:
     def apply(
         self, plan: ApplyPlan, placed: Iterable[CatalogueFile], record: Callable[[SqliteTransaction, Applied], None]
     ) -> Applied | MassDelete:
-        """Apply everything and what `record` writes in one transaction."""
+        """Apply everything and what `record` writes in one transaction; anew, with more care, if a trigger rolled that back."""
+        careful: dict[int, Ranges] = {}
+        while True:
+            try:
+                return self._apply_once(plan, placed, record, careful)
+            except RolledBack as rolled:
+                self._take_care(careful, rolled)
+
+    def _take_care(self, careful: dict[int, Ranges], rolled: RolledBack) -> None:
+        """Learn from a try that was rolled back. What no group of the package did cannot be parked: raises STORE_BROKEN."""
+        known = careful.get(rolled.table)
+        if known is not None and rolled.low <= known.named:
+            known.narrow(rolled)
+            return
+        named = int(self._c.execute(f"SELECT count(*) FROM pkg.k{rolled.table}").fetchone()[0])
+        if known is not None or not named:
+            raise PoolpairError(
+                Code.STORE_BROKEN,
+                f"a deletion that a repair asks for was rolled back with the whole transaction: {rolled.reason}",
+                "let that trigger use ABORT; the package waits",
+            )
+        careful[rolled.table] = Ranges(named)
+
+    def _apply_once(
+        self,
+        plan: ApplyPlan,
+        placed: Iterable[CatalogueFile],
+        record: Callable[[SqliteTransaction, Applied], None],
+        careful: dict[int, Ranges],
+    ) -> Applied | MassDelete:
         transaction = self._begin()
         try:
             self._c.execute("UPDATE main.poolpair_gen SET applying = 1")
-            tables = self._prepare(plan)
+            tables = self._prepare(plan, careful)
             if tripped := self._tripped(tables, plan):
                 self._c.execute("ROLLBACK")
                 return tripped
@@ -174,15 +204,15 @@ class SqliteIncoming:
         """Look at rows and files in a transaction that changes nothing."""
         self._c.execute("BEGIN")
         try:
-            return self._tripped(self._prepare(plan), plan)
+            return self._tripped(self._prepare(plan, {}), plan)
         finally:
             self._c.execute("ROLLBACK")
 
-    def _prepare(self, plan: ApplyPlan) -> list[TableApply]:
+    def _prepare(self, plan: ApplyPlan, careful: dict[int, Ranges]) -> list[TableApply]:
         bound = [b for b in self._bound if b.spec.channel is plan.channel]
         for b in bound:
             self._check_homes(b, plan)
-        tables = [TableApply(self._c, b, plan) for b in bound]
+        tables = [TableApply(self._c, b, plan, careful.get(b.n)) for b in bound]
         for table in tables:
             table.prepare()
         return tables
