@@ -11,12 +11,13 @@ from dataclasses import replace
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel, Fault
-from poolpair.pipeline.acknowledge import hear_word, send_word
-from poolpair.pipeline.apply import apply, compare, finish_deletions
+from poolpair.pipeline.acknowledge import hear_word, listen, send_word
+from poolpair.pipeline.apply import apply, compare
+from poolpair.pipeline.apply_files import finish_deletions
 from poolpair.pipeline.capture import capture
 from poolpair.pipeline.deliver import deliver
 from poolpair.pipeline.identity import check_own_share, check_partner_share
-from poolpair.pipeline.pack import pack
+from poolpair.pipeline.pack import give_up_reshaped, pack
 from poolpair.pipeline.receive import receive
 from poolpair.pipeline.site import Counts, Site, counts_name, inbound_name, outbound_name
 from poolpair.protocol import want
@@ -37,6 +38,7 @@ def run_pass(site: Site, channel: Channel, *, force: bool = False, rescan: bool 
 
 def beat(site: Site, channel: Channel) -> bool:
     """Send the heartbeat: the cookie again, with a new nonce. A failure is left to the next pass to note."""
+    _guarded(site, lambda: listen(site, channel))
     return _guarded(site, lambda: send_word(site, channel, force=True))[0]
 
 
@@ -57,8 +59,8 @@ def _export(site: Site, channel: Channel, *, force: bool, rescan: bool) -> bool:
     check_own_share(site)
     moved = hear_word(site, channel) is not None
     captured = capture(site, channel, rescan=rescan)
-    cuts = 0
-    for _ in range(PACKAGES_PER_PASS):
+    give_up_reshaped(site, channel)
+    for cuts in range(PACKAGES_PER_PASS):
         out = site.store.read(Outbound, outbound_name(channel))
         assert out is not None
         due = _is_due(site, channel, force=force and not cuts)
@@ -66,8 +68,9 @@ def _export(site: Site, channel: Channel, *, force: bool, rescan: bool) -> bool:
         if wanted is None:
             break
         check_partner_share(site)
-        deliver(site, channel, pack(site, channel, wanted))
-        moved, cuts = True, cuts + 1
+        moved = True
+        if not deliver(site, channel, pack(site, channel, wanted)):
+            break
         captured = capture(site, channel)
     return moved
 

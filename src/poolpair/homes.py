@@ -75,6 +75,6 @@ def matches(pattern: str, text: str) -> bool:
 
 
 def settings_digest(homes: Iterable[tuple[str, str]], profile_digest: str) -> str:
-    """What both pools must agree on as one SHA-256; the order of [homes] in the file does not matter."""
+    """What both pools must agree on, as 128 bits of a SHA-256: it travels in every cookie. The order of [homes] does not matter."""
     canonical = json.dumps({"homes": sorted(homes), "profile": profile_digest}, separators=(",", ":"), sort_keys=True)
-    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()[:32]

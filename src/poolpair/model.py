@@ -148,8 +148,10 @@ class Manifest:
     """What this seed replaces or deletes at the target is kept there (a set-back store overruled its partner)."""
     digests: tuple[TableDigests, ...] = ()
     buckets: tuple[BucketSet, ...] = ()
+    skips: bool = False
+    """The delta is not in it, it was too large: the copy is incomplete until its digests are equal."""
     left_behind: tuple[str, ...] = ()
-    """Conferences larger than `conference_max`: neither carried, nor digested, nor deleted by a seed."""
+    """Conferences that are too large, or moved while they were packed: neither carried, nor digested, nor deleted by a seed."""
     reply_format: int = 1
     cut_utc: str = ""
 

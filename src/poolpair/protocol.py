@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from poolpair.errors import Code
-from poolpair.model import BucketSet, Cookie, Fault, Position
+from poolpair.model import FORMAT_VERSION, BucketSet, Cookie, Fault, Position
 from poolpair.state import Intent, Outbound, Seed, SeedPhase, VerifyResult
 
 BUCKETS_PER_PACKAGE = 1024
@@ -40,6 +40,8 @@ class Want:
 
     digests: bool = False
     buckets: tuple[BucketSet, ...] = ()
+    skips: bool = False
+    """Instead of a delta that is larger than `package_max`: what it would have brought is found by the digests, and follows in parts."""
 
 
 def hear(out: Outbound, cookie: Cookie, lookup: Lookup, fresh: Freshness, now_utc: str) -> Outbound:
@@ -56,7 +58,7 @@ def hear(out: Outbound, cookie: Cookie, lookup: Lookup, fresh: Freshness, now_ut
         if not fresh.after_acknowledgement:
             return replace(out, replays=out.replays + 1)
         return replace(
-            _rewound(out, applied, None),
+            rewound(out, applied, None),
             partner=cookie,
             curing=True,
             seed=_fresh_seed(out, "the partner's store was set back"),
@@ -67,7 +69,7 @@ def hear(out: Outbound, cookie: Cookie, lookup: Lookup, fresh: Freshness, now_ut
     if out.stopped is not None:
         return out
     if _lost(out, cookie, lookup, fresh):
-        out = replace(_rewound(out, applied, lookup(applied) if applied else None), seed=_asked_again(out.seed))
+        out = replace(rewound(out, applied, lookup(applied) if applied else None), seed=_asked_again(out.seed))
     return _answered(out, cookie, now_utc)
 
 
@@ -126,13 +128,21 @@ def _lost(out: Outbound, cookie: Cookie, lookup: Lookup, fresh: Freshness) -> bo
     refused = {package.package_id for package in cookie.refused}
     if any(position.package_id in refused for position in out.in_flight):
         return True
+    if fresh.after_delivery and _is_misread(cookie):
+        return True
     following = lookup(out.in_flight[0])
     if following is not None and following.follows != cookie.applied:
         return True
     return fresh.after_delivery and out.in_flight[0].sequence not in cookie.standing
 
 
-def _rewound(out: Outbound, applied: Position | None, intent: Intent | None) -> Outbound:
+def _is_misread(cookie: Cookie) -> bool:
+    """The partner waits for a newer release, though it reads what we write: the package's clear header was damaged on its way."""
+    fault = cookie.fault
+    return fault is not None and fault.code is Code.NEWER_FORMAT and cookie.reads_format >= FORMAT_VERSION
+
+
+def rewound(out: Outbound, applied: Position | None, intent: Intent | None) -> Outbound:
     """Go on from what the partner has. Where the log was pruned beyond it, only a seed closes the gap; the caller sees to it."""
     token = max(out.acknowledged_token, intent.token if intent else 0)
     return replace(
@@ -226,7 +236,10 @@ def compare_anew(out: Outbound, reason: str) -> Outbound:
 def packed(out: Outbound, wanted: Want, intent: Intent) -> Outbound:
     """The package was delivered: it is in flight, and the next one follows it."""
     seed = out.seed
-    if seed and wanted.digests:
+    if wanted.skips:
+        reason = seed.reason if seed and seed.repair else "the backlog is larger than package_max"
+        seed = Seed(reason=reason, phase=SeedPhase.AWAIT, asked=intent.position, overrule=bool(seed and seed.overrule))
+    elif seed and wanted.digests:
         seed = replace(seed, phase=SeedPhase.AWAIT, asked=intent.position)
     elif seed and wanted.buckets:
         carried, later = _first_buckets(seed.to_send)

@@ -82,11 +82,12 @@ def _export(
     site: Site, channel: Channel, counts: Counts, known: Pulse | None, now: float, word_age_s: float | None
 ) -> ExportView:
     out = site.store.read(Outbound, outbound_name(channel)) or Outbound(stream="")
-    pending = site.store.pending(channel, out.base_token)
+    pending = site.store.pending(channel, out.base_token) + len(counts.unreadable)
     lag_s = _lag_s(site, channel, out, known, now, pending)
     limits = site.limits
     status, reason = export_status(
         out,
+        served=site.served(),
         pending=pending,
         lag_s=lag_s,
         interval_s=limits.interval_s,
@@ -106,7 +107,7 @@ def _export(
         in_flight=len(out.in_flight),
         in_flight_bytes=sum(intent.package_bytes for intent in intents if intent),
         word_age_s=round(now - channel_word, 3) if channel_word is not None else None,
-        left_behind=counts.left_behind,
+        left_behind=(*counts.left_behind, *counts.unreadable),
         rewinds=out.rewinds,
         replays=out.replays,
         last_verify=out.last_verify,

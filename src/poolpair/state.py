@@ -22,12 +22,22 @@ class Intent:
     """Private to the origin's store: everything logged up to it is in this package or an earlier one."""
     kind: PackageKind = PackageKind.DELTA
     settings: str = ""
+    shapes: str = ""
+    """Digest of the tracked tables as they were."""
     delivered: bool = False
     package_bytes: int = 0
+    """0: never finished, so the partner cannot have it; an old copy of the store may hold such an intent of a package that was."""
     groups: int = 0
     captured_s: float = 0.0
     """Monotonic time at which the oldest change in it was first seen; see `boot_id`."""
     boot_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folded:
+    """Single intents of a stream are kept for its newest packages only; all up to this sequence were made by this store."""
+
+    sequence: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from poolpair.errors import Code
-from poolpair.model import Channel, ExportStatus, Fault, ImportStatus
+from poolpair.model import Channel, Cookie, ExportStatus, Fault, ImportStatus
 from poolpair.state import Inbound, Outbound, VerifyResult
 
 SILENT_AFTER_S = 30.0
@@ -24,6 +24,7 @@ class Reason(StrEnum):
     PARTNER_SILENT = "PartnerSilent"
     BACKLOG = "Backlog"
     COMPARING = "Comparing"
+    INCOMPLETE = "CopyIncomplete"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,16 +124,23 @@ def _channel_exit(channel: ChannelStatus) -> int:
     errors = ExportStatus.ERROR is export.status or ImportStatus.ERROR in (imports.status, export.partner_import)
     if errors or export.reason is Reason.PARTNER_SILENT:
         return 2
-    degraded = (
-        ImportStatus.DEGRADED in (imports.status, export.partner_import) or export.left_behind or imports.foreign_writes
-    )
-    return 1 if degraded or export.status in (ExportStatus.NON_STEADY, ExportStatus.NOT_INITIALIZED) else 0
+    degraded = ImportStatus.DEGRADED in (imports.status, export.partner_import)
+    doubtful = export.left_behind or imports.foreign_writes or export.partner_foreign_writes
+    unsteady = export.status in (ExportStatus.NON_STEADY, ExportStatus.NOT_INITIALIZED)
+    return 1 if degraded or doubtful or unsteady else 0
 
 
 def export_status(
-    out: Outbound, *, pending: int, lag_s: float, interval_s: float, heartbeat_s: float, word_age_s: float | None
+    out: Outbound,
+    *,
+    served: tuple[str, ...],
+    pending: int,
+    lag_s: float,
+    interval_s: float,
+    heartbeat_s: float,
+    word_age_s: float | None,
 ) -> tuple[ExportStatus, Reason]:
-    """First match wins: error, not initialised, silent, comparing or backlog, final, steady."""
+    """First match wins: error, not initialised, silent, comparing, backlog or incomplete, final, steady."""
     if out.stopped is not None or out.fault is not None:
         return ExportStatus.ERROR, Reason.NONE
     silent = word_age_s is None or word_age_s >= max(SILENT_AFTER_S, 3 * heartbeat_s)
@@ -144,15 +152,16 @@ def export_status(
         return ExportStatus.NON_STEADY, Reason.COMPARING
     if lag_s > 2 * interval_s:
         return ExportStatus.NON_STEADY, Reason.BACKLOG
-    if not pending and not out.in_flight and out.seed is None and _partner_whole(out):
+    if out.partner is None or not set(served) <= set(out.partner.complete):
+        return ExportStatus.NON_STEADY, Reason.INCOMPLETE
+    if not pending and not out.in_flight and out.seed is None and _is_whole(out.partner):
         return ExportStatus.FINAL, Reason.NONE
     return ExportStatus.STEADY, Reason.NONE
 
 
-def _partner_whole(out: Outbound) -> bool:
-    """Whether the partner's copy lacks nothing: parked, held or unhomed groups make FinalState impossible."""
-    partner = out.partner
-    return partner is not None and not (partner.parked or partner.held or partner.unhomed)
+def _is_whole(partner: Cookie) -> bool:
+    """Whether the copy lacks nothing: parked, held, unhomed groups and rows that somebody changed there make FinalState impossible."""
+    return not (partner.parked or partner.held or partner.unhomed or partner.foreign_writes)
 
 
 def watermarks(out: Outbound, *, pending: int, applied: int) -> Watermarks:

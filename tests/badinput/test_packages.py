@@ -64,6 +64,17 @@ def test_a_package_altered_anywhere_is_refused(ground: Ground) -> None:
     ground.whole()
 
 
+def test_a_bit_that_makes_a_newer_format_is_damage(ground: Ground) -> None:
+    """A package whose header says format 9 for one altered bit does not wait for an upgrade: it is refused and sent anew."""
+    path = send(ground, "first")
+    data = path.read_bytes()
+    at = data.index(b'"format":1') + len(b'"format":')
+    path.write_bytes(flipped(data, at, ord("1") ^ ord("9")))
+    ground.turn("b")
+    assert [file.reason[:4] for file in ground.quarantined("b")] == [Code.DAMAGED]
+    ground.whole()
+
+
 def test_an_old_package_put_back_is_deleted_and_counted(ground: Ground) -> None:
     """An applied package that comes again is superseded: removed, counted, not applied and not quarantined."""
     path = send(ground, "first")

@@ -30,7 +30,8 @@ def export(
     """Cut a rows file, newly."""
     rows.unlink(missing_ok=True)
     with bench.store.snapshot(rows) as view:
-        return view.export(cut, files, left_behind)
+        view.list_files(files)
+        return view.export(cut, left_behind)
 
 
 def plan_for(
@@ -121,4 +122,4 @@ def advance(bench: Bench) -> int:
 def settle_log(bench: Bench, served: tuple[str, ...]) -> int:
     """What every pass does first: drop what is not ours from the log."""
     with bench.store.transaction() as tx:
-        return tx.drop_foreign(Channel.USERS, served)
+        return tx.drop_foreign(Channel.USERS, served).foreign

@@ -158,7 +158,8 @@ def test_an_export_is_one_consistent_view(a: Bench, b: Bench, rows: Path) -> Non
     with a.store.snapshot(rows) as view:
         a.account("valjean", 2)
         a.account("javert", 1)
-        exported = view.export(cut, (), frozenset())
+        view.list_files(())
+        exported = view.export(cut, frozenset())
     assert (exported.groups, exported.rows, exported.tables) == (1, 1, a.store.shapes(USERS))
     apply(b, rows, exported, plan_for(cut))
     assert b.rows("account") == [("a.example", "valjean", 1)]
@@ -375,8 +376,9 @@ def test_a_parked_group_is_tried_again(a: Bench, b: Bench, rows: Path) -> None:
 def test_a_dropped_group_is_lacking(a: Bench, b: Bench, rows: Path) -> None:
     """After a drop the copy differs, and a repair brings the group again."""
     group_id = park_one(a, b, rows)
-    b.store.drop_parked(group_id)
-    b.store.drop_parked(group_id)
+    with b.store.transaction() as tx:
+        assert tx.drop_parked(group_id) is USERS
+        assert tx.drop_parked(group_id) is None
     assert [group.table for group in b.store.parked()] == ["setting"]
     assert [buckets.table for buckets in differences(a, b)] == [ACCOUNT]
     b.refuse_poison(refused=False)
@@ -461,7 +463,7 @@ def test_a_lost_lease_stops_an_apply(a: Bench, b: Bench, rows: Path) -> None:
         apply(b, rows, exported, plan_for(cut))
     with pytest.raises(PoolpairError, match="second"):
         b.store.retry_parked(group_id)
-    with pytest.raises(PoolpairError, match="second"):
-        b.store.drop_parked(group_id)
+    with pytest.raises(PoolpairError, match="second"), b.store.transaction() as tx:
+        tx.drop_parked(group_id)
     assert b.rows("account") == []
     other.close()

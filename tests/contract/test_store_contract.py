@@ -178,8 +178,24 @@ def test_postponed_conferences_are_logged_after_the_newest_token(a: Bench) -> No
         a.write("upload", ("a.example", slot), ("a.example", slot, 1))
     token = advance(a)
     with a.store.transaction() as tx:
-        tx.postpone(Channel.CONFERENCES, frozenset({"two", "three"}))
+        tx.postpone(Channel.CONFERENCES, frozenset({"two", "three"}), ("a",), whole=False)
         assert tx.pending(Channel.CONFERENCES, token) == 1
+        assert tx.pending(Channel.CONFERENCES, 0) == 2
+
+
+def test_what_a_comparison_left_out_is_logged_whole(a: Bench) -> None:
+    """Rows that were acknowledged long ago are pending again, each once; those of other homes and conferences are not."""
+    for host, slot in (("a.example", "one"), ("a.example", "two"), ("b.example", "one"), ("a.example", "gone")):
+        a.write("upload", (host, slot), (host, slot, 1))
+    token = advance(a)
+    with a.store.transaction() as tx:
+        tx.prune(Channel.CONFERENCES, token)
+    a.write("upload", ("a.example", "one"), ("a.example", "one", 2))
+    a.delete("upload", ("a.example", "gone"))
+    token = advance(a)
+    with a.store.transaction() as tx:
+        tx.postpone(Channel.CONFERENCES, frozenset({"one", "gone"}), ("a",), whole=True)
+        assert tx.pending(Channel.CONFERENCES, token) == 2
         assert tx.pending(Channel.CONFERENCES, 0) == 2
 
 

@@ -134,7 +134,8 @@ class Side:
         found: list[str | None] = []
         for group in sorted(bench.store.parked(), key=lambda group: (group.table, group.key)):
             if step.drop:
-                bench.store.drop_parked(group.group_id)
+                with bench.store.transaction() as tx:
+                    found.append(tx.drop_parked(group.group_id))
             else:
                 found.append(bench.store.retry_parked(group.group_id))
         bench.refuse_poison(refused=False)

@@ -140,8 +140,18 @@ def test_postponed_files_are_pending_again(a: Bench) -> None:
     note(a, THREE, log=False)
     token = advance(a)
     with a.store.transaction() as tx:
-        tx.postpone(FILES, frozenset({"one"}))
+        tx.postpone(FILES, frozenset({"one"}), ("a",), whole=False)
     assert changed(a, token) == [b"one.bin"]
+
+
+def test_files_that_a_comparison_left_out_are_pending_whole(a: Bench) -> None:
+    """Logged or not, and tombstones too; not what somebody else changed here, nor another home's."""
+    note(a, ONE, replace(TWO, conference="one", present=False))
+    note(a, THREE, replace(entry(b"theirs"), home="b"), replace(entry(b"odd"), foreign=True), log=False)
+    token = advance(a)
+    with a.store.transaction() as tx:
+        tx.postpone(FILES, frozenset({"one"}), ("a",), whole=True)
+    assert changed(a, token) == [ODD, b"one.bin", b"two.bin"]
 
 
 def test_too_large_conferences_are_named(a: Bench) -> None:
@@ -213,6 +223,10 @@ def test_an_applied_deletion_is_pending_until_it_is_finished(a: Bench, b: Bench,
     b.store = b.open()
     assert len(b.store.pending_deletions()) == 1
     assert changed(b, 0) == []
+    still_there = b.store.compare_tree([seen(ONE), seen(TWO)])
+    assert still_there == TreeDiff(changed=(), vanished=()), (
+        "a deletion that the disk did not follow yet is nobody's change"
+    )
     b.store.finish_deletions([b"one.bin", b"two.bin"])
     assert b.store.pending_deletions() == ()
     assert known(b, b"one.bin") is None

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO, cast
 
-from poolpair.model import Channel
+from poolpair.model import Channel, ExportStatus
+from poolpair.pipeline.site import outbound_name
+from poolpair.state import Outbound, Seed
+from poolpair.store.tree import Tree
 from tests.pair import Pair, make_pair
 
 SLOT = "0b5e1f7c-0000-4000-8000-000000000001"
@@ -67,6 +75,54 @@ def test_a_conference_that_is_too_large_waits_with_its_row(tmp_path: Path) -> No
     pair.settle()
     assert _described_at_b(pair)
     assert pair.files("a") == pair.files("b")
+
+
+def test_a_conference_left_behind_in_a_seed_is_spared_and_sent_later(tmp_path: Path) -> None:
+    """A file that moves while a repair is packed neither vanishes at the copy nor is forgotten."""
+    pair = _started(tmp_path)
+    uploads = pair.folder / "data-a" / "share%2ea%2eexample" / "http_file_share"
+    victim, other = sorted(uploads.iterdir())[:2]
+    name = str(victim.relative_to(pair.folder / "data-a"))
+    tampered = pair.folder / "data-b" / other.relative_to(pair.folder / "data-a")
+    tampered.write_bytes(b"tampered with")
+    pair.clock.advance(130)
+    pair.settle()
+    site = pair.sites["a"]
+    assert site.tree is not None
+    pair.sites["a"] = replace(site, tree=_restless(site.tree, os.fsencode(name)))
+    begin_repair(pair, "a", Channel.CONFERENCES)
+    for _ in range(12):
+        pair.turn()
+        pair.clock.advance(11)
+        pair.beat()
+        assert name in pair.files("b")
+    pair.sites["a"] = site
+    pair.clock.advance(130)
+    pair.settle()
+    assert pair.files("a") == pair.files("b")
+    assert pair.rows("a") == pair.rows("b")
+    assert pair.channel("a", Channel.CONFERENCES).export.status is ExportStatus.FINAL
+
+
+def _restless(inner: Tree, restless: bytes) -> Tree:
+    """A tree in which one file cannot be read whole: it always moves."""
+
+    class Restless:
+        def open(self, path: bytes) -> AbstractContextManager[BinaryIO]:
+            return nullcontext(BytesIO(b"moving")) if path == restless else inner.open(path)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(inner, name)
+
+    return cast("Tree", Restless())
+
+
+def begin_repair(pair: Pair, pool: str, channel: Channel) -> None:
+    """Compare both copies and send what differs, as `verify --repair` has it."""
+    with pair.sites[pool].store.transaction() as tx:
+        out = tx.load(Outbound, outbound_name(channel))
+        assert out is not None
+        tx.save(outbound_name(channel), replace(out, seed=Seed(reason="verify", repair=True)))
 
 
 def test_what_waits_is_not_packed_without_end(tmp_path: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from poolpair.format.layout import data_dir
 from poolpair.model import ExportStatus
-from tests.memory_pair import POOLS, USERS, MemoryPair
+from tests.memory_pair import LIMITS, POOLS, USERS, MemoryPair
 
 
 class ProcessEnd(Exception):
@@ -146,3 +147,22 @@ def test_a_refused_row_parks_one_group_and_the_rest_goes_on(pair: MemoryPair) ->
     assert store.retry_parked(parked.group_id) is None
     pair.settle()
     assert_final(pair)
+
+
+def test_a_backlog_larger_than_package_max_comes_in_parts(pair: MemoryPair) -> None:
+    """It is not sent whole: the copy is said to be incomplete, a comparison names what differs, and the parts make both equal."""
+    pair.crash("b")
+    for number in range(3000):
+        pair.disks["a"].write("account", ("a.example", f"new{number}"), [("a.example", f"new{number}", "x" * 100)])
+    pair.sites["a"] = replace(pair.sites["a"], limits=replace(LIMITS, package_max_bytes=100_000))
+    pair.turn()
+    (standing,) = pair.packages("b")
+    assert len(pair.shares["b"].tree[data_dir(USERS)][standing].data) < 20_000
+    pair.start("b")
+    pair.turn()
+    pair.turn()
+    assert pair.channel("a").export.status is ExportStatus.NON_STEADY
+    assert pair.channel("b").imports.complete == ()
+    pair.settle()
+    assert_final(pair)
+    assert pair.channel("b").imports.complete == ("a",)

@@ -104,7 +104,7 @@ def test_ranks_do_not_depend_on_the_order_of_the_file() -> None:
 
 def test_settings_digest_is_pinned() -> None:
     """The digest is part of the format: another release must come to the same value."""
-    expected = "5825313ad81eef4993401ae474cf58f79955aef98acdca1ba12d6a76eb3652c7"
+    expected = "5825313ad81eef4993401ae474cf58f7"
     assert settings_digest([("*.a.example", "a"), ("b.exämple", "b")], "0" * 64) == expected
 
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Annotated
 
 import typer
 
+from poolpair import decisions
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
 from poolpair.errors import Code, PoolpairError
-from poolpair.format.layout import channel_from_name, data_dir, package_name
-from poolpair.model import Channel, Position, RefusedPackage, new_id
-from poolpair.pipeline.receive import REFUSED_KEPT
-from poolpair.pipeline.site import Site, inbound_name, outbound_name
-from poolpair.service import REQUEST, Request
-from poolpair.state import Inbound, Outbound, Seed
+from poolpair.format.layout import channel_from_name
+from poolpair.pipeline.site import inbound_name, outbound_name
+from poolpair.state import Inbound, Outbound
 from poolpair.wiring import open_site
 
 
@@ -84,18 +81,11 @@ def parked_show(group_id: Annotated[int, typer.Argument(help="A number from `par
 def parked_retry(group_id: Annotated[int | None, typer.Argument(help="One group; all without it.")] = None) -> None:
     """Try parked groups again."""
     site = open_site(chosen_config())
-    refused = 0
-    groups = site.store.parked()
-    if group_id is not None and group_id not in {group.group_id for group in groups}:
-        raise PoolpairError(Code.USAGE, f"no parked group has the number {group_id}")
-    for group in groups:
-        if group_id in (None, group.group_id):
-            reason = site.store.retry_parked(group.group_id)
-            refused += reason is not None
-            typer.echo(f"{group.group_id}\t{'applied' if reason is None else f'refused again: {reason}'}")
-    _nudge(site)
+    tried = decisions.retry_parked(site, group_id)
     site.store.close()
-    if refused:
+    for group, reason in tried:
+        typer.echo(f"{group.group_id}\t{'applied' if reason is None else f'refused again: {reason}'}")
+    if any(reason is not None for _, reason in tried):
         raise typer.Exit(1)
 
 
@@ -103,12 +93,11 @@ def parked_drop(
     group_id: Annotated[int, typer.Argument(help="A number from `parked list`.")],
     yes: Annotated[bool, typer.Option("--yes", help="The copy may lack it.")] = False,
 ) -> None:
-    """Forget a parked group; the copy here then lacks it until the next repair."""
+    """Forget a parked group; the copy here then lacks it until `verify --repair` at the partner."""
     if not yes:
         raise PoolpairError(Code.USAGE, "dropping a parked group throws its rows away", hint="add --yes")
     site = open_site(chosen_config())
-    site.store.drop_parked(group_id)
-    _nudge(site)
+    decisions.drop_parked(site, group_id)
     site.store.close()
 
 
@@ -130,40 +119,15 @@ def held_list() -> None:
 def held_apply(channel: Annotated[str, typer.Argument(help="users or conferences.")]) -> None:
     """Apply the held package after all: the deletions are meant."""
     site = open_site(chosen_config())
-    _decide_held(site, channel_from_name(channel), approve=True)
-    _nudge(site)
+    decisions.approve_held(site, channel_from_name(channel))
     site.store.close()
 
 
 def held_refuse(channel: Annotated[str, typer.Argument(help="users or conferences.")]) -> None:
     """Refuse the held package: the partner's channel stops until its operator restores what was deleted, or sends again."""
     site = open_site(chosen_config())
-    position = _decide_held(site, channel_from_name(channel), approve=False)
-    site.own.remove(data_dir(channel_from_name(channel)), package_name(position))
-    _nudge(site)
+    decisions.refuse_held(site, channel_from_name(channel))
     site.store.close()
-
-
-def _decide_held(site: Site, channel: Channel, *, approve: bool) -> Position:
-    with site.store.transaction() as tx:
-        inbound = tx.load(Inbound, inbound_name(channel))
-        if inbound is None or inbound.held is None:
-            raise PoolpairError(Code.USAGE, f"nothing is held on {channel}")
-        position = inbound.held.position
-        if approve:
-            after = replace(inbound, held=replace(inbound.held, approved=True))
-        else:
-            entry = RefusedPackage(package_id=position.package_id, code=Code.HELD)
-            after = replace(inbound, held=None, refused=(*inbound.refused, entry)[-REFUSED_KEPT:])
-        tx.save(inbound_name(channel), after)
-    return position
-
-
-def _nudge(site: Site) -> None:
-    """Have a running service look at once."""
-    if site.store.lease_holder() is not None:
-        with site.store.transaction() as tx:
-            tx.save(f"{REQUEST}{new_id()}", Request(channels=site.channels))
 
 
 def setback_show() -> None:
@@ -207,25 +171,6 @@ def setback_resolve(
     ):
         raise typer.Abort
     site = open_site(chosen_config())
-    for channel in site.channels:
-        with site.store.transaction() as tx:
-            found = tx.load(Outbound, outbound_name(channel))
-            if found and found.stopped and found.stopped.code is Code.STORE_SET_BACK:
-                tx.save(outbound_name(channel), _overruled(found))
-                talk.print(f"{channel}: this store wins; both copies are compared and made equal")
-    _nudge(site)
+    for channel in decisions.overrule_partner(site):
+        talk.print(f"{channel}: this store wins; both copies are compared and made equal")
     site.store.close()
-
-
-def _overruled(found: Outbound) -> Outbound:
-    """Begin a new stream on top of whatever the partner applied last."""
-    applied = found.partner.applied if found.partner else None
-    seed = Seed(reason="this store was set back and wins", overrule=True)
-    return replace(
-        Outbound(stream=new_id(), seed=seed),
-        base=applied,
-        root=applied,
-        heard=True,
-        base_token=found.acknowledged_token,
-        acknowledged_token=found.acknowledged_token,
-    )

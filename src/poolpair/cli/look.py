@@ -31,6 +31,7 @@ _REASONS = {
     Reason.PARTNER_SILENT: "no fresh word from {partner}",
     Reason.BACKLOG: "a change waits longer than two intervals",
     Reason.COMPARING: "both copies are being compared",
+    Reason.INCOMPLETE: "the copy at {partner} is known to differ: `verify --repair` makes it whole",
 }
 
 
@@ -151,7 +152,7 @@ def _of_channel(channel: ChannelStatus, partner: str) -> Iterator[str]:
             if count:
                 yield f"{channel.channel} {place}: {count} {name}; {CATALOGUE[code].hint}"
     if export.left_behind:
-        yield f"{channel.channel}: too large or not at rest, waiting: {', '.join(export.left_behind[:5])}"
+        yield f"{channel.channel}: too large, not at rest or not readable, waiting: {', '.join(export.left_behind[:5])}"
 
 
 def _fault(fault: Fault) -> str:

@@ -13,13 +13,14 @@ import typer
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
 from poolpair.config import PoolConfig
 from poolpair.cycle import count_unhomed, run_pass
+from poolpair.decisions import begin_verify, request, resume_refused
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import channel_from_name
-from poolpair.model import Channel, ExportStatus, new_nonce
-from poolpair.pipeline.site import Site, outbound_name
+from poolpair.model import Channel, ExportStatus
+from poolpair.pipeline.site import Site
 from poolpair.report import gather
-from poolpair.service import REQUEST, Request, Service, write_pulse
-from poolpair.state import Outbound, Seed, VerifyResult
+from poolpair.service import Request, Service, write_pulse
+from poolpair.state import VerifyResult
 from poolpair.status import ChannelStatus
 from poolpair.wiring import beater, open_site, working_site
 
@@ -81,14 +82,7 @@ def verify(
     before: dict[Channel, VerifyResult | None] = {}
     try:
         for each in _chosen(site, only):
-            with site.store.transaction() as tx:
-                out = tx.load(Outbound, outbound_name(each))
-                assert out is not None
-                before[each] = out.last_verify
-                if each is Channel.CONFERENCES:
-                    tx.doubt_files()
-                if out.seed is None:
-                    tx.save(outbound_name(each), _with_seed(out, Seed(reason="verify", repair=repair)))
+            before[each] = begin_verify(site, each, repair=repair)
     finally:
         site.store.close()
 
@@ -105,12 +99,6 @@ def verify(
         typer.echo(f"{state.channel}: {words}{' (after repair)' if result.equal and result.repaired else ''}")
     if not all(state.export.last_verify and state.export.last_verify.equal for state in found):
         raise typer.Exit(1)
-
-
-def _with_seed(out: Outbound, seed: Seed) -> Outbound:
-    from dataclasses import replace
-
-    return replace(out, seed=seed)
 
 
 def _chosen(site: Site, only: Channel | None) -> tuple[Channel, ...]:
@@ -149,7 +137,7 @@ def _work_here(
 ) -> list[ChannelStatus]:
     channels = _chosen(site, only)
     if resume:
-        _resume(site, channels)
+        resume_refused(site, channels)
     for channel in channels:
         count_unhomed(site, channel)
     first = True
@@ -172,10 +160,8 @@ def _ask_service(
 ) -> list[ChannelStatus]:
     channels = _chosen(site, only)
     if resume:
-        _resume(site, channels)
-    name = f"{REQUEST}{new_nonce()}"
-    with site.store.transaction() as tx:
-        tx.save(name, Request(channels=channels, rescan=True))
+        resume_refused(site, channels)
+    name = request(site, channels, rescan=True)
     while site.store.read(Request, name) is not None:
         if site.store.lease_holder() is None:
             raise PoolpairError(Code.SERVICE_DOWN, "the service ended before it carried the command out")
@@ -188,28 +174,6 @@ def _ask_service(
         if reached(states):
             return states
         _wait(deadline_s)
-
-
-def _resume(site: Site, channels: tuple[Channel, ...]) -> None:
-    """A channel that the partner's operator stopped by refusing a package goes on when its own operator says sync."""
-    from dataclasses import replace
-
-    for channel in channels:
-        with site.store.transaction() as tx:
-            out = tx.load(Outbound, outbound_name(channel))
-            if out and out.stopped and out.stopped.code is Code.REFUSED_BY_PARTNER:
-                base_token = out.acknowledged_token
-                tx.save(
-                    outbound_name(channel),
-                    replace(
-                        out,
-                        stopped=None,
-                        in_flight=(),
-                        base=out.acknowledged,
-                        base_token=base_token,
-                        one_at_a_time=True,
-                    ),
-                )
 
 
 def _wait(deadline_s: float) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -217,6 +218,9 @@ class PackageReader:
         if entries[0].size > MAX_HEADER_BYTES:
             raise Refused(Code.LIMIT, "the package's header exceeds 4 KiB")
         data = Section(self._source, entries[0]).read()
+        # One altered bit can make a newer format of any; nothing sealed speaks for the header before its format is believed.
+        if zlib.crc32(data) != entries[0].crc:
+            raise Refused(Code.DAMAGED, "the package's header does not have its checksum")
         # Before anything else: what follows may be different in a newer format.
         refuse_newer(data, "the package")
         return data

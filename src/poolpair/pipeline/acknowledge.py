@@ -7,6 +7,7 @@ of its word without comparing clocks.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
 
@@ -15,7 +16,8 @@ from poolpair.format.cookie import open_cookie, seal_cookie
 from poolpair.format.layout import COOKIE_NAME, cookie_dir, data_dir, parse_package_name
 from poolpair.model import FORMAT_VERSION, Channel, Cookie, Fault, ImportStatus, Position, new_nonce
 from poolpair.pipeline.identity import check_own_share, check_partner_share
-from poolpair.pipeline.site import NONCES_KEPT, Counts, Site, counts_name, inbound_name, intent_name, outbound_name
+from poolpair.pipeline.intents import find_intent, settle_intents
+from poolpair.pipeline.site import NONCES_KEPT, Counts, Site, counts_name, inbound_name, outbound_name
 from poolpair.protocol import Freshness, hear
 from poolpair.share.port import FileVanished
 from poolpair.state import Inbound, Intent, Outbound
@@ -42,6 +44,18 @@ def hear_word(site: Site, channel: Channel) -> Outbound | None:
     return out
 
 
+def listen(site: Site, channel: Channel) -> bool:
+    """Take the nonce of the partner's newest cookie to be echoed, and nothing else: while a long apply goes on nobody else does.
+
+    What the cookie says is left to `hear_word`, and so is a refusal.
+    """
+    data = site.own.read_small(f"{cookie_dir(channel)}/{COOKIE_NAME}", COOKIE_MAX_BYTES)
+    if data is not None:
+        with suppress(Refused):
+            site.memory.echo = open_cookie(data, site.ring, reader_pool=site.pool, channel=channel).nonce
+    return data is not None
+
+
 def _take_in(site: Site, channel: Channel, cookie: Cookie) -> Outbound:
     memory = site.memory
     written = memory.written.get(cookie.echo)
@@ -57,12 +71,12 @@ def _take_in(site: Site, channel: Channel, cookie: Cookie) -> Outbound:
         assert before is not None
 
         def lookup(position: Position) -> Intent | None:
-            intent = tx.load(Intent, intent_name(channel, position))
-            return intent if intent and intent.position == position else None
+            return find_intent(tx, channel, position)
 
         out = hear(before, cookie, lookup, fresh, site.clock.utc_iso())
         if out != before:
             tx.save(outbound_name(channel), out)
+            settle_intents(tx, channel, before, out)
         if out.acknowledged_token > before.acknowledged_token:
             tx.prune(channel, out.acknowledged_token)
     if out.acknowledged != before.acknowledged:

@@ -9,18 +9,14 @@ A package without `digests` clears nothing; one with them is answered by `compar
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO
 
 from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.format.layout import data_dir
 from poolpair.format.package import PackageReader
 from poolpair.model import Answer, Channel, Manifest, PackageKind
+from poolpair.pipeline.apply_files import finish_deletions, place_files
 from poolpair.pipeline.capture import CHUNK_BYTES
 from poolpair.pipeline.pack import ROWS_MEMBER
 from poolpair.pipeline.receive import Received, refuse
@@ -28,9 +24,8 @@ from poolpair.pipeline.site import Counts, Site, counts_name, inbound_name, owed
 from poolpair.share.port import FileVanished
 from poolpair.state import Held, Inbound, Owed
 from poolpair.store.buckets import differing
-from poolpair.store.port import Incoming, Transaction
-from poolpair.store.tree import Tree
-from poolpair.store.values import Applied, ApplyPlan, CatalogueFile, MassDelete, PackedFile
+from poolpair.store.port import Transaction
+from poolpair.store.values import Applied, ApplyPlan, CatalogueFile, MassDelete
 
 PAST_STREAMS_KEPT = 16
 
@@ -81,10 +76,10 @@ def _apply_open(site: Site, channel: Channel, reader: PackageReader, rows: Path)
     with site.store.incoming(rows, channel, manifest.tables) as incoming:
         placed: list[CatalogueFile] = []
         if site.tree is not None and manifest.files:
-            if tripped := incoming.mass_file_delete(plan):
+            if tripped := incoming.check(plan):
                 return _hold(site, channel, manifest, tripped)
             incoming.mark_placing()
-            placed = list(_place(site, site.tree, reader, incoming))
+            placed = list(place_files(site, site.tree, reader, incoming))
         elif manifest.files:
             raise PoolpairError(Code.TREE, "the partner sends files, but `files` is not set in this pool's file")
         outcome = incoming.apply(plan, placed, lambda tx, applied: _record(site, tx, manifest, applied))
@@ -123,7 +118,7 @@ def _record(site: Site, tx: Transaction, manifest: Manifest, applied: Applied) -
     fresh = replace(
         inbound,
         applied=manifest.position,
-        complete=inbound.complete if before is not None else (),
+        complete=_still_complete(inbound, manifest),
         past_streams=past,
         held=None,
         fault=None,
@@ -141,6 +136,13 @@ def _record(site: Site, tx: Transaction, manifest: Manifest, applied: Applied) -
         )
 
 
+def _still_complete(inbound: Inbound, manifest: Manifest) -> tuple[str, ...]:
+    """The first package of all begins a copy, and one that skips its delta leaves a gap."""
+    if inbound.applied is None:
+        return ()
+    return tuple(home for home in inbound.complete if not (manifest.skips and home in manifest.served))
+
+
 def _hold(site: Site, channel: Channel, manifest: Manifest, found: MassDelete) -> bool:
     held = Held(
         position=manifest.position,
@@ -153,125 +155,6 @@ def _hold(site: Site, channel: Channel, manifest: Manifest, found: MassDelete) -
         inbound = tx.load(Inbound, inbound_name(channel)) or Inbound()
         tx.save(inbound_name(channel), replace(inbound, held=held))
     return False
-
-
-def _place(site: Site, tree: Tree, reader: PackageReader, incoming: Incoming) -> Iterator[CatalogueFile]:
-    """Place every file of the package; a file that was changed here is set aside first."""
-    with ExitStack() as stack:
-        member, source, offset = 0, None, 0
-        for packed in incoming.files():
-            _check_owner(site, packed.file)
-            if not packed.file.present:
-                _spare_local_change(site, tree, packed.file)
-                continue
-            if packed.member != member or source is None:
-                member, offset = packed.member, 0
-                source = stack.enter_context(reader.open(f"files/{member:04d}"))
-            _skip(source, packed.offset - offset)
-            offset = packed.offset + packed.file.size
-            yield _place_one(site, tree, packed, source)
-
-
-def _check_owner(site: Site, file: CatalogueFile) -> None:
-    """A file, and the deletion of one, must belong to whom the package says, and to the partner."""
-    owner = site.file_home(file.path)
-    if owner is None or owner.home != file.home or owner.home in site.served():
-        raise Refused(Code.FOREIGN_PACKAGE, "it carries a file that the profile does not give to the partner")
-
-
-def _place_one(site: Site, tree: Tree, packed: PackedFile, source: BinaryIO | io.BufferedReader) -> CatalogueFile:
-    file = packed.file
-    content = _Part(source, file.size)
-    here = tree.stat(file.path)
-    if here is not None and here.size == file.size and _digest(tree, file.path) == file.sha256:
-        content.drain()
-        placed = here
-    else:
-        _spare_local_change(site, tree, file)
-        placed = tree.place(file.path, content, size=file.size, mtime_ns=file.mtime_ns, mode=file.mode)
-    if content.digest.hexdigest() != file.sha256:
-        raise Refused(Code.DAMAGED, "a file in it is not what its list says")
-    return replace(file, size=placed.size, mtime_ns=placed.mtime_ns, inode=placed.inode, mode=placed.mode)
-
-
-def _spare_local_change(site: Site, tree: Tree, file: CatalogueFile) -> None:
-    """What somebody wrote here in the meantime is moved aside, never overwritten."""
-    here = tree.stat(file.path)
-    if here is None:
-        return
-    with site.store.transaction() as tx:
-        known = tx.file(file.path)
-    untouched = known is not None and known.present and not known.foreign
-    if (
-        known is not None
-        and untouched
-        and (known.size, known.mtime_ns, known.inode) == (here.size, here.mtime_ns, here.inode)
-    ):
-        return
-    digest = _digest(tree, file.path)
-    if digest == file.sha256 or (known is not None and untouched and digest == known.sha256):
-        return
-    tree.set_aside(file.path, f"{digest[:16]}-{here.mtime_ns}")
-
-
-def _digest(tree: Tree, path: bytes) -> str:
-    digest = sha256()
-    with tree.open(path) as source:
-        while chunk := source.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _skip(source: BinaryIO | io.BufferedReader, count: int) -> None:
-    while count > 0:
-        chunk = source.read(min(CHUNK_BYTES, count))
-        if not chunk:
-            raise Refused(Code.DAMAGED, "a file in it lies beyond its member")
-        count -= len(chunk)
-
-
-class _Part(io.RawIOBase):
-    """The next `size` bytes of a member as a file of their own, digested as they pass."""
-
-    def __init__(self, source: BinaryIO | io.BufferedReader, size: int) -> None:
-        super().__init__()
-        self._source = source
-        self._left = size
-        self.digest = sha256()
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1, /) -> bytes:
-        wanted = self._left if size < 0 else min(size, self._left)
-        chunk = self._source.read(wanted) if wanted else b""
-        if wanted and not chunk:
-            raise Refused(Code.DAMAGED, "a file in it lies beyond its member")
-        self._left -= len(chunk)
-        self.digest.update(chunk)
-        return chunk
-
-    def drain(self) -> None:
-        while self.read(CHUNK_BYTES):
-            pass
-
-
-def finish_deletions(site: Site) -> None:
-    """Remove files whose deletion was applied; a file that changed here since is set aside."""
-    if site.tree is None:
-        return
-    files = site.store.pending_deletions()
-    for file in files:
-        here = site.tree.stat(file.path)
-        if here is None:
-            continue
-        if (here.size, here.mtime_ns, here.inode) == (file.size, file.mtime_ns, file.inode) or _digest(
-            site.tree, file.path
-        ) == file.sha256:
-            site.tree.remove(file.path)
-        else:
-            site.tree.set_aside(file.path, f"deleted-{here.mtime_ns}-{here.inode}")
-    site.store.finish_deletions(file.path for file in files)
 
 
 def compare(site: Site, channel: Channel) -> bool:

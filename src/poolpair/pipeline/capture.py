@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
+from poolpair.errors import PoolpairError
 from poolpair.model import Channel
 from poolpair.pipeline.site import Counts, FileHome, Site, counts_name, outbound_name
 from poolpair.state import Outbound
 from poolpair.store.port import Transaction
 from poolpair.store.tree import FileVanished, Tree, TreeFile
-from poolpair.store.values import CatalogueFile
+from poolpair.store.values import CatalogueFile, Dropped
 
 CHUNK_BYTES = 1 << 20
 BATCH_FILES = 500
@@ -38,9 +39,9 @@ def capture(site: Site, channel: Channel, *, rescan: bool = False) -> Captured:
         _scan(site, site.tree, rescan=rescan)
     with site.store.transaction() as tx:
         out = tx.load(Outbound, outbound_name(channel))
-        foreign = tx.drop_foreign(channel, site.served())
-        if foreign:
-            _count_foreign(tx, channel, foreign)
+        dropped = tx.drop_foreign(channel, site.served())
+        if dropped.foreign or dropped.unhomed:
+            _count(tx, channel, dropped)
         pending = tx.pending(channel, out.base_token if out else 0)
     if pending:
         site.memory.captured_s.setdefault(channel, site.clock.monotonic_s())
@@ -49,9 +50,13 @@ def capture(site: Site, channel: Channel, *, rescan: bool = False) -> Captured:
     return Captured(pending=pending)
 
 
-def _count_foreign(tx: Transaction, channel: Channel, more: int) -> None:
+def _count(tx: Transaction, channel: Channel, more: Dropped) -> None:
+    """Count at once. Of what has no home only that there is some: how much is counted whole once per interval."""
     counts = tx.load(Counts, counts_name(channel)) or Counts()
-    tx.save(counts_name(channel), replace(counts, foreign_writes=counts.foreign_writes + more))
+    fresh = replace(
+        counts, foreign_writes=counts.foreign_writes + more.foreign, unhomed=max(counts.unhomed, more.unhomed)
+    )
+    tx.save(counts_name(channel), fresh)
 
 
 def _scan(site: Site, tree: Tree, *, rescan: bool) -> None:
@@ -61,21 +66,33 @@ def _scan(site: Site, tree: Tree, *, rescan: bool) -> None:
     due = memory.scanned_s is None or now - memory.scanned_s >= site.limits.interval_s
     if not (rescan or due or hint != memory.tree_hint):
         return
+    unreadable: dict[str, str] = {}
     diff = site.store.compare_tree(tree.scan(lambda path: site.file_home(path) is not None))
     batch: list[TreeFile] = []
     for found in diff.changed:
         batch.append(found)
         if len(batch) == BATCH_FILES:
-            _note(site, tree, batch)
+            _note(site, tree, batch, unreadable)
             batch = []
-    _note(site, tree, batch)
+    _note(site, tree, batch, unreadable)
     for start in range(0, len(diff.vanished), BATCH_FILES):
         _note_vanished(site, diff.vanished[start : start + BATCH_FILES])
+    _note_unreadable(site, unreadable)
     memory.tree_hint, memory.scanned_s = hint, now
 
 
-def _note(site: Site, tree: Tree, files: list[TreeFile]) -> None:
-    hashed = list(_hash_all(site, tree, files))
+def _note_unreadable(site: Site, unreadable: dict[str, str]) -> None:
+    """One file that cannot be read holds up its conference, not the others."""
+    site.memory.unreadable = frozenset(unreadable)
+    with site.store.transaction() as tx:
+        counts = tx.load(Counts, counts_name(Channel.CONFERENCES)) or Counts()
+        said = tuple(sorted(unreadable.values()))[:1000]
+        if counts.unreadable != said:
+            tx.save(counts_name(Channel.CONFERENCES), replace(counts, unreadable=said))
+
+
+def _note(site: Site, tree: Tree, files: list[TreeFile], unreadable: dict[str, str]) -> None:
+    hashed = list(_hash_all(site, tree, files, unreadable))
     served = site.served()
     with site.store.transaction() as tx:
         applied, own, foreign, moved = [], [], [], []
@@ -94,9 +111,15 @@ def _note(site: Site, tree: Tree, files: list[TreeFile]) -> None:
         tx.touch_files(applied)
         tx.note_files(own, log=True)
         tx.note_files((*foreign, *moved), log=False)
-        homed = sum(1 for entry in foreign if entry.home)
-        if homed:
-            _count_foreign(tx, Channel.CONFERENCES, homed)
+        _count_files(tx, foreign)
+
+
+def _count_files(tx: Transaction, entries: list[CatalogueFile]) -> None:
+    """Count files that changed here though nobody is served here whose they are."""
+    homed = sum(1 for entry in entries if entry.home)
+    unhomed = sum(1 for entry in entries if entry.present and not entry.home)
+    if homed or unhomed:
+        _count(tx, Channel.CONFERENCES, Dropped(foreign=homed, unhomed=unhomed))
 
 
 def _note_vanished(site: Site, paths: tuple[bytes, ...]) -> None:
@@ -107,9 +130,7 @@ def _note_vanished(site: Site, paths: tuple[bytes, ...]) -> None:
         tx.note_files([entry for entry in gone if entry.home in served], log=True)
         foreign = [entry for entry in gone if entry.home not in served]
         tx.note_files(foreign, log=False)
-        homed = sum(1 for entry in foreign if entry.home)
-        if homed:
-            _count_foreign(tx, Channel.CONFERENCES, homed)
+        _count_files(tx, foreign)
 
 
 def _gone(entry: CatalogueFile, owner: FileHome | None) -> CatalogueFile:
@@ -118,7 +139,7 @@ def _gone(entry: CatalogueFile, owner: FileHome | None) -> CatalogueFile:
     return replace(entry, present=False, sha256="", size=0, home=home, conference=conference)
 
 
-def _hash_all(site: Site, tree: Tree, files: list[TreeFile]) -> Iterator[CatalogueFile]:
+def _hash_all(site: Site, tree: Tree, files: list[TreeFile], unreadable: dict[str, str]) -> Iterator[CatalogueFile]:
     for found in files:
         owner = site.file_home(found.path)
         if owner is None:
@@ -127,6 +148,10 @@ def _hash_all(site: Site, tree: Tree, files: list[TreeFile]) -> Iterator[Catalog
             digest = _hash(tree, found.path)
         except FileVanished:
             continue  # it went away meanwhile; the next scan sees that
+        except PoolpairError as error:
+            tree.stat(found.path)  # raises too if it is not this one file but the whole tree
+            unreadable[owner.conference] = error.detail
+            continue
         if tree.stat(found.path) != found:
             continue  # it is still being written; the next scan takes it when it rests
         yield CatalogueFile(
@@ -135,6 +160,7 @@ def _hash_all(site: Site, tree: Tree, files: list[TreeFile]) -> Iterator[Catalog
             mtime_ns=found.mtime_ns,
             inode=found.inode,
             mode=found.mode,
+            ctime_ns=found.ctime_ns,
             sha256=digest,
             home=owner.home,
             conference=owner.conference,

@@ -12,16 +12,23 @@ from poolpair.format.layout import COOKIE_NAME, cookie_dir, data_dir, package_na
 from poolpair.model import Channel, new_nonce
 from poolpair.pipeline.acknowledge import hear_word
 from poolpair.pipeline.identity import check_partner_share
-from poolpair.pipeline.pack import Packed
+from poolpair.pipeline.packed import Packed
 from poolpair.pipeline.site import Site, intent_name, outbound_name
 from poolpair.protocol import packed as after_packed
 from poolpair.state import Outbound
 
 
-def deliver(site: Site, channel: Channel, packed: Packed) -> None:
-    """Deliver a package. Raises SHARE_*, CLONE; the package is then abandoned and packed anew in the next cycle."""
+def deliver(site: Site, channel: Channel, packed: Packed) -> bool:
+    """Deliver a package; False if the partner's last word has overtaken it.
+
+    Raises SHARE_*, CLONE; the package then waits in the scratch folder for the next cycle.
+    """
     check_partner_share(site)
-    hear_word(site, channel)
+    heard = hear_word(site, channel)
+    if heard is not None and (heard.stopped is not None or heard.base != packed.intent.follows):
+        site.memory.ready.pop(channel, None)
+        packed.path.unlink()
+        return False
     site.own.remove(cookie_dir(channel), COOKIE_NAME)
     site.memory.heard.pop(channel, None)
     position = packed.intent.position
@@ -35,6 +42,8 @@ def deliver(site: Site, channel: Channel, packed: Packed) -> None:
         intent = replace(packed.intent, delivered=True)
         tx.save(intent_name(channel, position), intent)
         tx.save(outbound_name(channel), after_packed(out, packed.wanted, intent))
+    site.memory.ready.pop(channel, None)
     site.memory.delivered_s[channel] = now
     site.memory.cut_s[channel] = now
     site.memory.captured_s.pop(channel, None)
+    return True

@@ -16,6 +16,7 @@ from poolpair.clock import Clock
 from poolpair.errors import PoolpairError
 from poolpair.format.keys import KeyRing
 from poolpair.model import Channel, Fault, Manifest, Position, Reign, serving_pool
+from poolpair.pipeline.packed import Packed
 from poolpair.share.port import OwnShare, PartnerShare
 from poolpair.store.port import Store
 from poolpair.store.tree import Tree
@@ -72,7 +73,11 @@ class Volatile:
     cut_s: dict[Channel, float] = field(default_factory=dict)
     tree_hint: object = None
     scanned_s: float | None = None
+    unreadable: frozenset[str] = frozenset()
+    """Conferences one of whose files could not be read at the last scan."""
     store_hint: object = None
+    ready: dict[Channel, Packed] = field(default_factory=dict)
+    """Packages that were cut and could not be delivered yet."""
     manifests: dict[str, Manifest] = field(default_factory=dict)
     """Authenticated manifests of packages that stand, by file name."""
     faults: dict[Channel, Fault] = field(default_factory=dict)
@@ -140,6 +145,11 @@ def intent_name(channel: Channel, position: Position) -> str:
     return f"intent/{channel}/{position.stream}/{position.sequence:016d}"
 
 
+def folded_name(channel: Channel, stream: str) -> str:
+    """The document that stands for the old intents of a stream."""
+    return f"folded/{channel}/{stream}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
     """What a channel counted at this site, besides its positions."""
@@ -148,5 +158,7 @@ class Counts:
     foreign_writes: int = 0
     quarantined: int = 0
     left_behind: tuple[str, ...] = ()
-    """Conferences that are larger than `conference_max` and wait."""
+    """Conferences that are larger than `conference_max`, or not at rest, and wait."""
+    unreadable: tuple[str, ...] = ()
+    """Files that this account may not read, and why; their conferences wait."""
     skipped_files: int = 0

@@ -27,6 +27,7 @@ from poolpair.store.values import (
     ApplyPlan,
     CatalogueFile,
     Cut,
+    Dropped,
     Exported,
     LeaseHolder,
     MassDelete,
@@ -70,19 +71,26 @@ class Transaction(Protocol):
         """Count the log entries (groups and files) after a token."""
         ...
 
-    def drop_foreign(self, channel: Channel, served: tuple[str, ...]) -> int:
-        """Take entries of homes that are not served here out of the log; returns how many groups were somebody's home elsewhere.
+    def drop_foreign(self, channel: Channel, served: tuple[str, ...]) -> Dropped:
+        """Take entries of homes that are not served here out of the log, and count them.
 
         A parked group that was written here after it was parked is no longer parked.
         """
         ...
 
-    def postpone(self, channel: Channel, conferences: frozenset[str]) -> None:
-        """Log again, after the newest token, what belongs to these conferences."""
+    def postpone(self, channel: Channel, conferences: frozenset[str], served: tuple[str, ...], *, whole: bool) -> None:
+        """Log again, after the newest token, what is logged of these conferences; with `whole` everything that is there of them.
+
+        `whole` is for what a comparison left out: nothing else would ever send it.
+        """
         ...
 
     def prune(self, channel: Channel, token: int) -> int:
         """Forget log entries up to an acknowledged token; returns how many."""
+        ...
+
+    def drop_parked(self, group_id: int) -> Channel | None:
+        """Forget a parked group; the copy then lacks it. Returns its channel, None if there is no such group."""
         ...
 
     def note_files(self, files: Iterable[CatalogueFile], *, log: bool) -> None:
@@ -120,8 +128,12 @@ class Snapshot(Protocol):
         """Files of the delta and of the whole buckets of table 0, tombstones included."""
         ...
 
-    def export(self, cut: Cut, files: Iterable[PackedFile], left_behind: AbstractSet[str]) -> Exported:
-        """Fill the rows file and end the view. Rows of conferences in `left_behind`, which may grow while `files` is read, wait."""
+    def list_files(self, files: Iterable[PackedFile]) -> None:
+        """Begin the rows file with the list of files that the package carries."""
+        ...
+
+    def export(self, cut: Cut, left_behind: AbstractSet[str]) -> Exported:
+        """Add the rows, but for those of conferences in `left_behind`, which wait; ends the view."""
         ...
 
     def too_large(self, served: tuple[str, ...], limit_bytes: int) -> frozenset[str]:
@@ -152,6 +164,10 @@ class Incoming(Protocol):
 
     def surplus_files(self, plan: ApplyPlan) -> Iterator[CatalogueFile]:
         """Files here that a seed's whole buckets do not hold."""
+        ...
+
+    def check(self, plan: ApplyPlan) -> MassDelete | None:
+        """Say, before anything is placed, whether a guard trips. Raises Refused for rows that are not the partner's to send."""
         ...
 
     def mass_file_delete(self, plan: ApplyPlan) -> MassDelete | None:
@@ -203,7 +219,7 @@ class Store(Protocol):
         ...
 
     def compare_tree(self, scan: Iterable[TreeFile]) -> TreeDiff:
-        """Compare a scan with the catalogue by size, time and inode."""
+        """Compare a scan with the catalogue by size, time and inode; a file whose applied deletion is under way is no news."""
         ...
 
     def pending_deletions(self) -> tuple[CatalogueFile, ...]:
@@ -236,10 +252,6 @@ class Store(Protocol):
 
     def retry_parked(self, group_id: int) -> str | None:
         """Try to apply a parked group again; returns the reason if it is refused again."""
-        ...
-
-    def drop_parked(self, group_id: int) -> None:
-        """Forget a parked group; the copy then lacks it."""
         ...
 
     def take_lease(self, holder: str, front_end: str) -> LeaseHolder:

@@ -44,6 +44,8 @@ class TreeFile:
     mtime_ns: int
     inode: int
     mode: int
+    ctime_ns: int = 0
+    """Changes with every write, also one that puts size and time back."""
 
 
 class Tree(Protocol):
@@ -215,8 +217,8 @@ class DirectoryTree:
                     os.fchmod(fd, mode & MODE_MASK)
                     os.utime(fd, ns=(mtime_ns, mtime_ns))
                     os.fsync(fd)
-                    placed = _tree_file(path, os.fstat(fd))
-                os.rename(temp, name, src_dir_fd=at, dst_dir_fd=at)
+                    os.rename(temp, name, src_dir_fd=at, dst_dir_fd=at)
+                    placed = _tree_file(path, os.fstat(fd))  # after the rename, which changes ctime
             finally:
                 with suppress(OSError):
                     os.unlink(temp, dir_fd=at)
@@ -262,5 +264,10 @@ def _subfolders(place: bytes, folder: bytes) -> tuple[bytes, ...]:
 
 def _tree_file(path: bytes, found: os.stat_result) -> TreeFile:
     return TreeFile(
-        path=path, size=found.st_size, mtime_ns=found.st_mtime_ns, inode=found.st_ino, mode=stat.S_IMODE(found.st_mode)
+        path=path,
+        size=found.st_size,
+        mtime_ns=found.st_mtime_ns,
+        inode=found.st_ino,
+        mode=stat.S_IMODE(found.st_mode),
+        ctime_ns=found.st_ctime_ns,
     )

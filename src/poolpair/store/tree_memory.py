@@ -40,7 +40,9 @@ class MemoryTree:
         self._check_free(safe_path(path))
         self._changes += 1
         when = int(self._now_s() * 1e9) if mtime_ns is None else mtime_ns
-        file = TreeFile(path=path, size=len(data), mtime_ns=when, inode=self._changes, mode=mode)
+        file = TreeFile(
+            path=path, size=len(data), mtime_ns=when, inode=self._changes, mode=mode, ctime_ns=self._changes
+        )
         self._files[path] = _Stored(data, file)
         self.odd.discard(path)
         return file

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from poolpair.model import BucketSet, Channel, TableShape
 from poolpair.store.tree import TreeFile
@@ -55,9 +55,27 @@ class CatalogueFile:
     sha256: str
     home: str
     conference: str
+    ctime_ns: int = 0
     present: bool = True
     foreign: bool = False
     """Somebody changed it here although its home is not served here."""
+
+    def rests(self, found: TreeFile) -> bool:
+        """Whether the file on disk is the one that the catalogue knows, by all that tells without reading it."""
+        mine = (self.size, self.mtime_ns, self.inode, self.ctime_ns)
+        return self.present and mine == (found.size, found.mtime_ns, found.inode, found.ctime_ns)
+
+
+def as_on_disk(file: CatalogueFile, found: TreeFile) -> CatalogueFile:
+    """The entry of a file that lies on disk as `found`."""
+    return replace(
+        file,
+        size=found.size,
+        mtime_ns=found.mtime_ns,
+        inode=found.inode,
+        mode=found.mode,
+        ctime_ns=found.ctime_ns,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +85,14 @@ class PackedFile:
     file: CatalogueFile
     member: int
     offset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dropped:
+    """Changed groups that are nobody's here: of homes served elsewhere, and of no home at all."""
+
+    foreign: int
+    unhomed: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -109,6 +109,15 @@ def test_a_changed_header_is_refused(fields: dict[str, object], code: Code) -> N
     assert refusal(with_header(**fields)) is code
 
 
+def test_no_flipped_bit_makes_a_newer_format() -> None:
+    """The checksum around a cookie covers its header line: one that was altered on the way is damaged, not newer."""
+    for at in range(len(SEALED)):
+        for bit in range(8):
+            data = bytearray(SEALED)
+            data[at] ^= 1 << bit
+            assert refusal(bytes(data)) is Code.DAMAGED
+
+
 def test_a_cookie_that_speaks_for_another_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is sealed must agree with the header."""
     monkeypatch.setattr("poolpair.format.documents.encode", _for_nice(documents.encode))

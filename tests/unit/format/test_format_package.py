@@ -289,6 +289,15 @@ def test_no_byte_is_without_effect() -> None:
         refusal(mutated(SMALL, "flip", 8 * at + at % 8, 0, 0))
 
 
+def test_no_flipped_bit_makes_a_newer_format() -> None:
+    """A damaged header is refused and sent anew; taken for a newer format it would be waited for without end."""
+    end = SMALL.index(b"}", SMALL.index(b'"format":1,')) + 1
+    codes = {refusal(mutated(SMALL, "flip", bit, 0, 0)) for bit in range(8 * end)}
+    assert codes == {Code.DAMAGED}
+    at = 8 * (SMALL.index(b'"format":1,') + len(b'"format":')) + 3
+    assert b'"format":9,' in mutated(SMALL, "flip", at, 0, 0), "one of them does read as a newer format"
+
+
 @settings(max_examples=600)
 @given(st.lists(MUTATIONS, min_size=1, max_size=3))
 def test_damage_never_passes_and_never_crashes(mutations: list[tuple[str, int, int, int]]) -> None:

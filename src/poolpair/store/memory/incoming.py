@@ -14,7 +14,7 @@ from poolpair.store.memory.disk import MemoryDisk
 from poolpair.store.memory.rows import Groups, RowsFile, read_rows
 from poolpair.store.memory.schema import MemoryTable
 from poolpair.store.memory.snapshot import in_tree_buckets
-from poolpair.store.memory.state import FileEntry
+from poolpair.store.memory.state import Draft, FileEntry
 from poolpair.store.memory.transaction import MemoryTransaction
 from poolpair.store.values import Applied, ApplyPlan, CatalogueFile, MassDelete, PackedFile
 
@@ -77,16 +77,9 @@ class MemoryIncoming:
         self, plan: ApplyPlan, placed: Iterable[CatalogueFile], record: Callable[[MemoryTransaction, Applied], None]
     ) -> Applied | MassDelete:
         """Apply everything and what `record` writes in one transaction."""
-        disk = self._disk
         with self._begin() as tx:
-            self._check_homes(plan)
-            tables = [
-                TableApply(tx.draft, disk.schema, table, groups, plan, disk.refuses)
-                for table, groups in zip(self._tables, self._content.tables, strict=True)
-            ]
-            tripped = next((found for table in tables if (found := table.mass_delete())), None)
-            tripped = tripped or self.mass_file_delete(plan)
-            if tripped and not plan.approved:
+            tables = self._prepare(plan, tx.draft)
+            if tripped := self._tripped(tables, plan):
                 return tripped
             total = _total([table.apply() for table in tables])
             self._apply_files(plan, tx, placed)
@@ -94,6 +87,23 @@ class MemoryIncoming:
                 tx.advance()  # so that what is written here from now on is later than the parking
             record(tx, total)
         return total
+
+    def check(self, plan: ApplyPlan) -> MassDelete | None:
+        """Look at rows and files on a draft that is thrown away."""
+        return self._tripped(self._prepare(plan, Draft(self._disk.state)), plan)
+
+    def _prepare(self, plan: ApplyPlan, draft: Draft) -> list[TableApply]:
+        self._check_homes(plan)
+        disk = self._disk
+        return [
+            TableApply(draft, disk.schema, table, groups, plan, disk.refuses)
+            for table, groups in zip(self._tables, self._content.tables, strict=True)
+        ]
+
+    def _tripped(self, tables: list[TableApply], plan: ApplyPlan) -> MassDelete | None:
+        if plan.approved:
+            return None
+        return next((found for table in tables if (found := table.mass_delete())), None) or self.mass_file_delete(plan)
 
     def _check_homes(self, plan: ApplyPlan) -> None:
         """What a package says of homes that it may not carry is never applied; such a package is refused whole."""

@@ -25,6 +25,7 @@ class MemorySnapshot:
         self._state = state
         self._schema = schema
         self._rows = rows
+        self._files: tuple[PackedFile, ...] = ()
 
     def token(self) -> int:
         """The newest token drawn at this view."""
@@ -41,13 +42,16 @@ class MemorySnapshot:
             if logged or (entry.file.present and in_tree_buckets(cut.buckets, entry.file.home, path)):
                 yield entry.file
 
-    def export(self, cut: Cut, files: Iterable[PackedFile], left_behind: AbstractSet[str]) -> Exported:
-        """Fill the rows file. `left_behind` may grow while `files` is read, so that is done first."""
+    def list_files(self, files: Iterable[PackedFile]) -> None:
+        """Remember them until the rows file is written."""
+        self._files = tuple(files)
+
+    def export(self, cut: Cut, left_behind: AbstractSet[str]) -> Exported:
+        """Write the rows file."""
         assert self._rows is not None, "the view was opened without a rows file"
-        packed = tuple(files)
         tables = self._schema.of(cut.channel)
         groups = tuple(self._cut_table(table, cut, left_behind) for table in tables)
-        RowsFile(groups, packed).write(self._rows)
+        RowsFile(groups, self._files).write(self._rows)
         return Exported(
             groups=sum(map(len, groups)),
             rows=sum(len(rows) for table in groups for rows in table.values()),

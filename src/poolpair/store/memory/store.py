@@ -15,7 +15,7 @@ from poolpair.store.memory.applying import refusal
 from poolpair.store.memory.disk import IDENTITY, MemoryDisk
 from poolpair.store.memory.incoming import MemoryIncoming, open_rows
 from poolpair.store.memory.snapshot import MemorySnapshot
-from poolpair.store.memory.state import Draft, State
+from poolpair.store.memory.state import Draft, FileEntry, State
 from poolpair.store.memory.transaction import MemoryTransaction, pending_in, read_document
 from poolpair.store.tree import TreeFile
 from poolpair.store.values import CatalogueFile, LeaseHolder, ParkedGroup, StoreIdentity, TreeDiff
@@ -85,7 +85,7 @@ class MemoryStore:
     def compare_tree(self, scan: Iterable[TreeFile]) -> TreeDiff:
         """Compare a scan with the catalogue."""
         known, seen = self._state.files, {file.path: file for file in scan}
-        changed = [file for path, file in seen.items() if path not in known or not _rests(file, known[path].file)]
+        changed = [file for path, file in seen.items() if path not in known or not _rests(file, known[path])]
         vanished = [path for path, entry in known.items() if entry.file.present and path not in seen]
         return TreeDiff(changed=tuple(sorted(changed, key=lambda file: file.path)), vanished=tuple(sorted(vanished)))
 
@@ -149,12 +149,6 @@ class MemoryStore:
                 del draft.parked.edit[group_id]
         return reason
 
-    def drop_parked(self, group_id: int) -> None:
-        """Forget a parked group."""
-        with self._change() as draft:
-            if group_id in draft.parked.now:
-                del draft.parked.edit[group_id]
-
     def take_lease(self, holder: str, front_end: str) -> LeaseHolder:
         """Become the one service of this pool."""
         last = self._state.lease
@@ -198,6 +192,5 @@ class MemoryStore:
         self._disk.unlock(self)
 
 
-def _rests(found: TreeFile, known: CatalogueFile) -> bool:
-    same = (found.size, found.mtime_ns, found.inode) == (known.size, known.mtime_ns, known.inode)
-    return known.present and same
+def _rests(found: TreeFile, entry: FileEntry) -> bool:
+    return entry.deleting or entry.file.rests(found)

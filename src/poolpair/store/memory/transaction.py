@@ -10,7 +10,7 @@ from poolpair.errors import Code, Refused
 from poolpair.model import Channel
 from poolpair.store.memory.schema import Key, MemorySchema
 from poolpair.store.memory.state import Draft, FileEntry, State
-from poolpair.store.values import CatalogueFile
+from poolpair.store.values import CatalogueFile, Dropped
 
 T = TypeVar("T")
 
@@ -53,9 +53,9 @@ class MemoryTransaction:
         draft = self.draft
         return count_after(self._schema, channel, since, [sheet.now for sheet in draft.logs], draft.files.now)
 
-    def drop_foreign(self, channel: Channel, served: tuple[str, ...]) -> int:
+    def drop_foreign(self, channel: Channel, served: tuple[str, ...]) -> Dropped:
         """Drop entries of homes not served here; a parked group that somebody wrote is no longer parked."""
-        foreign = 0
+        foreign = unhomed = 0
         for table in self._schema.of(channel):
             log = self.draft.logs[table.number - 1]
             if not log.now:
@@ -67,19 +67,23 @@ class MemoryTransaction:
                 home = self._schema.home(table, key)
                 if home not in served:
                     foreign += home is not None
+                    unhomed += home is None and key in self.draft.groups[table.number - 1].now
                     del log.edit[key]
-        return foreign
+        return Dropped(foreign=foreign, unhomed=unhomed)
 
-    def postpone(self, channel: Channel, conferences: frozenset[str]) -> None:
+    def postpone(self, channel: Channel, conferences: frozenset[str], served: tuple[str, ...], *, whole: bool) -> None:
         """Stamp anew what belongs to these conferences, so that it is after the token just drawn."""
-        draft = self.draft
-        for table in self._schema.of(channel):
+        draft, schema = self.draft, self._schema
+        for table in schema.of(channel):
             log = draft.logs[table.number - 1]
-            if table.conference:
-                for key in [key for key in log.now if table.conference(key) in conferences]:
-                    log.edit[key] = draft.gen
+            here = draft.groups[table.number - 1].now if whole else {}
+            mine = [key for key in here if table.is_tracked(key) and schema.home(table, key) in served]
+            for key in [key for key in (*log.now, *mine) if table.waits(key, conferences)]:
+                log.edit[key] = draft.gen
         for path, entry in list(draft.files.now.items()):
-            if entry.gen and entry.file.conference in conferences:
+            file = entry.file
+            unsent = whole and file.present and file.home in served and not file.foreign
+            if file.conference in conferences and (entry.gen or unsent):
                 draft.files.edit[path] = replace(entry, gen=draft.gen)
 
     def prune(self, channel: Channel, token: int) -> int:
@@ -101,6 +105,14 @@ class MemoryTransaction:
                 else:
                     del files.edit[path]
         return pruned
+
+    def drop_parked(self, group_id: int) -> Channel | None:
+        """Forget a parked group; returns its channel."""
+        group = self.draft.parked.now.get(group_id)
+        if group is None:
+            return None
+        del self.draft.parked.edit[group_id]
+        return group.channel
 
     def note_files(self, files: Iterable[CatalogueFile], *, log: bool) -> None:
         """Write catalogue entries; logged ones get the present stamp."""

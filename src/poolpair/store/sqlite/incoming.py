@@ -45,7 +45,7 @@ class SqliteIncoming:
         self._bound = bound
         self._begin = begin
 
-    def check(self, channel: Channel, tables: tuple[TableShape, ...]) -> None:
+    def open(self, channel: Channel, tables: tuple[TableShape, ...]) -> None:
         """Compare the origin's tables with ours, and the file with what was said of it."""
         bound = [b for b in self._bound if b.spec.channel is channel]
         theirs, ours = [(t.name, t.key) for t in tables], [(b.spec.name, b.spec.key) for b in bound]
@@ -89,10 +89,10 @@ class SqliteIncoming:
 
     def files(self) -> Iterator[PackedFile]:
         """Files in the order of their bytes; tombstones first."""
-        columns = "path, size, mtime_ns, 0, mode, sha256, home, conference, present, 0, member, offset"
+        columns = "path, size, mtime_ns, 0, mode, 0, sha256, home, conference, present, 0, member, offset"
         query = f"SELECT {columns} FROM pkg.f ORDER BY member, offset, path"
         for row in self._c.execute(query):
-            yield PackedFile(file=catalogue_file(row[:10]), member=int(row[10]), offset=int(row[11]))
+            yield PackedFile(file=catalogue_file(row[:11]), member=int(row[11]), offset=int(row[12]))
 
     def surplus_files(self, plan: ApplyPlan) -> Iterator[CatalogueFile]:
         """Files here in a seed's buckets that the package does not hold."""
@@ -110,8 +110,8 @@ class SqliteIncoming:
         """Record which digest is about to be placed where."""
         self._begin()
         self._c.execute(
-            "INSERT INTO main.poolpair_file (path, size, mtime_ns, inode, mode, sha256, home, conference, present, gen, placing)"
-            " SELECT path, 0, 0, 0, 0, '', home, conference, 0, 0, sha256 FROM pkg.f WHERE present = 1"
+            f"INSERT INTO main.poolpair_file ({FILE_COLUMNS}, placing)"
+            " SELECT path, 0, 0, 0, 0, 0, '', home, conference, 0, 0, sha256 FROM pkg.f WHERE present = 1"
             " ON CONFLICT (path) DO UPDATE SET placing = excluded.placing"
         )
         self._c.execute("COMMIT")
@@ -123,16 +123,8 @@ class SqliteIncoming:
         transaction = self._begin()
         try:
             self._c.execute("UPDATE main.poolpair_gen SET applying = 1")
-            bound = [b for b in self._bound if b.spec.channel is plan.channel]
-            for b in bound:
-                self._check_homes(b, plan)
-            tables = [TableApply(self._c, b, plan) for b in bound]
-            for table in tables:
-                table.prepare()
-            tripped = next(
-                (found for table in tables if (found := table.mass_delete())), None
-            ) or self.mass_file_delete(plan)
-            if tripped and not plan.approved:
+            tables = self._prepare(plan)
+            if tripped := self._tripped(tables, plan):
                 self._c.execute("ROLLBACK")
                 return tripped
             total = Applied(groups=0, rows=0, deleted=0, parked=0)
@@ -149,6 +141,28 @@ class SqliteIncoming:
                 self._c.execute("ROLLBACK")
             raise
         return total
+
+    def check(self, plan: ApplyPlan) -> MassDelete | None:
+        """Look at rows and files in a transaction that changes nothing."""
+        self._c.execute("BEGIN")
+        try:
+            return self._tripped(self._prepare(plan), plan)
+        finally:
+            self._c.execute("ROLLBACK")
+
+    def _prepare(self, plan: ApplyPlan) -> list[TableApply]:
+        bound = [b for b in self._bound if b.spec.channel is plan.channel]
+        for b in bound:
+            self._check_homes(b, plan)
+        tables = [TableApply(self._c, b, plan) for b in bound]
+        for table in tables:
+            table.prepare()
+        return tables
+
+    def _tripped(self, tables: list[TableApply], plan: ApplyPlan) -> MassDelete | None:
+        if plan.approved:
+            return None
+        return next((found for table in tables if (found := table.mass_delete())), None) or self.mass_file_delete(plan)
 
     def mass_file_delete(self, plan: ApplyPlan) -> MassDelete | None:
         """Guard the tree: like a table, and an emptied tree of two files or more always counts as too much."""

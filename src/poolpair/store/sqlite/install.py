@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS poolpair_lease (
   boot_id TEXT NOT NULL, seen_s REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS poolpair_file (
   path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL, mode INTEGER NOT NULL,
-  sha256 TEXT NOT NULL, home TEXT NOT NULL, conference TEXT NOT NULL,
+  ctime_ns INTEGER NOT NULL, sha256 TEXT NOT NULL, home TEXT NOT NULL, conference TEXT NOT NULL,
   present INTEGER NOT NULL,    -- 0: deleted; kept until the deletion is acknowledged
   gen INTEGER NOT NULL,        -- 0: nothing to send; else as in the logs
   placing TEXT NOT NULL DEFAULT '',    -- digest that an apply is about to place here

@@ -61,10 +61,13 @@ class SqliteSnapshot:
         query = f"SELECT {FILE_COLUMNS} FROM main.poolpair_file WHERE {mine} AND ({chosen}) ORDER BY path"
         yield from map(catalogue_file, self._c.execute(query, (json.dumps(cut.served), since)))
 
-    def export(self, cut: Cut, files: Iterable[PackedFile], left_behind: AbstractSet[str]) -> Exported:
-        """Fill the rows file and end the view. `left_behind` may grow while `files` is read."""
+    def list_files(self, files: Iterable[PackedFile]) -> None:
+        """Fill the table of files."""
         self._c.execute(FILES_TABLE)
         self._c.executemany("INSERT INTO pkg.f VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_file_row, files))
+
+    def export(self, cut: Cut, left_behind: AbstractSet[str]) -> Exported:
+        """Fill the tables of rows and end the view."""
         left = json.dumps(sorted(left_behind))
         groups = rows = 0
         tables = []

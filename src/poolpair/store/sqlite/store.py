@@ -22,13 +22,7 @@ from poolpair.store.sqlite.lease import SqliteLease
 from poolpair.store.sqlite.parking import list_parked, retry_parked
 from poolpair.store.sqlite.schema import installed_triggers
 from poolpair.store.sqlite.snapshot import SqliteSnapshot
-from poolpair.store.sqlite.transaction import (
-    FILE_COLUMNS,
-    SqliteTransaction,
-    catalogue_file,
-    forget_parked,
-    read_document,
-)
+from poolpair.store.sqlite.transaction import FILE_COLUMNS, SqliteTransaction, catalogue_file, read_document
 from poolpair.store.tree import TreeFile
 from poolpair.store.values import CatalogueFile, LeaseHolder, ParkedGroup, StoreIdentity, TreeDiff
 
@@ -131,7 +125,7 @@ class SqliteStore:
                 self._c.execute("ATTACH DATABASE ? AS pkg", (f"file:{rows}?mode=ro&immutable=1",))
             try:
                 incoming = SqliteIncoming(self._c, self._bound, self._begin)
-                incoming.check(channel, tables)
+                incoming.open(channel, tables)
                 yield incoming
             finally:
                 if self._c.in_transaction:
@@ -148,21 +142,27 @@ class SqliteStore:
         c = self._c
         with self._translated():
             c.execute("DROP TABLE IF EXISTS temp.scan")
-            c.execute("CREATE TABLE temp.scan (path BLOB PRIMARY KEY, size, mtime_ns, inode, mode) WITHOUT ROWID")
+            c.execute(
+                "CREATE TABLE temp.scan (path BLOB PRIMARY KEY, size, mtime_ns, inode, mode, ctime_ns) WITHOUT ROWID"
+            )
             c.executemany(
-                "INSERT INTO temp.scan VALUES (?, ?, ?, ?, ?)",
-                ((f.path, f.size, f.mtime_ns, f.inode, f.mode) for f in scan),
+                "INSERT INTO temp.scan VALUES (?, ?, ?, ?, ?, ?)",
+                ((f.path, f.size, f.mtime_ns, f.inode, f.mode, f.ctime_ns) for f in scan),
             )
             changed = c.execute(
-                "SELECT s.path, s.size, s.mtime_ns, s.inode, s.mode FROM temp.scan s LEFT JOIN main.poolpair_file f ON f.path = s.path"
-                " WHERE f.path IS NULL OR f.present = 0 OR f.size <> s.size OR f.mtime_ns <> s.mtime_ns OR f.inode <> s.inode"
+                "SELECT s.path, s.size, s.mtime_ns, s.inode, s.mode, s.ctime_ns"
+                " FROM temp.scan s LEFT JOIN main.poolpair_file f ON f.path = s.path"
+                " WHERE f.path IS NULL OR f.deleting = 0 AND (f.present = 0"
+                " OR f.size <> s.size OR f.mtime_ns <> s.mtime_ns OR f.inode <> s.inode OR f.ctime_ns <> s.ctime_ns)"
                 " ORDER BY s.path"
             ).fetchall()
             vanished = c.execute(
                 "SELECT f.path FROM main.poolpair_file f WHERE f.present = 1 AND f.path NOT IN (SELECT path FROM temp.scan) ORDER BY f.path"
             ).fetchall()
             c.execute("DROP TABLE temp.scan")
-        files = tuple(TreeFile(path=bytes(p), size=s, mtime_ns=t, inode=i, mode=m) for p, s, t, i, m in changed)
+        files = tuple(
+            TreeFile(path=bytes(p), size=s, mtime_ns=t, inode=i, mode=m, ctime_ns=c) for p, s, t, i, m, c in changed
+        )
         return TreeDiff(changed=files, vanished=tuple(bytes(path) for (path,) in vanished))
 
     def pending_deletions(self) -> tuple[CatalogueFile, ...]:
@@ -213,13 +213,6 @@ class SqliteStore:
         """Try a parked group again."""
         with self.transaction():
             return retry_parked(self._c, self._bound, group_id)
-
-    def drop_parked(self, group_id: int) -> None:
-        """Forget a parked group."""
-        with self.transaction():
-            found = self._c.execute("SELECT tbl FROM main.poolpair_parked WHERE id = ?", (group_id,)).fetchone()
-            if found:
-                forget_parked(self._c, found[0], group_id)
 
     def take_lease(self, holder: str, front_end: str) -> LeaseHolder:
         """Become the one service of this pool."""

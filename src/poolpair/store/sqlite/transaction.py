@@ -11,7 +11,7 @@ from poolpair.documents import decode, encode
 from poolpair.model import Channel
 from poolpair.store.sqlite.binding import Bound
 from poolpair.store.sqlite.connection import PREFIX, text
-from poolpair.store.values import CatalogueFile
+from poolpair.store.values import CatalogueFile, Dropped
 
 T = TypeVar("T")
 
@@ -63,18 +63,20 @@ class SqliteTransaction:
             total += self._c.execute("SELECT count(*) FROM main.poolpair_file WHERE gen > ?", (since,)).fetchone()[0]
         return total
 
-    def drop_foreign(self, channel: Channel, served: tuple[str, ...]) -> int:
+    def drop_foreign(self, channel: Channel, served: tuple[str, ...]) -> Dropped:
         """Drop entries of homes not served here; a parked group that somebody wrote is no longer parked."""
-        foreign = 0
+        foreign = unhomed = 0
+        homes = json.dumps(served)
         for b in self._of(channel):
             self._unpark_logged(b)
-            homes = json.dumps(served)
             where = f"coalesce({b.home}, '') NOT IN (SELECT value FROM json_each(?))"
-            foreign += self._c.execute(
-                f"SELECT count(*) FROM {b.log} WHERE {b.home} IS NOT NULL AND {where}", (homes,)
-            ).fetchone()[0]
-            self._c.execute(f"DELETE FROM {b.log} WHERE {where}", (homes,))
-        return foreign
+            standing = f"EXISTS (SELECT 1 FROM {b.table} t WHERE {b.same_key('t', f'{PREFIX}log_{b.n}')})"
+            counted = f"count({b.home}), count(*) FILTER (WHERE {b.home} IS NULL AND {standing}), count(*)"
+            found = self._c.execute(f"SELECT {counted} FROM {b.log} WHERE {where}", (homes,)).fetchone()
+            foreign, unhomed = foreign + int(found[0]), unhomed + int(found[1])
+            if found[2]:
+                self._c.execute(f"DELETE FROM {b.log} WHERE {where}", (homes,))
+        return Dropped(foreign=foreign, unhomed=unhomed)
 
     def _unpark_logged(self, b: Bound) -> None:
         if not self._c.execute(f"SELECT 1 FROM main.{PREFIX}parked_key_{b.n} LIMIT 1").fetchone():
@@ -86,21 +88,34 @@ class SqliteTransaction:
         for (group_id,) in self._c.execute(written).fetchall():
             forget_parked(self._c, b.n, group_id)
 
-    def postpone(self, channel: Channel, conferences: frozenset[str]) -> None:
+    def postpone(self, channel: Channel, conferences: frozenset[str], served: tuple[str, ...], *, whole: bool) -> None:
         """Stamp anew what belongs to these conferences, so that it is after the token just drawn."""
-        listed = json.dumps(sorted(conferences))
+        listed, homes = json.dumps(sorted(conferences)), json.dumps(served)
+        stamp = "(SELECT value FROM main.poolpair_gen)"
         for b in self._of(channel):
-            if b.spec.conference:
+            if not b.spec.conference:
+                continue
+            waits = f"({b.spec.conference}) IN (SELECT value FROM json_each(?1))"
+            if whole:
+                mine = f"{b.scope} AND {waits} AND {b.home} IN (SELECT value FROM json_each(?2))"
+                self._c.execute(f"DELETE FROM {b.log} WHERE {waits} AND EXISTS ({self._standing(b)})", (listed,))
                 self._c.execute(
-                    f"UPDATE {b.log} SET poolpair_gen = (SELECT value FROM main.poolpair_gen)"
-                    f" WHERE ({b.spec.conference}) IN (SELECT value FROM json_each(?))",
-                    (listed,),
+                    f"INSERT INTO {b.log} ({b.key}, poolpair_gen) SELECT DISTINCT {b.key}, {stamp} FROM {b.table} WHERE {mine}",
+                    (listed, homes),
                 )
+            self._c.execute(f"UPDATE {b.log} SET poolpair_gen = {stamp} WHERE {waits}", (listed,))
+        chosen = "(gen > 0 OR (gen = 0 AND present = 1))" if whole else "gen > 0"
         self._c.execute(
-            "UPDATE main.poolpair_file SET gen = (SELECT value FROM main.poolpair_gen)"
-            " WHERE gen > 0 AND conference IN (SELECT value FROM json_each(?))",
-            (listed,),
+            f"UPDATE main.poolpair_file SET gen = {stamp} WHERE {chosen}"
+            " AND conference IN (SELECT value FROM json_each(?1)) AND home IN (SELECT value FROM json_each(?2))",
+            (listed, homes),
         )
+
+    @staticmethod
+    def _standing(b: Bound) -> str:
+        """Whether a group that the log names has rows: they are logged anew, and a key stands in the log once."""
+        log = f"{PREFIX}log_{b.n}"
+        return f"SELECT 1 FROM {b.table} t WHERE {b.same_key('t', log)}"
 
     def prune(self, channel: Channel, token: int) -> int:
         """Forget acknowledged log entries; deleted files leave the catalogue with their entry."""
@@ -117,16 +132,24 @@ class SqliteTransaction:
             ).rowcount
         return pruned
 
+    def drop_parked(self, group_id: int) -> Channel | None:
+        """Forget a parked group; returns its channel."""
+        found = self._c.execute("SELECT tbl, channel FROM main.poolpair_parked WHERE id = ?", (group_id,)).fetchone()
+        if found is None:
+            return None
+        forget_parked(self._c, found[0], group_id)
+        return Channel(text(found[1]))
+
     def note_files(self, files: Iterable[CatalogueFile], *, log: bool) -> None:
         """Write catalogue entries; logged ones get the present stamp."""
         gen = "(SELECT value FROM main.poolpair_gen)" if log else "?"
         statement = (
-            "INSERT OR REPLACE INTO main.poolpair_file (path, size, mtime_ns, inode, mode, sha256, home, conference, present, gen)"
-            f" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, {gen})"
+            f"INSERT OR REPLACE INTO main.poolpair_file ({FILE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {gen})"
         )
         for f in files:
             if f.present or log:
-                row = (f.path, f.size, f.mtime_ns, f.inode, f.mode, f.sha256, f.home, f.conference, int(f.present))
+                on_disk = (f.path, f.size, f.mtime_ns, f.inode, f.mode, f.ctime_ns)
+                row = (*on_disk, f.sha256, f.home, f.conference, int(f.present))
                 self._c.execute(statement, row if log else (*row, FOREIGN_GEN if f.foreign else 0))
             else:
                 self._c.execute("DELETE FROM main.poolpair_file WHERE path = ?", (f.path,))
@@ -134,9 +157,9 @@ class SqliteTransaction:
     def touch_files(self, files: Iterable[CatalogueFile]) -> None:
         """Record new size, time and inode; `gen` stays, so what was logged stays logged."""
         self._c.executemany(
-            "UPDATE main.poolpair_file SET size = ?, mtime_ns = ?, inode = ?, mode = ?, sha256 = ?, present = 1, placing = '', deleting = 0"
-            " WHERE path = ?",
-            ((f.size, f.mtime_ns, f.inode, f.mode, f.sha256, f.path) for f in files),
+            "UPDATE main.poolpair_file SET size = ?, mtime_ns = ?, inode = ?, mode = ?, ctime_ns = ?, sha256 = ?,"
+            " present = 1, placing = '', deleting = 0 WHERE path = ?",
+            ((f.size, f.mtime_ns, f.inode, f.mode, f.ctime_ns, f.sha256, f.path) for f in files),
         )
 
     def doubt_files(self) -> None:
@@ -161,23 +184,25 @@ class SqliteTransaction:
 
 FOREIGN_GEN = -1
 """The stamp of a file that somebody changed here although its home is not served here: never sent."""
-FILE_COLUMNS = "path, size, mtime_ns, inode, mode, sha256, home, conference, present, gen"
+FILE_COLUMNS = "path, size, mtime_ns, inode, mode, ctime_ns, sha256, home, conference, present, gen"
 
 
 def catalogue_file(row: tuple[object, ...]) -> CatalogueFile:
     """Read one row of FILE_COLUMNS."""
-    path, size, mtime_ns, inode, mode, sha256, home, conference, present, gen = row
+    path, size, mtime_ns, inode, mode, ctime_ns, sha256, home, conference, present, gen = row
     assert isinstance(path, bytes)
     assert isinstance(size, int)
     assert isinstance(mtime_ns, int)
     assert isinstance(inode, int)
     assert isinstance(mode, int)
+    assert isinstance(ctime_ns, int)
     return CatalogueFile(
         path=bytes(path),
         size=size,
         mtime_ns=mtime_ns,
         inode=inode,
         mode=mode,
+        ctime_ns=ctime_ns,
         sha256=text(sha256),
         home=text(home),
         conference=text(conference),

@@ -1,0 +1,138 @@
+"""What an operator decides, as changes of what a pool remembers: one function per decision, each in one transaction.
+
+The commands and whatever else speaks for an operator only parse and print. A decision may be taken beside a running service, or while
+none runs; `request` then has the running one look at once. None of them waits for the partner.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from poolpair.errors import Code, PoolpairError
+from poolpair.format.layout import data_dir, package_name
+from poolpair.model import Channel, RefusedPackage, new_id, new_nonce
+from poolpair.pipeline.receive import REFUSED_KEPT
+from poolpair.pipeline.site import Site, inbound_name, outbound_name
+from poolpair.service import REQUEST, Request
+from poolpair.state import Held, Inbound, Outbound, Seed, VerifyResult
+from poolpair.store.port import Transaction
+from poolpair.store.values import ParkedGroup
+
+
+def request(site: Site, channels: tuple[Channel, ...], *, rescan: bool = False) -> str:
+    """Leave a request for a running service; returns its name, which is gone once it was carried out."""
+    name = f"{REQUEST}{new_nonce()}"
+    with site.store.transaction() as tx:
+        tx.save(name, Request(channels=channels, rescan=rescan))
+    return name
+
+
+def nudge(site: Site) -> None:
+    """Have a running service look at once, if there is one."""
+    if site.store.lease_holder() is not None:
+        request(site, site.channels)
+
+
+def approve_held(site: Site, channel: Channel) -> None:
+    """The deletions of the held package are meant: it may be applied."""
+    with site.store.transaction() as tx:
+        inbound, held = _held(tx, channel)
+        tx.save(inbound_name(channel), replace(inbound, held=replace(held, approved=True)))
+    nudge(site)
+
+
+def refuse_held(site: Site, channel: Channel) -> None:
+    """The deletions are not meant: the package leaves the share, and the partner's channel stops when it hears of it."""
+    with site.store.transaction() as tx:
+        inbound, held = _held(tx, channel)
+        entry = RefusedPackage(package_id=held.position.package_id, code=Code.HELD)
+        tx.save(inbound_name(channel), replace(inbound, held=None, refused=(*inbound.refused, entry)[-REFUSED_KEPT:]))
+    site.own.remove(data_dir(channel), package_name(held.position))
+    nudge(site)
+
+
+def _held(tx: Transaction, channel: Channel) -> tuple[Inbound, Held]:
+    inbound = tx.load(Inbound, inbound_name(channel))
+    if inbound is None or inbound.held is None:
+        raise PoolpairError(Code.USAGE, f"nothing is held on {channel}")
+    return inbound, inbound.held
+
+
+def resume_refused(site: Site, channels: tuple[Channel, ...]) -> None:
+    """Go on where the partner's operator refused a package: what it held is sent again, and asked about again."""
+    for channel in channels:
+        with site.store.transaction() as tx:
+            out = tx.load(Outbound, outbound_name(channel))
+            if out and out.stopped and out.stopped.code is Code.REFUSED_BY_PARTNER:
+                again = replace(
+                    out,
+                    stopped=None,
+                    in_flight=(),
+                    base=out.acknowledged,
+                    base_token=out.acknowledged_token,
+                    one_at_a_time=True,
+                )
+                tx.save(outbound_name(channel), again)
+
+
+def retry_parked(site: Site, group_id: int | None = None) -> tuple[tuple[ParkedGroup, str | None], ...]:
+    """Try one parked group again, or all; returns each with the reason why it was refused again, None if it was applied."""
+    chosen = [group for group in site.store.parked() if group_id in (None, group.group_id)]
+    if group_id is not None and not chosen:
+        raise _unknown_group(group_id)
+    found = tuple((group, site.store.retry_parked(group.group_id)) for group in chosen)
+    nudge(site)
+    return found
+
+
+def drop_parked(site: Site, group_id: int) -> None:
+    """Throw a parked group away. The copy lacks it from now on, so it is not complete until a repair at the partner."""
+    with site.store.transaction() as tx:
+        channel = tx.drop_parked(group_id)
+        if channel is None:
+            raise _unknown_group(group_id)
+        inbound = tx.load(Inbound, inbound_name(channel)) or Inbound()
+        tx.save(inbound_name(channel), replace(inbound, complete=()))
+    nudge(site)
+
+
+def _unknown_group(group_id: int) -> PoolpairError:
+    return PoolpairError(Code.USAGE, f"no parked group has the number {group_id}")
+
+
+def begin_verify(site: Site, channel: Channel, *, repair: bool) -> VerifyResult | None:
+    """Begin a comparison with the partner, unless one runs; returns the last result, from which the next one will differ."""
+    with site.store.transaction() as tx:
+        out = tx.load(Outbound, outbound_name(channel))
+        assert out is not None
+        if channel is Channel.CONFERENCES:
+            tx.doubt_files()
+        if out.seed is None:
+            tx.save(outbound_name(channel), replace(out, seed=Seed(reason="verify", repair=repair)))
+    return out.last_verify
+
+
+def overrule_partner(site: Site) -> tuple[Channel, ...]:
+    """Let this store, which was set back, win: a new stream on top of whatever the partner applied last. Returns the channels."""
+    won: list[Channel] = []
+    for channel in site.channels:
+        with site.store.transaction() as tx:
+            found = tx.load(Outbound, outbound_name(channel))
+            if found and found.stopped and found.stopped.code is Code.STORE_SET_BACK:
+                tx.save(outbound_name(channel), _overruling(found))
+                won.append(channel)
+    nudge(site)
+    return tuple(won)
+
+
+def _overruling(found: Outbound) -> Outbound:
+    applied = found.partner.applied if found.partner else None
+    seed = Seed(reason="this store was set back and wins", overrule=True)
+    return replace(
+        Outbound(stream=new_id(), seed=seed),
+        base=applied,
+        root=applied,
+        heard=True,
+        base_token=found.acknowledged_token,
+        acknowledged_token=found.acknowledged_token,
+    )

@@ -1,0 +1,165 @@
+"""The tree at its worst moments: files that vanish, cannot be read, or change without a trace of size and time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import pytest
+
+from poolpair.errors import Code, PoolpairError
+from poolpair.model import Channel, ExportStatus
+from poolpair.store.tree import FileVanished, Tree
+from tests.pair import Pair, make_pair
+
+CONFERENCES = Channel.CONFERENCES
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Pair:
+    """A pair after its first copy."""
+    made = make_pair(tmp_path)
+    for pool in ("a", "b"):
+        made.start(pool)
+    made.settle()
+    return made
+
+
+def upload(pair: Pair, name: str, content: bytes) -> Path:
+    """A file at A."""
+    path = pair.folder / "data-a" / "share%2ea%2eexample" / "http_file_share" / name
+    path.write_bytes(content)
+    return path
+
+
+def copied(pair: Pair, path: Path) -> bytes | None:
+    """The same file at B."""
+    return pair.files("b").get(str(path.relative_to(pair.folder / "data-a")))
+
+
+def hindered(inner: Tree, before_open: Callable[[bytes], None]) -> Tree:
+    """The tree, with something that happens whenever a file is opened."""
+
+    class Hindered:
+        def open(self, path: bytes) -> AbstractContextManager[BinaryIO]:
+            before_open(path)
+            return inner.open(path)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(inner, name)
+
+    return cast("Tree", Hindered())
+
+
+def later(pair: Pair) -> None:
+    """After the next whole look at the tree."""
+    pair.clock.advance(130)
+    pair.settle()
+
+
+def test_a_change_that_hides_is_found(pair: Pair) -> None:
+    """Other bytes under the same size, time and inode, as some tools leave them, are seen by the time of the change itself."""
+    path = upload(pair, "sly.bin", b"one")
+    later(pair)
+    info = path.stat()
+    with path.open("r+b") as file:
+        file.write(b"two")
+    os.utime(path, ns=(info.st_atime_ns, info.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns, path.stat().st_ino) == (3, info.st_mtime_ns, info.st_ino)
+    later(pair)
+    assert copied(pair, path) == b"two"
+
+
+def test_a_file_that_vanishes_while_a_package_is_applied_hinders_nothing(pair: Pair) -> None:
+    """Somebody deletes the copy at the very moment in which it is compared: it is simply placed."""
+    path = upload(pair, "gone.bin", b"one")
+    later(pair)
+    path.write_bytes(b"two")
+    (pair.folder / "data-b" / path.relative_to(pair.folder / "data-a")).write_bytes(b"own")
+    site = pair.sites["b"]
+    assert site.tree is not None
+
+    def vanish(path: bytes) -> None:
+        if path.endswith(b"gone.bin"):
+            raise FileVanished
+
+    pair.sites["b"] = replace(site, tree=hindered(site.tree, vanish))
+    pair.turn("a")
+    pair.clock.advance(130)
+    pair.turn("a")
+    pair.turn("b")
+    pair.sites["b"] = site
+    later(pair)
+    assert copied(pair, path) == b"two"
+
+
+def test_one_unreadable_file_holds_up_its_conference_only(pair: Pair) -> None:
+    """The others go on, status names the file, and it follows as soon as it can be read."""
+    site = pair.sites["a"]
+    assert site.tree is not None
+
+    def refuse(path: bytes) -> None:
+        if path.endswith(b"secret.bin"):
+            raise PoolpairError(Code.TREE, "this account may not read secret.bin")
+
+    pair.sites["a"] = replace(site, tree=hindered(site.tree, refuse))
+    secret, plain = upload(pair, "secret.bin", b"one"), upload(pair, "plain.bin", b"two")
+    later(pair)
+    assert copied(pair, plain) == b"two"
+    assert copied(pair, secret) is None
+    found = pair.channel("a", CONFERENCES).export
+    assert any("secret.bin" in words for words in found.left_behind)
+    assert found.status is not ExportStatus.FINAL
+    assert pair.status("a").exit_status == 1
+    pair.sites["a"] = site
+    later(pair)
+    assert copied(pair, secret) == b"one"
+    assert pair.channel("a", CONFERENCES).export.status is ExportStatus.FINAL
+
+
+def test_a_held_package_has_touched_no_file(pair: Pair) -> None:
+    """The guard of the rows is asked before the first file is placed, and a refusal leaves everything as it was."""
+    path = upload(pair, "kept.bin", b"old")
+    with pair.sql("a") as connection:
+        row = "SELECT 'share.a.example', '', 'uploads', printf('slot-%d', value), 1, 'x', 'xml', '<r/>' FROM n"
+        connection.execute(
+            "WITH RECURSIVE n(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n WHERE value < 1500)"
+            f' INSERT INTO prosodyarchive (host, user, store, key, "when", "with", type, value) {row}'
+        )
+    later(pair)
+    assert copied(pair, path) == b"old"
+    path.write_bytes(b"new")
+    with pair.sql("a") as connection:
+        connection.execute("DELETE FROM prosodyarchive WHERE key LIKE 'slot-%'")
+    later(pair)
+    assert pair.channel("b", CONFERENCES).imports.held == 1
+    assert copied(pair, path) == b"old"
+
+
+def test_rows_without_a_home_are_said_at_once(pair: Pair) -> None:
+    """They are counted by the pass that sees them, not by the next whole count; once given up they are forgotten."""
+    with pair.sql("a") as connection:
+        connection.execute("INSERT INTO prosody VALUES ('elsewhere.example', 'x', 'accounts', 'salt', 'string', 'x')")
+    pair.turn("a")
+    assert pair.channel("a").imports.unhomed == 1
+    assert pair.status("a").exit_status == 1
+
+
+def test_a_migration_on_both_sides_while_a_package_stands_goes_on(pair: Pair) -> None:
+    """What stands has the old columns and fits nowhere any more: it is cut again with the new ones."""
+    pair.stop("b")
+    with pair.sql("a") as connection:
+        connection.execute("UPDATE prosody SET value = 'before' WHERE user = 'myriel' AND key = 'napoleon@b.example'")
+    pair.turn("a")
+    assert pair.package_files("b")
+    for pool in ("a", "b"):
+        with pair.sql(pool) as connection:
+            connection.execute("ALTER TABLE prosody ADD COLUMN extra TEXT DEFAULT 'x'")
+    pair.start("b")
+    pair.settle()
+    assert pair.rows("a") == pair.rows("b")
+    assert pair.channel("a").export.status is ExportStatus.FINAL
