@@ -16,8 +16,9 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.keyfile import new_key_file
 from poolpair.model import Channel, ExportStatus
 from poolpair.share.port import Quarantined
+from poolpair.testing.clock import VirtualClock
 from poolpair.wiring import initialise
-from tests.pair import Pair, VirtualClock
+from tests.pair import Pair
 
 SCHEMA = """
 CREATE TABLE item (owner TEXT NOT NULL, name TEXT NOT NULL, value, PRIMARY KEY (owner, name));
