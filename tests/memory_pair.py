@@ -19,8 +19,8 @@ from poolpair.status import ChannelStatus
 from poolpair.store.memory.disk import MemoryDisk
 from poolpair.store.memory.schema import Key, MemorySchema, MemoryTable, Row
 from poolpair.store.memory.store import MemoryStore
+from poolpair.testing.clock import VirtualClock
 from poolpair.wiring import begin_work
-from tests.pair import VirtualClock
 
 USERS = Channel.USERS
 POOLS = ("a", "b")

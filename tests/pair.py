@@ -7,7 +7,6 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from poolpair.config import PoolConfig, load_config
@@ -18,36 +17,11 @@ from poolpair.pipeline.site import Site
 from poolpair.report import gather
 from poolpair.service import write_pulse
 from poolpair.status import ChannelStatus, PairStatus
+from poolpair.testing.clock import VirtualClock
 from poolpair.wiring import begin_work, initialise, open_site
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "les_miserables"
 HOMES = {"a.example": "a", "*.a.example": "a", "b.example": "b", "*.b.example": "b"}
-
-
-class VirtualClock:
-    """Time that passes only when a test says so."""
-
-    def __init__(self, now_s: float = 1000.0) -> None:
-        self.now_s = now_s
-        self.wall_offset_s = 0.0
-        """By how much the date is wrong; `monotonic_s` does not know of it."""
-
-    def monotonic_s(self) -> float:
-        """Seconds since an arbitrary point."""
-        return self.now_s
-
-    def utc_iso(self) -> str:
-        """A date that moves with the clock."""
-        now = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.now_s + self.wall_offset_s)
-        return now.isoformat(timespec="milliseconds")
-
-    def boot_id(self) -> str:
-        """One boot for ever."""
-        return "virtual"
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass."""
-        self.now_s += seconds
 
 
 @dataclass

@@ -9,22 +9,30 @@ with the rows it speaks of.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import ClassVar
 
 from poolpair.errors import Code
 
 FORMAT_VERSION = 1
 
 
+class Randomness:
+    """Where ids and nonces come from. Only the simulator puts another source here, so that one seed gives one history."""
+
+    draw: ClassVar[Callable[[int], bytes]] = staticmethod(secrets.token_bytes)
+
+
 def new_id() -> str:
     """Draw 128 random bits as 32 hexadecimal digits."""
-    return secrets.token_hex(16)
+    return Randomness.draw(16).hex()
 
 
 def new_nonce() -> str:
     """Draw 64 random bits as 16 hexadecimal digits, for freshness only."""
-    return secrets.token_hex(8)
+    return Randomness.draw(8).hex()
 
 
 class Channel(StrEnum):

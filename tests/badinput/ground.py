@@ -16,8 +16,9 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.keyfile import new_key_file
 from poolpair.model import Channel, ExportStatus
 from poolpair.share.port import Quarantined
+from poolpair.testing.clock import VirtualClock
 from poolpair.wiring import initialise
-from tests.pair import Pair, VirtualClock
+from tests.pair import Pair
 
 SCHEMA = """
 CREATE TABLE item (owner TEXT NOT NULL, name TEXT NOT NULL, value, PRIMARY KEY (owner, name));
@@ -52,10 +53,12 @@ class Ground(Pair):
 
     columns: dict[str, str] = field(default_factory=dict)
     """Per table, what is compared."""
+    moved: dict[str, Path] = field(default_factory=dict)
+    """Databases that lie elsewhere now."""
 
     def path(self, pool: str) -> Path:
         """The database of a pool."""
-        return self.folder / f"data-{pool}" / "app.sqlite"
+        return self.moved.get(pool) or self.folder / f"data-{pool}" / "app.sqlite"
 
     def turn(self, *pools: str, force: bool = False) -> bool:
         """One pass at each pool, one after the other."""

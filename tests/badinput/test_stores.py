@@ -13,9 +13,9 @@ from poolpair import wiring
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel, ExportStatus
 from poolpair.status import Reason
+from poolpair.testing.clock import VirtualClock
 from poolpair.wiring import initialise, working_site
 from tests.badinput.ground import Ground, make_ground, said, write_toml
-from tests.pair import VirtualClock
 
 
 @pytest.mark.parametrize("kind", ["IMMEDIATE", "EXCLUSIVE"])

@@ -19,7 +19,7 @@ from poolpair.store.port import Store
 from poolpair.store.profile import parse_profile
 from poolpair.store.sqlite import setup
 from poolpair.store.sqlite.store import SqliteStore
-from tests.pair import VirtualClock
+from poolpair.testing.clock import VirtualClock
 
 HOMES = (("a.example", "a"), ("*.a.example", "a"), ("b.example", "b"), ("shared", "a"))
 POISON = "poison"

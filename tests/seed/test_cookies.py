@@ -11,7 +11,8 @@ from poolpair.format.layout import COOKIE_NAME, cookie_dir
 from poolpair.keyfile import read_key_file
 from poolpair.model import Channel, Cookie
 from poolpair.status import PairStatus
-from tests.pair import Pair, VirtualClock, make_pair
+from poolpair.testing.clock import VirtualClock
+from tests.pair import Pair, make_pair
 from tests.seed.conftest import stop_all
 from tests.seed.experiment import EDIT, Seen
 

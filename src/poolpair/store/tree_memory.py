@@ -47,6 +47,15 @@ class MemoryTree:
         self.odd.discard(path)
         return file
 
+    def content(self, path: bytes) -> bytes | None:
+        """What a file holds, None if there is none."""
+        stored = self._files.get(path)
+        return stored.data if stored else None
+
+    def paths(self) -> tuple[bytes, ...]:
+        """Every file, in order."""
+        return tuple(sorted(self._files))
+
     def _check_root(self) -> None:
         if self.missing:
             raise PoolpairError(Code.TREE, "the tree in memory is not there")

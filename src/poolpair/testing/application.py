@@ -1,0 +1,197 @@
+"""What the application does: rows and files, mass deletions, long transactions, rows of nobody's home; and people who tamper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from poolpair.errors import Code, PoolpairError
+from poolpair.store.memory.disk import RowRefused
+from poolpair.testing.schema import HOSTS, LARGE_BYTES, NOBODY, SLOTS_PER_HOST, USERS_PER_HOST, other
+from poolpair.testing.steps import Step
+from poolpair.testing.view import Write
+from poolpair.testing.world import Pool, World
+
+UNMOUNTED = "the disk is not there"
+
+
+def write(world: World, step: Step) -> str:
+    """Write one group, or two groups of two tables in one transaction."""
+    rng, pool = Random(step.number), world.pools[step.pool]
+    writes = [_any_write(world, rng, pool.name)]
+    if rng.random() < 0.3:
+        writes.append(_any_write(world, rng, pool.name))
+    return _commit(pool, tuple(writes))
+
+
+def delete(world: World, step: Step) -> str:
+    """Delete one group."""
+    rng, pool = Random(step.number), world.pools[step.pool]
+    target = _any_write(world, rng, pool.name)
+    return _commit(pool, (Write(target.table, target.key, ()),))
+
+
+def bulk(world: World, step: Step) -> str:
+    """Give every user an account and a roster in one transaction."""
+    pool, host = world.pools[step.pool], HOSTS[step.pool]
+    users = [f"u{number}" for number in range(USERS_PER_HOST)]
+    return _commit(pool, tuple(_account(world, host, user) for user in users))
+
+
+def mass_delete(world: World, step: Step) -> str:
+    """Delete most accounts at once: the partner's guard should hold that."""
+    pool, host = world.pools[step.pool], HOSTS[step.pool]
+    users = [f"u{number}" for number in range(USERS_PER_HOST) if number != step.number % USERS_PER_HOST]
+    return _commit(pool, tuple(Write("account", (host, user), ()) for user in users))
+
+
+def stray(world: World, step: Step) -> str:
+    """Write a row that has no home, or take it away again."""
+    pool = world.pools[step.pool]
+    rows = ((NOBODY, "x", _next(world)),) if step.number % 2 else ()
+    return _commit(pool, (Write("account", (NOBODY, "x"), rows),))
+
+
+def tamper(world: World, step: Step) -> str:
+    """Somebody writes into the partner's rows here."""
+    rng, pool = Random(step.number), world.pools[step.pool]
+    written = _any_write(world, rng, other(pool.name))
+    if rng.random() < 0.3:
+        written = Write(written.table, written.key, ())
+    said = _commit(pool, (written,))
+    if said == "written":
+        world.truth.spoilt[pool.name].add((written.table, written.key))
+        world.truth.tampered.add(pool.name)
+        world.acted(pool)
+    return said
+
+
+def begin_long(world: World, step: Step) -> str:
+    """Begin a transaction that commits late."""
+    rng, pool = Random(step.number), world.pools[step.pool]
+    return _said(lambda: pool.database.begin_long((_any_write(world, rng, pool.name),)))
+
+
+def end_long(world: World, step: Step) -> str:
+    """Commit it, or roll it back."""
+    world.pools[step.pool].database.end_long(commit=step.number % 3 != 0)
+    return "ended"
+
+
+def file(world: World, step: Step) -> str:
+    """Upload: the row first, then the file; or change a file that is there."""
+    rng, pool = Random(step.number), world.pools[step.pool]
+    path = _path(rng, pool.name)
+    if pool.tree.missing:
+        return UNMOUNTED
+    said = _describe_file(world, pool, path) if rng.random() < 0.7 else "without a row"
+    pool.tree.write(path, f"{_next(world)} ".encode() * rng.randrange(1, 20))
+    return said
+
+
+def file_large(world: World, step: Step) -> str:
+    """A file larger than a conference may be."""
+    rng, pool = Random(step.number), world.pools[step.pool]
+    path = _path(rng, pool.name)
+    if pool.tree.missing:
+        return UNMOUNTED
+    said = _describe_file(world, pool, path)
+    pool.tree.write(path, b"%d" % _next(world) + b"x" * LARGE_BYTES)
+    return said
+
+
+def file_delete(world: World, step: Step) -> str:
+    """Delete a file, and its row with it or not."""
+    rng, pool = Random(step.number), world.pools[step.pool]
+    path = _path(rng, pool.name)
+    if pool.tree.missing:
+        return UNMOUNTED
+    gone = pool.tree.remove(path)
+    if rng.random() < 0.5:
+        host, slot = path.decode().split("/")
+        _commit(pool, (Write("upload", (host, slot), ()),))
+    return "deleted" if gone else "was not there"
+
+
+def file_grows(world: World, step: Step) -> str:
+    """A file is in the middle of being written: now longer than at the last look."""
+    rng, pool = Random(step.number), world.pools[step.pool]
+    path = _path(rng, pool.name)
+    if pool.tree.missing:
+        return UNMOUNTED
+    before = pool.tree.content(path) or b""
+    pool.tree.write(path, before[:512] + b"+%d" % _next(world))
+    return "grew"
+
+
+def file_shrink(world: World, step: Step) -> str:
+    """Files that are too large are made small."""
+    pool = world.pools[step.pool]
+    large = [path for path in pool.tree.paths() if path.startswith(HOSTS[pool.name].encode())]
+    large = [path for path in large if len(pool.tree.content(path) or b"") >= LARGE_BYTES]
+    for path in large:
+        pool.tree.write(path, b"small %d" % _next(world))
+    return f"{len(large)} files"
+
+
+def file_tamper(world: World, step: Step) -> str:
+    """Somebody writes into, or deletes, the partner's file here."""
+    rng, pool = Random(step.number), world.pools[step.pool]
+    path = _path(rng, other(pool.name))
+    if pool.tree.missing:
+        return UNMOUNTED
+    if rng.random() < 0.5:
+        pool.tree.write(path, b"tampered %d" % _next(world))
+    else:
+        pool.tree.remove(path)
+    world.truth.spoilt_files[pool.name].add(path)
+    world.truth.tampered.add(pool.name)
+    world.acted(pool)
+    return path.decode()
+
+
+def _next(world: World) -> int:
+    world.value += 1
+    return world.value
+
+
+def _any_write(world: World, rng: Random, pool: str) -> Write:
+    host, user = HOSTS[pool], f"u{rng.randrange(USERS_PER_HOST)}"
+    table = rng.choice(("account", "account", "roster", "notice" if pool == "a" else "roster"))
+    if table == "account":
+        return _account(world, host, user)
+    if table == "notice":
+        name = f"n{rng.randrange(4)}"
+        return Write("notice", (name,), ((name, _next(world)),))
+    value = _next(world)
+    rows = tuple((host, user, each) for each in rng.choice(((value,), (value, value), (value, None, b"x"), ())))
+    return Write("roster", (host, user), rows)
+
+
+def _account(world: World, host: str, user: str) -> Write:
+    return Write("account", (host, user), ((host, user, _next(world)),))
+
+
+def _describe_file(world: World, pool: Pool, path: bytes) -> str:
+    host, slot = path.decode().split("/")
+    return _commit(pool, (Write("upload", (host, slot), ((host, slot, _next(world)),)),))
+
+
+def _path(rng: Random, pool: str) -> bytes:
+    return f"{HOSTS[pool]}/s{rng.randrange(SLOTS_PER_HOST)}".encode()
+
+
+def _commit(pool: Pool, writes: tuple[Write, ...]) -> str:
+    return _said(lambda: pool.database.write(writes))
+
+
+def _said(act: Callable[[], None]) -> str:
+    try:
+        act()
+    except RowRefused:
+        return "refused by its own table"
+    except PoolpairError as error:
+        if error.code is not Code.STORE_LOCKED:
+            raise
+        return "waits for the lock"
+    return "written"

@@ -1,0 +1,125 @@
+"""Checkers of the copies: consistent, explained, nothing lost, nothing doubled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from poolpair.model import Channel
+from poolpair.testing.facts import Line, Violation, digests_in_catalogue, digests_on_disk, lines
+from poolpair.testing.truth import CutTaken
+from poolpair.testing.view import Group, Rows, channel_of_group, home_of_group
+from poolpair.testing.world import World
+
+
+def copy_equals_origin_at_one_commit(world: World) -> Violation | None:
+    """A complete copy is what the origin was when the applied package was cut; parked groups and what stayed behind aside."""
+    for line in lines(world):
+        cut = line.applied_cut(world)
+        if not line.is_complete or cut is None:
+            continue
+        if not world.truth.is_news("copy_equals_origin_at_one_commit", line.name, line.copy, cut):
+            continue
+        wrong = [group for group, _ in differing(line, cut.view.groups, world) if not _stays_behind(group, cut)]
+        if wrong:
+            group = wrong[0]
+            here, there = line.copy.groups.get(group), cut.view.groups.get(group)
+            story = f"{line.name}: {group} is {here}, was {there} at package {cut.position.sequence}"
+            return Violation("copy_equals_origin_at_one_commit", story)
+    return None
+
+
+def differing(line: Line, origin: Mapping[Group, Rows], world: World) -> list[tuple[Group, Rows | None]]:
+    """Groups of this line that the copy does not hold as `origin` does, and that neither stand parked nor were spoilt by us."""
+    here, spoilt = line.copy.groups, world.truth.spoilt[line.target.name]
+    found: list[tuple[Group, Rows | None]] = []
+    for group in origin.keys() | here.keys():
+        if channel_of_group(group) is not line.channel or home_of_group(group) != line.origin.name:
+            continue
+        if origin.get(group) == here.get(group):
+            spoilt.discard(group)
+        elif group not in spoilt and group not in line.copy.parked:
+            found.append((group, origin.get(group)))
+    return found
+
+
+def _stays_behind(group: Group, cut: CutTaken) -> bool:
+    return channel_of_group(group) is Channel.CONFERENCES and str(group[1][1]) in cut.left_behind
+
+
+def files_equal_origin_at_one_commit(world: World) -> Violation | None:
+    """The files of a complete copy are those of the cut, on disk; so no row is there without its file."""
+    for line in lines(world):
+        cut = line.applied_cut(world)
+        if line.channel is not Channel.CONFERENCES or not line.is_complete or cut is None or line.target.tree.missing:
+            continue
+        if not world.truth.is_news(
+            "files_equal_origin_at_one_commit", line.name, line.copy, cut, line.target.tree.hint()
+        ):
+            continue
+        home, spoilt = line.origin.name, world.truth.spoilt_files[line.target.name]
+        there, here = digests_in_catalogue(cut.view, home), digests_on_disk(line.target, home)
+        for path in sorted(there.keys() | here.keys()):
+            entry = line.copy.files.get(path)
+            if there.get(path) == here.get(path):
+                spoilt.discard(path)
+            elif path in spoilt or (entry and (entry.placing or entry.deleting)):
+                continue
+            elif path.decode().partition("/")[2] not in cut.left_behind:
+                story = f"{line.name}: file {path.decode()} is not what it was at package {cut.position.sequence}"
+                return Violation("files_equal_origin_at_one_commit", story)
+    return None
+
+
+def nothing_is_pruned_before_acknowledged(world: World) -> Violation | None:
+    """Whatever a complete copy lacks stands in the origin's log, after the token of the position that the copy is at."""
+    for line in lines(world):
+        intent, acknowledged = line.applied_intent(), line.out.acknowledged
+        behind = acknowledged and intent and acknowledged.sequence > intent.position.sequence
+        if not line.is_complete or intent is None or behind:
+            continue
+        if not world.truth.is_news("nothing_is_pruned_before_acknowledged", line.name, line.copy, line.sent):
+            continue
+        for group, rows in differing(line, line.sent.groups, world):
+            if line.sent.log.get(group, 0) <= intent.token:
+                story = f"{line.name}: {group} is {line.copy.groups.get(group)}, at home {rows}, and nothing is logged after {intent.token}"
+                return Violation("nothing_is_pruned_before_acknowledged", story)
+        if line.channel is Channel.CONFERENCES and (unexplained := _unexplained_file(line, world, intent.token)):
+            return Violation("nothing_is_pruned_before_acknowledged", unexplained)
+    return None
+
+
+def _unexplained_file(line: Line, world: World, token: int) -> str | None:
+    home, spoilt = line.origin.name, world.truth.spoilt_files[line.target.name]
+    there, here = digests_in_catalogue(line.sent, home), digests_in_catalogue(line.copy, home)
+    for path in sorted(there.keys() | here.keys()):
+        entry = line.sent.files.get(path)
+        if there.get(path) != here.get(path) and path not in spoilt and (entry is None or entry.gen <= token):
+            return f"{line.name}: file {path.decode()} differs, and nothing is logged after {token}"
+    return None
+
+
+def nothing_acknowledged_is_lost(world: World) -> Violation | None:
+    """What an origin holds for acknowledged was really applied, by a store that was not set back since."""
+    for line in lines(world):
+        acknowledged, at = line.out.acknowledged, (line.target.name, line.channel)
+        if acknowledged is None or at in world.truth.fell_back:
+            continue
+        if not world.truth.is_news("nothing_acknowledged_is_lost", line.name, line.out):
+            continue
+        if acknowledged.package_id not in world.truth.applied[at]:
+            story = f"{line.name}: package {acknowledged.sequence} is acknowledged and was never applied"
+            return Violation("nothing_acknowledged_is_lost", story)
+    return None
+
+
+def parked_rows_are_kept(world: World) -> Violation | None:
+    """A parked group is kept as the origin had it when its package was cut."""
+    for pool in world.pools.values():
+        view = pool.database.view()
+        if not view.parked or not world.truth.is_news("parked_rows_are_kept", pool.name, view):
+            continue
+        for group, (package_id, rows) in view.parked.items():
+            cut = world.truth.cuts[package_id]
+            if cut.view.groups.get(group, ()) != rows:
+                return Violation("parked_rows_are_kept", f"{pool.name}: {group} is parked as {rows}")
+    return None

@@ -1,0 +1,92 @@
+"""Checkers of the line: watermarks, the log, packages in the share, and who counts as a stranger."""
+
+from __future__ import annotations
+
+from poolpair.format.layout import data_dir, parse_package_name
+from poolpair.pipeline.site import Counts, counts_name, inbound_name
+from poolpair.share.port import QUARANTINE
+from poolpair.state import Inbound
+from poolpair.testing.facts import Violation, lines
+from poolpair.testing.schema import CHANNELS
+from poolpair.testing.view import channel_of_group
+from poolpair.testing.world import Pool, World
+
+
+def watermarks_are_in_order(world: World) -> Violation | None:
+    """Acknowledged <= applied <= packed and delivered <= packed, by the documents of both stores."""
+    for line in lines(world):
+        if not world.truth.is_news("watermarks_are_in_order", line.name, line.out, line.inbound):
+            continue
+        out, stream = line.out, line.out.stream
+        packed = out.next_sequence - 1
+        acknowledged = out.acknowledged.sequence if out.acknowledged else 0
+        applied = line.inbound.applied.sequence if line.inbound.applied and line.inbound.applied.stream == stream else 0
+        delivered = max((position.sequence for position in out.in_flight), default=acknowledged)
+        back = {(line.origin.name, line.channel), (line.target.name, line.channel)}
+        if acknowledged <= applied <= packed and applied:
+            world.truth.fell_back -= back
+        if back & world.truth.fell_back:
+            continue
+        if not (acknowledged <= applied <= packed and acknowledged <= delivered <= packed):
+            story = (
+                f"{line.name}: acknowledged {acknowledged}, applied {applied}, delivered {delivered}, packed {packed}"
+            )
+            return Violation("watermarks_are_in_order", story)
+    return None
+
+
+def log_is_bounded(world: World) -> Violation | None:
+    """What was acknowledged has left the log."""
+    for line in lines(world):
+        if not world.truth.is_news("log_is_bounded", line.name, line.sent):
+            continue
+        token = line.out.acknowledged_token
+        stale = [
+            group for group, gen in line.sent.log.items() if channel_of_group(group) is line.channel and gen <= token
+        ]
+        if stale:
+            return Violation("log_is_bounded", f"{line.name}: {stale[0]} is logged although {token} is acknowledged")
+    return None
+
+
+def foreign_writes_are_real(world: World) -> Violation | None:
+    """Nobody is accused of writing into the partner's rows or files where nobody did: an apply is never taken for that."""
+    for pool in world.pools.values():
+        view = pool.database.view()
+        if pool.name in world.truth.tampered or not world.truth.is_news("foreign_writes_are_real", pool.name, view):
+            continue
+        for channel in CHANNELS:
+            counts = view.document(Counts, counts_name(channel))
+            if counts and counts.foreign_writes:
+                return Violation("foreign_writes_are_real", f"{pool.name} counts {counts.foreign_writes} on {channel}")
+    return None
+
+
+def packages_leave_only_when_done(world: World) -> Violation | None:
+    """A package leaves Data when it was applied or is superseded, or lies in Quarantine, or the operator refused it."""
+    for pool in world.pools.values():
+        now = {(folder, name) for folder in map(data_dir, CHANNELS) for name in pool.share.tree[folder]}
+        gone = world.truth.standing[pool.name] - now
+        world.truth.standing[pool.name] = now
+        for folder, name in sorted(gone):
+            world.truth.used["packages_leave_only_when_done"] += 1
+            if not _is_done(pool, folder, name):
+                return Violation(
+                    "packages_leave_only_when_done", f"{name} left the share of {pool.name} without a reason"
+                )
+    return None
+
+
+def _is_done(pool: Pool, folder: str, name: str) -> bool:
+    parsed = parse_package_name(name)
+    if parsed is None or any(kept.endswith(name[-100:]) for kept in pool.share.tree[QUARANTINE]):
+        return True
+    channel = next(each for each in CHANNELS if data_dir(each) == folder)
+    inbound = pool.database.view().document(Inbound, inbound_name(channel)) or Inbound()
+    applied = inbound.applied
+    if any(refused.package_id[:8] == parsed.short_id for refused in inbound.refused):
+        return True
+    return applied is not None and (
+        parsed.stream in inbound.past_streams
+        or (parsed.stream == applied.stream and parsed.sequence <= applied.sequence)
+    )

@@ -1,0 +1,47 @@
+"""The checkers by name. Each looks at the whole world after a step and says what is wrong, or nothing.
+
+They read the committed documents and rows of both stores, the files in both trees and shares, and what `Truth` saw from outside. What
+production code computes for people is used only to be held against the facts. `no_echo`, `nothing_is_applied_twice`,
+`what_is_overruled_is_kept` and `a_clone_does_nothing` are checked where they happen (`watching`, `truth`, `machines`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from poolpair.testing import check_copies, check_line, check_status
+from poolpair.testing.facts import Violation
+from poolpair.testing.world import World
+
+CHECKERS: tuple[Callable[[World], Violation | None], ...] = (
+    check_line.watermarks_are_in_order,
+    check_line.log_is_bounded,
+    check_line.packages_leave_only_when_done,
+    check_line.foreign_writes_are_real,
+    check_copies.nothing_acknowledged_is_lost,
+    check_copies.copy_equals_origin_at_one_commit,
+    check_copies.files_equal_origin_at_one_commit,
+    check_copies.nothing_is_pruned_before_acknowledged,
+    check_copies.parked_rows_are_kept,
+    check_status.status_is_never_greener_than_the_truth,
+    # Checkers of a failover join here: one serving pool per epoch, epochs never fall, every accepted write accounted for.
+)
+NAMES = (
+    "watermarks_are_in_order",
+    "log_is_bounded",
+    "packages_leave_only_when_done",
+    "foreign_writes_are_real",
+    "nothing_acknowledged_is_lost",
+    "nothing_is_applied_twice",
+    "copy_equals_origin_at_one_commit",
+    "files_equal_origin_at_one_commit",
+    "nothing_is_pruned_before_acknowledged",
+    "no_echo",
+    "parked_rows_are_kept",
+    "what_is_overruled_is_kept",
+    "a_clone_does_nothing",
+    "final_state_implies_equality",
+    "status_is_never_greener_than_the_truth",
+    "the_pair_comes_to_rest",
+)
+"""Every checker; one that a soak never used is a failure of the soak."""

@@ -1,0 +1,86 @@
+"""What the checkers look at: the committed documents and rows of both stores, per channel and direction, and the files on both disks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+
+from poolpair.model import Channel
+from poolpair.pipeline.site import inbound_name, intent_name, outbound_name, owed_name
+from poolpair.state import Inbound, Intent, Outbound, Owed
+from poolpair.testing.schema import CHANNELS, POOLS, file_home, other
+from poolpair.testing.truth import CutTaken
+from poolpair.testing.view import View
+from poolpair.testing.world import Pool, World
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A guarantee did not hold."""
+
+    checker: str
+    story: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One direction of one channel: the origin's and the target's committed documents."""
+
+    channel: Channel
+    origin: Pool
+    target: Pool
+    sent: View
+    copy: View
+    out: Outbound
+    inbound: Inbound
+    owed: bool
+
+    @property
+    def name(self) -> str:
+        """Origin, target and channel."""
+        return f"{self.origin.name}->{self.target.name} {self.channel}"
+
+    @property
+    def is_complete(self) -> bool:
+        """The target holds the copy for complete, and no comparison is owed that may take this back."""
+        return self.origin.name in self.inbound.complete and not self.owed and self.inbound.applied is not None
+
+    def applied_cut(self, world: World) -> CutTaken | None:
+        """The origin's state that the applied package was made of."""
+        applied = self.inbound.applied
+        return world.truth.cuts.get(applied.package_id) if applied else None
+
+    def applied_intent(self) -> Intent | None:
+        """The applied position as the origin's store knows it; None if that store never intended it."""
+        applied = self.inbound.applied
+        intent = self.sent.document(Intent, intent_name(self.channel, applied)) if applied else None
+        return intent if intent and intent.position == applied else None
+
+
+def lines(world: World) -> Iterator[Line]:
+    """Both directions of every channel."""
+    for name in POOLS:
+        origin, target = world.pools[name], world.pools[other(name)]
+        sent, copy = origin.database.view(), target.database.view()
+        for channel in CHANNELS:
+            out = sent.document(Outbound, outbound_name(channel))
+            assert out is not None
+            inbound = copy.document(Inbound, inbound_name(channel)) or Inbound()
+            owed = copy.document(Owed, owed_name(channel)) is not None
+            yield Line(channel, origin, target, sent, copy, out, inbound, owed)
+
+
+def digests_on_disk(pool: Pool, home: str) -> dict[bytes, str]:
+    """The files of one home as they lie on a pool's disk."""
+    found: dict[bytes, str] = {}
+    for path in pool.tree.paths():
+        owner = file_home(path)
+        if owner is not None and owner.home == home:
+            found[path] = sha256(pool.tree.content(path) or b"").hexdigest()
+    return found
+
+
+def digests_in_catalogue(view: View, home: str) -> dict[bytes, str]:
+    """The files of one home as a store's catalogue knows them."""
+    return {path: e.file.sha256 for path, e in view.files.items() if e.file.present and e.file.home == home}

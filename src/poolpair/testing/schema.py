@@ -1,0 +1,81 @@
+"""The application of the simulator: four small tables of the shapes that matter, and a tree of files.
+
+`account` has a unique key, `roster` none (its groups are replaced whole), `notice` is shared, and `upload` describes files in the
+conferences channel: a file `host/slot` is the conference `slot`. Few keys, so that writes meet each other.
+"""
+
+from __future__ import annotations
+
+from poolpair.homes import home_of, home_ranks, settings_digest
+from poolpair.model import Channel
+from poolpair.pipeline.site import FileHome, Limits
+from poolpair.store.memory.schema import Key, MemorySchema, MemoryTable
+
+POOLS = ("a", "b")
+CHANNELS = (Channel.USERS, Channel.CONFERENCES)
+HOSTS = {"a": "a.example", "b": "b.example"}
+NOBODY = "nobody.example"
+"""A host that no pattern gives a home."""
+HOMES = (("a.example", "a"), ("b.example", "b"), ("shared", "a"))
+SETTINGS = settings_digest(HOMES, "simulator")
+USERS_PER_HOST = 10
+SLOTS_PER_HOST = 5
+LARGE_BYTES = 4096
+LIMITS = Limits(
+    interval_s=120.0,
+    heartbeat_s=10.0,
+    eager=True,
+    window=3,
+    conference_max_bytes=LARGE_BYTES - 1,
+    package_max_bytes=3 * LARGE_BYTES,
+    guard_fraction=0.5,
+    guard_groups=4,
+    parked_max=6,
+)
+_RANKS = home_ranks(HOMES)
+
+
+def other(pool: str) -> str:
+    """The partner of a pool."""
+    return POOLS[1 - POOLS.index(pool)]
+
+
+def _first(key: Key) -> str:
+    return str(key[0])
+
+
+def _second(key: Key) -> str:
+    return str(key[1])
+
+
+SCHEMA = MemorySchema(
+    (
+        MemoryTable(
+            number=1,
+            name="account",
+            key=("host", "user"),
+            columns=("host", "user", "value"),
+            unique=True,
+            home_key=_first,
+        ),
+        MemoryTable(number=2, name="roster", key=("host", "user"), columns=("host", "user", "value"), home_key=_first),
+        MemoryTable(number=3, name="notice", key=("name",), columns=("name", "value"), unique=True),
+        MemoryTable(
+            number=4,
+            name="upload",
+            key=("host", "slot"),
+            columns=("host", "slot", "value"),
+            unique=True,
+            channel=Channel.CONFERENCES,
+            home_key=_first,
+            conference=_second,
+        ),
+    ),
+    HOMES,
+)
+
+
+def file_home(path: bytes) -> FileHome | None:
+    """Whose a file is: the first component of its path is the host, the second the conference."""
+    host, _, slot = path.decode("ascii").partition("/")
+    return FileHome(home_of(host, _RANKS) or "", slot) if slot and "/" not in slot else None

@@ -1,0 +1,102 @@
+"""What really happened, seen from outside: cuts, applies, and what the simulator itself did to a copy.
+
+The production code does not know of any of this. A cut is the state that a package was made of, by the package's id; it is taken
+when the origin fixes its read view. `spoilt` holds what the simulator did to a copy behind the back of the pair (or its operator did on
+purpose), which only the next package of that group, or a comparison with repair, puts right.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field, replace
+
+from poolpair.model import Channel, Position
+from poolpair.testing.view import Group, View
+
+At = tuple[str, Channel]
+"""A pool and a channel."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutTaken:
+    """The origin's state of which a package was made."""
+
+    pool: str
+    channel: Channel
+    position: Position
+    view: View
+    left_behind: frozenset[str] = frozenset()
+    """Conferences that the package does not carry."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What goes back together with a store that is set back."""
+
+    applied: dict[Channel, tuple[str, ...]]
+    spoilt: frozenset[Group]
+
+
+@dataclass(slots=True)
+class Truth:
+    """The outside view of one run."""
+
+    cuts: dict[str, CutTaken] = field(default_factory=dict)
+    applied: dict[At, tuple[str, ...]] = field(default_factory=lambda: defaultdict(tuple))
+    """Package ids in the order in which the target committed them."""
+    spoilt: dict[str, set[Group]] = field(default_factory=lambda: defaultdict(set))
+    dropped: dict[str, set[Group]] = field(default_factory=lambda: defaultdict(set))
+    """Parked groups that the operator gave up."""
+    spoilt_files: dict[str, set[bytes]] = field(default_factory=lambda: defaultdict(set))
+    acts: dict[str, float] = field(default_factory=dict)
+    """When the simulator last did something to a pool's copy, by the clock of its partner, who must hear of it."""
+    tampered: set[str] = field(default_factory=set)
+    """Pools in which somebody wrote into the partner's rows or files, or whose store does not fit their tree any more."""
+    before_apply: dict[str, View] = field(default_factory=dict)
+    used: Counter[str] = field(default_factory=Counter)
+    """How often each checker had something to look at."""
+    fell_back: set[At] = field(default_factory=set)
+    """Stores that were set back, per channel, until both sides agree again."""
+    standing: dict[str, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
+    """Packages that stood in a pool's share after the last step; what an intruder took is taken out here too."""
+    looked: dict[tuple[str, str], tuple[object, ...]] = field(default_factory=dict)
+    """What a checker saw last, per line: the same again is not looked at again."""
+    broken: list[tuple[str, str]] = field(default_factory=list)
+    """Violations seen in the middle of a step: checker and story."""
+
+    def cut(self, taken: CutTaken) -> None:
+        """A view was fixed for a package."""
+        self.cuts.setdefault(taken.position.package_id, taken)
+
+    def left_behind(self, package_id: str, conferences: frozenset[str]) -> None:
+        """The package was cut without these."""
+        self.cuts[package_id] = replace(self.cuts[package_id], left_behind=conferences)
+
+    def committed(self, at: At, package_id: str) -> None:
+        """A target committed a package."""
+        if package_id in self.applied[at]:
+            self.broken.append(("nothing_is_applied_twice", f"{at[0]} applied {package_id[:8]} on {at[1]} again"))
+        self.applied[at] = (*self.applied[at], package_id)
+
+    def keep(self, pool: str) -> Kept:
+        """What a backup of this pool's store holds of the truth."""
+        return Kept(
+            applied={channel: ids for (where, channel), ids in self.applied.items() if where == pool},
+            spoilt=frozenset(self.spoilt[pool]),
+        )
+
+    def set_back(self, pool: str, kept: Kept) -> None:
+        """That backup was put back."""
+        for at in [at for at in self.applied if at[0] == pool]:
+            self.applied[at] = kept.applied.get(at[1], ())
+        self.spoilt[pool] = set(kept.spoilt)
+        self.fell_back |= {(pool, channel) for channel in Channel}
+
+    def is_news(self, checker: str, line: str, *facts: object) -> bool:
+        """Whether a checker has not seen just these objects on this line; counts a use if so."""
+        before = self.looked.get((checker, line), ())
+        if len(before) == len(facts) and all(one is another for one, another in zip(before, facts, strict=True)):
+            return False
+        self.looked[checker, line] = facts
+        self.used[checker] += 1
+        return True

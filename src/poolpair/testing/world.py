@@ -1,0 +1,253 @@
+"""The world of a run: two pools with their databases, trees, shares and clocks, and the services that live and die in it."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+from poolpair.cycle import beat, count_unhomed, run_pass
+from poolpair.errors import Code, PoolpairError
+from poolpair.format.keys import SECRET_BYTES, KeyRing
+from poolpair.format.layout import POOL_JSON, PoolIdentity, cookie_dir, data_dir, folders
+from poolpair.model import Channel, new_id
+from poolpair.pipeline.site import Site, outbound_name
+from poolpair.service import write_pulse
+from poolpair.share.memory import MemoryShare
+from poolpair.state import Outbound, Seed
+from poolpair.store.tree_memory import MemoryTree
+from poolpair.testing.clock import VirtualClock
+from poolpair.testing.faulty import Gate, Gated, ProcessEnd
+from poolpair.testing.schema import CHANNELS, LIMITS, POOLS, SETTINGS, file_home, other
+from poolpair.testing.steps import Step
+from poolpair.testing.truth import Truth
+from poolpair.testing.view import Database
+from poolpair.wiring import begin_work
+
+TICK_S = 0.001
+"""Every step and every interlude takes this long, so that times tell their order."""
+RECORDED_MAX = 24
+"""Packages and cookies that somebody who watches a share keeps, to bring them again."""
+
+
+class Speaking:
+    """Stands in for the lock around speaking: the simulator asks whether it is held before it lets the other thread speak."""
+
+    def __init__(self) -> None:
+        self.depth = 0
+
+    def __enter__(self) -> bool:
+        self.depth += 1
+        return True
+
+    def __exit__(self, *_: object) -> None:
+        self.depth -= 1
+
+
+@dataclass(slots=True)
+class Process:
+    """A running service: the site of its work, the site of its heartbeat, both with one memory."""
+
+    site: Site
+    beater: Site
+    speaking: Speaking
+    told: bool = False
+    """It wrote a pulse since it started."""
+
+
+@dataclass(slots=True)
+class Pool:
+    """One pool: what survives a crash, and its processes."""
+
+    name: str
+    clock: VirtualClock
+    database: Database
+    share: MemoryShare
+    tree: MemoryTree
+    ring: KeyRing
+    gate: Gate
+    scratch: Path
+    processes: list[Process] = field(default_factory=list)
+    backups: list[tuple[object, Any]] = field(default_factory=list)
+    recorded: list[tuple[str, str, bytes]] = field(default_factory=list)
+    """Files that once stood in this pool's share: folder, name and content."""
+    away: bool = False
+
+
+Watcher = Callable[["World", str, str, bool, tuple[Any, ...]], None]
+"""Is told of each port call: whose, its point, whether it is over, its arguments."""
+
+
+class World:
+    """Both pools. `make` gives each its database; `interlude` carries out what happens between two port calls, `watch` hears of each."""
+
+    def __init__(
+        self, scratch: Path, make: Callable[[str], Database], interlude: Callable[[Step], None], watch: Watcher
+    ) -> None:
+        self.truth = Truth()
+        self._watch = watch
+        self.interlude = interlude
+        self.fired: Counter[str] = Counter()
+        self.ring = KeyRing.of(new_id(), bytes(range(SECRET_BYTES)))
+        self.spare = bytes(range(1, SECRET_BYTES + 1))
+        self.pools: dict[str, Pool] = {}
+        self.value = 0
+        """The last value that the application wrote; each is new."""
+        for name in POOLS:
+            self.pools[name] = self._make_pool(name, scratch / name, make(name), interlude)
+
+    def _make_pool(self, name: str, scratch: Path, database: Database, interlude: Callable[[Step], None]) -> Pool:
+        scratch.mkdir()
+        clock = VirtualClock()
+        share, tree = MemoryShare(clock.monotonic_s), MemoryTree(clock.monotonic_s)
+        watch = self._watch
+        gate = Gate(name, interlude, self.advance, lambda point, over, args: watch(self, name, point, over, args))
+        pool = Pool(name, clock, database, share, tree, self.ring, gate, scratch)
+        share.prepare(folders(CHANNELS))
+        store = database.open(clock)
+        owner = PoolIdentity(pool=name, pair_id=self.ring.pair_id, store_id=store.identity().store_id)
+        share.write_small(POOL_JSON, owner.encode().encode())
+        with store.transaction() as tx:
+            for channel in CHANNELS:
+                tx.save(outbound_name(channel), Outbound(stream=new_id(), seed=Seed()))
+        store.close()
+        return pool
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass on both machines."""
+        for pool in self.pools.values():
+            pool.clock.advance(seconds)
+
+    def acted(self, pool: Pool) -> None:
+        """Note that the simulator did something to this pool's copy just now."""
+        self.truth.acts[pool.name] = self.pools[other(pool.name)].clock.now_s
+
+    def start(self, name: str) -> None:
+        """Start a service of a pool."""
+        pool = self.pools[name]
+        site = self.site(pool, pool.database)
+        speaking = self.new_speaking(site)
+        pool.gate.arm(())
+        try:
+            begin_work(site, f"{name}-{len(pool.processes)}")
+        except BaseException:  # the process ends, whatever kept it from starting
+            bare(site.store).close()
+            raise
+        store = pool.database.join(bare(site.store), pool.clock)
+        beater = replace(site, store=cast("Any", Gated(store, "store", "store", pool.gate)))
+        pool.processes.append(Process(site, beater, speaking))
+
+    @staticmethod
+    def new_speaking(site: Site) -> Speaking:
+        """Put a lock that can be asked into a site."""
+        speaking = Speaking()
+        site.memory.speaking = cast("Any", speaking)
+        return speaking
+
+    def site(self, pool: Pool, database: Database) -> Site:
+        """A site over gated ports."""
+
+        def gated(port: object, name: str) -> Any:  # noqa: ANN401
+            return Gated(port, name, name, pool.gate)
+
+        return Site(
+            pool=pool.name,
+            partner=other(pool.name),
+            pair_id=self.ring.pair_id,
+            ring=pool.ring,
+            store=gated(database.open(pool.clock), "store"),
+            own=gated(pool.share, "own"),
+            other=gated(self.pools[other(pool.name)].share, "other") if len(self.pools) > 1 else gated(None, "other"),
+            tree=gated(pool.tree, "tree"),
+            file_home=file_home,
+            clock=pool.clock,
+            settings=SETTINGS,
+            limits=LIMITS,
+            scratch=pool.scratch,
+            channels=CHANNELS,
+            front_end=f"fe-{pool.name}",
+        )
+
+    def kill(self, name: str) -> None:
+        """End all processes of a pool without a word."""
+        pool = self.pools[name]
+        while pool.processes:
+            self.end(pool, pool.processes[-1])
+
+    def end(self, pool: Pool, process: Process) -> None:
+        """End one process; whatever it had open closes with it."""
+        pool.processes.remove(process)
+        bare(process.beater.store).close()
+        bare(process.site.store).close()
+        for left in pool.scratch.iterdir():
+            if left.is_file():
+                left.unlink()
+
+    def close(self) -> None:
+        """The end of a run."""
+        for pool in self.pools.values():
+            self.kill(pool.name)
+            pool.database.close()
+            shutil.rmtree(pool.scratch)
+
+    def record(self, pool: Pool) -> None:
+        """Whoever watches a share keeps copies of what stands in it."""
+        for channel in CHANNELS:
+            for folder in (data_dir(channel), cookie_dir(channel)):
+                for name, stored in pool.share.tree[folder].items():
+                    entry = (folder, name, stored.data)
+                    if entry not in pool.recorded[-RECORDED_MAX:]:
+                        pool.recorded.append(entry)
+        del pool.recorded[:-RECORDED_MAX]
+
+
+def bare(port: object) -> Any:  # noqa: ANN401
+    """The port behind a gate."""
+    return object.__getattribute__(port, "_target") if isinstance(port, Gated) else port
+
+
+def serve(world: World, pool: Pool, process: Process, work: Callable[[], object]) -> str:
+    """Let a process work; a lost lease ends it, and its death is death for all of the pool's processes here."""
+    try:
+        moved = work()
+    except ProcessEnd as end:
+        world.kill(end.pool)
+        return "died"
+    except PoolpairError as error:
+        if error.code is not Code.LEASE:
+            raise
+        if process in pool.processes:
+            world.end(pool, process)
+        return "lost its lease"
+    return "moved" if moved else "idle"
+
+
+def one_pass(process: Process, channels: tuple[Channel, ...], *, force: bool, rescan: bool) -> bool:
+    """What the service does in one look."""
+    moved = [run_pass(process.site, channel, force=force, rescan=rescan) for channel in channels]
+    with suppress(PoolpairError):
+        write_pulse(process.site)
+        process.told = True
+    return any(moved)
+
+
+def one_beat(process: Process, channels: tuple[Channel, ...]) -> bool:
+    """What the heartbeat thread does once."""
+    spoke = [beat(process.beater, channel) for channel in channels]
+    with suppress(PoolpairError):
+        write_pulse(process.beater)
+        process.told = True
+    return any(spoke)
+
+
+def one_count(process: Process) -> bool:
+    """The housekeeping of an interval."""
+    with suppress(PoolpairError):
+        for channel in CHANNELS:
+            count_unhomed(process.site, channel)
+        process.site.own.sweep_temp(24 * 3600.0)
+    return False
