@@ -127,7 +127,7 @@ def _remarks(found: PairStatus) -> Iterator[str]:
     if not found.service_running:
         yield f"{Code.SERVICE_DOWN}: {CATALOGUE[Code.SERVICE_DOWN].meaning}; {CATALOGUE[Code.SERVICE_DOWN].hint}"
     elif any(channel.export.reason is Reason.PARTNER_SILENT for channel in found.channels):
-        yield f"{silent_fault(found.word_age_s, found.partner)}"
+        yield f"{silent_fault(found.word_age_s, found.partner)}; {CATALOGUE[Code.PARTNER_SILENT].hint}"
     for channel in found.channels:
         yield from _of_channel(channel, found.partner)
 
@@ -151,9 +151,11 @@ def _of_channel(channel: ChannelStatus, partner: str) -> Iterator[str]:
     for place, counts in (("here", here), (f"at {partner}", there)):
         for count, (code, name) in zip(counts, (*names, *more), strict=True):
             if count:
-                yield f"{channel.channel} {place}: {count} {name}; {CATALOGUE[code].hint}"
+                yield f"{channel.channel} {place}: {count} {name} ({code}); {CATALOGUE[code].hint}"
     if export.left_behind:
-        yield f"{channel.channel}: too large, not at rest or not readable, waiting: {', '.join(export.left_behind[:5])}"
+        named = ", ".join(export.left_behind[:5])
+        words = f"{len(export.left_behind)} conferences wait ({Code.TOO_LARGE}), too large, not at rest or not readable: {named}"
+        yield f"{channel.channel} here: {words}; {CATALOGUE[Code.TOO_LARGE].hint}"
 
 
 def _fault(fault: Fault) -> str:
