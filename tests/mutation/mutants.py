@@ -65,13 +65,6 @@ MUTANTS = (
         new="if manifest is not None:",
     ),
     Mutant(
-        name="apply-onto-any-position-unasserted",
-        rule="a package is applied onto the position that it follows",
-        file="pipeline/receive.py",
-        old="if manifest is not None and manifest.follows == inbound.applied:",
-        new="if manifest is not None and (object.__setattr__(manifest, 'follows', inbound.applied) is None):",
-    ),
-    Mutant(
         name="position-before-rows",
         rule="rows and the applied position change in one transaction",
         file="pipeline/apply.py",
@@ -120,8 +113,8 @@ MUTANTS = (
         name="rewind-to-what-was-sent",
         rule="a rewind goes on from what the partner has",
         file="protocol.py",
-        old="token = max(out.acknowledged_token, intent.token if intent else 0)\n    return replace(\n        out, base=applied, base_token=token,",
-        new="token = out.base_token\n    return replace(\n        out, base=applied, base_token=token,",
+        old="    token = max(out.acknowledged_token, intent.token if intent else 0)\n    return replace(\n",
+        new="    token = out.base_token\n    return replace(\n",
     ),
     Mutant(
         name="never-rewind",
@@ -156,7 +149,7 @@ MUTANTS = (
         name="a-set-back-copy-is-not-compared",
         rule="a target that was set back is cured by a comparison",
         file="protocol.py",
-        old="            curing=True,\n            seed=_fresh_seed(out, \"the partner's store was set back\"),\n",
+        old='            curing=True,\n            seed=_fresh_seed(out, "the partner\'s store was set back"),\n',
         new="            curing=True,\n",
     ),
     Mutant(
@@ -177,8 +170,8 @@ MUTANTS = (
         name="echo-is-captured",
         rule="applied rows are not captured again",
         file="store/memory/applying.py",
-        old="                self._draft.put(self._table, key, rows)\n                written",
-        new="                self._draft.put(self._table, key, rows)\n                self._draft.log(self._table, key)\n                written",
+        old="                self._draft.put(self._table, key, rows)\n",
+        new="                self._draft.put(self._table, key, rows)\n                self._draft.log(self._table, key)\n",
     ),
     Mutant(
         name="echo-is-captured-sqlite",
