@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
+from weakref import WeakKeyDictionary
 
 from poolpair.model import Channel
 from poolpair.pipeline.site import inbound_name, intent_name, outbound_name, owed_name
@@ -66,8 +67,19 @@ class Line:
         return intent if intent and intent.position == applied else None
 
 
-def lines(world: World) -> Iterator[Line]:
-    """Both directions of every channel."""
+_KNOWN: WeakKeyDictionary[World, tuple[tuple[View, ...], tuple[Line, ...]]] = WeakKeyDictionary()
+
+
+def lines(world: World) -> tuple[Line, ...]:
+    """Both directions of every channel; made anew only when one of the stores committed something."""
+    views = tuple(pool.database.view() for pool in world.pools.values())
+    known = _KNOWN.get(world)
+    if known is None or any(one is not another for one, another in zip(known[0], views, strict=True)):
+        known = _KNOWN[world] = (views, tuple(_lines(world)))
+    return known[1]
+
+
+def _lines(world: World) -> Iterator[Line]:
     for name in POOLS:
         origin, target = world.pools[name], world.pools[other(name)]
         sent, copy = origin.database.view(), target.database.view()
