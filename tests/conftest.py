@@ -1,9 +1,11 @@
-"""In CI a skipped test is a failure: what did not run proves nothing. No fixtures here."""
+"""In CI a skipped test is a failure: what did not run proves nothing."""
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
+
+from tests.cluster import Cluster
 
 IN_CI = os.environ.get("CI") == "true"
 
@@ -29,3 +31,11 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     _refuse_skip(report)
     return report
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A PostgreSQL server, for all tests that ask for one."""
+    made = Cluster()
+    yield made
+    made.end()

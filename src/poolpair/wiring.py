@@ -21,6 +21,7 @@ from poolpair.share.open import own_share, partner_share
 from poolpair.state import Outbound, Seed
 from poolpair.store.open import sqlite_path
 from poolpair.store.port import Transaction
+from poolpair.store.prepared import SETTINGS, Installed, InstalledSettings
 from poolpair.store.profile import Profile, load_profile, match_path
 from poolpair.store.sqlite import setup
 from poolpair.store.sqlite.store import SqliteStore
@@ -124,7 +125,7 @@ def open_site(config: PoolConfig, clock: Clock | None = None) -> Site:
 
 def check_settings(site: Site) -> None:
     """The database must have been prepared with the homes and the profile that the pool file names now."""
-    known = site.store.read(setup.InstalledSettings, setup.SETTINGS)
+    known = site.store.read(InstalledSettings, SETTINGS)
     if known is None or known.settings != site.settings:
         raise PoolpairError(Code.NOT_INSTALLED, "homes or profile changed since this store was prepared")
 
@@ -165,7 +166,7 @@ def beater(config: PoolConfig, site: Site) -> Callable[[], Site]:
     return make
 
 
-def initialise(config: PoolConfig) -> setup.Installed:
+def initialise(config: PoolConfig) -> Installed:
     """Prepare store and share; idempotent. An old share of another pool is refused before anything is written."""
     profile = load_profile(config.profile)
     ring = read_key_file(config.partner.key_file)
@@ -196,7 +197,7 @@ def initialise(config: PoolConfig) -> setup.Installed:
     return installed
 
 
-def _begin_channels(tx: Transaction, channels: tuple[Channel, ...], installed: setup.Installed) -> None:
+def _begin_channels(tx: Transaction, channels: tuple[Channel, ...], installed: Installed) -> None:
     """A new channel begins with the first copy; what `init` changed or put back is followed by a comparison."""
     for channel in channels:
         out = tx.load(Outbound, outbound_name(channel))

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster import Cluster
 from tests.contract.benches import Bench, memory_bench, prepared_database, sqlite_bench
+from tests.contract.postgres_bench import PostgresBench, postgres_bench, prepare_template
 
 MakeBench = Callable[[str], Bench]
 
@@ -18,19 +20,32 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return prepared_database(tmp_path_factory.mktemp("prepared"))
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(scope="package")
+def prepared_cluster(cluster: Cluster) -> Cluster:
+    """The server, with a prepared database to copy."""
+    prepare_template(cluster)
+    return cluster
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def make_bench(request: pytest.FixtureRequest, prepared: Path, tmp_path: Path) -> Iterator[MakeBench]:
     """Makes benches of one kind by name; closes them at the end."""
     made: list[Bench] = []
+    cluster = request.getfixturevalue("prepared_cluster") if request.param == "postgres" else None
 
     def make(name: str) -> Bench:
-        bench = memory_bench(name) if request.param == "memory" else sqlite_bench(prepared, tmp_path / name)
+        if cluster is not None:
+            bench: Bench = postgres_bench(cluster, name)
+        else:
+            bench = memory_bench(name) if request.param == "memory" else sqlite_bench(prepared, tmp_path / name)
         made.append(bench)
         return bench
 
     yield make
     for bench in made:
         bench.store.close()
+        if isinstance(bench, PostgresBench):
+            bench.drop()
 
 
 @pytest.fixture

@@ -39,6 +39,7 @@ HOSTS = re.compile(
 WORKPLACE = re.compile("/" + r"work/|\b[Ss]es" + r"sions?\b")
 # Where the word means something else: (path, the text around it) -> why.
 ALLOWED_WORDS: dict[tuple[str, str], str] = {
+    ("tests/conftest.py", 'scope="' + "ses" + 'sion"'): "pytest's own word for the longest scope",
     ("tests/seed/conftest.py", 'scope="' + "ses" + 'sion"'): "pytest's own word for the longest scope",
 }
 

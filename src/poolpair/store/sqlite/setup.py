@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from poolpair.clock import SystemClock
 from poolpair.documents import encode
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import new_id
+from poolpair.store.prepared import SETTINGS, Installed, InstalledSettings, Record
 from poolpair.store.profile import Profile
 from poolpair.store.sqlite.binding import Bound, bind
 from poolpair.store.sqlite.connection import PREFIX, connect, quote, text, translate
@@ -23,7 +24,6 @@ from poolpair.store.sqlite.transaction import SqliteTransaction, read_document
 from poolpair.store.values import StoreIdentity
 
 MODE_BEFORE = "store/journal-mode"
-SETTINGS = "store/settings"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,25 +31,6 @@ class JournalMode:
     """The journal mode that `init` found, for `uninstall` to restore."""
 
     mode: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstalledSettings:
-    """With which pair settings the database was prepared."""
-
-    settings: str
-    profile: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Installed:
-    """What `init` did: `fresh` if the store was new to poolpair, `repaired` triggers that had gone or differed."""
-
-    store_id: str
-    fresh: bool
-    repaired: tuple[str, ...]
-    changed: bool
-    """Homes or profile differ from those of the last `init`."""
 
 
 def statements(
@@ -63,10 +44,6 @@ def statements(
         yield from home_rows(homes)
         for b in bound:
             yield from triggers(b).values()
-
-
-Record = Callable[[SqliteTransaction, Installed], None]
-"""What else is written in the transaction of `install`: a trigger put back and the comparison that follows belong together."""
 
 
 def install(

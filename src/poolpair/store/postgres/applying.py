@@ -1,0 +1,277 @@
+"""Applies one table of a package: guard, fast way, and the slow way that finds and parks refused groups.
+
+The fast way is one DELETE and one INSERT. Only if the store refuses something are the groups tried by halves, each half in a
+savepoint, until the refused ones are known. Those are then taken out together and put in again, which is all that rows who swap
+a unique value need; what is refused even so is parked, and what stood here of it is put back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import psycopg
+
+from poolpair.errors import Code, PoolpairError
+from poolpair.store.postgres.binding import Bound, listed
+from poolpair.store.postgres.database import SCHEMA, Database, is_refusal, quote, reason_of
+from poolpair.store.postgres.skipping import without_triggers
+from poolpair.store.postgres.transaction import forget_parked
+from poolpair.store.values import Applied, ApplyPlan, MassDelete
+
+
+class TableApply:
+    """One table of one package, inside the transaction of the apply."""
+
+    def __init__(self, database: Database, b: Bound, plan: ApplyPlan) -> None:
+        self._db = database
+        self._b = b
+        self._plan = plan
+        self._gone = f"pg_temp.gone_{b.n}"
+        self._named = f"pg_temp.named_{b.n}"
+        self._old = f"pg_temp.old_{b.n}"
+        self._groups = self._deleted = self._present = self._rows = self._parked = 0
+
+    @property
+    def rank(self) -> int:
+        """Tables of higher rank refer to this one."""
+        return self._b.rank
+
+    def prepare(self) -> None:
+        """List the groups to delete: tombstones, and what a seed's whole buckets do not hold. Parked groups are spared."""
+        b, s = self._b, self._db
+        place = "poolpair_place bigint GENERATED ALWAYS AS IDENTITY, poolpair_refused boolean NOT NULL DEFAULT false"
+        for name in ("gone", "named"):
+            s.run(f"CREATE TEMPORARY TABLE {name}_{b.n} ({place}, {b.key_types}) ON COMMIT DROP")
+        self._groups = s.number(f"SELECT count(*) FROM pg_temp.k{b.n}")
+        has_rows = f"EXISTS (SELECT 1 FROM pg_temp.r{b.n} r WHERE {b.same_key('r', 'k')})"
+        keys = f"SELECT {listed(b.spec.key, 'k')} FROM pg_temp.k{b.n} k WHERE"
+        self._present = s.changed(f"INSERT INTO {self._named} ({b.key}) {keys} {has_rows}")
+        self._deleted = s.changed(f"INSERT INTO {self._gone} ({b.key}) {keys} NOT {has_rows}")
+        for buckets in self._plan.buckets:
+            if buckets.table != b.n or buckets.home not in self._plan.served:
+                continue
+            here = (
+                f"SELECT DISTINCT {b.key} FROM {b.table} WHERE {b.scope} AND {b.carried('$1::text[]')} AND $1::text[] IS NOT NULL"
+                f" AND {b.home} = $2 AND {b.bucket(str(buckets.of))} = ANY ($3::bigint[])"
+            )
+            self._deleted += s.changed(
+                f"INSERT INTO {self._gone} ({b.key}) SELECT {b.key} FROM ({here}) h"
+                f" WHERE NOT EXISTS (SELECT 1 FROM pg_temp.k{b.n} k WHERE {b.same_key('k', 'h')})"
+                f" AND NOT EXISTS (SELECT 1 FROM {SCHEMA}.parked_key_{b.n} p WHERE {b.same_key('p', 'h')})",
+                list(self._plan.left_behind),
+                buckets.home,
+                list(buckets.buckets),
+            )
+
+    def mass_delete(self) -> MassDelete | None:
+        """Say whether the guard trips; counts the table only when the list of deletions is long."""
+        b, plan = self._b, self._plan
+        if self._deleted <= plan.guard_groups:
+            return None
+        standing = f"EXISTS (SELECT 1 FROM {b.table} t WHERE {b.same_key('t', 'g')})"
+        deletes = self._db.number(f"SELECT count(*) FROM {self._gone} g WHERE {standing}")
+        mine = f"SELECT DISTINCT {b.key} FROM {b.table} WHERE {b.scope} AND {b.home} = ANY ($1::text[])"
+        total = self._db.number(f"SELECT count(*) FROM ({mine}) mine", list(plan.served))
+        if deletes > plan.guard_groups and deletes > plan.guard_fraction * total:
+            return MassDelete(table=b.spec.name, deletes=deletes, of=total)
+        return None
+
+    def done(self) -> Applied:
+        """What was done."""
+        return Applied(groups=self._groups, rows=self._rows, deleted=self._deleted, parked=self._parked)
+
+    def delete(self) -> None:
+        """Delete the groups that are gone; parks those whose deletion is refused."""
+        if not (self._groups or self._deleted):
+            return
+        if self._plan.keep_replaced:
+            self._keep_replaced()
+        self._unpark_named()
+        if self._deleted:
+            with without_triggers(self._db, self._b):
+                for low, reason in self._refused(1, self._deleted, lambda low, high: self._take(self._gone, low, high)):
+                    self._park(self._gone, low, reason)
+
+    def write(self) -> None:
+        """Write the groups that have rows; parks what is refused."""
+        if not self._present:
+            return
+        with without_triggers(self._db, self._b):
+            found = list(self._refused(1, self._present, self._put))
+            if found:
+                self._write_refused(dict(found))
+
+    def _take(self, keys: str, low: int, high: int, more: str = "") -> None:
+        """Delete this entry's rows of the groups in a list."""
+        b = self._b
+        between = f"g.poolpair_place BETWEEN {low} AND {high} {more}"
+        self._db.run(
+            f"DELETE FROM {b.table} t USING {keys} g WHERE {between} AND {b.same_key('t', 'g')} AND {b.scoped('t')}"
+        )
+
+    def _put(self, low: int, high: int) -> None:
+        """Write the rows of some groups: upserted where a group is one row, else replaced whole."""
+        b = self._b
+        if b.conflict is None:
+            self._take(self._named, low, high)
+            self._insert(low, high, "")
+            return
+        fresh = ", ".join(f"{q} = excluded.{q}" for q in map(quote, b.columns))
+        self._insert(
+            low, high, f" ON CONFLICT ({listed(b.conflict)}) DO UPDATE SET {fresh} WHERE {b.differs('t', 'excluded')}"
+        )
+
+    def _insert(self, low: int, high: int, on_conflict: str) -> None:
+        b = self._b
+        source = f"pg_temp.r{b.n} r"
+        if (low, high) != (1, self._present):
+            between = f"a.poolpair_place BETWEEN {low} AND {high}"
+            source += f" JOIN {self._named} a ON {b.same_key('a', 'r')} AND {between}"
+        rows = f"SELECT {listed(b.columns, 'r')} FROM {source} ORDER BY r.poolpair_place"
+        self._rows += self._db.changed(f"INSERT INTO {b.table} AS t ({b.column_list}) {rows}{on_conflict}")
+
+    def _refused(self, low: int, high: int, act: Callable[[int, int], None]) -> Iterator[tuple[int, str]]:
+        """Act on a range of groups; where it is refused, on its halves. Yields each group that is refused alone."""
+        before = self._rows
+        try:
+            with self._db.savepoint():
+                act(low, high)
+        except psycopg.Error as error:
+            if not is_refusal(error):
+                raise
+            self._rows = before
+            if low == high:
+                yield low, reason_of(error)
+                return
+            middle = (low + high) // 2
+            yield from self._refused(low, middle, act)
+            yield from self._refused(middle + 1, high, act)
+
+    def _write_refused(self, refused: dict[int, str]) -> None:
+        """Take the refused groups out together, then in by halves; park and put back what is refused still."""
+        b, s = self._b, self._db
+        if len(refused) == 1 or b.on.is_cascaded:  # alone it was refused already; and a cascade would delete more
+            for place, reason in refused.items():
+                self._park(self._named, place, reason)
+            return
+        s.run(
+            f"UPDATE {self._named} SET poolpair_refused = true WHERE poolpair_place = ANY ($1::bigint[])", list(refused)
+        )
+        s.run(
+            f"CREATE TEMPORARY TABLE old_{b.n} ON COMMIT DROP AS SELECT a.poolpair_place, {listed(b.stored, 't')}"
+            f" FROM {self._named} a JOIN {b.table} t ON {b.same_key('t', 'a')} WHERE a.poolpair_refused AND {b.scoped('t')}"
+        )
+        try:
+            with s.savepoint():
+                self._take(self._named, 1, self._present, "AND g.poolpair_refused")
+        except psycopg.Error as error:
+            if not is_refusal(error):
+                raise
+            found = list(refused.items())
+        else:
+            found = list(self._refused(1, self._present, self._put_again))
+        for place, reason in found:
+            self._park(self._named, place, reason)
+            self._put_back(place)
+
+    def _put_again(self, low: int, high: int) -> None:
+        """Insert the rows of refused groups; where the row stood here before, with the values this site assigned."""
+        b = self._b
+        chosen = f"a.poolpair_refused AND a.poolpair_place BETWEEN {low} AND {high}"
+        source = f"pg_temp.r{b.n} r JOIN {self._named} a ON {b.same_key('a', 'r')} AND {chosen}"
+        own = tuple(name for name in b.stored if name not in b.columns)
+        plain = f"INSERT INTO {b.table} ({b.column_list}) SELECT {listed(b.columns, 'r')} FROM {source}"
+        order = "ORDER BY r.poolpair_place"
+        if b.conflict is None or not own:
+            self._rows += self._db.changed(f"{plain} {order}")
+            return
+        stood = f"{source} JOIN {self._old} o ON o.poolpair_place = a.poolpair_place"
+        self._rows += self._db.changed(
+            f"INSERT INTO {b.table} ({b.column_list}, {listed(own)}) OVERRIDING SYSTEM VALUE"
+            f" SELECT {listed(b.columns, 'r')}, {listed(own, 'o')} FROM {stood} {order}"
+        )
+        fresh = f"NOT EXISTS (SELECT 1 FROM {self._old} o WHERE o.poolpair_place = a.poolpair_place)"
+        self._rows += self._db.changed(f"{plain} WHERE {fresh} {order}")
+
+    def _put_back(self, place: int) -> None:
+        """An older version is better than none: put back what stood here, if the store still takes it and it is not there."""
+        b = self._b
+        standing = (
+            f"SELECT 1 FROM {b.table} t JOIN {self._named} a ON {b.same_key('t', 'a')} WHERE a.poolpair_place = $1"
+        )
+        if self._db.row(f"{standing} LIMIT 1", place):
+            return
+        names = listed(b.stored)
+        try:
+            with self._db.savepoint():
+                self._db.run(
+                    f"INSERT INTO {b.table} ({names}) OVERRIDING SYSTEM VALUE SELECT {names} FROM {self._old} WHERE poolpair_place = $1",
+                    place,
+                )
+        except psycopg.Error as error:
+            if not is_refusal(error):
+                raise  # else the newer rows of another group stand where it stood; the parked version is kept
+
+    def _park(self, keys: str, place: int, reason: str) -> None:
+        b, s, plan = self._b, self._db, self._plan
+        self._parked += 1
+        if self._parked > plan.parked_max:
+            raise PoolpairError(
+                Code.PARKED,
+                f"table {b.spec.name} refuses more than {plan.parked_max} groups of one package; nothing of it was applied",
+            )
+        texts = ", ".join(f"{quote(name)}::text" for name in b.spec.key)
+        key = s.row(f"SELECT {texts} FROM {keys} WHERE poolpair_place = $1", place)
+        assert key is not None
+        group_id = s.number(
+            f"INSERT INTO {SCHEMA}.parked (tbl, channel, key, reason, package_id, since_utc, snapshot)"
+            " VALUES ($1, $2, $3, $4, $5, $6, pg_current_snapshot()) RETURNING id",
+            b.n,
+            plan.channel.value,
+            describe_key(b, key),
+            reason,
+            plan.package_id,
+            plan.now_utc,
+        )
+        s.run(
+            f"INSERT INTO {SCHEMA}.parked_key_{b.n} (poolpair_id, {b.key}) SELECT $1, {b.key} FROM {keys} WHERE poolpair_place = $2",
+            group_id,
+            place,
+        )
+        mine = f"JOIN {keys} a ON {b.same_key('a', 'r')} WHERE a.poolpair_place = $2"
+        s.run(
+            f"INSERT INTO {SCHEMA}.parked_row_{b.n} (poolpair_id, poolpair_place, {b.column_list})"
+            f" SELECT $1, r.poolpair_place, {listed(b.columns, 'r')} FROM pg_temp.r{b.n} r {mine}",
+            group_id,
+            place,
+        )
+
+    def _unpark_named(self) -> None:
+        """A newer package that names a parked group replaces what was parked."""
+        b = self._b
+        parked = f"{SCHEMA}.parked_key_{b.n} p"
+        if not self._db.row(f"SELECT 1 FROM {parked} LIMIT 1"):
+            return
+        for keys in (f"pg_temp.k{b.n}", self._gone):
+            found = self._db.rows(
+                f"SELECT DISTINCT p.poolpair_id FROM {parked} JOIN {keys} g ON {b.same_key('p', 'g')}"
+            )
+            for (group_id,) in found:
+                forget_parked(self._db, b.n, group_id)
+
+    def _keep_replaced(self) -> None:
+        b, plan = self._b, self._plan
+        named = f"SELECT {b.key} FROM pg_temp.k{b.n} UNION SELECT {b.key} FROM {self._gone}"
+        self._db.run(
+            f"INSERT INTO {SCHEMA}.kept_row_{b.n} (poolpair_package, poolpair_utc, {b.column_list})"
+            f" SELECT $1, $2, {listed(b.columns, 't')} FROM ({named}) g JOIN {b.table} t ON {b.same_key('t', 'g')}",
+            plan.package_id,
+            plan.now_utc,
+        )
+
+
+def describe_key(b: Bound, key: tuple[object, ...]) -> str:
+    """Name a group for people."""
+    return ", ".join(
+        f"{name}={value if value is not None else 'NULL'}" for name, value in zip(b.spec.key, key, strict=True)
+    )

@@ -1,0 +1,224 @@
+"""Binds a profile's tables to the tables that are there: the pieces of SQL that every later statement is made of.
+
+A bound table knows its key and columns, quoted, and the expressions for home, scope and conference, which use bare column names:
+so they stand where no other table is in scope. NULL in a key is a value like any other; columns that cannot be NULL are
+compared with `=`, which an index serves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import psycopg
+
+from poolpair.errors import Code, PoolpairError
+from poolpair.model import TableShape
+from poolpair.store.postgres.database import SCHEMA, Database, literal, quote, reason_of
+from poolpair.store.postgres.schema import ColumnType, Table, describe_tables
+from poolpair.store.profile import Profile, ProfileTable
+from poolpair.store.profile_check import Problem, check_profile, unique_key_within
+
+HOME_TABLE = f"{SCHEMA}.home"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """One profile entry on its table."""
+
+    spec: ProfileTable
+    on: Table
+    columns: tuple[str, ...]
+    """What travels: all columns but generated ones and those left out."""
+    conflict: tuple[str, ...] | None
+    """Columns of a unique key inside the group key: groups are single rows. None: groups are replaced whole."""
+    rank: int = 0
+    """Tables of lower rank are written first and deleted from last: the others refer to them."""
+
+    @property
+    def n(self) -> int:
+        """The entry's number in the profile."""
+        return self.spec.number
+
+    @property
+    def table(self) -> str:
+        """The application's table, quoted and qualified."""
+        return self.on.place.sql
+
+    @property
+    def log(self) -> str:
+        """The capture log of this entry."""
+        return f"{SCHEMA}.log_{self.n}"
+
+    @property
+    def key(self) -> str:
+        """The key columns, quoted, separated by commas."""
+        return listed(self.spec.key)
+
+    @property
+    def column_list(self) -> str:
+        """The travelling columns, quoted, separated by commas."""
+        return listed(self.columns)
+
+    @property
+    def key_types(self) -> str:
+        """The key columns with their types, for CREATE TABLE."""
+        return self.typed(self.spec.key)
+
+    @property
+    def stored(self) -> tuple[str, ...]:
+        """All columns that are kept, also those that each site assigns for itself."""
+        return tuple(column.name for column in self.on.info.columns if not column.generated)
+
+    def typed(self, names: Sequence[str]) -> str:
+        """Columns with their types, for CREATE TABLE."""
+        return ", ".join(f"{quote(name)} {self.type_of(name).declared}" for name in names)
+
+    def type_of(self, name: str) -> ColumnType:
+        """The type of a column."""
+        return self.on.types[name]
+
+    @property
+    def scope(self) -> str:
+        """The condition for rows of this entry, over the key columns."""
+        return f"coalesce(({self.spec.where}), false)" if self.spec.where else "true"
+
+    def scoped(self, alias: str) -> str:
+        """The same condition for a row of `alias` where other tables are in scope too."""
+        return f"(SELECT {self.scope} FROM (SELECT {listed(self.spec.key, alias, named=True)}) poolpair_row)"
+
+    def carried(self, left: str) -> str:
+        """The condition for rows whose conference is not in a text array."""
+        return f"coalesce(({self.spec.conference})::text <> ALL ({left}), true)" if self.spec.conference else "true"
+
+    @property
+    def home(self) -> str:
+        """The home pool of a row, over the key columns; NULL if it has none."""
+        if self.spec.shared:
+            return f"(SELECT h.poolpair_pool FROM {HOME_TABLE} h WHERE h.poolpair_pattern = 'shared')"
+        return (
+            f"(SELECT h.poolpair_pool FROM {HOME_TABLE} h WHERE h.poolpair_pattern <> 'shared'"
+            f' AND ({self.spec.home_key})::text COLLATE "C" LIKE h.poolpair_like ORDER BY h.poolpair_rank LIMIT 1)'
+        )
+
+    @property
+    def order(self) -> str:
+        """The origin's order of rows `t`: as the profile says, else by what this site numbers itself, else as they lie."""
+        serials = [column.name for column in self.on.info.columns if column.serial]
+        return ", ".join([*(f"t.{quote(name)}" for name in self.spec.order_by or serials), "t.tableoid", "t.ctid"])
+
+    def same_key(self, left: str, right: str) -> str:
+        """Compare the key of two aliases, NULL-safe."""
+        return " AND ".join(self._same(left, right, name) for name in self.spec.key)
+
+    def _same(self, left: str, right: str, name: str) -> str:
+        one, other = f"{left}.{quote(name)}", f"{right}.{quote(name)}"
+        column = self.on.info.column(name)
+        if column is not None and column.not_null:
+            return f"{one} = {other}"
+        return f"({one} = {other} OR ({one} IS NULL AND {other} IS NULL))"
+
+    def bucket(self, of: str, alias: str = "") -> str:
+        """The bucket of a row's key: the same on every server, for it hashes what is written."""
+        return bucket_of(f"ROW({listed(self.spec.key, alias)})::text", of)
+
+    def row_hash(self, alias: str = "") -> str:
+        """A 64-bit hash of what is written in a row."""
+        return f"('x' || substr(md5(ROW({listed(self.columns, alias)})::text), 1, 16))::bit(64)::bigint"
+
+    def differs(self, left: str, right: str) -> str:
+        """Whether two rows differ in what is written."""
+        return " OR ".join(
+            f"{left}.{quote(name)}{cast} IS DISTINCT FROM {right}.{quote(name)}{cast}"
+            for name in self.columns
+            for cast in ("" if self.type_of(name).exact else "::text",)
+        )
+
+    def shape(self) -> TableShape:
+        """What the manifest says of this table."""
+        return TableShape(name=self.spec.name, key=self.spec.key, columns=self.columns)
+
+
+def bucket_of(text: str, of: str) -> str:
+    """The bucket of a text or of bytes."""
+    return f"(('x' || substr(md5({text}), 1, 8))::bit(32)::bigint % {of})"
+
+
+def listed(names: Iterable[str], alias: str = "", *, named: bool = False) -> str:
+    """Columns, quoted, separated by commas; of an alias, and under their bare names."""
+    prefix = f"{alias}." if alias else ""
+    return ", ".join(f"{prefix}{quote(name)}" + (f" AS {quote(name)}" if named else "") for name in names)
+
+
+def problems_of(database: Database, profile: Profile, tables: dict[str, Table]) -> tuple[Problem, ...]:
+    """Every reason why a profile does not fit, and what there is to know; expressions are tried out."""
+    found = list(check_profile(profile, {name: table.info for name, table in _named(tables).items()}))
+    for name, table in tables.items():
+        found += [Problem(table=name, reason=reason) for reason in table.troubles]
+    if not any(problem.fatal for problem in found):
+        for b in _bind_all(profile, tables):
+            found += [Problem(table=b.spec.name, reason=reason) for reason in _tried(database, b)]
+    return tuple(found)
+
+
+def _named(tables: dict[str, Table]) -> dict[str, Table]:
+    """The tables with their references under the names that the profile gives."""
+    names = {table.place.sql: name for name, table in tables.items()}
+    return {
+        name: replace(table, info=replace(table.info, references=tuple(names.get(r, r) for r in table.info.references)))
+        for name, table in tables.items()
+    }
+
+
+def _tried(database: Database, b: Bound) -> list[str]:
+    """Let the database read every expression: it has the last word on its grammar."""
+    wrong = []
+    for label in ("where", "home_key", "principal", "conference"):
+        expression = getattr(b.spec, label)
+        if expression:
+            cast = "::boolean" if label == "where" else "::text"
+            try:
+                database.run(f"EXPLAIN SELECT ({expression}){cast} FROM {b.table}")
+            except psycopg.errors.SyntaxErrorOrAccessRuleViolation as error:
+                wrong.append(f"{label} = {literal(expression)}: {reason_of(error)}")
+    return wrong
+
+
+def bind(database: Database, profile: Profile) -> tuple[Bound, ...]:
+    """Bind every entry of the profile. Raises PROFILE with every reason why it does not fit."""
+    tables = describe_tables(database, {spec.name for spec in profile.tables})
+    fatal = [problem for problem in problems_of(database, profile, tables) if problem.fatal]
+    if fatal:
+        raise PoolpairError(Code.PROFILE, "; ".join(f"{problem.table}: {problem.reason}" for problem in fatal))
+    return _bind_all(profile, tables)
+
+
+def _bind_all(profile: Profile, tables: dict[str, Table]) -> tuple[Bound, ...]:
+    ranks = _ranks(tables.values())
+    return tuple(
+        Bound(
+            spec=spec,
+            on=on,
+            columns=tuple(c.name for c in on.info.columns if not c.generated and c.name not in spec.leave_out),
+            conflict=unique_key_within(on.info, spec.key),
+            rank=ranks[on.place.oid],
+        )
+        for spec in profile.tables
+        for on in (tables[spec.name],)
+    )
+
+
+def _ranks(tables: Iterable[Table]) -> dict[int, int]:
+    """How deep each table's chain of references is; what refers to itself in a circle ends somewhere."""
+    by_oid = {table.place.oid: table for table in tables}
+
+    def depth(oid: int, above: frozenset[int]) -> int:
+        others = [o for o in by_oid[oid].refers_to if o in by_oid and o not in above]
+        return max((1 + depth(o, above | {o}) for o in others), default=0)
+
+    return {oid: depth(oid, frozenset({oid})) for oid in by_oid}
+
+
+def by_number(bound: Iterable[Bound]) -> dict[int, Bound]:
+    """Look bound tables up by their number."""
+    return {table.n: table for table in bound}

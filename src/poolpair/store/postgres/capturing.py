@@ -1,0 +1,86 @@
+"""Whether capture is whole: every trigger is there as `init` made it and was left alone since, and no change went by unseen.
+
+A trigger that was disabled and enabled again looks as before, but its row in the catalogue was written by another transaction;
+`init` notes which one wrote it. Only if the catalogue rows of tracked tables changed is anything compared at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from poolpair.errors import Code, PoolpairError
+from poolpair.store.postgres.binding import Bound
+from poolpair.store.postgres.database import SCHEMA, Database
+from poolpair.store.postgres.install import triggers
+
+CAPTURE = "store/capture"
+
+_INSTALLED = """
+SELECT t.tgrelid::bigint, t.tgname::text, t.tgenabled::text, t.xmin::text,
+       md5(pg_get_triggerdef(t.oid) || p.prosrc || p.prosecdef::text || coalesce(p.proconfig::text, '') || p.proowner::regrole::text)
+FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace n ON n.oid = p.pronamespace
+WHERE n.nspname = $1 AND NOT t.tgisinternal
+"""
+_VERSION = """
+SELECT md5(coalesce(string_agg(part, ',' ORDER BY part), '')) FROM (
+  SELECT 'a' || attrelid || ':' || attnum || ':' || xmin FROM pg_attribute WHERE attrelid = ANY($1::bigint[]::oid[]) AND attnum > 0
+  UNION ALL SELECT 't' || oid || ':' || xmin FROM pg_trigger WHERE tgrelid = ANY($1::bigint[]::oid[])
+  UNION ALL SELECT 'i' || inhrelid || ':' || xmin FROM pg_inherits WHERE inhparent = ANY($1::bigint[]::oid[])
+  UNION ALL SELECT 'x' || indexrelid || ':' || xmin FROM pg_index WHERE indrelid = ANY($1::bigint[]::oid[])
+  UNION ALL SELECT 'c' || oid || ':' || relname || ':' || relnamespace || ':' || relrowsecurity FROM pg_class
+  WHERE oid = ANY($1::bigint[]::oid[])
+  UNION ALL SELECT 'p' || oid || ':' || xmin FROM pg_proc WHERE pronamespace = (SELECT oid FROM pg_namespace WHERE nspname = $2)
+  UNION ALL SELECT 'd' || tbl || ':' || reason FROM poolpair.doubt
+) parts(part)
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureState:
+    """How `init` left each trigger: "schema.table trigger" -> (what made it, how it reads, who wrote its catalogue row)."""
+
+    triggers: dict[str, tuple[str, str, str]] = field(default_factory=dict)
+
+
+def version(database: Database, bound: Iterable[Bound]) -> str:
+    """A text that changes whenever the catalogue rows of tracked tables and their triggers do."""
+    oids = {place.oid for b in bound for place in (b.on.place, *b.on.partitions)}
+    row = database.row(_VERSION, sorted(oids), SCHEMA)
+    assert row is not None
+    return str(row[0])
+
+
+def installed(database: Database) -> dict[tuple[int, str], tuple[str, str, str]]:
+    """Our triggers by table and name: whether they fire, who wrote the catalogue row, how they read."""
+    return {(oid, name): (enabled, xmin, text) for oid, name, enabled, xmin, text in database.rows(_INSTALLED, SCHEMA)}
+
+
+def whole(database: Database, bound: tuple[Bound, ...], made: dict[str, str], known: CaptureState) -> dict[str, str]:
+    """What is wrong, by "schema.table trigger"; `made` says how each should be made."""
+    have, wrong = installed(database), {}
+    for trigger in triggers(bound):
+        called = trigger.called
+        enabled, xmin, text = have.get((trigger.place.oid, trigger.name), ("", "", ""))
+        noted = known.triggers.get(called)
+        if not enabled:
+            wrong[called] = "missing"
+        elif enabled not in {"O", "A"}:
+            wrong[called] = "disabled"
+        elif noted is None or noted[0] != made[called] or noted[1] != text:
+            wrong[called] = "altered"
+        elif noted[2] != xmin:
+            wrong[called] = "altered, or disabled for a while"
+    gone = {called for called in known.triggers if called not in made}
+    return wrong | dict.fromkeys(gone, "its table is no part any more")
+
+
+def check(database: Database, bound: tuple[Bound, ...], made: dict[str, str], known: CaptureState) -> None:
+    """Raise CAPTURE_BROKEN if changes may have gone unseen."""
+    wrong = whole(database, bound, made, known)
+    if wrong:
+        said = ", ".join(f"{called} ({how})" for called, how in sorted(wrong.items()))
+        raise PoolpairError(Code.CAPTURE_BROKEN, f"capture triggers are missing or altered: {said}")
+    doubts = database.rows(f"SELECT DISTINCT tbl, reason FROM {SCHEMA}.doubt ORDER BY 1")
+    if doubts:
+        raise PoolpairError(Code.CAPTURE_BROKEN, "; ".join(f"{table}: {reason}" for table, reason in doubts))

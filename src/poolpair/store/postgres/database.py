@@ -1,0 +1,246 @@
+"""Connections to the application's PostgreSQL database, and its errors in our words.
+
+Every connection finds only what it names (a fixed search_path), writes values in one fixed way whatever the role's settings are,
+waits for locks at most `lock_wait_s`, and gets an error instead of fewer rows where row-level security would hide some. A
+connection that was lost is made again with the next unit of work; what was under way has failed and is left to the next pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import TransactionStatus
+from psycopg.rows import TupleRow
+
+from poolpair.errors import Code, PoolpairError
+
+SCHEMA = "poolpair"
+STATEMENT_S = 3600
+"""No statement of ours runs longer; only whole copies and comparisons take more than moments."""
+_SETTINGS: dict[str, str] = {
+    "search_path": "pg_catalog, pg_temp",
+    "row_security": "off",
+    "client_encoding": "UTF8",
+    "timezone": "UTC",
+    "datestyle": "ISO, YMD",
+    "intervalstyle": "postgres",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "xmloption": "content",
+    "lc_monetary": "C",
+    "jit": "off",
+    "client_min_messages": "warning",
+    "standard_conforming_strings": "on",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
+    "default_transaction_deferrable": "off",
+    "idle_in_transaction_session_timeout": f"{STATEMENT_S}s",
+    "tcp_keepalives_idle": "10",  # a holder of the lease whose machine died must not hold it for hours
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
+_LOCKED = {"55P03", "40P01", "57014", "40001", "25P03"}
+_GONE = {"57P01", "57P02", "57P03", "57P05", "08000", "08003", "08006", "08001", "08004"}
+
+
+def quote(name: str) -> str:
+    """Quote an identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Quote a text value."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def shown(url: str) -> str:
+    """A store's URL for people, without any secret."""
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.Error:
+        return "postgresql://..."
+    user = f"{parts['user']}@" if parts.get("user") else ""
+    place = str(parts.get("host") or parts.get("hostaddr") or "localhost")
+    port = f":{parts['port']}" if parts.get("port") else ""
+    return f"postgresql://{user}{place}{port}/{parts.get('dbname') or parts.get('user') or ''}"
+
+
+class Database:
+    """One connection, made again when it was lost. Statements take `$1`, `$2` ... as parameters."""
+
+    def __init__(self, url: str, lock_wait_s: float, on_connect: Callable[[], None] | None = None) -> None:
+        self._url = url
+        self._lock_wait_s = lock_wait_s
+        self._on_connect = on_connect
+        self.name = shown(url)
+        self.schemas: tuple[str, ...] = ()
+        """Where a table without a schema is looked for: the role's own search_path."""
+        self._c = self._connect()
+
+    def _connect(self) -> psycopg.Connection[TupleRow]:
+        with self.translated():
+            c = psycopg.connect(
+                self._url,
+                autocommit=True,
+                prepare_threshold=None,  # the application may change its tables at any moment
+                cursor_factory=psycopg.RawCursor,
+                connect_timeout=10,
+                application_name="poolpair",
+            )
+            c.server_cursor_factory = psycopg.RawServerCursor
+            try:
+                self.schemas = tuple(_one(c, "SELECT current_schemas(false)::text[]"))
+                encoding = c.info.parameter_status("server_encoding")
+                if encoding != "UTF8":
+                    raise PoolpairError(Code.PROFILE, f"{self.name} is encoded in {encoding}; poolpair needs UTF-8")
+                if c.info.server_version < 140000:
+                    raise PoolpairError(
+                        Code.PROFILE, f"{self.name} is PostgreSQL {c.info.server_version // 10000}; poolpair needs 14"
+                    )
+                settings = _SETTINGS | {
+                    "lock_timeout": f"{max(1, round(self._lock_wait_s * 1000))}ms",
+                    "statement_timeout": f"{STATEMENT_S}s",
+                }
+                for name, value in settings.items():
+                    c.execute("SELECT set_config($1, $2, false)", (name, value))
+            except BaseException:  # whatever ended it: no connection is left behind
+                c.close()
+                raise
+        return c
+
+    def run(self, text: str, *parameters: object) -> psycopg.Cursor[TupleRow]:
+        """Execute one statement. Outside of a transaction a lost connection is made again."""
+        idle = self._c.info.transaction_status is TransactionStatus.IDLE
+        lost = self._c.closed
+        if not lost:
+            try:
+                return self._c.execute(text, parameters or None)
+            except psycopg.OperationalError:
+                if not (idle and self._c.closed):
+                    raise
+        elif (
+            self._c.info.transaction_status is TransactionStatus.INTRANS
+        ):  # pragma: no cover - a closed connection has no state
+            raise PoolpairError(Code.STORE_BROKEN, f"{self.name}: the connection was lost")
+        self.reconnect()
+        return self._c.execute(text, parameters or None)
+
+    def reconnect(self) -> None:
+        """Make the connection anew."""
+        self._c.close()
+        self._c = self._connect()
+        if self._on_connect is not None:
+            self._on_connect()
+
+    def rows(self, text: str, *parameters: object) -> list[TupleRow]:
+        """Every row of a statement."""
+        return self.run(text, *parameters).fetchall()
+
+    def row(self, text: str, *parameters: object) -> TupleRow | None:
+        """The first row, None if there is none."""
+        return self.run(text, *parameters).fetchone()
+
+    def number(self, text: str, *parameters: object) -> int:
+        """The first column of the first row as a number."""
+        found = self.row(text, *parameters)
+        assert found is not None
+        return int(found[0])
+
+    def changed(self, text: str, *parameters: object) -> int:
+        """Execute a statement and say how many rows it wrote."""
+        return self.run(text, *parameters).rowcount
+
+    @property
+    def connection(self) -> psycopg.Connection[TupleRow]:
+        """The present connection, for COPY and cursors."""
+        return self._c
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction was begun and neither committed nor rolled back."""
+        return self._c.info.transaction_status in {TransactionStatus.INTRANS, TransactionStatus.INERROR}
+
+    def roll_back(self) -> None:
+        """Undo the transaction, if one is open; a lost connection has done so by itself."""
+        if self._c.closed or self._c.info.transaction_status is TransactionStatus.IDLE:
+            return
+        try:
+            self._c.execute("ROLLBACK")
+        except psycopg.Error:
+            self._c.close()
+
+    @contextmanager
+    def transaction(self, begin: str = "BEGIN") -> Iterator[None]:
+        """Commit at the end, roll back on any exception."""
+        self.run(begin)
+        try:
+            yield
+            self._c.execute("COMMIT")
+        except BaseException:  # whatever ended it: clean up, then let it pass
+            self.roll_back()
+            raise
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo what is done inside if the store refuses it."""
+        self._c.execute("SAVEPOINT poolpair_try")
+        try:
+            yield
+        except psycopg.Error as error:
+            if is_refusal(error):
+                self._c.execute("ROLLBACK TO SAVEPOINT poolpair_try")
+                self._c.execute("RELEASE SAVEPOINT poolpair_try")
+            raise
+        self._c.execute("RELEASE SAVEPOINT poolpair_try")
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._c.close()
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Turn the driver's errors into ours."""
+        try:
+            yield
+        except psycopg.Error as error:
+            raise translate(error, self.name) from error
+
+
+def _one(c: psycopg.Connection[TupleRow], text: str) -> list[str]:
+    row = c.execute(text).fetchone()
+    return list(row[0]) if row else []
+
+
+def is_refusal(error: psycopg.Error) -> bool:
+    """Whether the store refused the values of a row (or a trigger did): one group is at fault, not the store."""
+    state = error.sqlstate or ""
+    return state[:2] in {"21", "22", "23", "44", "P0"}
+
+
+def reason_of(error: psycopg.Error) -> str:
+    """What the store said of a refused row, without its values."""
+    return error.diag.message_primary or str(error)
+
+
+def translate(error: psycopg.Error, name: str) -> PoolpairError:
+    """Say in our words what the driver said."""
+    state, said = error.sqlstate or "", (error.diag.message_primary or str(error)).strip().replace("\n", " ")
+    if state in _LOCKED:
+        return PoolpairError(Code.STORE_LOCKED, f"{name} stayed locked by another transaction: {said}")
+    if state in _GONE or (not state and isinstance(error, psycopg.OperationalError)):
+        hint = "see that the server runs and takes connections of this role; poolpair goes on by itself"
+        return PoolpairError(Code.STORE_MISSING, f"{name} cannot be reached: {said}", hint=hint)
+    if state == "3D000" or state.startswith("28"):
+        return PoolpairError(Code.STORE_MISSING, f"{name} cannot be opened: {said}")
+    if state.startswith("53"):
+        hint = "free space or connections on its server; poolpair goes on by itself"
+        return PoolpairError(Code.STORE_BROKEN, f"{name}: {said}", hint=hint)
+    if state in {"42P01", "3F000", "42883"} and f"{SCHEMA}" in said:
+        return PoolpairError(Code.NOT_INSTALLED, f"{name} was not prepared for poolpair")
+    if state == "42501":
+        hint = "`poolpair -c FILE init --print-sql` prints the privileges that its role needs"
+        return PoolpairError(Code.STORE_BROKEN, f"{name}: {said}", hint=hint)
+    return PoolpairError(Code.STORE_BROKEN, f"{name}: {said}")

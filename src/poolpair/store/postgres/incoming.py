@@ -1,0 +1,278 @@
+"""A received rows file, copied into temporary tables and checked against the tables; then applied in one transaction.
+
+What the server does not take as values of its own columns is refused with the package. Tables are deleted from before any is written
+to, children first, and written to parents first, so that foreign keys hold at every statement; constraints that can wait do wait,
+and if they fail in the end everything is done again without waiting, so that the groups at fault are found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import psycopg
+
+from poolpair.errors import Code, PoolpairError, Refused
+from poolpair.model import Channel, TableShape
+from poolpair.store.postgres.applying import TableApply
+from poolpair.store.postgres.binding import Bound, listed
+from poolpair.store.postgres.catalogue import COLUMNS, FILE, TREE, catalogue_file, in_buckets
+from poolpair.store.postgres.database import Database, is_refusal, quote, reason_of
+from poolpair.store.postgres.install import APPLYING
+from poolpair.store.postgres.rowsfile import RowsReader, Section, reading
+from poolpair.store.postgres.snapshot import FILE_TYPES
+from poolpair.store.postgres.transaction import PostgresTransaction
+from poolpair.store.values import Applied, ApplyPlan, CatalogueFile, MassDelete, PackedFile
+
+_UNSOUND_FILE = """
+SELECT 1 FROM pg_temp.f WHERE NOT (size >= 0 AND mode BETWEEN 0 AND 4095 AND file_offset >= 0
+  AND CASE WHEN present THEN member > 0 AND sha256 ~ '^[0-9a-f]{64}$' ELSE member = 0 END)
+UNION ALL SELECT 1 FROM pg_temp.f GROUP BY path HAVING count(*) > 1
+LIMIT 1
+"""
+FILES_AT_ONCE = 500
+
+
+class _Waited(Exception):
+    """A constraint that was let wait failed in the end."""
+
+
+class PostgresIncoming:
+    """Implements `store.port.Incoming`; the temporary tables are this connection's."""
+
+    def __init__(self, database: Database, bound: tuple[Bound, ...], begin: Callable[[], PostgresTransaction]) -> None:
+        self._db = database
+        self._bound = bound
+        self._begin = begin
+
+    def open(self, rows: Path, channel: Channel, tables: tuple[TableShape, ...]) -> None:
+        """Compare the origin's tables with ours, and copy the file in."""
+        bound = [b for b in self._bound if b.spec.channel is channel]
+        theirs, ours = [(t.name, t.key) for t in tables], [(b.spec.name, b.spec.key) for b in bound]
+        if theirs != ours:
+            raise PoolpairError(Code.SCHEMA, f"the partner tracks {theirs}, this pool {ours}")
+        for shape, b in zip(tables, bound, strict=True):
+            lacking, more = sorted(set(shape.columns) - set(b.columns)), sorted(set(b.columns) - set(shape.columns))
+            if lacking or more:
+                said = _columns("is lacking here", lacking) + _columns("is lacking at the partner", more)
+                raise PoolpairError(Code.SCHEMA, f"table {b.spec.name}: {said.rstrip('; ')}")
+        with reading(rows) as reader, self._db.transaction():
+            self._copy_in(reader, bound)
+            if self._db.row(_UNSOUND_FILE):
+                raise Refused(Code.DAMAGED, "the list of files holds values that cannot be")
+
+    def _copy_in(self, reader: RowsReader, bound: list[Bound]) -> None:
+        self._copy_section(reader, "f", "", FILE_TYPES, FILE_TYPES, None)
+        for b in bound:
+            columns = {name: b.type_of(name) for name in b.columns}
+            declared = {name: kind.declared for name, kind in columns.items()}
+            told = {name: kind.told for name, kind in columns.items()}
+            key = {name: declared[name] for name in b.spec.key}
+            self._copy_section(reader, f"k{b.n}", "", key, told, b)
+            place = "poolpair_place bigint GENERATED ALWAYS AS IDENTITY, "
+            self._copy_section(reader, f"r{b.n}", place, declared, told, b)
+        if reader.section() is not None:
+            raise Refused(Code.DAMAGED, "the rows file holds more tables than it should")
+
+    def _copy_section(
+        self, reader: RowsReader, name: str, place: str, declared: dict[str, str], told: dict[str, str], b: Bound | None
+    ) -> None:
+        section = reader.section()
+        if section is None or section.name != name:
+            raise Refused(Code.DAMAGED, "the rows file does not hold the tables it should")
+        if set(section.columns) != set(declared) or len(section.columns) != len(section.types):
+            raise Refused(Code.DAMAGED, f"table {name} of the rows file has other columns than the manifest says")
+        self._check_types(section, told, b)
+        types = ", ".join(f"{quote(column)} {declared[column]}" for column in section.columns)
+        self._db.run(f"DROP TABLE IF EXISTS pg_temp.{name}")
+        self._db.run(f"CREATE TEMPORARY TABLE {name} ({place}{types})")
+        try:
+            with (
+                self._db.connection.cursor() as cursor,
+                cursor.copy(f"COPY pg_temp.{name} ({listed(section.columns)}) FROM STDIN") as copy,
+            ):
+                for block in reader.blocks():
+                    copy.write(block)
+        except psycopg.DataError as error:
+            raise Refused(Code.DAMAGED, f"the rows file cannot be read: {reason_of(error)}") from error
+        self._db.run(f"ANALYZE pg_temp.{name}")
+
+    @staticmethod
+    def _check_types(section: Section, told: dict[str, str], b: Bound | None) -> None:
+        """A column of another type is a migration that one side lacks: the package waits for it."""
+        for column, theirs in zip(section.columns, section.types, strict=True):
+            if told[column] != theirs:
+                table = b.spec.name if b else "of files"
+                raise PoolpairError(
+                    Code.SCHEMA, f"table {table}: column {column} is {theirs} at the partner and {told[column]} here"
+                )
+
+    def close(self, channel: Channel) -> None:
+        """Drop the temporary tables."""
+        names = ["f", *(f"{kind}{b.n}" for b in self._bound if b.spec.channel is channel for kind in "kr")]
+        self._db.run("DROP TABLE IF EXISTS " + ", ".join(f"pg_temp.{name}" for name in names))
+
+    def _check_homes(self, b: Bound, plan: ApplyPlan) -> None:
+        """What a package says of homes that it may not carry is never applied; such a package is refused whole."""
+        strange = f"NOT {b.scope} OR coalesce({b.home}, '') <> ALL ($1::text[])"
+        for table in (f"pg_temp.k{b.n}", f"pg_temp.r{b.n}"):
+            if self._db.row(f"SELECT 1 FROM {table} WHERE {strange} LIMIT 1", list(plan.served)):
+                detail = f"it carries rows of table {b.spec.name} that are not the partner's to send"
+                raise Refused(Code.FOREIGN_PACKAGE, detail)
+
+    def files(self) -> Iterator[PackedFile]:
+        """Files in the order of their bytes, some at a time; tombstones first."""
+        columns = "path, size, mtime_ns, 0::numeric, mode, 0::bigint, sha256, home, conference, present, 0, member, file_offset"
+        after: tuple[object, ...] = (-1, -1, b"")
+        while True:
+            page = self._db.rows(
+                f"SELECT {columns} FROM pg_temp.f WHERE (member, file_offset, path) > ($1::bigint, $2::bigint, $3::bytea)"
+                f" ORDER BY member, file_offset, path LIMIT {FILES_AT_ONCE}",
+                *after,
+            )
+            for row in page:
+                yield PackedFile(file=catalogue_file(row[:11]), member=int(row[11]), offset=int(row[12]))
+            if not page:
+                return
+            after = (page[-1][11], page[-1][12], page[-1][0])
+
+    def surplus_files(self, plan: ApplyPlan) -> Iterator[CatalogueFile]:
+        """Files here in a seed's buckets that the package does not hold."""
+        for buckets in plan.buckets:
+            if buckets.table != TREE or buckets.home not in plan.served:
+                continue
+            absent = "NOT EXISTS (SELECT 1 FROM pg_temp.f p WHERE p.path = c.path)"
+            surplus = (
+                f"SELECT {COLUMNS} FROM {FILE} c WHERE {in_buckets(buckets)} AND conference <> ALL ($1::text[])"
+                f" AND {absent} ORDER BY path"
+            )
+            yield from map(catalogue_file, self._db.rows(surplus, list(plan.left_behind)))
+
+    def mark_placing(self) -> None:
+        """Record which digest is about to be placed where."""
+        self._begin()
+        try:
+            self._db.run(
+                f"INSERT INTO {FILE} ({COLUMNS}, placed_digest)"
+                " SELECT path, 0, 0, 0, 0, 0, '', home, conference, false, 0, sha256 FROM pg_temp.f WHERE present"
+                " ON CONFLICT (path) DO UPDATE SET placed_digest = excluded.placed_digest"
+            )
+            self._db.run("COMMIT")
+        except BaseException:  # whatever ended it: clean up, then let it pass
+            self._db.roll_back()
+            raise
+
+    def apply(
+        self, plan: ApplyPlan, placed: Iterable[CatalogueFile], record: Callable[[PostgresTransaction, Applied], None]
+    ) -> Applied | MassDelete:
+        """Apply rows and catalogue, and what `record` writes, in one transaction."""
+        kept = list(placed)
+        try:
+            return self._apply_once(plan, kept, record, waiting=True)
+        except _Waited:
+            return self._apply_once(plan, kept, record, waiting=False)
+
+    def _apply_once(
+        self,
+        plan: ApplyPlan,
+        placed: list[CatalogueFile],
+        record: Callable[[PostgresTransaction, Applied], None],
+        *,
+        waiting: bool,
+    ) -> Applied | MassDelete:
+        transaction = self._begin()
+        try:
+            self._db.run("SELECT set_config($1, pg_current_xact_id()::text, true)", APPLYING)
+            self._db.run(f"SET CONSTRAINTS ALL {'DEFERRED' if waiting else 'IMMEDIATE'}")
+            tables = self._prepare(plan)
+            if tripped := self._tripped(tables, plan):
+                self._db.roll_back()
+                return tripped
+            total = _write(tables)
+            self._apply_files(plan, transaction, placed)
+            if waiting:
+                self._end_waiting()
+            if total.parked:
+                transaction.advance()  # what is written here from now on is later than the parking
+            record(transaction, total)
+            self._db.run("COMMIT")
+        except BaseException:  # whatever ended it: clean up, then let it pass
+            self._db.roll_back()
+            raise
+        return total
+
+    def _end_waiting(self) -> None:
+        try:
+            self._db.run("SET CONSTRAINTS ALL IMMEDIATE")
+        except psycopg.Error as error:
+            if is_refusal(error):
+                raise _Waited from error
+            raise
+
+    def check(self, plan: ApplyPlan) -> MassDelete | None:
+        """Look at rows and files in a transaction that changes nothing."""
+        self._db.run("BEGIN")
+        try:
+            return self._tripped(self._prepare(plan), plan)
+        finally:
+            self._db.roll_back()
+
+    def _prepare(self, plan: ApplyPlan) -> list[TableApply]:
+        bound = [b for b in self._bound if b.spec.channel is plan.channel]
+        for b in bound:
+            self._check_homes(b, plan)
+        tables = [TableApply(self._db, b, plan) for b in bound]
+        for table in tables:
+            table.prepare()
+        return tables
+
+    def _tripped(self, tables: list[TableApply], plan: ApplyPlan) -> MassDelete | None:
+        if plan.approved:
+            return None
+        return next((found for table in tables if (found := table.mass_delete())), None) or self.mass_file_delete(plan)
+
+    def mass_file_delete(self, plan: ApplyPlan) -> MassDelete | None:
+        """Guard the tree: like a table, and an emptied tree of two files or more always counts as too much."""
+        if plan.approved:
+            return None
+        gone = self._db.number(
+            f"SELECT count(*) FROM pg_temp.f JOIN {FILE} c ON c.path = f.path WHERE NOT f.present AND c.present"
+        )
+        gone += sum(1 for _ in self.surplus_files(plan))
+        mine = f"SELECT count(*) FROM {FILE} WHERE present AND home = ANY ($1::text[])"
+        total = self._db.number(mine, list(plan.served))
+        added = self._db.number("SELECT count(*) FROM pg_temp.f WHERE present")
+        emptied = gone >= 2 and gone == total and not added
+        if emptied or (gone > plan.guard_groups and gone > plan.guard_fraction * total):
+            return MassDelete(table="the files", deletes=gone, of=total)
+        return None
+
+    def _apply_files(self, plan: ApplyPlan, transaction: PostgresTransaction, placed: list[CatalogueFile]) -> None:
+        """Bring the catalogue up: placed files as they lie on disk now, deletions marked until they reached the disk."""
+        if plan.channel is not Channel.CONFERENCES:
+            return
+        surplus = [f.path for f in self.surplus_files(plan)]
+        transaction.note_files(placed, log=False)
+        gone = f"UPDATE {FILE} SET present = false, deleting = true, gen = 0, placed_digest = ''"
+        self._db.run(f"{gone} WHERE path IN (SELECT path FROM pg_temp.f WHERE NOT present)")
+        self._db.run(f"{gone} WHERE path = ANY ($1::bytea[])", surplus)
+
+
+def _write(tables: list[TableApply]) -> Applied:
+    """Delete from the tables that refer to others first, write to them last."""
+    ordered = sorted(tables, key=lambda table: table.rank)
+    for table in reversed(ordered):
+        table.delete()
+    for table in ordered:
+        table.write()
+    done = [table.done() for table in tables]
+    return Applied(
+        groups=sum(each.groups for each in done),
+        rows=sum(each.rows for each in done),
+        deleted=sum(each.deleted for each in done),
+        parked=sum(each.parked for each in done),
+    )
+
+
+def _columns(what: str, names: list[str]) -> str:
+    return f"column {', '.join(names)} {what}; " if names else ""

@@ -1,0 +1,173 @@
+"""Describes the application's tables from PostgreSQL's own catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from poolpair.store.postgres.database import SCHEMA, Database, quote
+from poolpair.store.profile_check import ColumnInfo, TableInfo
+
+_EXACT = "bool bytea int8 int2 int4 text varchar uuid date time timestamp timestamptz"  # their `=` is equality of what is written
+
+_TABLE = """
+SELECT c.oid::bigint, n.nspname, c.relname, c.relkind, row_security_active(c.oid),
+       c.relpersistence = 'u',
+       EXISTS (SELECT 1 FROM pg_inherits i WHERE i.inhparent = c.oid) AND c.relkind = 'r'
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relname = $1 AND n.nspname = ANY($2::text[]) AND c.relkind IN ('r', 'p')
+ORDER BY array_position($2::text[], n.nspname::text) LIMIT 1
+"""
+_COLUMNS = """
+WITH RECURSIVE based AS (
+  SELECT a.attnum, t.oid, t.typtype, t.typbasetype, t.typdefault IS NOT NULL AS defaulted
+  FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+  WHERE a.attrelid = $1::bigint::oid AND a.attnum > 0 AND NOT a.attisdropped
+  UNION ALL
+  SELECT b.attnum, t.oid, t.typtype, t.typbasetype, b.defaulted OR t.typdefault IS NOT NULL
+  FROM based b JOIN pg_type t ON t.oid = b.typbasetype WHERE b.typtype = 'd')
+SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), format_type(b.oid, -1),
+       a.attnotnull, a.attgenerated <> '',
+       a.attidentity <> '' OR coalesce(pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%', false),
+       d.oid IS NOT NULL OR a.attidentity <> '' OR b.defaulted,
+       CASE WHEN a.attcollation NOT IN (0, base.typcollation) THEN quote_ident(cn.nspname) || '.' || quote_ident(co.collname) ELSE '' END,
+       base.typtype = 'e' OR (base.typname = ANY($2::text[]) AND base.typnamespace = 'pg_catalog'::regnamespace
+                              AND coalesce(co.collisdeterministic, true)),
+       coalesce((SELECT string_agg(quote_literal(e.enumlabel), ',' ORDER BY e.enumlabel COLLATE "C") FROM pg_enum e
+                 WHERE e.enumtypid = coalesce(nullif(base.typelem, 0), base.oid)), '')
+FROM pg_attribute a
+JOIN based b ON b.attnum = a.attnum AND b.typtype <> 'd' JOIN pg_type base ON base.oid = b.oid
+LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+LEFT JOIN pg_collation co ON co.oid = a.attcollation LEFT JOIN pg_namespace cn ON cn.oid = co.collnamespace
+WHERE a.attrelid = $1::bigint::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
+"""
+_KEYS = """
+SELECT i.indisprimary, array(SELECT a.attname::text FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, place)
+       JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum WHERE k.place <= i.indnkeyatts ORDER BY k.place)
+FROM pg_index i WHERE i.indrelid = $1::bigint::oid AND i.indisunique AND i.indimmediate AND i.indisvalid
+  AND i.indpred IS NULL AND i.indexprs IS NULL ORDER BY i.indisprimary DESC, i.indexrelid
+"""
+_TRIGGERS = """
+SELECT DISTINCT t.tgname::text FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace n ON n.oid = p.pronamespace
+WHERE t.tgrelid = $1::bigint::oid AND NOT t.tgisinternal AND n.nspname <> $2 ORDER BY 1
+"""
+_PARTITIONS = """
+SELECT c.oid::bigint, n.nspname, c.relname FROM pg_partition_tree($1::bigint::oid::regclass) p JOIN pg_class c ON c.oid = p.relid
+JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p') AND c.oid <> $1::bigint::oid ORDER BY n.nspname, c.relname
+"""
+_FOREIGN_KEYS = """
+SELECT f.confrelid::bigint, quote_ident(n.nspname) || '.' || quote_ident(c.relname)
+FROM pg_constraint f JOIN pg_class c ON c.oid = f.confrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE f.contype = 'f' AND f.conrelid = $1::bigint::oid ORDER BY 1
+"""
+_CASCADES = """
+SELECT EXISTS (SELECT 1 FROM pg_constraint WHERE contype = 'f' AND confrelid = $1::bigint::oid AND confdeltype IN ('c', 'n', 'd'))
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A relation that statements may name, and with it fire triggers: a table or a partition of one."""
+
+    oid: int
+    schema: str
+    name: str
+
+    @property
+    def sql(self) -> str:
+        """The relation, quoted and qualified."""
+        return f"{quote(self.schema)}.{quote(self.name)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnType:
+    """How a column's values are kept in tables of ours, compared and told to the partner."""
+
+    base: str
+    """Without domain and length: what one site accepts and the other does not is found by the table itself."""
+    collate: str
+    exact: bool
+    """Whether `=` is the equality of what is written; else texts are compared."""
+    told: str
+    """As the partner must have it; with the labels of an enum."""
+
+    @property
+    def declared(self) -> str:
+        """For CREATE TABLE."""
+        return f"{self.base} COLLATE {self.collate}" if self.collate else self.base
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """One table of the application's."""
+
+    place: Place
+    info: TableInfo
+    types: Mapping[str, ColumnType]
+    partitions: tuple[Place, ...] = ()
+    refers_to: frozenset[int] = frozenset()
+    """Tables that its foreign keys refer to, by oid."""
+    is_cascaded: bool = False
+    """Whether deleting its rows deletes or changes rows of other tables."""
+    troubles: tuple[str, ...] = field(default=())
+    """What keeps poolpair from seeing all of it."""
+
+
+def describe_tables(database: Database, names: Iterable[str]) -> dict[str, Table]:
+    """Describe the named tables that exist; views and foreign tables are not tables here."""
+    found: dict[str, Table] = {}
+    for name in sorted(set(names)):
+        schema, _, bare = name.rpartition(".")
+        row = database.row(_TABLE, bare, [schema] if schema else list(database.schemas))
+        if row is not None:
+            found[name] = _describe(database, name, row)
+    return found
+
+
+def _describe(database: Database, name: str, row: tuple[object, ...]) -> Table:
+    oid, schema, relname, _, hidden, unlogged, inherited = row
+    assert isinstance(oid, int)
+    keys = database.rows(_KEYS, oid)
+    primary = next((list(columns) for is_primary, columns in keys if is_primary), [])
+    columns, types = [], {}
+    for column in database.rows(_COLUMNS, oid, _EXACT.split()):
+        called, declared, base, not_null, generated, serial, has_default, collate, exact, labels = column
+        columns.append(
+            ColumnInfo(
+                name=called,
+                declared_type=declared,
+                not_null=not_null,
+                pk_rank=primary.index(called) + 1 if called in primary else 0,
+                generated=generated,
+                serial=serial,
+                has_default=has_default,
+            )
+        )
+        told = f"{base}({labels})" if labels else base
+        types[called] = ColumnType(base=base, collate=collate, exact=exact, told=told)
+    troubles = [
+        reason
+        for applies, reason in (
+            (hidden, "row-level security hides rows of it from this role, which must own it or have BYPASSRLS"),
+            (inherited, "other tables inherit from it, and changes of them cannot be told apart from its own"),
+            (unlogged, "it is UNLOGGED: after a crash of the server it is empty, and nothing would tell the partner"),
+        )
+        if applies
+    ]
+    references = database.rows(_FOREIGN_KEYS, oid)
+    cascades = database.row(_CASCADES, oid)
+    return Table(
+        place=Place(oid=oid, schema=str(schema), name=str(relname)),
+        info=TableInfo(
+            name=name,
+            columns=tuple(columns),
+            unique_keys=tuple(dict.fromkeys(tuple(names) for _, names in keys)),
+            triggers=tuple(trigger for (trigger,) in database.rows(_TRIGGERS, oid, SCHEMA)),
+            references=tuple(sorted({str(other) for _, other in references})),
+        ),
+        types=types,
+        partitions=tuple(Place(oid=p, schema=s, name=n) for p, s, n in database.rows(_PARTITIONS, oid)),
+        refers_to=frozenset(int(other) for other, _ in references if other != oid),
+        is_cascaded=bool(cascades and cascades[0]),
+        troubles=tuple(troubles),
+    )

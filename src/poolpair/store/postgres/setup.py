@@ -1,0 +1,213 @@
+"""`init`, `--print-sql` and `uninstall` on PostgreSQL. All idempotent; each is one transaction, and takes nothing from under a service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+
+from poolpair.clock import SystemClock
+from poolpair.errors import Code, PoolpairError
+from poolpair.model import new_id
+from poolpair.store.postgres import capturing
+from poolpair.store.postgres.binding import Bound, bind
+from poolpair.store.postgres.capturing import CAPTURE, CaptureState
+from poolpair.store.postgres.catalogue import FILE
+from poolpair.store.postgres.database import SCHEMA, Database, quote
+from poolpair.store.postgres.documents import read_document, write_document
+from poolpair.store.postgres.install import (
+    functions,
+    home_rows,
+    made_of,
+    own_tables,
+    privileges,
+    triggers,
+    widen_own_tables,
+)
+from poolpair.store.postgres.lease import TURN, PostgresLease
+from poolpair.store.postgres.store import IDENTITY, location_of
+from poolpair.store.postgres.transaction import PostgresTransaction
+from poolpair.store.prepared import SETTINGS, Installed, InstalledSettings, Record
+from poolpair.store.profile import Profile
+from poolpair.store.values import StoreIdentity
+
+
+def statements(url: str, profile: Profile, homes: Iterable[tuple[int, str, str]], lock_wait_s: float) -> Iterator[str]:
+    """What `install` would run, for a person to read; first what only a DBA may do, if the role owns neither database nor tables."""
+    with _opened(url, lock_wait_s) as database:
+        bound = bind(database, profile)
+        role = database.row("SELECT current_user::text")
+        assert role is not None
+        yield from privileges(bound, role[0])
+        yield from own_tables(bound)
+        yield from home_rows(homes)
+        yield from functions(bound).values()
+        yield from (trigger.create for trigger in triggers(bound))
+
+
+def install(
+    url: str,
+    profile: Profile,
+    homes: Sequence[tuple[int, str, str]],
+    settings: str,
+    lock_wait_s: float,
+    *,
+    record: Record,
+) -> Installed:
+    """Prepare the database. Writers of the tables wait for a moment.
+
+    May run beside a service, to put back what is missing; other homes or another profile may not: raises LEASE.
+    """
+    with _opened(url, lock_wait_s) as database, ExitStack() as stack:
+        bound = bind(database, profile)
+        if _settings_differ(database, settings):
+            stack.enter_context(PostgresLease(database, SystemClock()).kept_free())
+        with database.transaction():
+            _make_schema(database)
+            for statement in own_tables(()):
+                database.run(statement)
+            database.run(TURN)
+            known = read_document(database, InstalledSettings, SETTINGS)
+            if known is not None and known.profile != profile.digest:
+                _drop_tables_of_old_profile(database)
+            for statement in (*own_tables(bound), *home_rows(homes)):
+                database.run(statement)
+            _refuse_homeless(database, bound)
+            widen_own_tables(database, bound)
+            identity = read_document(database, StoreIdentity, IDENTITY)
+            fresh = identity is None
+            if identity is None:
+                here = location_of(database)
+                identity = StoreIdentity(store_id=new_id(), location=here, home_location=here)
+                write_document(database, IDENTITY, identity)
+            repaired = _install_triggers(database, bound)
+            changed = known is not None and known.settings != settings
+            if changed:
+                _doubt_catalogue(database)
+            write_document(database, SETTINGS, InstalledSettings(settings=settings, profile=profile.digest))
+            done = Installed(
+                store_id=identity.store_id, fresh=fresh, repaired=() if fresh else repaired, changed=changed
+            )
+            record(PostgresTransaction(database, bound), done)
+    return done
+
+
+def _make_schema(database: Database) -> None:
+    """Make the schema, or find that it is ours."""
+    found = database.row(
+        "SELECT to_regnamespace($1) IS NOT NULL, pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = $1", SCHEMA
+    )
+    if found is None:
+        database.run(f"CREATE SCHEMA {SCHEMA}")
+        return
+    foreign = database.row(
+        "SELECT c.relname FROM pg_class c WHERE c.relnamespace = to_regnamespace($1)"
+        " AND to_regclass($1 || '.document') IS NULL LIMIT 1",
+        SCHEMA,
+    )
+    if foreign is not None:
+        detail = f"the schema {SCHEMA} holds {foreign[0]}, which is not of poolpair's"
+        raise PoolpairError(Code.STORE_BROKEN, detail, hint="move what lies there; nothing was changed")
+
+
+def _settings_differ(database: Database, settings: str) -> bool:
+    """Whether the database was prepared with other homes or another profile; False if it is new to poolpair."""
+    there = database.row("SELECT to_regclass($1) IS NOT NULL", f"{SCHEMA}.document")
+    known = read_document(database, InstalledSettings, SETTINGS) if there and there[0] else None
+    return known is not None and known.settings != settings
+
+
+def _refuse_homeless(database: Database, bound: tuple[Bound, ...]) -> None:
+    """A table all of whose rows belong to nobody means a wrong home_key or wrong [homes]."""
+    for b in bound:
+        found = database.row(
+            f"SELECT EXISTS (SELECT 1 FROM {b.table} WHERE {b.scope}),"
+            f" EXISTS (SELECT 1 FROM {b.table} WHERE {b.scope} AND {b.home} IS NOT NULL)"
+        )
+        if found and found[0] and not found[1]:
+            raise PoolpairError(
+                Code.PROFILE, f"no pattern of [homes] matches any row of {b.spec.name}: home_key or [homes] is wrong"
+            )
+
+
+def _doubt_catalogue(database: Database) -> None:
+    """Whose a file is may have changed: the next scan looks at each anew, and the comparison that follows deletes what must go."""
+    database.run(f"DELETE FROM {FILE} WHERE NOT present AND NOT deleting")
+    database.run(f"UPDATE {FILE} SET mtime_ns = -1")
+
+
+def _drop_tables_of_old_profile(database: Database) -> None:
+    """Logs of another profile mean nothing now: a comparison follows. Parked rows are never dropped unseen."""
+    if database.number(f"SELECT count(*) FROM {SCHEMA}.parked"):
+        raise PoolpairError(
+            Code.PARKED,
+            "groups are parked under the old profile",
+            hint="`poolpair parked list`; retry or drop them first",
+        )
+    for function in sorted(_without_use(database, {})):
+        database.run(f"DROP FUNCTION {SCHEMA}.{quote(function)}() CASCADE")
+    mine = "SELECT relname::text FROM pg_class WHERE relnamespace = to_regnamespace($1) AND relkind = 'r' AND relname ~ '_[0-9]+$'"
+    for (name,) in database.rows(mine, SCHEMA):
+        if name.startswith("kept_row_"):
+            database.run(f"ALTER TABLE {SCHEMA}.{quote(name)} RENAME TO {quote(f'old_{new_id()[:8]}')}")
+        elif not name.startswith("old_"):
+            database.run(f"DROP TABLE {SCHEMA}.{quote(name)}")
+
+
+def _install_triggers(database: Database, bound: tuple[Bound, ...]) -> tuple[str, ...]:
+    """Make what is missing or differs, and note how everything reads now. Returns what was put back.
+
+    With a function go the triggers that run it, which takes no ownership of their tables.
+    """
+    made, bodies, wanted = made_of(bound), functions(bound), triggers(bound)
+    known = read_document(database, CaptureState, CAPTURE) or CaptureState()
+    wrong = capturing.whole(database, bound, made, known)
+    doubted = database.rows(f"DELETE FROM {SCHEMA}.doubt RETURNING tbl")
+    rebuilt = {trigger.function for trigger in wanted if trigger.called in wrong}
+    for function in sorted(rebuilt | _without_use(database, bodies)):
+        database.run(f"DROP FUNCTION IF EXISTS {SCHEMA}.{quote(function)}() CASCADE")
+    for function in sorted(rebuilt):
+        database.run(bodies[function])
+        database.run(f"REVOKE ALL ON FUNCTION {SCHEMA}.{function}() FROM PUBLIC")
+    for trigger in wanted:
+        if trigger.function in rebuilt:
+            database.run(trigger.create)
+    have = capturing.installed(database)
+    state = {}
+    for trigger in wanted:
+        _, xmin, text = have[(trigger.place.oid, trigger.name)]
+        state[trigger.called] = (made[trigger.called], text, xmin)
+    write_document(database, CAPTURE, CaptureState(triggers=state))
+    return tuple(sorted({*wrong, *(str(table) for (table,) in doubted)}))
+
+
+def _without_use(database: Database, bodies: dict[str, str]) -> set[str]:
+    """Functions of ours that no trigger should run any more."""
+    names = database.rows(
+        "SELECT p.proname::text FROM pg_proc p WHERE p.pronamespace = to_regnamespace($1) AND starts_with(p.proname, 'capture_')",
+        SCHEMA,
+    )
+    return {str(name) for (name,) in names} - set(bodies)
+
+
+@contextmanager
+def uninstalled(url: str, lock_wait_s: float) -> Iterator[tuple[str, ...]]:
+    """Remove everything of poolpair's from the database; yields what was removed. Needs no partner and no profile.
+
+    Until the context ends no service can begin: time to clear what lies outside. Raises LEASE if one works, before anything changed.
+    """
+    with _opened(url, lock_wait_s) as database, PostgresLease(database, SystemClock()).kept_free():
+        removed = database.rows(
+            "SELECT t.tgrelid::regclass::text || ' ' || t.tgname FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid"
+            " WHERE p.pronamespace = to_regnamespace($1) AND NOT t.tgisinternal"
+            " UNION ALL SELECT $1 || '.' || relname FROM pg_class WHERE relnamespace = to_regnamespace($1) AND relkind = 'r' ORDER BY 1",
+            SCHEMA,
+        )
+        if database.row("SELECT to_regclass($1) IS NOT NULL", f"{SCHEMA}.document") == (True,):
+            database.run(f"DROP SCHEMA {SCHEMA} CASCADE")
+        yield tuple(str(name) for (name,) in removed)
+
+
+@contextmanager
+def _opened(url: str, lock_wait_s: float) -> Iterator[Database]:
+    with closing(Database(url, lock_wait_s)) as database, database.translated():
+        yield database

@@ -1,0 +1,186 @@
+"""One read view of the database: the rows file of a package is cut from it, and digests are computed on it.
+
+The view is a REPEATABLE READ transaction. A delta is the keys logged by transactions that the last token did not see and this view
+does, with what the tables hold of them now: present = written, absent = deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+
+from poolpair.model import BucketSet, Channel, TableDigests
+from poolpair.store.buckets import buckets_for
+from poolpair.store.postgres.binding import Bound, listed
+from poolpair.store.postgres.catalogue import COLUMNS, FILE, TREE, catalogue_file, in_buckets, stream
+from poolpair.store.postgres.database import Database
+from poolpair.store.postgres.digests import digest_files, digest_table
+from poolpair.store.postgres.documents import EVERYTHING, newest_token, seen_at
+from poolpair.store.postgres.rowsfile import RowsWriter, Section, copy_line
+from poolpair.store.postgres.transaction import SEEN
+from poolpair.store.values import CatalogueFile, Cut, Exported, PackedFile
+
+FILE_TYPES = {
+    "path": "bytea",
+    "size": "bigint",
+    "mtime_ns": "bigint",
+    "mode": "integer",
+    "sha256": "text",
+    "home": "text",
+    "conference": "text",
+    "present": "boolean",
+    "member": "bigint",
+    "file_offset": "bigint",
+}
+FILES = Section(name="f", columns=tuple(FILE_TYPES), types=tuple(FILE_TYPES.values()))
+VIEW = "BEGIN ISOLATION LEVEL REPEATABLE READ"
+
+
+class PostgresSnapshot:
+    """Implements `store.port.Snapshot`; the store begins and ends the transaction."""
+
+    def __init__(self, database: Database, bound: tuple[Bound, ...]) -> None:
+        self._db = database
+        self._bound = bound
+        self._writer: RowsWriter | None = None
+
+    def begin(self, rows: Path | None) -> None:
+        """Open the rows file to be written, if any, and fix the view."""
+        if rows is not None:
+            self._writer = RowsWriter(rows)
+        newest_token(self._db)
+
+    def end(self) -> None:
+        """Let go of the rows file."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def token(self) -> int:
+        """The newest token drawn at this view."""
+        return newest_token(self._db)
+
+    def changed_files(self, cut: Cut) -> Iterator[CatalogueFile]:
+        """Files of the delta, then of whole buckets; each once."""
+        if cut.channel is not Channel.CONFERENCES:
+            return
+        delta = "false" if cut.since is None else f"(gen > 0 AND gen > {int(cut.since)})"
+        chosen = " OR ".join([delta, *(in_buckets(buckets) for buckets in cut.buckets if buckets.table == TREE)])
+        mine = "home = ANY ($1::text[]) AND NOT deleting"
+        query = f"SELECT {COLUMNS} FROM {FILE} WHERE {mine} AND ({chosen}) ORDER BY path"
+        yield from map(catalogue_file, stream(self._db, query, list(cut.served)))
+
+    def list_files(self, files: Iterable[PackedFile]) -> None:
+        """Write the section of files."""
+        assert self._writer is not None
+        self._writer.section(FILES, map(_file_line, files))
+
+    def export(self, cut: Cut, left_behind: AbstractSet[str]) -> Exported:
+        """Write the sections of every table."""
+        assert self._writer is not None
+        groups = rows = 0
+        tables = []
+        for b in self._of(cut.channel):
+            more_groups, more_rows = self._export_table(self._writer, b, cut, sorted(left_behind))
+            groups, rows = groups + more_groups, rows + more_rows
+            tables.append(b.shape())
+        self._writer.close()
+        return Exported(groups=groups, rows=rows, tables=tuple(tables), sequences={})
+
+    def _export_table(self, writer: RowsWriter, b: Bound, cut: Cut, left: list[str]) -> tuple[int, int]:
+        keys = f"pg_temp.k{b.n}"
+        self._db.run(f"CREATE TEMPORARY TABLE k{b.n} ({b.key_types}) ON COMMIT DROP")
+        mine = f"{b.scope} AND {b.home} = ANY ($1::text[]) AND {b.carried('$2::text[]')} AND $2::text[] IS NOT NULL"
+        served = list(cut.served)
+        if cut.since is not None:
+            seen = seen_at(self._db, cut.since)
+            later = "$3::text IS NOT NULL" if seen == EVERYTHING else "NOT " + SEEN.format("$3")
+            self._db.run(
+                f"INSERT INTO {keys} SELECT DISTINCT {b.key} FROM {b.log} WHERE {later} AND {mine}", served, left, seen
+            )
+        for buckets in cut.buckets:
+            if buckets.table == b.n and buckets.home in cut.served:
+                self._add_buckets(b, buckets, mine, left)
+        self._db.run(f"ANALYZE {keys}")
+        groups = self._copy(writer, self._section(b, "k", b.spec.key), f"SELECT {b.key} FROM {keys}")
+        source = f"FROM {keys} k JOIN {b.table} t ON {b.same_key('t', 'k')} WHERE {b.scoped('t')}"
+        rows = self._copy(
+            writer,
+            self._section(b, "r", b.columns),
+            f"SELECT {listed(b.columns, 't')} {source} ORDER BY {b.order}",
+        )
+        return groups, rows
+
+    @staticmethod
+    def _section(b: Bound, kind: str, columns: tuple[str, ...]) -> Section:
+        return Section(name=f"{kind}{b.n}", columns=columns, types=tuple(b.type_of(name).told for name in columns))
+
+    def _copy(self, writer: RowsWriter, section: Section, rows: str) -> int:
+        with self._db.connection.cursor() as cursor:
+            with cursor.copy(f"COPY ({rows}) TO STDOUT") as copy:
+                writer.section(section, copy)
+            return cursor.rowcount
+
+    def _add_buckets(self, b: Bound, buckets: BucketSet, mine: str, left: list[str]) -> None:
+        """Name the groups of whole buckets that the delta does not name already."""
+        condition = f"{mine} AND {b.bucket(str(buckets.of))} = ANY ($3::bigint[])"
+        keys = f"SELECT DISTINCT {b.key} FROM {b.table} WHERE {condition}"
+        fresh = f"NOT EXISTS (SELECT 1 FROM pg_temp.k{b.n} have WHERE {b.same_key('have', 'n')})"
+        self._db.run(
+            f"INSERT INTO pg_temp.k{b.n} SELECT {b.key} FROM ({keys}) n WHERE {fresh}",
+            [buckets.home],
+            left,
+            list(buckets.buckets),
+        )
+
+    def too_large(self, served: tuple[str, ...], limit_bytes: int) -> frozenset[str]:
+        """Sum up the sizes in the catalogue."""
+        summed = (
+            f"SELECT conference FROM {FILE} WHERE present AND home = ANY ($1::text[])"
+            " GROUP BY conference HAVING sum(size) > $2::bigint"
+        )
+        return frozenset(str(found) for (found,) in self._db.rows(summed, list(served), limit_bytes))
+
+    def digests(
+        self,
+        channel: Channel,
+        homes: tuple[str, ...],
+        like: tuple[TableDigests, ...] | None,
+        left_behind: AbstractSet[str],
+    ) -> tuple[TableDigests, ...]:
+        """Digest every table of the channel, per home; the tree too, for meeting files."""
+        found, left = [], sorted(left_behind)
+        for home in homes:
+            for b in self._of(channel):
+                of = _buckets_like(like, home, b.n) or buckets_for(self._count(b.table))
+                found.append(digest_table(self._db, b, home, of, left))
+            if channel is Channel.CONFERENCES:
+                of = _buckets_like(like, home, TREE) or buckets_for(self._count(FILE))
+                found.append(digest_files(self._db, home, of, left))
+        return tuple(found)
+
+    def _count(self, table: str) -> int:
+        return self._db.number(f"SELECT count(*) FROM {table}")
+
+    def unhomed(self, channel: Channel) -> int:
+        """Count groups that no pattern gives a home."""
+        total = 0
+        for b in self._of(channel):
+            homeless = f"SELECT DISTINCT {b.key} FROM {b.table} WHERE {b.scope} AND {b.home} IS NULL"
+            total += self._db.number(f"SELECT count(*) FROM ({homeless}) homeless")
+        if channel is Channel.CONFERENCES:
+            total += self._db.number(f"SELECT count(*) FROM {FILE} WHERE home = '' AND present")
+        return total
+
+    def _of(self, channel: Channel) -> tuple[Bound, ...]:
+        return tuple(b for b in self._bound if b.spec.channel is channel)
+
+
+def _file_line(packed: PackedFile) -> bytes:
+    f = packed.file
+    on_disk = (f.path, f.size, f.mtime_ns, f.mode)
+    return copy_line((*on_disk, f.sha256, f.home, f.conference, f.present, packed.member, packed.offset))
+
+
+def _buckets_like(like: tuple[TableDigests, ...] | None, home: str, table: int) -> int | None:
+    return next((len(d.counts) for d in like or () if (d.home, d.table) == (home, table)), None)

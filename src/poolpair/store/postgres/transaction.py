@@ -1,0 +1,191 @@
+"""One short write transaction: documents, the capture log, the catalogue of files.
+
+A log is only ever appended to by writers. What a token has seen of it is told by visibility in the token's snapshot, never by the
+order of transaction ids or of rows: transactions commit in another order than they begin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+from poolpair.model import Channel
+from poolpair.store.postgres import catalogue
+from poolpair.store.postgres.binding import Bound
+from poolpair.store.postgres.catalogue import COLUMNS, FILE, STAMP, catalogue_file
+from poolpair.store.postgres.database import SCHEMA, Database, literal
+from poolpair.store.postgres.documents import (
+    DOCUMENT,
+    EVERYTHING,
+    draw_token,
+    newest_token,
+    read_document,
+    seen_at,
+    write_document,
+)
+from poolpair.store.values import CatalogueFile, Dropped
+
+T = TypeVar("T")
+COMPACT_ENTRIES = 10_000
+"""A log shorter than this is not worth compacting."""
+SEEN = "pg_visible_in_snapshot(poolpair_xid, {0}::pg_snapshot)"
+
+
+class PostgresTransaction:
+    """Implements `store.port.Transaction` inside BEGIN ... COMMIT, which the store issues."""
+
+    def __init__(self, database: Database, bound: tuple[Bound, ...], compacted: dict[int, int] | None = None) -> None:
+        self._db = database
+        self._bound = bound
+        self._compacted = compacted if compacted is not None else {}
+        """How long each log was after it was last compacted."""
+
+    def load(self, cls: type[T], name: str) -> T | None:
+        """Read a document."""
+        return read_document(self._db, cls, name)
+
+    def save(self, name: str, value: object) -> None:
+        """Write a document."""
+        write_document(self._db, name, value)
+
+    def delete(self, name: str) -> None:
+        """Forget a document."""
+        self._db.run(f"DELETE FROM {DOCUMENT} WHERE name = $1", name)
+
+    def names(self, prefix: str) -> tuple[str, ...]:
+        """Names of documents with a prefix."""
+        rows = self._db.rows(f"SELECT name FROM {DOCUMENT} WHERE starts_with(name, $1) ORDER BY name", prefix)
+        return tuple(str(name) for (name,) in rows)
+
+    def token(self) -> int:
+        """The newest token drawn."""
+        return newest_token(self._db)
+
+    def advance(self) -> int:
+        """Draw a token."""
+        return draw_token(self._db)
+
+    def pending(self, channel: Channel, since: int) -> int:
+        """Count the groups logged by transactions that the token did not see."""
+        seen = seen_at(self._db, since)
+        total = 0
+        for b in self._of(channel):
+            later = "true" if seen == EVERYTHING else "NOT " + SEEN.format(literal(seen))
+            total += self._db.number(
+                f"SELECT count(*) FROM (SELECT DISTINCT {b.key} FROM {b.log} WHERE {later}) changed"
+            )
+        if channel is Channel.CONFERENCES:
+            total += self._db.number(f"SELECT count(*) FROM {FILE} WHERE gen > 0 AND gen > $1", since)
+        return total
+
+    def drop_foreign(self, channel: Channel, served: tuple[str, ...]) -> Dropped:
+        """Drop entries of homes not served here; a parked group that somebody wrote is no longer parked."""
+        foreign = unhomed = 0
+        for b in self._of(channel):
+            self._unpark_logged(b)
+            standing = f"EXISTS (SELECT 1 FROM {b.table} t WHERE {b.same_key('t', 'g')})"
+            found = self._db.row(
+                f"WITH gone AS (DELETE FROM {b.log} WHERE coalesce({b.home}, '') <> ALL ($1::text[]) RETURNING {b.key}),"
+                f" g AS (SELECT DISTINCT {b.key} FROM gone),"
+                f" homed AS (SELECT {b.key}, {b.home} AS poolpair_home FROM g)"
+                f" SELECT count(poolpair_home), count(*) FILTER (WHERE poolpair_home IS NULL AND {standing}) FROM homed g",
+                list(served),
+            )
+            assert found is not None
+            foreign, unhomed = foreign + int(found[0]), unhomed + int(found[1])
+            self._compact(b)
+        return Dropped(foreign=foreign, unhomed=unhomed)
+
+    def _unpark_logged(self, b: Bound) -> None:
+        written = (
+            f"SELECT DISTINCT k.poolpair_id FROM {SCHEMA}.parked_key_{b.n} k JOIN {SCHEMA}.parked p ON p.id = k.poolpair_id"
+            f" JOIN {b.log} l ON {b.same_key('l', 'k')} WHERE NOT pg_visible_in_snapshot(l.poolpair_xid, p.snapshot)"
+        )
+        for (group_id,) in self._db.rows(written):
+            forget_parked(self._db, b.n, group_id)
+
+    def _compact(self, b: Bound) -> None:
+        """Bound a log that nobody prunes: of a key's entries one stays, under our own id, which no token has seen yet."""
+        length = self._db.number(f"SELECT count(*) FROM {b.log}")
+        if length > COMPACT_ENTRIES and length > 2 * self._compacted.get(b.n, 0):
+            self._compacted[b.n] = self._relog(b, "true")
+
+    def _relog(self, b: Bound, condition: str, *parameters: object, more: str = "") -> int:
+        """Log again, under our own id, what is logged; with `more` keys."""
+        return self._db.changed(
+            f"WITH gone AS (DELETE FROM {b.log} WHERE {condition} RETURNING {b.key})"
+            f" INSERT INTO {b.log} ({b.key}) SELECT {b.key} FROM gone UNION {more or f'SELECT {b.key} FROM gone'}",
+            *parameters,
+        )
+
+    def postpone(self, channel: Channel, conferences: frozenset[str], served: tuple[str, ...], *, whole: bool) -> None:
+        """Log anew what belongs to these conferences: no token has seen it, for it commits only now."""
+        named, homes = sorted(conferences), list(served)
+        for b in self._of(channel):
+            if not b.spec.conference or not conferences:
+                continue
+            waits = f"({b.spec.conference})::text = ANY ($1::text[])"
+            if whole:
+                mine = f"{b.scope} AND {waits} AND {b.home} = ANY ($2::text[])"
+                self._relog(b, waits, named, homes, more=f"SELECT {b.key} FROM {b.table} WHERE {mine}")
+            else:
+                self._relog(b, waits, named)
+        chosen = "(gen > 0 OR (gen = 0 AND present))" if whole else "gen > 0"
+        self._db.run(
+            f"UPDATE {FILE} SET gen = {STAMP} WHERE {chosen} AND conference = ANY ($1::text[]) AND home = ANY ($2::text[])",
+            named,
+            homes,
+        )
+
+    def prune(self, channel: Channel, token: int) -> int:
+        """Forget what the token saw; deleted files leave the catalogue with their entry."""
+        pruned = 0
+        seen = seen_at(self._db, token)
+        for b in self._of(channel) if seen != EVERYTHING else ():
+            gone = f"DELETE FROM {b.log} WHERE {SEEN.format('$1')} RETURNING {b.key}"
+            pruned += self._db.number(
+                f"WITH gone AS ({gone}) SELECT count(*) FROM (SELECT DISTINCT * FROM gone) g", seen
+            )
+        if channel is Channel.CONFERENCES:
+            pruned += catalogue.prune_files(self._db, token)
+        return pruned
+
+    def drop_parked(self, group_id: int) -> Channel | None:
+        """Forget a parked group; returns its channel."""
+        found = self._db.row(f"SELECT tbl, channel FROM {SCHEMA}.parked WHERE id = $1", group_id)
+        if found is None:
+            return None
+        forget_parked(self._db, int(found[0]), group_id)
+        return Channel(str(found[1]))
+
+    def note_files(self, files: Iterable[CatalogueFile], *, log: bool) -> None:
+        """Write catalogue entries."""
+        catalogue.note_files(self._db, files, log=log)
+
+    def touch_files(self, files: Iterable[CatalogueFile]) -> None:
+        """Record new size, time and inode."""
+        catalogue.touch_files(self._db, files)
+
+    def doubt_files(self) -> None:
+        """Forget times, so that the next scan reads every file."""
+        self._db.run(f"UPDATE {FILE} SET mtime_ns = -1 WHERE present")
+
+    def file(self, path: bytes) -> CatalogueFile | None:
+        """One catalogue entry."""
+        row = self._db.row(f"SELECT {COLUMNS} FROM {FILE} WHERE path = $1", path)
+        return catalogue_file(row) if row else None
+
+    def placing(self, path: bytes) -> str | None:
+        """The digest an unfinished apply was about to place."""
+        row = self._db.row(f"SELECT placed_digest FROM {FILE} WHERE path = $1 AND placed_digest <> ''", path)
+        return str(row[0]) if row else None
+
+    def _of(self, channel: Channel) -> tuple[Bound, ...]:
+        return tuple(b for b in self._bound if b.spec.channel is channel)
+
+
+def forget_parked(database: Database, table: int, group_id: int) -> None:
+    """Remove a parked group and its rows."""
+    database.run(f"DELETE FROM {SCHEMA}.parked WHERE id = $1", group_id)
+    database.run(f"DELETE FROM {SCHEMA}.parked_key_{table} WHERE poolpair_id = $1", group_id)
+    database.run(f"DELETE FROM {SCHEMA}.parked_row_{table} WHERE poolpair_id = $1", group_id)
