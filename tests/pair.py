@@ -11,6 +11,7 @@ from pathlib import Path
 
 from poolpair.config import PoolConfig, load_config
 from poolpair.cycle import beat, count_unhomed, run_pass
+from poolpair.errors import PoolpairError
 from poolpair.keyfile import new_key_file
 from poolpair.model import Channel
 from poolpair.pipeline.site import Site
@@ -67,7 +68,11 @@ class Pair:
     def start(self, pool: str) -> Site:
         """Start a pool's service, in this process and by hand."""
         site = open_site(self.config(pool), self.clock_of(pool))
-        begin_work(site, f"test-{pool}")
+        try:
+            begin_work(site, f"test-{pool}")
+        except PoolpairError:
+            site.store.close()
+            raise
         for channel in site.channels:
             count_unhomed(site, channel)
         self.sites[pool] = site

@@ -89,7 +89,7 @@ class PoolConfig:
     path: Path
     pool: str
     store: str
-    """`sqlite:////abs/path`; `postgresql://...` is understood, but not every release can open it."""
+    """`sqlite:////abs/path` or `postgresql://role@host/database`."""
     profile: str
     """The name of a shipped profile or the absolute path of an own one."""
     share: str
@@ -139,6 +139,10 @@ def load_config(path: Path) -> PoolConfig:
         lock_wait_s=read.optional("limits.lock_wait", _duration(0.1, 3600), 5.0, show_duration),
     )
     scratch = read.optional("scratch", _path, None, _show_path)
+    if scratch is None and store and store.startswith("postgresql://"):
+        file.problem(
+            ("scratch",), "missing: with a store on PostgreSQL say where packages are made, in a private folder"
+        )
     front_end = read.optional("front_end", _line_of_text, socket.gethostname(), str)
     read.refuse_unknown(free="homes")
     if partner_pool and partner_pool == pool:
@@ -206,7 +210,7 @@ def _store(value: object) -> str:
 
 
 def _without_password(url: str) -> str:
-    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", url)
+    return re.sub(r"((?:^|[?&])(?:ssl)?password=)[^&]*", r"\1***", re.sub(r"(://[^/@:]*):[^/]*@", r"\1:***@", url))
 
 
 def _profile(value: object) -> str:

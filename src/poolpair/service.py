@@ -93,9 +93,7 @@ class Service:
         force = {channel for request in requested.values() for channel in request.channels}
         rescan = any(request.rescan for request in requested.values())
         moved = [run_pass(site, channel, force=channel in force, rescan=rescan) for channel in site.channels]
-        for name in requested:
-            with site.store.transaction() as tx:
-                tx.delete(name)
+        self._answer(requested)
         self._tell_faults()
         if site.memory.echoed_s is not None and (
             self._told_s is None or site.memory.echoed_s - self._told_s >= PULSE_S
@@ -104,6 +102,16 @@ class Service:
             write_pulse(site)
         self._hints = hints if not any(moved) else None
         return any(moved)
+
+    def _answer(self, requested: dict[str, Request]) -> None:
+        """Delete what was carried out; if the store is away it is done once more, which is harmless."""
+        try:
+            for name in requested:
+                with self._site.store.transaction() as tx:
+                    tx.delete(name)
+        except PoolpairError as error:
+            if error.code is Code.LEASE:
+                raise
 
     def _read_hints(self) -> object:
         """Ask in microseconds whether somebody wrote to the database, the share or the tree."""
@@ -174,10 +182,10 @@ class Service:
 
 
 def write_pulse(site: Site) -> None:
-    """Write the pulse, unless the store is busy: then the next one tells."""
+    """Write the pulse, unless the store is busy or away: then the next one tells. A pass says what is wrong with it."""
     try:
         with site.store.transaction() as tx:
             tx.save(PULSE, pulse(site))
     except PoolpairError as error:
-        if error.code is not Code.STORE_LOCKED:
+        if error.code is Code.LEASE:
             raise

@@ -82,6 +82,14 @@ def show_size(size: int) -> str:
     return str(size)
 
 
+def show_bytes(count: int) -> str:
+    """About how much, for people."""
+    mib, gib = 1024**2, 1024**3
+    return (
+        f"{count / gib:,.1f} GiB" if count >= gib else f"{count / mib:.1f} MiB" if count >= mib else f"{count:,} bytes"
+    )
+
+
 def read_fraction(value: object) -> float:
     """A share of the whole: "20%" or 0.2."""
     expected = 'expected a fraction such as "20%" or 0.2'

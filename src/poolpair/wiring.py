@@ -19,12 +19,11 @@ from poolpair.pipeline.site import FileHome, Limits, Site, outbound_name
 from poolpair.protocol import compare_anew
 from poolpair.share.open import own_share, partner_share
 from poolpair.state import Outbound, Seed
-from poolpair.store.open import sqlite_path
+from poolpair.store.kind import StoreHandle, StoreKind
+from poolpair.store.open import kind_of
 from poolpair.store.port import Transaction
 from poolpair.store.prepared import SETTINGS, Installed, InstalledSettings
 from poolpair.store.profile import Profile, load_profile, match_path
-from poolpair.store.sqlite import setup
-from poolpair.store.sqlite.store import SqliteStore
 from poolpair.store.tree import DirectoryTree
 
 SERIAL = "serial"
@@ -48,7 +47,11 @@ def scratch_of(config: PoolConfig) -> Path:
     """The scratch folder: beside the store, unless set. It holds rows in the clear, so it is private (0700)."""
     if config.scratch is not None:
         return config.scratch
-    path = sqlite_path(config.store)
+    path = store_kind(config).local_file()
+    if path is None:
+        raise PoolpairError(
+            Code.CONFIG, "scratch is missing: a server's database has no folder that it could lie beside"
+        )
     return path.with_name(path.name + ".poolpair")
 
 
@@ -68,15 +71,14 @@ def lock_of(config: PoolConfig) -> Path:
     return make_scratch(config) / "service.lock"
 
 
-def open_store(config: PoolConfig, profile: Profile, clock: Clock | None = None) -> SqliteStore:
+def store_kind(config: PoolConfig) -> StoreKind:
+    """The database of a pool; nothing is opened."""
+    return kind_of(config.store, config.limits.lock_wait_s, lambda: lock_of(config))
+
+
+def open_store(config: PoolConfig, profile: Profile, clock: Clock | None = None) -> StoreHandle:
     """Open the store of a pool."""
-    return SqliteStore(
-        sqlite_path(config.store),
-        profile,
-        clock or SystemClock(),
-        lock_wait_s=config.limits.lock_wait_s,
-        lock_path=lock_of(config),
-    )
+    return store_kind(config).open(profile, clock or SystemClock())
 
 
 def open_site(config: PoolConfig, clock: Clock | None = None) -> Site:
@@ -159,8 +161,8 @@ def beater(config: PoolConfig, site: Site) -> Callable[[], Site]:
 
     def make() -> Site:
         store = open_store(config, load_profile(config.profile))
-        assert isinstance(site.store, SqliteStore)
-        store.join_lease(site.store)
+        assert isinstance(site.store, StoreHandle)
+        store.join_lease(site.store.lease_number)
         return replace(site, store=store)
 
     return make
@@ -179,13 +181,10 @@ def initialise(config: PoolConfig) -> Installed:
                 Code.SHARE_FOREIGN, f"{config.share} belongs to pool {owner.pool!r} of pair {owner.pair_id[:8]}"
             )
     channels = channels_of(profile)
-    installed = setup.install(
-        sqlite_path(config.store),
+    installed = store_kind(config).install(
         profile,
         home_triples(config),
         settings_digest(config.homes, profile.digest),
-        config.limits.lock_wait_s,
-        lock_path=lock_of(config),
         record=lambda tx, done: _begin_channels(tx, channels, done),
     )
     share.prepare([*folders(channels), str(Path(TASK_ASSIGNMENT).parent)])

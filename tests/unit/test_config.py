@@ -156,9 +156,15 @@ def test_a_line_is_found_however_the_key_is_written(tmp_path: Path) -> None:
 
 def test_a_password_is_not_printed(tmp_path: Path) -> None:
     """A store's password stays out of config show and of messages."""
-    config = load(tmp_path, GOOD.replace("sqlite:////var/lib/prosody/prosody.sqlite", "postgresql://me:geheim@db/x"))
-    assert config.store == "postgresql://me:geheim@db/x"
-    assert config.sources[1].value == "postgresql://me:***@db/x"
+    for url, shown in (
+        ("postgresql://me:geheim@db/x", "postgresql://me:***@db/x"),
+        ("postgresql://me:ge@h:eim@db/x", "postgresql://me:***@db/x"),
+        ("postgresql://me@db/x?password=geheim&port=1", "postgresql://me@db/x?password=***&port=1"),
+    ):
+        text = 'scratch = "/s"\n' + GOOD.replace("sqlite:////var/lib/prosody/prosody.sqlite", url)
+        config = load(tmp_path, text)
+        assert config.store == url
+        assert config.sources[1].value == shown
     text = GOOD.replace("sqlite:////var/lib/prosody/prosody.sqlite", "mysql://me:geheim@db/x")
     expected = "store (line 2): expected sqlite:////abs/path or postgresql://..., not 'mysql://me:***@db/x'"
     assert complaint(tmp_path, text) == expected

@@ -20,16 +20,12 @@ from poolpair.format.layout import cookie_dir, data_dir, folders
 from poolpair.keyfile import read_key_file
 from poolpair.pipeline.identity import check_own_share, check_partner_share
 from poolpair.pipeline.site import Site
-from poolpair.store.open import sqlite_path
 from poolpair.store.profile import load_profile
-from poolpair.store.profile_check import check_profile
-from poolpair.store.sqlite.connection import connect, text
-from poolpair.store.sqlite.schema import describe_tables
 from poolpair.store.tree import FileVanished
-from poolpair.wiring import check_settings, open_site, scratch_of
+from poolpair.units import show_bytes
+from poolpair.wiring import check_settings, open_site, scratch_of, store_kind
 
 FAIL = "FAIL"
-LOOK_WAIT_S = 5.0
 NETWORK = {
     "nfs",
     "nfs4",
@@ -45,7 +41,6 @@ NETWORK = {
     "ncpfs",
 }
 MOUNTS = Path("/proc/self/mountinfo")
-MIB, GIB = 1024**2, 1024**3
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +86,11 @@ def run_checks() -> Iterator[Line]:
     config = found[0]
     yield _one("key file", lambda: _key_file(config))
     yield from _profile(config)
-    yield _one("file system", lambda: local_disk(sqlite_path(config.store), MOUNTS.read_text()))
-    yield _one("store", lambda: _store(config))
+    kind = store_kind(config)
+    path = kind.local_file()
+    if path is not None:
+        yield _one("file system", lambda: local_disk(path, MOUNTS.read_text()))
+    yield _one("store", lambda: kind.health(load_profile(config.profile)))
     try:
         site = open_site(config)
     except PoolpairError:
@@ -136,15 +134,10 @@ def _key_file(config: PoolConfig) -> str:
 def _profile(config: PoolConfig) -> Iterator[Line]:
     try:
         profile = load_profile(config.profile)
-        connection = connect(sqlite_path(config.store), LOOK_WAIT_S, read_only=True)
-        try:
-            tables = describe_tables(connection, {spec.name for spec in profile.tables})
-        finally:
-            connection.close()
+        problems = store_kind(config).problems(profile)
     except PoolpairError as error:
         yield Line("profile", error.detail, error.code, error.hint)
         return
-    problems = check_profile(profile, tables)
     for problem in problems:
         words = f"{problem.table}: {problem.reason}"
         if problem.fatal:
@@ -152,7 +145,7 @@ def _profile(config: PoolConfig) -> Iterator[Line]:
         else:
             yield Line("profile", f"to know: {words}")
     if not any(problem.fatal for problem in problems):
-        yield Line("profile", f"{profile.name} fits {len(tables)} tables")
+        yield Line("profile", f"{profile.name} fits {len({spec.name for spec in profile.tables})} tables")
 
 
 def local_disk(path: Path, mounts: str) -> str:
@@ -171,20 +164,6 @@ def local_disk(path: Path, mounts: str) -> str:
             hint="move the database to a local disk: SQLite's write-ahead log does not work over a network",
         )
     return f"the database lies on {kind} at {best}, which is local"
-
-
-def _store(config: PoolConfig) -> str:
-    path = sqlite_path(config.store)
-    connection = connect(path, LOOK_WAIT_S)
-    try:
-        mode = text(connection.execute("PRAGMA main.journal_mode").fetchone()[0])
-    finally:
-        connection.close()
-    if mode != "wal":
-        raise PoolpairError(
-            Code.NOT_INSTALLED, f"{path} is in journal mode {mode}, not WAL", hint="run `poolpair -c FILE init`"
-        )
-    return f"{path} is readable, {_size(path.stat().st_size)}, in WAL"
 
 
 def _prepared(site: Site) -> str:
@@ -217,14 +196,13 @@ def _partner(config: PoolConfig, site: Site) -> str:
 
 def _space(config: PoolConfig, site: Site) -> Iterator[Line]:
     """A first copy takes about the store's size, in either share and in the scratch folder."""
-    path = sqlite_path(config.store)
-    wanted = path.stat().st_size
+    wanted = store_kind(config).size_bytes()
 
     def roomy(place: str, free: Callable[[], int], code: Code) -> str:
         left = free()
         if left < wanted:
-            raise PoolpairError(code, f"{place} has {_size(left)} free, the store is {_size(wanted)}")
-        return f"{place} has {_size(left)} free, the store is {_size(wanted)}"
+            raise PoolpairError(code, f"{place} has {show_bytes(left)} free, the store is {show_bytes(wanted)}")
+        return f"{place} has {show_bytes(left)} free, the store is {show_bytes(wanted)}"
 
     def scratch_free() -> int:
         found = os.statvfs(scratch_of(config))
@@ -233,12 +211,6 @@ def _space(config: PoolConfig, site: Site) -> Iterator[Line]:
     yield _one("disk", lambda: roomy("the own share", site.own.free_bytes, Code.SHARE_FULL))
     yield _one("disk", lambda: roomy("the partner's share", site.other.free_bytes, Code.SHARE_FULL))
     yield _one("disk", lambda: roomy("the scratch folder", scratch_free, Code.SCRATCH))
-
-
-def _size(count: int) -> str:
-    return (
-        f"{count / GIB:,.1f} GiB" if count >= GIB else f"{count / MIB:.1f} MiB" if count >= MIB else f"{count:,} bytes"
-    )
 
 
 def _files(config: PoolConfig, site: Site) -> str:
@@ -250,7 +222,7 @@ def _files(config: PoolConfig, site: Site) -> str:
             pass
         count, size = count + 1, size + file.size
     left_out = f", {site.tree.skipped} links or devices left out" if site.tree.skipped else ""
-    return f"{config.files} is readable: {count} files of {_size(size)} belong{left_out}"
+    return f"{config.files} is readable: {count} files of {show_bytes(size)} belong{left_out}"
 
 
 def _service(site: Site) -> str:

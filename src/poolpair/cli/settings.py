@@ -16,10 +16,8 @@ from poolpair.format.layout import POOL_JSON, PoolIdentity
 from poolpair.keyfile import activate_key, new_key_file, read_key_file, rotate_key_file
 from poolpair.model import new_id
 from poolpair.share.open import own_share
-from poolpair.store.open import sqlite_path
 from poolpair.store.profile import load_profile
-from poolpair.store.sqlite import setup
-from poolpair.wiring import home_triples, initialise, lock_of, open_store, scratch_of
+from poolpair.wiring import home_triples, initialise, open_store, scratch_of, store_kind
 
 
 def register(app: typer.Typer) -> None:
@@ -65,9 +63,7 @@ def init(print_sql: Annotated[bool, typer.Option("--print-sql", help="Only print
     """Install capture in the database and make the share. May be repeated; puts back what is missing."""
     config = chosen_config()
     if print_sql:
-        for statement in setup.statements(
-            sqlite_path(config.store), load_profile(config.profile), home_triples(config), config.limits.lock_wait_s
-        ):
+        for statement in store_kind(config).statements(load_profile(config.profile), home_triples(config)):
             typer.echo(f"{statement};")
         return
     done = initialise(config)
@@ -87,10 +83,10 @@ def uninstall(
     """Remove every trace of poolpair from the database, the own share and the scratch folder. The partner is not needed."""
     config = chosen_config()
     _refuse_share_of_another(config)
-    if not yes and not typer.confirm(f"Remove poolpair from {config.store} and empty {config.share}?"):
+    kind = store_kind(config)
+    if not yes and not typer.confirm(f"Remove poolpair from {kind.shown()} and empty {config.share}?"):
         raise typer.Abort
-    path, wait_s = sqlite_path(config.store), config.limits.lock_wait_s
-    with setup.uninstalled(path, wait_s, lock_path=lock_of(config), keep_wal=keep_wal) as removed:
+    with kind.uninstalled(keep_wal=keep_wal) as removed:
         try:
             if not keep_share:
                 _clear_share(Path(config.share))

@@ -214,9 +214,9 @@ class PostgresStore:
         with self._db.translated():
             return self._lease.take(holder, front_end)
 
-    def join_lease(self, other: PostgresStore) -> None:
-        """Work under the lease that another instance of this process holds."""
-        self._lease.number = other.lease_number
+    def join_lease(self, number: int | None) -> None:
+        """Work under the lease that another handle of this process holds."""
+        self._lease.number = number
 
     @property
     def lease_number(self) -> int | None:

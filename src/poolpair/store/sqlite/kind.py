@@ -1,0 +1,68 @@
+"""SQLite as a kind of store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing
+from pathlib import Path
+
+from poolpair.clock import Clock
+from poolpair.errors import Code, PoolpairError
+from poolpair.store.kind import StoreHandle
+from poolpair.store.prepared import Installed, Record
+from poolpair.store.profile import Profile
+from poolpair.store.profile_check import Problem, check_profile
+from poolpair.store.sqlite import setup
+from poolpair.store.sqlite.connection import connect, text
+from poolpair.store.sqlite.schema import describe_tables
+from poolpair.store.sqlite.store import SqliteStore
+from poolpair.units import show_bytes
+
+
+class SqliteKind:
+    """Implements `store.kind.StoreKind` for one file. `lock_path` names the file that a working service keeps locked."""
+
+    def __init__(self, path: Path, lock_wait_s: float, lock_path: Callable[[], Path]) -> None:
+        self._path = path
+        self._lock_wait_s = lock_wait_s
+        self._lock_path = lock_path
+
+    def shown(self) -> str:
+        return f"sqlite:///{self._path}"
+
+    def local_file(self) -> Path | None:
+        return self._path
+
+    def open(self, profile: Profile, clock: Clock) -> StoreHandle:
+        return SqliteStore(self._path, profile, clock, lock_wait_s=self._lock_wait_s, lock_path=self._lock_path())
+
+    def statements(self, profile: Profile, homes: Iterable[tuple[int, str, str]]) -> Iterator[str]:
+        return setup.statements(self._path, profile, homes, self._lock_wait_s)
+
+    def install(
+        self, profile: Profile, homes: Sequence[tuple[int, str, str]], settings: str, record: Record
+    ) -> Installed:
+        return setup.install(
+            self._path, profile, homes, settings, self._lock_wait_s, lock_path=self._lock_path(), record=record
+        )
+
+    def uninstalled(self, *, keep_wal: bool) -> AbstractContextManager[tuple[str, ...]]:
+        return setup.uninstalled(self._path, self._lock_wait_s, lock_path=self._lock_path(), keep_wal=keep_wal)
+
+    def problems(self, profile: Profile) -> tuple[Problem, ...]:
+        with closing(connect(self._path, self._lock_wait_s, read_only=True)) as connection:
+            return check_profile(profile, describe_tables(connection, {spec.name for spec in profile.tables}))
+
+    def health(self, profile: Profile) -> str:
+        with closing(connect(self._path, self._lock_wait_s)) as connection:
+            mode = text(connection.execute("PRAGMA main.journal_mode").fetchone()[0])
+        if mode != "wal":
+            raise PoolpairError(
+                Code.NOT_INSTALLED,
+                f"{self._path} is in journal mode {mode}, not WAL",
+                hint="run `poolpair -c FILE init`",
+            )
+        return f"{self._path} is readable, {show_bytes(self.size_bytes())}, in WAL"
+
+    def size_bytes(self) -> int:
+        return self._path.stat().st_size
