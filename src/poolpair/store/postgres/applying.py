@@ -14,9 +14,11 @@ import psycopg
 from poolpair.errors import Code, PoolpairError
 from poolpair.store.postgres.binding import Bound, listed
 from poolpair.store.postgres.database import SCHEMA, Database, is_refusal, quote, reason_of
+from poolpair.store.postgres.parking import park, unpark
 from poolpair.store.postgres.skipping import without_triggers
-from poolpair.store.postgres.transaction import forget_parked
 from poolpair.store.values import Applied, ApplyPlan, MassDelete
+
+PLACE = "poolpair_place bigint GENERATED ALWAYS AS IDENTITY, poolpair_refused boolean NOT NULL DEFAULT false"
 
 
 class TableApply:
@@ -29,7 +31,9 @@ class TableApply:
         self._gone = f"pg_temp.gone_{b.n}"
         self._named = f"pg_temp.named_{b.n}"
         self._old = f"pg_temp.old_{b.n}"
-        self._groups = self._deleted = self._present = self._rows = self._parked = 0
+        self._groups = self._deleted = self._rows = self._parked = 0
+        self._named_groups = 0
+        """How many groups have rows; 0 until somebody asks."""
 
     @property
     def rank(self) -> int:
@@ -39,13 +43,10 @@ class TableApply:
     def prepare(self) -> None:
         """List the groups to delete: tombstones, and what a seed's whole buckets do not hold. Parked groups are spared."""
         b, s = self._b, self._db
-        place = "poolpair_place bigint GENERATED ALWAYS AS IDENTITY, poolpair_refused boolean NOT NULL DEFAULT false"
-        for name in ("gone", "named"):
-            s.run(f"CREATE TEMPORARY TABLE {name}_{b.n} ({place}, {b.key_types}) ON COMMIT DROP")
+        s.run(f"CREATE TEMPORARY TABLE gone_{b.n} ({PLACE}, {b.key_types}) ON COMMIT DROP")
         self._groups = s.number(f"SELECT count(*) FROM pg_temp.k{b.n}")
         has_rows = f"EXISTS (SELECT 1 FROM pg_temp.r{b.n} r WHERE {b.same_key('r', 'k')})"
         keys = f"SELECT {listed(b.spec.key, 'k')} FROM pg_temp.k{b.n} k WHERE"
-        self._present = s.changed(f"INSERT INTO {self._named} ({b.key}) {keys} {has_rows}")
         self._deleted = s.changed(f"INSERT INTO {self._gone} ({b.key}) {keys} NOT {has_rows}")
         for buckets in self._plan.buckets:
             if buckets.table != b.n or buckets.home not in self._plan.served:
@@ -86,7 +87,7 @@ class TableApply:
             return
         if self._plan.keep_replaced:
             self._keep_replaced()
-        self._unpark_named()
+        unpark(self._db, b=self._b, named=(f"pg_temp.k{self._b.n}", self._gone))
         if self._deleted:
             with without_triggers(self._db, self._b):
                 for low, reason in self._refused(1, self._deleted, lambda low, high: self._take(self._gone, low, high)):
@@ -94,12 +95,39 @@ class TableApply:
 
     def write(self) -> None:
         """Write the groups that have rows; parks what is refused."""
-        if not self._present:
+        if not self._db.row(f"SELECT 1 FROM pg_temp.r{self._b.n} LIMIT 1"):
             return
+        if self._b.conflict is None:
+            self._list_named()
         with without_triggers(self._db, self._b):
-            found = list(self._refused(1, self._present, self._put))
+            if self._written_at_once():
+                return
+            if not self._named_groups:
+                self._list_named()
+            found = list(self._refused(1, self._named_groups, self._put))
             if found:
                 self._write_refused(dict(found))
+
+    def _list_named(self) -> None:
+        """Number the groups that have rows, in the origin's order."""
+        b = self._b
+        self._db.run(f"CREATE TEMPORARY TABLE named_{b.n} ({PLACE}, {b.key_types}) ON COMMIT DROP")
+        self._named_groups = self._db.changed(
+            f"INSERT INTO {self._named} ({b.key}) SELECT {b.key} FROM pg_temp.r{b.n} GROUP BY {b.key} ORDER BY min(poolpair_place)"
+        )
+        self._db.run(f"ANALYZE {self._named}")
+
+    def _written_at_once(self) -> bool:
+        """The fast way; False if something was refused, and all of it undone."""
+        try:
+            with self._db.savepoint():
+                self._put(1, self._named_groups)
+        except psycopg.Error as error:
+            if not is_refusal(error):
+                raise
+            self._rows = 0
+            return False
+        return True
 
     def _take(self, keys: str, low: int, high: int, more: str = "") -> None:
         """Delete this entry's rows of the groups in a list."""
@@ -124,7 +152,7 @@ class TableApply:
     def _insert(self, low: int, high: int, on_conflict: str) -> None:
         b = self._b
         source = f"pg_temp.r{b.n} r"
-        if (low, high) != (1, self._present):
+        if (low, high) != (1, self._named_groups):
             between = f"a.poolpair_place BETWEEN {low} AND {high}"
             source += f" JOIN {self._named} a ON {b.same_key('a', 'r')} AND {between}"
         rows = f"SELECT {listed(b.columns, 'r')} FROM {source} ORDER BY r.poolpair_place"
@@ -163,13 +191,13 @@ class TableApply:
         )
         try:
             with s.savepoint():
-                self._take(self._named, 1, self._present, "AND g.poolpair_refused")
+                self._take(self._named, 1, self._named_groups, "AND g.poolpair_refused")
         except psycopg.Error as error:
             if not is_refusal(error):
                 raise
             found = list(refused.items())
         else:
-            found = list(self._refused(1, self._present, self._put_again))
+            found = list(self._refused(1, self._named_groups, self._put_again))
         for place, reason in found:
             self._park(self._named, place, reason)
             self._put_back(place)
@@ -213,51 +241,14 @@ class TableApply:
                 raise  # else the newer rows of another group stand where it stood; the parked version is kept
 
     def _park(self, keys: str, place: int, reason: str) -> None:
-        b, s, plan = self._b, self._db, self._plan
+        b, plan = self._b, self._plan
         self._parked += 1
         if self._parked > plan.parked_max:
             raise PoolpairError(
                 Code.PARKED,
                 f"table {b.spec.name} refuses more than {plan.parked_max} groups of one package; nothing of it was applied",
             )
-        texts = ", ".join(f"{quote(name)}::text" for name in b.spec.key)
-        key = s.row(f"SELECT {texts} FROM {keys} WHERE poolpair_place = $1", place)
-        assert key is not None
-        group_id = s.number(
-            f"INSERT INTO {SCHEMA}.parked (tbl, channel, key, reason, package_id, since_utc, snapshot)"
-            " VALUES ($1, $2, $3, $4, $5, $6, pg_current_snapshot()) RETURNING id",
-            b.n,
-            plan.channel.value,
-            describe_key(b, key),
-            reason,
-            plan.package_id,
-            plan.now_utc,
-        )
-        s.run(
-            f"INSERT INTO {SCHEMA}.parked_key_{b.n} (poolpair_id, {b.key}) SELECT $1, {b.key} FROM {keys} WHERE poolpair_place = $2",
-            group_id,
-            place,
-        )
-        mine = f"JOIN {keys} a ON {b.same_key('a', 'r')} WHERE a.poolpair_place = $2"
-        s.run(
-            f"INSERT INTO {SCHEMA}.parked_row_{b.n} (poolpair_id, poolpair_place, {b.column_list})"
-            f" SELECT $1, r.poolpair_place, {listed(b.columns, 'r')} FROM pg_temp.r{b.n} r {mine}",
-            group_id,
-            place,
-        )
-
-    def _unpark_named(self) -> None:
-        """A newer package that names a parked group replaces what was parked."""
-        b = self._b
-        parked = f"{SCHEMA}.parked_key_{b.n} p"
-        if not self._db.row(f"SELECT 1 FROM {parked} LIMIT 1"):
-            return
-        for keys in (f"pg_temp.k{b.n}", self._gone):
-            found = self._db.rows(
-                f"SELECT DISTINCT p.poolpair_id FROM {parked} JOIN {keys} g ON {b.same_key('p', 'g')}"
-            )
-            for (group_id,) in found:
-                forget_parked(self._db, b.n, group_id)
+        park(self._db, b, plan, keys, place, reason)
 
     def _keep_replaced(self) -> None:
         b, plan = self._b, self._plan
@@ -268,10 +259,3 @@ class TableApply:
             plan.package_id,
             plan.now_utc,
         )
-
-
-def describe_key(b: Bound, key: tuple[object, ...]) -> str:
-    """Name a group for people."""
-    return ", ".join(
-        f"{name}={value if value is not None else 'NULL'}" for name, value in zip(b.spec.key, key, strict=True)
-    )

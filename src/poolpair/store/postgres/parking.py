@@ -1,17 +1,59 @@
-"""Parked groups: listed for people, tried again on request."""
+"""Parked groups: set aside, listed for people, tried again on request."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import psycopg
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel
-from poolpair.store.postgres.binding import Bound, by_number
-from poolpair.store.postgres.database import SCHEMA, Database, is_refusal, reason_of
+from poolpair.store.postgres.binding import Bound, by_number, listed
+from poolpair.store.postgres.database import SCHEMA, Database, is_refusal, quote, reason_of
 from poolpair.store.postgres.install import APPLYING
 from poolpair.store.postgres.skipping import without_triggers
 from poolpair.store.postgres.transaction import forget_parked
-from poolpair.store.values import ParkedGroup
+from poolpair.store.values import ApplyPlan, ParkedGroup
+
+
+def park(database: Database, b: Bound, plan: ApplyPlan, keys: str, place: int, reason: str) -> None:
+    """Set a refused group aside with the rows that the package has of it."""
+    texts = ", ".join(f"{quote(name)}::text" for name in b.spec.key)
+    key = database.row(f"SELECT {texts} FROM {keys} WHERE poolpair_place = $1", place)
+    assert key is not None
+    group_id = database.number(
+        f"INSERT INTO {SCHEMA}.parked (tbl, channel, key, reason, package_id, since_utc, snapshot)"
+        " VALUES ($1, $2, $3, $4, $5, $6, pg_current_snapshot()) RETURNING id",
+        b.n,
+        plan.channel.value,
+        describe_key(b, key),
+        reason,
+        plan.package_id,
+        plan.now_utc,
+    )
+    database.run(
+        f"INSERT INTO {SCHEMA}.parked_key_{b.n} (poolpair_id, {b.key}) SELECT $1, {b.key} FROM {keys} WHERE poolpair_place = $2",
+        group_id,
+        place,
+    )
+    mine = f"JOIN {keys} a ON {b.same_key('a', 'r')} WHERE a.poolpair_place = $2"
+    database.run(
+        f"INSERT INTO {SCHEMA}.parked_row_{b.n} (poolpair_id, poolpair_place, {b.column_list})"
+        f" SELECT $1, r.poolpair_place, {listed(b.columns, 'r')} FROM pg_temp.r{b.n} r {mine}",
+        group_id,
+        place,
+    )
+
+
+def unpark(database: Database, b: Bound, named: Iterable[str]) -> None:
+    """A newer package that names a parked group replaces what was parked."""
+    parked = f"{SCHEMA}.parked_key_{b.n} p"
+    if not database.row(f"SELECT 1 FROM {parked} LIMIT 1"):
+        return
+    for keys in named:
+        found = database.rows(f"SELECT DISTINCT p.poolpair_id FROM {parked} JOIN {keys} g ON {b.same_key('p', 'g')}")
+        for (group_id,) in found:
+            forget_parked(database, b.n, group_id)
 
 
 def list_parked(database: Database, bound: tuple[Bound, ...], channel: Channel | None) -> tuple[ParkedGroup, ...]:
@@ -59,3 +101,10 @@ def _apply_parked(database: Database, b: Bound, group_id: int) -> None:
     )
     rows = f"SELECT {b.column_list} FROM {SCHEMA}.parked_row_{b.n} WHERE poolpair_id = $1 ORDER BY poolpair_place"
     database.run(f"INSERT INTO {b.table} ({b.column_list}) {rows}", group_id)
+
+
+def describe_key(b: Bound, key: tuple[object, ...]) -> str:
+    """Name a group for people."""
+    return ", ".join(
+        f"{name}={value if value is not None else 'NULL'}" for name, value in zip(b.spec.key, key, strict=True)
+    )
