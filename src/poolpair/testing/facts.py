@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 
 from poolpair.model import Channel
@@ -66,8 +67,15 @@ class Line:
         return intent if intent and intent.position == applied else None
 
 
-def lines(world: World) -> Iterator[Line]:
+Lines = tuple[Line, ...]
+
+
+def lines(world: World) -> Lines:
     """Both directions of every channel."""
+    return tuple(_lines(world))
+
+
+def _lines(world: World) -> Iterator[Line]:
     for name in POOLS:
         origin, target = world.pools[name], world.pools[other(name)]
         sent, copy = origin.database.view(), target.database.view()
@@ -81,12 +89,13 @@ def lines(world: World) -> Iterator[Line]:
 
 def digests_on_disk(pool: Pool, home: str) -> dict[bytes, str]:
     """The files of one home as they lie on a pool's disk."""
-    found: dict[bytes, str] = {}
-    for path in pool.tree.paths():
-        owner = file_home(path)
-        if owner is not None and owner.home == home:
-            found[path] = sha256(pool.tree.content(path) or b"").hexdigest()
-    return found
+    found = {path: owner for path in pool.tree.paths() if (owner := file_home(path)) is not None}
+    return {path: _digest(pool.tree.content(path) or b"") for path, owner in found.items() if owner.home == home}
+
+
+@lru_cache(maxsize=512)
+def _digest(content: bytes) -> str:
+    return sha256(content).hexdigest()
 
 
 def digests_in_catalogue(view: View, home: str) -> dict[bytes, str]:

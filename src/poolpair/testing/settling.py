@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from poolpair.testing.check_status import check_liveness
+from poolpair.testing.facts import lines
 from poolpair.testing.schema import POOLS
 from poolpair.testing.steps import Step, Verb
 from poolpair.testing.world import World
@@ -33,5 +34,5 @@ def settle(world: World) -> Iterator[Step]:
         if cycle == COMPARED_AT:
             # What somebody did to a copy, or an operator gave up, only a comparison puts right: it is asked for once.
             yield from (Step(Verb.VERIFY, pool, WITH_REPAIR) for pool in POOLS)
-        if cycle > COMPARED_AT + 2 and check_liveness(world) is None:
+        if cycle > COMPARED_AT + 2 and check_liveness(world, lines(world)) is None:
             return
