@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from poolpair.errors import Code
-from poolpair.testing.facts import Violation, lines
+from poolpair.testing.facts import Lines, Violation
 from poolpair.testing.world import World
 
 
-def alarms_are_true(world: World) -> Violation | None:
+def alarms_are_true(world: World, found: Lines) -> Violation | None:
     """A store is taken for set back only if it was: the origin's own, or the partner's."""
-    for line in lines(world):
+    for line in found:
         if not world.truth.is_news("alarms_are_true", line.name, line.out):
             continue
         out = line.out

@@ -64,7 +64,7 @@ class Faults:
     """Every fault by the name of its verb, as a weight; and per mille of passes and heartbeats in which a port call goes wrong."""
 
     kill: float = 8
-    rival: float = 4
+    rival: float = 6
     clone: float = 3
     away: float = 2
     clock_jump: float = 4
@@ -72,8 +72,8 @@ class Faults:
     lock: float = 6
     begin_long: float = 15
     end_long: float = 40
-    save: float = 10
-    restore: float = 4
+    save: float = 20
+    restore: float = 10
     refuse_rows: float = 6
     take_rows: float = 6
     mass_delete: float = 5
@@ -106,9 +106,9 @@ class Faults:
     held_refuse: float = 6
     parked_retry: float = 6
     parked_drop: float = 3
-    setback_ours: float = 8
+    setback_ours: float = 12
     verify: float = 5
-    resume: float = 6
+    resume: float = 8
     key_add: float = 3
     key_activate: float = 3
     error_permille: float = 40

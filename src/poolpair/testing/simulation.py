@@ -14,7 +14,7 @@ from pathlib import Path
 from poolpair.testing import application, intruder, machines, operator
 from poolpair.testing.check_status import check_liveness
 from poolpair.testing.checkers import CHECKERS
-from poolpair.testing.facts import Violation
+from poolpair.testing.facts import Violation, lines
 from poolpair.testing.randomness import seeded_ids
 from poolpair.testing.schema import POOLS
 from poolpair.testing.settling import settle
@@ -148,20 +148,21 @@ class Simulation:
         if outcome.violation is None and world.truth.broken:
             name, story = world.truth.broken[0]
             outcome.violation = Violation(name, story)
+        found = lines(world)
         for checker in CHECKERS:
             if outcome.violation is None:
-                outcome.violation = checker(world)
+                outcome.violation = checker(world, found)
         if outcome.violation:
             outcome.trace.append(f"     violated {when}: {outcome.violation.checker}: {outcome.violation.story}")
 
-    def finish(self) -> None:
+    def finish(self, *, compare: bool = True) -> None:
         """The faults stop: within a bounded number of cycles both pools say FinalState everywhere, and are equal."""
         outcome, world = self.outcome, self.world
-        for step in settle(world):
+        for step in settle(world, compare=compare):
             self.take(step)
             if outcome.violation:
                 return
-        outcome.violation = check_liveness(world)
+        outcome.violation = check_liveness(world, lines(world))
         if outcome.violation:
             outcome.trace.append(f"     violated at rest: {outcome.violation.checker}: {outcome.violation.story}")
 
