@@ -19,27 +19,38 @@ def copy_equals_origin_at_one_commit(world: World) -> Violation | None:
             continue
         if not world.truth.is_news("copy_equals_origin_at_one_commit", line.name, line.copy, cut):
             continue
+        spoilt, here = world.truth.spoilt[line.target.name], line.copy.groups
+        spoilt -= {group for group in spoilt if cut.view.groups.get(group) == here.get(group) and _is_of(line, group)}
         wrong = [group for group, _ in differing(line, cut.view.groups, world) if not _stays_behind(group, cut)]
         if wrong:
             group = wrong[0]
-            here, there = line.copy.groups.get(group), cut.view.groups.get(group)
-            story = f"{line.name}: {group} is {here}, was {there} at package {cut.position.sequence}"
+            have, was = here.get(group), cut.view.groups.get(group)
+            story = f"{line.name}: {group} is {have}, was {was} at package {cut.position.sequence}"
             return Violation("copy_equals_origin_at_one_commit", story)
     return None
 
 
 def differing(line: Line, origin: Mapping[Group, Rows], world: World) -> list[tuple[Group, Rows | None]]:
     """Groups of this line that the copy does not hold as `origin` does, and that neither stand parked nor were spoilt by us."""
-    here, spoilt = line.copy.groups, world.truth.spoilt[line.target.name]
+    spoilt, parked = world.truth.spoilt[line.target.name], line.copy.parked
+    found = unlike(line, origin)
+    return [(group, rows) for group, rows in found if group not in spoilt and group not in parked]
+
+
+def unlike(line: Line, origin: Mapping[Group, Rows]) -> list[tuple[Group, Rows | None]]:
+    """Groups of this line that the copy does not hold as `origin` does."""
+    here = line.copy.groups
     found: list[tuple[Group, Rows | None]] = []
     for group in origin.keys() | here.keys():
-        if channel_of_group(group) is not line.channel or home_of_group(group) != line.origin.name:
+        if not _is_of(line, group):
             continue
-        if origin.get(group) == here.get(group):
-            spoilt.discard(group)
-        elif group not in spoilt and group not in line.copy.parked:
+        if origin.get(group) != here.get(group):
             found.append((group, origin.get(group)))
     return found
+
+
+def _is_of(line: Line, group: Group) -> bool:
+    return channel_of_group(group) is line.channel and home_of_group(group) == line.origin.name
 
 
 def _stays_behind(group: Group, cut: CutTaken) -> bool:
@@ -62,12 +73,24 @@ def files_equal_origin_at_one_commit(world: World) -> Violation | None:
             entry = line.copy.files.get(path)
             if there.get(path) == here.get(path):
                 spoilt.discard(path)
-            elif path in spoilt or (entry and (entry.placing or entry.deleting)):
+            elif path in spoilt or (entry and entry.deleting) or _is_ahead(world, cut, path, here.get(path)):
                 continue
             elif path.decode().partition("/")[2] not in cut.left_behind:
                 story = f"{line.name}: file {path.decode()} is not what it was at package {cut.position.sequence}"
                 return Violation("files_equal_origin_at_one_commit", story)
     return None
+
+
+def _is_ahead(world: World, applied: CutTaken, path: bytes, digest: str | None) -> bool:
+    """Files are placed before the position moves: a later package may have brought this one already."""
+    later = False
+    for cut in world.truth.cuts.values():
+        if later and (cut.pool, cut.channel) == (applied.pool, applied.channel):
+            entry = cut.view.files.get(path)
+            if entry is not None and entry.file.present and entry.file.sha256 == digest:
+                return True
+        later |= cut is applied
+    return False
 
 
 def nothing_is_pruned_before_acknowledged(world: World) -> Violation | None:
@@ -102,7 +125,7 @@ def nothing_acknowledged_is_lost(world: World) -> Violation | None:
     """What an origin holds for acknowledged was really applied, by a store that was not set back since."""
     for line in lines(world):
         acknowledged, at = line.out.acknowledged, (line.target.name, line.channel)
-        if acknowledged is None or at in world.truth.fell_back:
+        if acknowledged is None or not line.is_settled(world):
             continue
         if not world.truth.is_news("nothing_acknowledged_is_lost", line.name, line.out):
             continue

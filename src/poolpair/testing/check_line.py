@@ -22,10 +22,7 @@ def watermarks_are_in_order(world: World) -> Violation | None:
         acknowledged = out.acknowledged.sequence if out.acknowledged else 0
         applied = line.inbound.applied.sequence if line.inbound.applied and line.inbound.applied.stream == stream else 0
         delivered = max((position.sequence for position in out.in_flight), default=acknowledged)
-        back = {(line.origin.name, line.channel), (line.target.name, line.channel)}
-        if acknowledged <= applied <= packed and applied:
-            world.truth.fell_back -= back
-        if back & world.truth.fell_back:
+        if not line.is_settled(world):
             continue
         if not (acknowledged <= applied <= packed and acknowledged <= delivered <= packed):
             story = (

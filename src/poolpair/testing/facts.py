@@ -46,6 +46,14 @@ class Line:
         """The target holds the copy for complete, and no comparison is owed that may take this back."""
         return self.origin.name in self.inbound.complete and not self.owed and self.inbound.applied is not None
 
+    def is_settled(self, world: World) -> bool:
+        """Neither store was set back since the origin last heard the other: what both remember fits together."""
+        back_s = world.truth.fell_back_s.get(self.target.name)
+        if self.out.curing or self.out.stream in world.truth.forked:
+            return False
+        words = [process.site.memory.word_s.get(self.channel) for process in self.origin.processes[-1:]]
+        return back_s is None or any(word is not None and word > back_s for word in words)
+
     def applied_cut(self, world: World) -> CutTaken | None:
         """The origin's state that the applied package was made of."""
         applied = self.inbound.applied

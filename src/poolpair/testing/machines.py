@@ -7,7 +7,7 @@ from random import Random
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel
-from poolpair.testing.facts import digests_in_catalogue, digests_on_disk
+from poolpair.testing.facts import digests_in_catalogue, digests_on_disk, lines
 from poolpair.testing.faulty import ProcessEnd
 from poolpair.testing.schema import CHANNELS, other
 from poolpair.testing.steps import Step
@@ -27,7 +27,18 @@ def run(world: World, step: Step) -> str:
     """A service looks at all its channels, or at one; sometimes forced."""
     channels = (CHANNELS, CHANNELS, CHANNELS[:1], CHANNELS[1:])[step.number % 4]
     force, rescan = step.number % 7 == 0, step.number % 11 == 0
-    return _let(world, step, lambda process: one_pass(process, channels, force=force, rescan=rescan))
+
+    def work(process: Process) -> bool:
+        process.busy = True
+        try:
+            return one_pass(process, channels, force=force, rescan=rescan)
+        finally:
+            process.busy = False
+
+    pool = world.pools[step.pool]
+    if pool.processes and pool.processes[step.number % len(pool.processes)].busy:
+        return "works already"
+    return _let(world, step, work)
 
 
 def beat(world: World, step: Step) -> str:
@@ -169,6 +180,8 @@ def restore(world: World, step: Step) -> str:
     }
     world.truth.tampered.add(pool.name)
     world.acted(pool)
+    world.truth.fell_back_s[pool.name] = world.truth.acts[pool.name]
+    world.truth.forked |= {line.out.stream for line in lines(world) if line.origin is pool}
     return "set back"
 
 

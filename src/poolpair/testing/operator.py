@@ -3,175 +3,108 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
+from poolpair import decisions
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.keys import KeyRing
-from poolpair.format.layout import data_dir, package_name
-from poolpair.model import Channel, RefusedPackage, new_id
-from poolpair.pipeline.receive import REFUSED_KEPT
-from poolpair.pipeline.site import inbound_name, outbound_name
-from poolpair.state import Inbound, Outbound, Seed
-from poolpair.store.port import Store, Transaction
+from poolpair.model import Channel
+from poolpair.pipeline.site import Site, inbound_name, outbound_name
+from poolpair.state import Inbound, Outbound
 from poolpair.testing.schema import CHANNELS
 from poolpair.testing.steps import Step
-from poolpair.testing.world import Pool, World
+from poolpair.testing.world import World
+
+NOTHING_HELD = "nothing is held"
+NOTHING_PARKED = "nothing is parked"
 
 
-def _at_store(world: World, step: Step, act: Callable[[Pool, Store], str]) -> str:
+def _decide(world: World, step: Step, decide: Callable[[Site], str]) -> str:
     """A command opens the store itself; while another transaction is open it waits, which here means: not done."""
-    pool = world.pools[step.pool]
-    store = pool.database.open(pool.clock)
+    site = world.commander(world.pools[step.pool])
     try:
-        return act(pool, store)
+        return decide(site)
     except PoolpairError as error:
+        if error.code is Code.USAGE:
+            return NOTHING_HELD
         if error.code is not Code.STORE_LOCKED:
             raise
         return "waits for the lock"
     finally:
-        store.close()
+        site.store.close()
 
 
 def held_apply(world: World, step: Step) -> str:
     """The deletions are meant."""
-
-    def act(_pool: Pool, store: Store) -> str:
-        return " ".join(f"{channel}" for channel in CHANNELS if _approve(store, channel)) or "nothing is held"
-
-    return _at_store(world, step, act)
-
-
-def _approve(store: Store, channel: Channel) -> bool:
-    with store.transaction() as tx:
-        inbound = tx.load(Inbound, inbound_name(channel))
-        if inbound is None or inbound.held is None:
-            return False
-        tx.save(inbound_name(channel), replace(inbound, held=replace(inbound.held, approved=True)))
-    return True
+    return _decide(world, step, lambda site: _held(site, decisions.approve_held))
 
 
 def held_refuse(world: World, step: Step) -> str:
     """The deletions are not meant: the partner's channel stops until its operator goes on."""
-
-    def act(pool: Pool, store: Store) -> str:
-        return " ".join(f"{channel}" for channel in CHANNELS if _refuse(pool, store, channel)) or "nothing is held"
-
-    return _at_store(world, step, act)
+    return _decide(world, step, lambda site: _held(site, decisions.refuse_held))
 
 
-def _refuse(pool: Pool, store: Store, channel: Channel) -> bool:
-    with store.transaction() as tx:
-        inbound = tx.load(Inbound, inbound_name(channel))
-        if inbound is None or inbound.held is None:
-            return False
-        position = inbound.held.position
-        entry = RefusedPackage(package_id=position.package_id, code=Code.HELD)
-        refused = (*inbound.refused, entry)[-REFUSED_KEPT:]
-        tx.save(inbound_name(channel), replace(inbound, held=None, refused=refused))
-    pool.share.remove(data_dir(channel), package_name(position))
-    return True
+def _held(site: Site, decide: Callable[[Site, Channel], None]) -> str:
+    held = [
+        channel for channel in CHANNELS if (found := site.store.read(Inbound, inbound_name(channel))) and found.held
+    ]
+    for channel in held:
+        decide(site, channel)
+    return " ".join(held) or NOTHING_HELD
 
 
 def parked_retry(world: World, step: Step) -> str:
     """Try every parked group again."""
 
-    def act(_pool: Pool, store: Store) -> str:
-        done = [store.retry_parked(group.group_id) is None for group in store.parked()]
-        return f"{sum(done)} of {len(done)}"
+    def decide(site: Site) -> str:
+        reasons = [reason for _, reason in decisions.retry_parked(site)]
+        return f"{reasons.count(None)} of {len(reasons)}" if reasons else NOTHING_PARKED
 
-    return _at_store(world, step, act)
+    return _decide(world, step, decide)
 
 
 def parked_drop(world: World, step: Step) -> str:
     """Forget one parked group: the copy lacks it, knowingly."""
+    pool = world.pools[step.pool]
 
-    def act(pool: Pool, store: Store) -> str:
-        groups = store.parked()
+    def decide(site: Site) -> str:
+        groups = site.store.parked()
         if not groups:
-            return "nothing is parked"
+            return NOTHING_PARKED
         before = set(pool.database.view().parked)
-        store.drop_parked(groups[step.number % len(groups)].group_id)
-        dropped = before - set(pool.database.view().parked)
-        world.truth.spoilt[pool.name] |= dropped
-        world.truth.dropped[pool.name] |= dropped
+        decisions.drop_parked(site, groups[step.number % len(groups)].group_id)
+        world.truth.spoilt[pool.name] |= before - set(pool.database.view().parked)
         world.acted(pool)
         return "dropped"
 
-    return _at_store(world, step, act)
+    return _decide(world, step, decide)
 
 
 def setback_ours(world: World, step: Step) -> str:
     """The store that was set back wins."""
-
-    def act(_pool: Pool, store: Store) -> str:
-        return " ".join(f"{channel}" for channel in CHANNELS if _overrule(store, channel)) or "not set back"
-
-    return _at_store(world, step, act)
-
-
-def _overrule(store: Store, channel: Channel) -> bool:
-    with store.transaction() as tx:
-        out = tx.load(Outbound, outbound_name(channel))
-        if out is None or out.stopped is None or out.stopped.code is not Code.STORE_SET_BACK:
-            return False
-        applied = out.partner.applied if out.partner else None
-        fresh = replace(
-            Outbound(stream=new_id(), seed=Seed(reason="this store was set back and wins", overrule=True)),
-            base=applied,
-            root=applied,
-            heard=True,
-            base_token=out.acknowledged_token,
-            acknowledged_token=out.acknowledged_token,
-        )
-        tx.save(outbound_name(channel), fresh)
-    return True
+    return _decide(world, step, lambda site: " ".join(decisions.overrule_partner(site)) or "not set back")
 
 
 def verify(world: World, step: Step) -> str:
     """Compare the partner's copy with ours, with repair or without."""
 
-    def act(_pool: Pool, store: Store) -> str:
+    def decide(site: Site) -> str:
         for channel in CHANNELS:
-            with store.transaction() as tx:
-                _begin_verify(tx, channel, repair=step.number % 3 != 0)
+            decisions.begin_verify(site, channel, repair=step.number % 3 != 0)
         return "repair" if step.number % 3 else "compare"
 
-    return _at_store(world, step, act)
-
-
-def _begin_verify(tx: Transaction, channel: Channel, *, repair: bool) -> None:
-    out = tx.load(Outbound, outbound_name(channel))
-    assert out is not None
-    if channel is Channel.CONFERENCES:
-        tx.doubt_files()
-    if out.seed is None:
-        tx.save(outbound_name(channel), replace(out, seed=Seed(reason="verify", repair=repair)))
+    return _decide(world, step, decide)
 
 
 def resume(world: World, step: Step) -> str:
     """After the partner's operator refused a package, ours says: go on."""
 
-    def act(_pool: Pool, store: Store) -> str:
-        return " ".join(f"{channel}" for channel in CHANNELS if _resume(store, channel)) or "not stopped"
+    def decide(site: Site) -> str:
+        outs = [site.store.read(Outbound, outbound_name(channel)) for channel in CHANNELS]
+        decisions.resume_refused(site, CHANNELS)
+        stopped = [out for out in outs if out and out.stopped and out.stopped.code is Code.REFUSED_BY_PARTNER]
+        return f"{len(stopped)} channels" if stopped else "not stopped"
 
-    return _at_store(world, step, act)
-
-
-def _resume(store: Store, channel: Channel) -> bool:
-    with store.transaction() as tx:
-        out = tx.load(Outbound, outbound_name(channel))
-        if out is None or out.stopped is None or out.stopped.code is not Code.REFUSED_BY_PARTNER:
-            return False
-        again = replace(
-            out,
-            stopped=None,
-            in_flight=(),
-            base=out.acknowledged,
-            base_token=out.acknowledged_token,
-            one_at_a_time=True,
-        )
-        tx.save(outbound_name(channel), again)
-    return True
+    return _decide(world, step, decide)
 
 
 def key_add(world: World, step: Step) -> str:

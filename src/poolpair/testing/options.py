@@ -110,6 +110,14 @@ class Faults:
         return replace(self, **(weights | {name: getattr(self, name) for name in always}))
 
 
+DEFAULT_STEPS = 250
+
+
+def kinds_of_fault() -> tuple[str, ...]:
+    """The names under which runs count faults."""
+    return tuple(name.removesuffix("_permille").replace("_", "-") for name in asdict(Faults()))
+
+
 TRIPS = (
     TripKind.ERROR,
     TripKind.FAILS_AFTER,

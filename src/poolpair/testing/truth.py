@@ -45,8 +45,6 @@ class Truth:
     applied: dict[At, tuple[str, ...]] = field(default_factory=lambda: defaultdict(tuple))
     """Package ids in the order in which the target committed them."""
     spoilt: dict[str, set[Group]] = field(default_factory=lambda: defaultdict(set))
-    dropped: dict[str, set[Group]] = field(default_factory=lambda: defaultdict(set))
-    """Parked groups that the operator gave up."""
     spoilt_files: dict[str, set[bytes]] = field(default_factory=lambda: defaultdict(set))
     acts: dict[str, float] = field(default_factory=dict)
     """When the simulator last did something to a pool's copy, by the clock of its partner, who must hear of it."""
@@ -55,10 +53,14 @@ class Truth:
     before_apply: dict[str, View] = field(default_factory=dict)
     used: Counter[str] = field(default_factory=Counter)
     """How often each checker had something to look at."""
-    fell_back: set[At] = field(default_factory=set)
-    """Stores that were set back, per channel, until both sides agree again."""
+    fell_back_s: dict[str, float] = field(default_factory=dict)
+    """When a pool's store was last set back, by its partner's clock."""
+    forked: set[str] = field(default_factory=set)
+    """Streams whose origin was set back: packages of the lost future may still come."""
     standing: dict[str, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
     """Packages that stood in a pool's share after the last step; what an intruder took is taken out here too."""
+    since: dict[str, float] = field(default_factory=dict)
+    """Since when, by the origin's clock, something is parked or held at the end of a line."""
     looked: dict[tuple[str, str], tuple[object, ...]] = field(default_factory=dict)
     """What a checker saw last, per line: the same again is not looked at again."""
     broken: list[tuple[str, str]] = field(default_factory=list)
@@ -66,7 +68,7 @@ class Truth:
 
     def cut(self, taken: CutTaken) -> None:
         """A view was fixed for a package."""
-        self.cuts.setdefault(taken.position.package_id, taken)
+        self.cuts[taken.position.package_id] = taken
 
     def left_behind(self, package_id: str, conferences: frozenset[str]) -> None:
         """The package was cut without these."""
@@ -90,7 +92,6 @@ class Truth:
         for at in [at for at in self.applied if at[0] == pool]:
             self.applied[at] = kept.applied.get(at[1], ())
         self.spoilt[pool] = set(kept.spoilt)
-        self.fell_back |= {(pool, channel) for channel in Channel}
 
     def is_news(self, checker: str, line: str, *facts: object) -> bool:
         """Whether a checker has not seen just these objects on this line; counts a use if so."""

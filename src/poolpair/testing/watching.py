@@ -19,7 +19,7 @@ def watch(world: World, name: str, point: str, over: bool, args: tuple[Any, ...]
     if point == "store.snapshot" and over and args and args[0] is not None:
         _cut(world, name, Channel(args[0].stem.removeprefix("out-")))
     elif point == "store.snapshot.export" and over:
-        cut, _, left_behind = args
+        cut, left_behind = args
         intent = _newest_intent(world, name, cut.channel)
         world.truth.left_behind(intent.position.package_id, frozenset(left_behind))
     elif point == APPLY:
@@ -40,7 +40,8 @@ def _newest_intent(world: World, name: str, channel: Channel) -> Intent:
 def _cut(world: World, name: str, channel: Channel) -> None:
     intent = _newest_intent(world, name, channel)
     view = world.pools[name].database.view()
-    world.truth.cut(CutTaken(pool=name, channel=channel, position=intent.position, view=view))
+    if not intent.package_bytes:  # else it was finished long ago, and this is a service that lost its lease
+        world.truth.cut(CutTaken(pool=name, channel=channel, position=intent.position, view=view))
 
 
 def _apply(world: World, name: str, plan: ApplyPlan, *, over: bool) -> None:

@@ -16,7 +16,7 @@ from poolpair.format.keys import SECRET_BYTES, KeyRing
 from poolpair.format.layout import POOL_JSON, PoolIdentity, cookie_dir, data_dir, folders
 from poolpair.model import Channel, new_id
 from poolpair.pipeline.site import Site, outbound_name
-from poolpair.service import write_pulse
+from poolpair.service import REQUEST, Request, write_pulse
 from poolpair.share.memory import MemoryShare
 from poolpair.state import Outbound, Seed
 from poolpair.store.tree_memory import MemoryTree
@@ -55,6 +55,8 @@ class Process:
     site: Site
     beater: Site
     speaking: Speaking
+    busy: bool = False
+    """In the middle of a pass: it has one thread for that."""
     told: bool = False
     """It wrote a pulse since it started."""
 
@@ -172,6 +174,11 @@ class World:
             front_end=f"fe-{pool.name}",
         )
 
+    def commander(self, pool: Pool) -> Site:
+        """A site as a command has it: no lease, no gate, the same store and share."""
+        site = self.site(pool, pool.database)
+        return replace(site, store=bare(site.store), own=cast("Any", pool.share))
+
     def kill(self, name: str) -> None:
         """End all processes of a pool without a word."""
         pool = self.pools[name]
@@ -223,12 +230,26 @@ def serve(world: World, pool: Pool, process: Process, work: Callable[[], object]
         if process in pool.processes:
             world.end(pool, process)
         return "lost its lease"
+    except OSError:
+        # Two services on one scratch folder take each other's files away: the one without a lease dies of it.
+        if process in pool.processes[-1:]:
+            raise
+        if process in pool.processes:
+            world.end(pool, process)
+        return "lost its scratch files"
     return "moved" if moved else "idle"
 
 
 def one_pass(process: Process, channels: tuple[Channel, ...], *, force: bool, rescan: bool) -> bool:
     """What the service does in one look."""
+    store = process.site.store
+    with suppress(PoolpairError):
+        asked = store.read_all(Request, REQUEST)
+        force, rescan = force or bool(asked), rescan or any(each.rescan for each in asked.values())
     moved = [run_pass(process.site, channel, force=force, rescan=rescan) for channel in channels]
+    with suppress(PoolpairError), store.transaction() as tx:
+        for name in tx.names(REQUEST):
+            tx.delete(name)
     with suppress(PoolpairError):
         write_pulse(process.site)
         process.told = True
