@@ -34,7 +34,7 @@ PAST_STREAMS_KEPT = 16
 def apply(site: Site, channel: Channel, received: Received) -> bool:
     """Apply a package; False if it waits (held by a guard) or was refused. Raises STORE_*, SCHEMA, TREE, SCRATCH."""
     compare(site, channel)
-    rows = site.scratch / f"in-{channel}.rows"
+    rows = site.scratch_file(f"in-{channel}-rows")
     try:
         with site.own.open(data_dir(channel), received.name.name) as source:
             reader = PackageReader(

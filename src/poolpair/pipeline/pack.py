@@ -67,8 +67,8 @@ def give_up_reshaped(site: Site, channel: Channel) -> None:
 
 def _cut(site: Site, channel: Channel, wanted: Want) -> Packed:
     intent, since = _intend(site, channel, wanted)
-    path = site.scratch / f"out-{channel}.zip"
-    rows = site.scratch / f"out-{channel}.rows"
+    path = site.scratch_file(f"out-{channel}-package")
+    rows = site.scratch_file(f"out-{channel}-rows")
     carries, written = wanted, None
     try:
         while written is None:
