@@ -109,6 +109,8 @@ def begin_verify(site: Site, channel: Channel, *, repair: bool) -> VerifyResult 
             tx.doubt_files()
         if out.seed is None:
             tx.save(outbound_name(channel), replace(out, seed=Seed(reason="verify", repair=repair)))
+        elif repair and not out.seed.repair:  # a plain comparison that runs already shall now repair, too
+            tx.save(outbound_name(channel), replace(out, seed=replace(out.seed, repair=True)))
     return out.last_verify
 
 

@@ -23,6 +23,9 @@ BUCKETS_PER_PACKAGE = 1024
 QUICK_ROUNDS = 3
 """Rounds of a comparison that follow each other at once; later ones keep the pace of the channel."""
 
+SHORT_ID_DIGITS = 8
+"""How many digits of a package's id stand in its file name."""
+
 Lookup = Callable[[Position], Intent | None]
 
 
@@ -125,8 +128,9 @@ def _lost(out: Outbound, cookie: Cookie, lookup: Lookup, fresh: Freshness) -> bo
     """The package that must come next was refused, does not follow what was applied, or is neither applied nor standing."""
     if not out.in_flight:
         return False
-    refused = {package.package_id for package in cookie.refused}
-    if any(position.package_id in refused for position in out.in_flight):
+    # Where not even the manifest could be read, the partner knows of the id only what stands in the file's name.
+    refused = tuple(each.package_id for each in cookie.refused if len(each.package_id) >= SHORT_ID_DIGITS)
+    if any(position.package_id.startswith(refused) for position in out.in_flight):
         return True
     if fresh.after_delivery and _is_misread(cookie):
         return True

@@ -20,6 +20,7 @@ from poolpair.protocol import compare_anew
 from poolpair.share.open import own_share, partner_share
 from poolpair.state import Outbound, Seed
 from poolpair.store.open import sqlite_path
+from poolpair.store.port import Transaction
 from poolpair.store.profile import Profile, load_profile, match_path
 from poolpair.store.sqlite import setup
 from poolpair.store.sqlite.store import SqliteStore
@@ -61,15 +62,19 @@ def make_scratch(config: PoolConfig) -> Path:
     return scratch
 
 
+def lock_of(config: PoolConfig) -> Path:
+    """The file that a working service keeps locked."""
+    return make_scratch(config) / "service.lock"
+
+
 def open_store(config: PoolConfig, profile: Profile, clock: Clock | None = None) -> SqliteStore:
     """Open the store of a pool."""
-    lock = make_scratch(config) / "service.lock"
     return SqliteStore(
         sqlite_path(config.store),
         profile,
         clock or SystemClock(),
         lock_wait_s=config.limits.lock_wait_s,
-        lock_path=lock,
+        lock_path=lock_of(config),
     )
 
 
@@ -172,32 +177,35 @@ def initialise(config: PoolConfig) -> setup.Installed:
             raise PoolpairError(
                 Code.SHARE_FOREIGN, f"{config.share} belongs to pool {owner.pool!r} of pair {owner.pair_id[:8]}"
             )
-    make_scratch(config)
-    settings = settings_digest(config.homes, profile.digest)
-    installed = setup.install(
-        sqlite_path(config.store), profile, home_triples(config), settings, config.limits.lock_wait_s
-    )
     channels = channels_of(profile)
+    installed = setup.install(
+        sqlite_path(config.store),
+        profile,
+        home_triples(config),
+        settings_digest(config.homes, profile.digest),
+        config.limits.lock_wait_s,
+        lock_path=lock_of(config),
+        record=lambda tx, done: _begin_channels(tx, channels, done),
+    )
     share.prepare([*folders(channels), str(Path(TASK_ASSIGNMENT).parent)])
     if found is None:
         share.write_small(
             POOL_JSON,
             PoolIdentity(pool=config.pool, pair_id=ring.pair_id, store_id=installed.store_id).encode().encode(),
         )
-    store = open_store(config, profile)
-    try:
-        with store.transaction() as tx:
-            for channel in channels:
-                out = tx.load(Outbound, outbound_name(channel))
-                if out is None:
-                    tx.save(outbound_name(channel), Outbound(stream=new_id(), seed=Seed()))
-                elif installed.changed:
-                    tx.save(outbound_name(channel), compare_anew(out, "homes or profile changed"))
-                elif installed.repaired:
-                    tx.save(outbound_name(channel), compare_anew(out, "capture was put back"))
-    finally:
-        store.close()
     return installed
+
+
+def _begin_channels(tx: Transaction, channels: tuple[Channel, ...], installed: setup.Installed) -> None:
+    """A new channel begins with the first copy; what `init` changed or put back is followed by a comparison."""
+    for channel in channels:
+        out = tx.load(Outbound, outbound_name(channel))
+        if out is None:
+            tx.save(outbound_name(channel), Outbound(stream=new_id(), seed=Seed()))
+        elif installed.changed:
+            tx.save(outbound_name(channel), compare_anew(out, "homes or profile changed"))
+        elif installed.repaired:
+            tx.save(outbound_name(channel), compare_anew(out, "capture was put back"))
 
 
 def home_triples(config: PoolConfig) -> list[tuple[int, str, str]]:

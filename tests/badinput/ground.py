@@ -53,10 +53,12 @@ class Ground(Pair):
 
     columns: dict[str, str] = field(default_factory=dict)
     """Per table, what is compared."""
+    moved: dict[str, Path] = field(default_factory=dict)
+    """Databases that lie elsewhere now."""
 
     def path(self, pool: str) -> Path:
         """The database of a pool."""
-        return self.folder / f"data-{pool}" / "app.sqlite"
+        return self.moved.get(pool) or self.folder / f"data-{pool}" / "app.sqlite"
 
     def turn(self, *pools: str, force: bool = False) -> bool:
         """One pass at each pool, one after the other."""

@@ -41,8 +41,8 @@ def held(ground: Ground, channel: Channel, words: str) -> None:
     listed = ground.command("b", "held", "list").output
     assert words in listed
     assert "waits" in listed
-    assert f"{channel} here: 1 held; `poolpair held list`" in ground.command("b", "status").output
-    assert f"{channel} at b: 1 held" in ground.command("a", "status").output
+    assert f"{channel} here: 1 held (P303); `poolpair held list`" in ground.command("b", "status").output
+    assert f"{channel} at b: 1 held (P303)" in ground.command("a", "status").output
 
 
 def refuse(ground: Ground, channel: Channel) -> None:

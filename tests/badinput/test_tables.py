@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from poolpair.model import ImportStatus
 from poolpair.wiring import initialise
-from tests.badinput.ground import ITEM, SCHEMA, Ground, first_copy, make_ground
+from tests.badinput.ground import SCHEMA, Ground
 
 REBUILD = (
     "CREATE TABLE fresh (owner TEXT NOT NULL, name TEXT NOT NULL, value{check}, PRIMARY KEY (owner, name))",
@@ -205,15 +203,6 @@ def test_a_trigger_of_the_application_parks_one_group(ground: Ground, how: str) 
         f"CREATE TRIGGER no BEFORE INSERT ON item WHEN NEW.value = 'bad' BEGIN SELECT RAISE({how}, 'not here'); END",
     )
     ground.do("a", *(f"INSERT INTO item VALUES ('u@a', 'n{n}', '{'bad' if n == 4 else 'good'}')" for n in range(9)))
-    if how == "ROLLBACK":
-        ground.settle()
-        assert ground.fault("b").startswith("P203")
-        assert "rolled the transaction back: not here" in ground.fault("b")
-        assert ground.ask("b", "SELECT count(*) FROM item WHERE name GLOB 'n*'") == [(0,)]
-        ground.still_works("b-goes-on")
-        ground.do("b", "DROP TRIGGER no")
-        ground.whole()
-        return
     parked(ground, {"n4": "not here"})
     ground.do("b", "DROP TRIGGER no")
     retried(ground)
@@ -230,18 +219,3 @@ def test_a_refused_deletion_is_parked(ground: Ground) -> None:
     assert ground.ask("b", "SELECT name FROM item WHERE owner = 'u@a' AND name >= 'i00002'") == [("i00003",)]
     ground.do("b", "DROP TRIGGER no")
     retried(ground)
-
-
-def test_skipped_triggers_neither_refuse_nor_vanish(tmp_path: Path) -> None:
-    """With triggers = "skip" a refusing trigger at B is not asked, and stands as before afterwards, also after a refused row."""
-    made = make_ground(tmp_path, profile=f'{ITEM}triggers = "skip"\n', files=0)
-    made.columns = {"item": "owner, name, value"}
-    first_copy(made)
-    made.do(
-        "b", "CREATE TRIGGER no BEFORE INSERT ON item WHEN NEW.value = 'bad' BEGIN SELECT RAISE(ABORT, 'not here'); END"
-    )
-    made.do("a", "INSERT INTO item VALUES ('u@a', 'n', 'bad')")
-    made.whole()
-    assert made.ask("b", "SELECT count(*) FROM sqlite_master WHERE name = 'no'") == [(1,)]
-    for pool in ("a", "b"):
-        made.stop(pool)

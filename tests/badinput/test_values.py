@@ -19,9 +19,10 @@ CREATE TABLE loose (owner, part, value);
 CREATE TABLE "odd ""name" ("order" TEXT, 'gen' TEXT, "pool" TEXT, "it's" TEXT, refused, ordinal, value,
                            PRIMARY KEY ("order", "gen", refused, ordinal));
 CREATE TABLE folded (owner TEXT NOT NULL, name TEXT COLLATE NOCASE NOT NULL, value, PRIMARY KEY (owner, name));
-CREATE TABLE part (owner TEXT NOT NULL, name TEXT NOT NULL, chair TEXT, gone INTEGER DEFAULT 0, PRIMARY KEY (owner, name));
+CREATE TABLE part (owner TEXT NOT NULL, name TEXT NOT NULL, chair TEXT, gone INTEGER DEFAULT 0, colour, PRIMARY KEY (owner, name));
 CREATE UNIQUE INDEX part_chair ON part (chair) WHERE gone = 0;
 CREATE UNIQUE INDEX flat_folded ON flat (chair COLLATE NOCASE);
+CREATE UNIQUE INDEX part_spoken ON part (gone, /* of (both) */ lower(trim(colour, ', ')) DESC) WHERE colour IS NOT NULL;
 """
 PROFILE = """
 [[tables]]
@@ -56,7 +57,7 @@ COLUMNS = {
     "loose": "owner, part, value",
     'odd ""name': '"order", "gen", "pool", "it\'s", refused, ordinal, value',
     "folded": "owner, name, value",
-    "part": "owner, name, chair, gone",
+    "part": "owner, name, chair, gone, colour",
 }
 
 
@@ -69,7 +70,7 @@ def odd(tmp_path: Path) -> Iterator[Ground]:
             pool,
             *(f"INSERT INTO seat (owner, name, chair) VALUES ('u@{pool}', 's{n}', '{pool}{n}')" for n in range(4)),
             *(f"INSERT INTO flat VALUES ('u@{pool}', {n}, '{pool}{n}')" for n in range(4)),
-            *(f"INSERT INTO part VALUES ('u@{pool}', 'p{n}', '{pool}{n}', 0)" for n in range(4)),
+            *(f"INSERT INTO part VALUES ('u@{pool}', 'p{n}', '{pool}{n}', 0, 'Red{pool}{n}')" for n in range(4)),
         )
     first_copy(made)
     yield made
@@ -145,7 +146,9 @@ def test_sites_keep_their_own_serials(odd: Ground) -> None:
         "INSERT OR REPLACE INTO flat VALUES ('u@a', 9, 'a1')",
         "INSERT OR REPLACE INTO flat VALUES ('u@a', 9, 'A1')",
         "UPDATE OR REPLACE flat SET n = 2 WHERE n = 1 AND owner = 'u@a'",
-        "INSERT OR REPLACE INTO part VALUES ('u@a', 'new', 'a1', 0)",
+        "INSERT OR REPLACE INTO part VALUES ('u@a', 'new', 'a1', 0, NULL)",
+        "INSERT OR REPLACE INTO part VALUES ('u@a', 'new', 'q', 0, ' redA1,')",
+        "UPDATE OR REPLACE part SET colour = 'REDa1' WHERE chair = 'a2'",
         "UPDATE OR REPLACE part SET chair = 'a1' WHERE chair = 'a2'",
         "INSERT OR REPLACE INTO folded VALUES ('u@a', 'NAME', 2)",
         "INSERT INTO seat (owner, name, chair) VALUES ('u@a', 's1', 'z') ON CONFLICT DO UPDATE SET chair = 'z'",

@@ -288,7 +288,7 @@ def prepared_database(folder: Path) -> Path:
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.executescript(SCHEMA)
     homes = [(home.rank, home.pattern, home.pool) for home in home_ranks(HOMES)]
-    setup.install(path, PROFILE, homes, "settings", 1.0)
+    setup.install(path, PROFILE, homes, "settings", 1.0, lock_path=folder / "lock", record=lambda _tx, _done: None)
     return path
 
 

@@ -207,3 +207,16 @@ def test_nothing_is_packed_before_the_first_word() -> None:
 def test_the_window_bounds_what_is_in_flight() -> None:
     """No more packages than the window are on their way."""
     assert want(Origin(made=8, acknowledged=0).out, pending=3, due=True, window=8) is None
+
+
+def test_a_package_refused_by_the_name_of_its_file_is_sent_anew() -> None:
+    """Its manifest could not be read there, so the partner names it by eight digits: the origin knows it all the same."""
+    origin = Origin(made=2, acknowledged=1)
+    made = replace(position(2), package_id="c0ffee42" + "1" * 24)
+    origin.intents[made] = replace(origin.intents[position(2)], position=made)
+    origin.out = replace(origin.out, base=made, in_flight=(made,))
+    for named, rewinds in (("c0ffee42", 1), ("c0ffee43", 0), ("c0ffee4", 0), ("", 0), (made.package_id, 1)):
+        refused = (RefusedPackage(package_id=named, code=Code.DAMAGED),)
+        out = origin.hear(position(1), STALE, standing=(2,), refused=refused)
+        assert out.rewinds == rewinds, named
+        assert out.in_flight == (() if rewinds else (made,))

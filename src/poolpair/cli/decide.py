@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated
 
 import typer
@@ -11,6 +11,7 @@ from poolpair import decisions
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import channel_from_name
+from poolpair.model import Channel
 from poolpair.pipeline.site import inbound_name, outbound_name
 from poolpair.state import Inbound, Outbound
 from poolpair.wiring import open_site
@@ -138,16 +139,41 @@ def setback_show() -> None:
         found = site.store.read(Outbound, outbound_name(channel))
         if found and found.stopped and found.stopped.code is Code.STORE_SET_BACK:
             stopped += 1
-            word = found.partner
-            newest = f"{word.applied.sequence} of stream {word.applied.stream[:8]}" if word and word.applied else "none"
-            typer.echo(
-                f"{channel}\tthe partner applied package {newest};"
-                f" this store made up to {found.next_sequence - 1} of stream {found.stream[:8]}"
-            )
-            typer.echo(f"\t{found.stopped.detail} (since {found.stopped.since_utc})")
+            for line in _setback_lines(channel, found, site.partner):
+                typer.echo(line)
     site.store.close()
     if not stopped:
         talk.print("no channel is set back")
+        return
+    typer.echo(
+        f"The rows themselves are only at {site.partner}: this store cannot list them. Look at them there before you decide;"
+        " `setback resolve --ours` keeps what it replaces there in tables called poolpair_kept_row_*."
+    )
+
+
+def _setback_lines(channel: Channel, found: Outbound, partner: str) -> Iterator[str]:
+    """What is known from here of what the partner has and this store lacks: its word, and what was sent until now."""
+    made, word = found.next_sequence - 1, found.partner
+    assert found.stopped is not None
+    yield f"{channel}\t{found.stopped.detail} (since {found.stopped.since_utc})"
+    yield f"\tthis store made packages up to {made} of stream {found.stream[:8]}"
+    if found.acknowledged is not None:
+        yield f"\tit knows that {partner} applied {found.acknowledged.sequence} of stream {found.acknowledged.stream[:8]}"
+    if word is None or word.applied is None:
+        return
+    applied = word.applied
+    yield f"\tthe partner applied package {applied.sequence} of stream {applied.stream[:8]} (id {applied.package_id[:8]})"
+    lacking = applied.sequence - made
+    if applied.stream != found.stream:
+        yield "\thow many packages are missing here cannot be told: that stream began after this copy was made"
+    elif lacking > 0:
+        yield f"\t{lacking} packages that this store does not know are applied there"
+    else:
+        yield "\tthis store made other packages under the same numbers: both sides may have changes that the other lacks"
+    yield (
+        f"\t{partner} says of its copy: {word.status}, {word.parked} parked, {word.held} held, {word.foreign_writes} foreign writes;"
+        f" complete: {', '.join(word.complete) or 'no'}"
+    )
 
 
 def setback_resolve(

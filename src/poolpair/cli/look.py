@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.text import Text
 
 from poolpair import documents
@@ -55,22 +56,22 @@ def status(json: Annotated[bool, typer.Option("--json", help="Print everything a
     raise typer.Exit(found.exit_status)
 
 
-def show(found: PairStatus) -> None:
+def show(found: PairStatus, console: Console = out) -> None:
     """Print a status for people: a head, two blocks of lines per module, and what asks for attention. Fits 100 columns."""
     down = not found.service_running
     service = (
         "the service is DOWN: nothing is sent, nothing is applied" if down else f"service runs on {found.front_end}"
     )
     silent = any(channel.export.reason is Reason.PARTNER_SILENT for channel in found.channels)
-    out.print(Text.assemble((f"pool {found.pool}", "bold"), ": ", (service, "bold red" if down else "")))
-    out.print(Text(f"partner {found.partner}: {_word(found.word_age_s)}", style="red" if silent else ""))
+    console.print(Text.assemble((f"pool {found.pool}", "bold"), ": ", (service, "bold red" if down else "")))
+    console.print(Text(f"partner {found.partner}: {_word(found.word_age_s)}", style="red" if silent else ""))
     for channel in found.channels:
-        out.print(Text(f"{channel.module} ({channel.channel})", style="bold"))
+        console.print(Text(f"{channel.module} ({channel.channel})", style="bold"))
         width = len(f"  from {found.partner}  ")
-        _block(f"  to {found.partner}", width, _export(channel.export, found))
-        _block(f"  from {found.partner}", width, _import(channel.imports, found))
+        _block(console, f"  to {found.partner}", width, _export(channel.export, found))
+        _block(console, f"  from {found.partner}", width, _import(channel.imports, found))
     for line in _remarks(found):
-        out.print(Text(line))
+        console.print(Text(line))
 
 
 def _word(age_s: float | None) -> str:
@@ -81,9 +82,9 @@ def _age(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
-def _block(label: str, width: int, lines: Iterator[Text]) -> None:
+def _block(console: Console, label: str, width: int, lines: Iterator[Text]) -> None:
     for number, line in enumerate(lines):
-        out.print(Text.assemble((label if number == 0 else "").ljust(width), line))
+        console.print(Text.assemble((label if number == 0 else "").ljust(width), line))
 
 
 def _export(view: ExportView, found: PairStatus) -> Iterator[Text]:
@@ -126,7 +127,7 @@ def _remarks(found: PairStatus) -> Iterator[str]:
     if not found.service_running:
         yield f"{Code.SERVICE_DOWN}: {CATALOGUE[Code.SERVICE_DOWN].meaning}; {CATALOGUE[Code.SERVICE_DOWN].hint}"
     elif any(channel.export.reason is Reason.PARTNER_SILENT for channel in found.channels):
-        yield f"{silent_fault(found.word_age_s, found.partner)}"
+        yield f"{silent_fault(found.word_age_s, found.partner)}; {CATALOGUE[Code.PARTNER_SILENT].hint}"
     for channel in found.channels:
         yield from _of_channel(channel, found.partner)
 
@@ -150,9 +151,11 @@ def _of_channel(channel: ChannelStatus, partner: str) -> Iterator[str]:
     for place, counts in (("here", here), (f"at {partner}", there)):
         for count, (code, name) in zip(counts, (*names, *more), strict=True):
             if count:
-                yield f"{channel.channel} {place}: {count} {name}; {CATALOGUE[code].hint}"
+                yield f"{channel.channel} {place}: {count} {name} ({code}); {CATALOGUE[code].hint}"
     if export.left_behind:
-        yield f"{channel.channel}: too large, not at rest or not readable, waiting: {', '.join(export.left_behind[:5])}"
+        named = ", ".join(export.left_behind[:5])
+        words = f"{len(export.left_behind)} conferences wait ({Code.TOO_LARGE}), too large, not at rest or not readable: {named}"
+        yield f"{channel.channel} here: {words}; {CATALOGUE[Code.TOO_LARGE].hint}"
 
 
 def _fault(fault: Fault) -> str:

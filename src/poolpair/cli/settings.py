@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,7 @@ from typing import Annotated
 import typer
 
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
+from poolpair.config import PoolConfig
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import POOL_JSON, PoolIdentity
 from poolpair.keyfile import activate_key, new_key_file, read_key_file, rotate_key_file
@@ -17,7 +19,7 @@ from poolpair.share.open import own_share
 from poolpair.store.open import sqlite_path
 from poolpair.store.profile import load_profile
 from poolpair.store.sqlite import setup
-from poolpair.wiring import home_triples, initialise, open_store, scratch_of
+from poolpair.wiring import home_triples, initialise, lock_of, open_store, scratch_of
 
 
 def register(app: typer.Typer) -> None:
@@ -80,24 +82,44 @@ def init(print_sql: Annotated[bool, typer.Option("--print-sql", help="Only print
 def uninstall(
     yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
     keep_share: Annotated[bool, typer.Option("--keep-share", help="Leave the own share as it is.")] = False,
+    keep_wal: Annotated[bool, typer.Option("--keep-wal", help="Leave the database in WAL mode.")] = False,
 ) -> None:
     """Remove every trace of poolpair from the database, the own share and the scratch folder. The partner is not needed."""
     config = chosen_config()
+    _refuse_share_of_another(config)
     if not yes and not typer.confirm(f"Remove poolpair from {config.store} and empty {config.share}?"):
         raise typer.Abort
-    store_path = sqlite_path(config.store)
-    spool = scratch_of(config) / "spool"
+    path, wait_s = sqlite_path(config.store), config.limits.lock_wait_s
+    with setup.uninstalled(path, wait_s, lock_path=lock_of(config), keep_wal=keep_wal) as removed:
+        try:
+            if not keep_share:
+                _clear_share(Path(config.share))
+            _clear_scratch(scratch_of(config))
+        except OSError as error:
+            detail = f"{error.filename or config.share}: {error.strerror}; the database is free of poolpair already"
+            hint = "mend it and run `uninstall` again: it goes on where it stopped"
+            raise PoolpairError(Code.SHARE_FAILED, detail, hint=hint) from error
+    talk.print(f"removed {len(removed)} tables and triggers", markup=False)
+
+
+def _refuse_share_of_another(config: PoolConfig) -> None:
+    found = own_share(config.share).read_small(POOL_JSON, 4096) if Path(config.share).is_dir() else None
+    if found is not None and (owner := PoolIdentity.parse(found)).pool != config.pool:
+        raise PoolpairError(Code.SHARE_FOREIGN, f"{config.share} belongs to pool {owner.pool!r}; nothing was removed")
+
+
+def _clear_scratch(scratch: Path) -> None:
+    """Remove our files, the lock too; what was set aside is the operator's."""
+    spool = scratch / "spool"
     if spool.is_dir() and any(spool.iterdir()):
         talk.print(f"kept {spool}: it holds files that were changed here and would have been overwritten", markup=False)
-    removed = setup.uninstall(store_path, config.limits.lock_wait_s)
-    if not keep_share:
-        _clear_share(Path(config.share))
-    for path in scratch_of(config).glob("*"):
+    elif spool.is_dir():
+        spool.rmdir()
+    for path in scratch.glob("*"):
         if path.is_file():
             path.unlink()
-    if scratch_of(config).is_dir() and not any(scratch_of(config).iterdir()):
-        scratch_of(config).rmdir()
-    talk.print(f"removed {len(removed)} tables and triggers", markup=False)
+    if not any(scratch.iterdir()):
+        scratch.rmdir()
 
 
 def _clear_share(share: Path) -> None:
@@ -127,10 +149,10 @@ def adopt_store(yes: Annotated[bool, typer.Option("--yes", help="This database i
         )
     store = open_store(config, load_profile(config.profile))
     try:
-        if store.lease_holder() is not None:
-            raise PoolpairError(Code.LEASE, "a service works for this pool; stop it first")
+        store.take_lease(f"adopt-store (process {os.getpid()})", config.front_end)
         store_id = new_id()
         store.adopt(store_id)
+        store.release_lease()
     finally:
         store.close()
     share.write_small(

@@ -21,6 +21,7 @@ from poolpair.pipeline.site import NONCES_KEPT, Counts, Site, counts_name, inbou
 from poolpair.protocol import Freshness, hear
 from poolpair.share.port import FileVanished
 from poolpair.state import Inbound, Intent, Outbound
+from poolpair.store.buckets import are_sound
 
 COOKIE_MAX_BYTES = 1 << 20
 STANDING_MAX = 1000
@@ -36,6 +37,8 @@ def hear_word(site: Site, channel: Channel) -> Outbound | None:
         if data is None or site.memory.heard.get(channel) == digest:
             return None
         cookie = open_cookie(data, site.ring, reader_pool=site.pool, channel=channel)
+        if cookie.answer is not None and not are_sound(site.served(), (), cookie.answer.differs):
+            raise Refused(Code.DAMAGED, "the cookie names buckets that cannot be")
     except Refused as refused:
         _quarantine(site, channel, cookie_dir(channel), COOKIE_NAME, refused)
         raise

@@ -75,6 +75,9 @@ def _apply_open(site: Site, channel: Channel, reader: PackageReader, rows: Path)
     plan = _plan(site, channel, manifest)
     with site.store.incoming(rows, channel, manifest.tables) as incoming:
         placed: list[CatalogueFile] = []
+        if manifest.files != sum(1 for _ in incoming.files()):
+            # Else a list of deletions could pass by the look at whose files they are.
+            raise Refused(Code.DAMAGED, "its list of files is not as long as its manifest says")
         if site.tree is not None and manifest.files:
             if tripped := incoming.check(plan):
                 return _hold(site, channel, manifest, tripped)

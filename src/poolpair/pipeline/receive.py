@@ -18,6 +18,7 @@ from poolpair.pipeline.acknowledge import quarantine_package
 from poolpair.pipeline.site import Site, inbound_name
 from poolpair.share.port import FileVanished
 from poolpair.state import Inbound
+from poolpair.store.buckets import are_sound
 
 REFUSED_KEPT = 32
 """Refused package ids kept for the cookie; the origin needs only the newest."""
@@ -90,6 +91,8 @@ def _manifest(site: Site, channel: Channel, name: PackageName) -> Manifest | Non
         raise Refused(
             Code.FOREIGN_PACKAGE, f"it carries rows of {', '.join(sorted(own))}, which this pool serves itself"
         )
+    if not are_sound(manifest.served, manifest.digests, manifest.buckets):
+        raise Refused(Code.DAMAGED, "its manifest names digests or buckets that cannot be")
     return manifest
 
 

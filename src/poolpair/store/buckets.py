@@ -16,6 +16,8 @@ from poolpair.model import BucketSet, TableDigests
 
 ROWS_PER_BUCKET = 256
 BUCKETS_MAX = 4096
+BUCKETS_READ_MAX = 1 << 20
+"""What is believed of a partner, who may be of a release that chooses more."""
 _MASK = (1 << 64) - 1
 
 
@@ -96,11 +98,26 @@ def differing(theirs: Iterable[TableDigests], ours: Iterable[TableDigests]) -> t
     own = {(digests.home, digests.table): digests for digests in ours}
     found: list[BucketSet] = []
     for digests in theirs:
-        mine = own[digests.home, digests.table]
-        pairs = zip(digests.counts, digests.sums, mine.counts, mine.sums, strict=True)
+        mine = own.get((digests.home, digests.table))
+        my_pairs = (
+            list(zip(mine.counts, mine.sums, strict=True)) if mine else []
+        )  # a table that is not here: all differ
         buckets = tuple(
-            i for i, (count, total, my_count, my_total) in enumerate(pairs) if (count, total) != (my_count, my_total)
+            i
+            for i, pair in enumerate(zip(digests.counts, digests.sums, strict=True))
+            if not mine or pair != my_pairs[i]
         )
         if buckets:
             found.append(BucketSet(home=digests.home, table=digests.table, of=len(digests.counts), buckets=buckets))
     return tuple(found)
+
+
+def are_sound(served: tuple[str, ...], digests: Iterable[TableDigests], sets: Iterable[BucketSet]) -> bool:
+    """Whether what a partner sent can be compared with: of homes that are served there, and with buckets that can be."""
+    return all(
+        d.home in served and _is_number(len(d.counts)) and len(d.counts) == len(d.sums) for d in digests
+    ) and all(s.home in served and _is_number(s.of) and all(0 <= bucket < s.of for bucket in s.buckets) for s in sets)
+
+
+def _is_number(of: int) -> bool:
+    return 1 <= of <= BUCKETS_READ_MAX

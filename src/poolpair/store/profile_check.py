@@ -108,6 +108,8 @@ def _misfits(spec: ProfileTable, info: TableInfo) -> Iterator[str]:
                 yield f'{label} names column "{name}", which the table has not{hint}'
     for column in info.columns:
         left_out = column.name in spec.leave_out
+        if column.name.lower().startswith("poolpair_") or (column.name.lower() == "rowid" and not column.serial):
+            yield f'column "{column.name}" has a name that poolpair needs for itself: rename it'
         if column.serial and column.name in spec.key:
             yield (
                 f'key column "{column.name}" is a serial: both sites would give one number to different rows;'

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from poolpair.testing import check_copies, check_line, check_status
+from poolpair.testing import check_alarms, check_copies, check_line, check_status
 from poolpair.testing.facts import Lines, Violation
 from poolpair.testing.world import World
 
 CHECKERS: tuple[Callable[[World, Lines], Violation | None], ...] = (
+    check_alarms.alarms_are_true,
     check_line.watermarks_are_in_order,
     check_line.log_is_bounded,
     check_line.packages_leave_only_when_done,
@@ -27,6 +28,7 @@ CHECKERS: tuple[Callable[[World, Lines], Violation | None], ...] = (
     # Checkers of a failover join here: one serving pool per epoch, epochs never fall, every accepted write accounted for.
 )
 NAMES = (
+    "alarms_are_true",
     "watermarks_are_in_order",
     "log_is_bounded",
     "packages_leave_only_when_done",

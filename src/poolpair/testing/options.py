@@ -39,6 +39,27 @@ INTERLUDES = (
 )
 
 
+THEMES = (
+    ("save", "restore"),
+    ("save", "restore", "kill"),
+    ("mass_delete", "held_apply", "held_refuse", "resume"),
+    ("cookie_replayed", "cookie_lost"),
+    ("package_replayed", "package_duplicated", "package_lost"),
+    ("package_corrupted", "package_truncated", "package_partial"),
+    ("refuse_rows", "take_rows", "parked_drop"),
+    ("kill", "crash_before_permille", "crash_after_permille"),
+    ("error_permille", "fails_after_permille"),
+    ("rival", "kill"),
+    ("begin_long", "lock"),
+    ("tamper", "file_tamper", "verify"),
+    ("file_large", "file_grows", "tree_missing"),
+    ("share_down", "share_full", "share_stale"),
+    ("key_add", "key_activate", "kill"),
+)
+"""What may be the theme of a history: these faults come much more often, so that they meet each other."""
+THEME_FACTOR = 8
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
     """Every fault by the name of its verb, as a weight; and per mille of passes and heartbeats in which a port call goes wrong."""
@@ -89,8 +110,8 @@ class Faults:
     setback_ours: float = 12
     verify: float = 5
     resume: float = 8
-    key_add: float = 3
-    key_activate: float = 3
+    key_add: float = 6
+    key_activate: float = 6
     error_permille: float = 40
     fails_after_permille: float = 20
     crash_before_permille: float = 20
@@ -105,6 +126,8 @@ class Faults:
             name: weight * rng.choice((0.5, 1, 1, 3)) if rng.random() < share else 0.0
             for name, weight in asdict(self).items()
         }
+        for theme in rng.sample(THEMES, rng.choice((0, 1, 1, 2))):
+            weights |= {name: THEME_FACTOR * getattr(self, name) for name in theme}
         # What undoes a fault, or decides what it left to be decided, is always there.
         always = ("end_long", "take_rows", "tree_back", "held_apply", "setback_ours", "resume", "parked_retry")
         return replace(self, **(weights | {name: getattr(self, name) for name in always}))

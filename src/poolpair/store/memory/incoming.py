@@ -144,10 +144,14 @@ def open_rows(path: Path, disk: MemoryDisk, channel: Channel, shapes: tuple[Tabl
 
 
 def _reordered(groups: Groups, shape: TableShape, table: MemoryTable) -> Groups:
-    if shape.columns == table.columns:
-        return groups
     places = [shape.columns.index(name) for name in table.columns]
-    return {key: tuple(tuple(row[place] for place in places) for row in rows) for key, rows in groups.items()}
+    if any(len(row) != len(shape.columns) for rows in groups.values() for row in rows):
+        raise Refused(Code.DAMAGED, f"a row of table {table.name} does not have its columns")
+    found = {key: tuple(tuple(row[place] for place in places) for row in rows) for key, rows in groups.items()}
+    for key, rows in found.items():
+        if len(key) != len(table.key) or any(table.key_of(row) != key for row in rows):
+            raise Refused(Code.DAMAGED, f"a row of table {table.name} is not of the group that it stands in")
+    return found
 
 
 def _total(parts: list[Applied]) -> Applied:

@@ -8,6 +8,7 @@ the origin's order of their first rows. None, int and str are themselves; `{"f":
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from poolpair.store.memory.schema import Key, Row
 from poolpair.store.values import CatalogueFile, PackedFile
 
 Groups = dict[Key, tuple[Row, ...]]
+INTEGER_MAX = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,11 @@ def read_rows(path: Path) -> RowsFile:
         tables = tuple(
             {_unpacked(key): tuple(map(_unpacked, rows)) for key, rows in groups} for groups in found["tables"]
         )
-        return RowsFile(tables, tuple(map(_file, found["files"])))
-    except (ValueError, TypeError, KeyError, IndexError) as error:
+        files = tuple(map(_file, found["files"]))
+        if len({packed.file.path for packed in files}) < len(files):
+            raise ValueError("a file is listed twice")
+        return RowsFile(tables, files)
+    except (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError) as error:
         raise Refused(Code.DAMAGED, "the rows file is not what this store writes") from error
 
 
@@ -62,7 +67,27 @@ def _tagged(value: object) -> dict[str, str]:
 
 
 def _unpacked(values: list[object]) -> Row:
-    return tuple(_untagged(value) if isinstance(value, dict) else value for value in values)
+    return tuple(_untagged(value) if isinstance(value, dict) else _plain(value) for value in values)
+
+
+def _plain(value: object) -> object:
+    """A value that stands for itself. Raises ValueError for one that no store holds."""
+    if isinstance(value, str):
+        return _text(value)
+    return None if value is None else _number(value, -INTEGER_MAX - 1)
+
+
+def _number(value: object, low: int, high: int = INTEGER_MAX) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise ValueError(value)
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    value.encode()  # a lone surrogate is no text
+    return value
 
 
 def _untagged(tagged: dict[str, str]) -> object:
@@ -84,17 +109,23 @@ def _file_line(packed: PackedFile) -> list[object]:
     return [*head, packed.member, packed.offset]
 
 
-def _file(line: list[str | int]) -> PackedFile:
+def _file(line: list[object]) -> PackedFile:
+    """Read one line. Raises ValueError or TypeError for values that no origin writes."""
     path, size, mtime_ns, mode, sha256, home, conference, present, member, offset = line
+    if not isinstance(present, bool):
+        raise TypeError(present)
     file = CatalogueFile(
-        path=bytes.fromhex(str(path)),
-        size=int(size),
-        mtime_ns=int(mtime_ns),
+        path=bytes.fromhex(_text(path)),
+        size=_number(size, 0),
+        mtime_ns=_number(mtime_ns, -INTEGER_MAX - 1),
         inode=0,
-        mode=int(mode),
-        sha256=str(sha256),
-        home=str(home),
-        conference=str(conference),
-        present=bool(present),
+        mode=_number(mode, 0, 0o7777),
+        sha256=_text(sha256),
+        home=_text(home),
+        conference=_text(conference),
+        present=present,
     )
-    return PackedFile(file=file, member=int(member), offset=int(offset))
+    if present and not re.fullmatch("[0-9a-f]{64}", file.sha256):
+        raise ValueError(sha256)
+    where = _number(member, 1) if present else _number(member, 0, 0)
+    return PackedFile(file=file, member=where, offset=_number(offset, 0))

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.store.sqlite.binding import Bound
 from poolpair.store.sqlite.connection import PREFIX, literal, quote, text
+from poolpair.store.sqlite.refusing import Ranges, savepoint, without_triggers
 from poolpair.store.sqlite.transaction import forget_parked
 from poolpair.store.values import Applied, ApplyPlan, MassDelete
 
@@ -21,10 +21,12 @@ from poolpair.store.values import Applied, ApplyPlan, MassDelete
 class TableApply:
     """One table of one package, inside the transaction of the apply."""
 
-    def __init__(self, connection: sqlite3.Connection, b: Bound, plan: ApplyPlan) -> None:
+    def __init__(self, connection: sqlite3.Connection, b: Bound, plan: ApplyPlan, ranges: Ranges | None = None) -> None:
         self._c = connection
         self._b = b
         self._plan = plan
+        self._ranges = ranges
+        """Set when an earlier try was rolled back at this table: then the slow way is taken at once."""
         self._gone = f"temp.gone_{b.n}"
         self._old = f"temp.old_{b.n}"
         self._all = f"temp.all_{b.n}"
@@ -78,15 +80,18 @@ class TableApply:
         if self._plan.keep_replaced:
             self._keep_replaced()
         self._unpark_named()
-        with self._without_triggers():
+        with without_triggers(self._c, b):
             try:
-                with self._savepoint("fast"):
-                    rows = self._fast()
+                rows = self._fast(groups) if self._ranges is None else self._slow()
             except sqlite3.IntegrityError:
                 rows = self._slow()
         return Applied(groups=groups, rows=rows, deleted=deleted, parked=self._parked)
 
-    def _fast(self) -> int:
+    def _fast(self, groups: int) -> int:
+        with savepoint(self._c, "fast", self._b.n, 1, groups):
+            return self._replace_or_upsert()
+
+    def _replace_or_upsert(self) -> int:
         b, c = self._b, self._c
         if b.conflict is None:
             self._delete(f"(SELECT {b.key} FROM pkg.k{b.n} UNION ALL SELECT {b.key} FROM {self._gone})")
@@ -133,16 +138,20 @@ class TableApply:
         )
         last = self._one(f"SELECT coalesce(max(poolpair_ordinal), 0) FROM {self._all}")
         before = c.total_changes
-        self._halve(
-            1,
-            last,
-            lambda low, high: self._delete(
-                self._all, f"g.poolpair_ordinal BETWEEN {low} AND {high} AND g.poolpair_refused = 0"
-            ),
-        )
-        self._halve(1, last, self._insert)
+        parts = [(1, last)]
+        if self._ranges is not None:
+            parts = [*self._ranges.parts, (self._ranges.named + 1, last)]
+            for ordinal, reason in self._ranges.refused.items():
+                self._park(ordinal, reason)
+        for low, high in parts:
+            self._halve(low, high, self._take_out)
+        for low, high in parts:
+            self._halve(low, high, self._insert)
         self._put_back()
         return c.total_changes - before
+
+    def _take_out(self, low: int, high: int) -> None:
+        self._delete(self._all, f"g.poolpair_ordinal BETWEEN {low} AND {high} AND g.poolpair_refused = 0")
 
     @property
     def _stored(self) -> tuple[str, ...]:
@@ -175,7 +184,7 @@ class TableApply:
         if low > high:
             return
         try:
-            with self._savepoint("half"):
+            with savepoint(self._c, "half", self._b.n, low, high):
                 act(low, high)
         except sqlite3.IntegrityError as error:
             if low == high:
@@ -222,7 +231,7 @@ class TableApply:
                 continue
             old = ", ".join(f"o.{quote(name)}" for name in self._stored)
             try:
-                with self._savepoint("back"):
+                with savepoint(c, "back", b.n, ordinal, ordinal):
                     c.execute(
                         f"INSERT OR ABORT INTO {b.table} ({names}) SELECT {old} FROM {self._old} o"
                         f" JOIN {self._all} a ON {b.same_key('a', 'o')} WHERE a.poolpair_ordinal = {ordinal}"
@@ -249,37 +258,6 @@ class TableApply:
             f" SELECT ?, ?, {columns} FROM ({named}) g CROSS JOIN {b.table} t ON {b.same_key('t', 'g')}",
             (plan.package_id, plan.now_utc),
         )
-
-    @contextmanager
-    def _without_triggers(self) -> Iterator[None]:
-        """With `triggers = "skip"` the application's triggers are taken away and put back in this same transaction."""
-        if self._b.spec.triggers == "fire":
-            yield
-            return
-        query = f"SELECT name, sql FROM main.sqlite_master WHERE type = 'trigger' AND tbl_name = ? AND name NOT GLOB '{PREFIX}*'"
-        theirs = [(text(name), text(sql)) for name, sql in self._c.execute(query, (self._b.spec.name,)).fetchall()]
-        for name, _ in theirs:
-            self._c.execute(f"DROP TRIGGER main.{quote(name)}")
-        yield
-        for _, sql in theirs:
-            self._c.execute(sql)
-
-    @contextmanager
-    def _savepoint(self, name: str) -> Iterator[None]:
-        self._c.execute(f"SAVEPOINT {name}")
-        try:
-            yield
-        except sqlite3.Error as error:
-            if not self._c.in_transaction:
-                # RAISE(ROLLBACK) or ON CONFLICT ROLLBACK: nothing is left to go on in, and going on would commit piece by piece.
-                detail = f"something at table {self._b.spec.name} rolled the transaction back: {error}"
-                raise PoolpairError(
-                    Code.STORE_BROKEN, detail, "let that trigger or constraint use ABORT; the package waits"
-                ) from error
-            self._c.execute(f"ROLLBACK TO {name}")
-            self._c.execute(f"RELEASE {name}")
-            raise
-        self._c.execute(f"RELEASE {name}")
 
     def _one(self, query: str) -> int:
         return int(self._c.execute(query).fetchone()[0])

@@ -15,7 +15,8 @@ from poolpair.model import TableShape
 from poolpair.store.profile import Profile, ProfileTable
 from poolpair.store.profile_check import TableInfo, check_profile, unique_key_within
 from poolpair.store.sqlite.connection import PREFIX, literal, quote
-from poolpair.store.sqlite.schema import UniqueKey, describe_tables, replace_keys
+from poolpair.store.sqlite.index_terms import UniqueKey
+from poolpair.store.sqlite.schema import describe_tables, replace_keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,22 +17,40 @@ from poolpair.model import Channel, TableShape
 from poolpair.store.sqlite.applying import TableApply
 from poolpair.store.sqlite.binding import Bound
 from poolpair.store.sqlite.connection import literal, text
+from poolpair.store.sqlite.refusing import Ranges, RolledBack
 from poolpair.store.sqlite.snapshot import TREE
 from poolpair.store.sqlite.transaction import FILE_COLUMNS, SqliteTransaction, catalogue_file
 from poolpair.store.values import Applied, ApplyPlan, CatalogueFile, MassDelete, PackedFile
 
 FILE_ROW = {"path", "size", "mtime_ns", "mode", "sha256", "home", "conference", "present", "member", "offset"}
+UNSOUND_FILE = """
+SELECT 1 FROM pkg.f WHERE NOT (
+  typeof(path) = 'blob' AND typeof(sha256) = 'text' AND typeof(home) = 'text' AND typeof(conference) = 'text'
+  AND typeof(size) = 'integer' AND size >= 0 AND typeof(mtime_ns) = 'integer'
+  AND typeof(mode) = 'integer' AND mode BETWEEN 0 AND 4095
+  AND typeof(member) = 'integer' AND typeof(offset) = 'integer' AND offset >= 0
+  AND CASE present WHEN 1 THEN member > 0 AND length(sha256) = 64 AND sha256 NOT GLOB '*[^0-9a-f]*'
+                   WHEN 0 THEN member = 0 ELSE 0 END)
+UNION ALL SELECT 1 FROM pkg.f GROUP BY path HAVING count(*) > 1
+LIMIT 1
+"""
+"""Finds a line of the list of files that no origin writes; SQLite keeps any value in any column."""
+
+
+_OF_THIS_MACHINE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_IOERR", "SQLITE_NOMEM", "SQLITE_FULL", "SQLITE_CANTOPEN")
 
 
 @contextmanager
 def readable() -> Iterator[None]:
-    """A rows file that SQLite cannot read is refused: it would be no better the next time."""
+    """A rows file that SQLite cannot read is refused, unless this machine is at fault: it would be no better the next time."""
     try:
         yield
     except sqlite3.DatabaseError as error:
-        if getattr(error, "sqlite_errorname", "") in {"SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_ERROR"}:
-            raise Refused(Code.DAMAGED, f"the rows file cannot be read: {error}") from error
-        raise
+        if getattr(error, "sqlite_errorname", "").startswith(_OF_THIS_MACHINE):
+            raise
+        raise Refused(Code.DAMAGED, f"the rows file cannot be read: {error}") from error
+    except UnicodeDecodeError as error:  # SQLite's message quotes a name that is no UTF-8
+        raise Refused(Code.DAMAGED, "the rows file cannot be read: a name in it is no text") from error
 
 
 class SqliteIncoming:
@@ -65,7 +83,9 @@ class SqliteIncoming:
 
     def _check_file(self, bound: list[Bound]) -> None:
         names = self._c.execute("SELECT name FROM pkg.sqlite_master WHERE type = 'table'").fetchall()
-        query = "SELECT count(*) FROM pkg.sqlite_master WHERE type NOT IN ('table', 'index')"
+        query = (
+            "SELECT count(*) FROM pkg.sqlite_master WHERE type NOT IN ('table', 'index') OR coalesce(rootpage, 0) < 1"
+        )
         if strange := self._c.execute(query).fetchone()[0]:
             raise Refused(Code.DAMAGED, f"the rows file holds {strange} objects that are not tables")
         wanted = (
@@ -77,13 +97,22 @@ class SqliteIncoming:
             have = {text(c) for (c,) in self._c.execute("SELECT name FROM pragma_table_info(?, 'pkg')", (name,))}
             if have != columns:
                 raise Refused(Code.DAMAGED, f"table {name} of the rows file has other columns than the manifest says")
+            # An error where rows have no order, or a column compares in a way that SQLite does not know; nothing is read.
+            self._c.execute(f"EXPLAIN SELECT DISTINCT *, rowid FROM pkg.{name}").fetchall()
+        (state,) = self._c.execute("PRAGMA pkg.quick_check(1)").fetchone()
+        if text(state) != "ok":
+            raise Refused(Code.DAMAGED, f"the rows file is no sound database: {text(state)[:200]}")
+        if self._c.execute(UNSOUND_FILE).fetchone():
+            raise Refused(Code.DAMAGED, "the list of files holds values that cannot be")
 
     def _check_homes(self, b: Bound, plan: ApplyPlan) -> None:
         """What a package says of homes that it may not carry is never applied; such a package is refused whole."""
         homes = literal(json.dumps(plan.served))
         strange = f"NOT {b.scope} OR coalesce({b.home}, '') NOT IN (SELECT value FROM json_each({homes}))"
         for table in (f"pkg.k{b.n}", f"pkg.r{b.n}"):
-            if self._c.execute(f"SELECT 1 FROM {table} WHERE {strange} LIMIT 1").fetchone():
+            with readable():
+                found = self._c.execute(f"SELECT 1 FROM {table} WHERE {strange} LIMIT 1").fetchone()
+            if found:
                 detail = f"it carries rows of table {b.spec.name} that are not the partner's to send"
                 raise Refused(Code.FOREIGN_PACKAGE, detail)
 
@@ -119,11 +148,40 @@ class SqliteIncoming:
     def apply(
         self, plan: ApplyPlan, placed: Iterable[CatalogueFile], record: Callable[[SqliteTransaction, Applied], None]
     ) -> Applied | MassDelete:
-        """Apply everything and what `record` writes in one transaction."""
+        """Apply everything and what `record` writes in one transaction; anew, with more care, if a trigger rolled that back."""
+        careful: dict[int, Ranges] = {}
+        while True:
+            try:
+                return self._apply_once(plan, placed, record, careful)
+            except RolledBack as rolled:
+                self._take_care(careful, rolled)
+
+    def _take_care(self, careful: dict[int, Ranges], rolled: RolledBack) -> None:
+        """Learn from a try that was rolled back. What no group of the package did cannot be parked: raises STORE_BROKEN."""
+        known = careful.get(rolled.table)
+        if known is not None and rolled.low <= known.named:
+            known.narrow(rolled)
+            return
+        named = int(self._c.execute(f"SELECT count(*) FROM pkg.k{rolled.table}").fetchone()[0])
+        if known is not None or not named:
+            raise PoolpairError(
+                Code.STORE_BROKEN,
+                f"a deletion that a repair asks for was rolled back with the whole transaction: {rolled.reason}",
+                "let that trigger use ABORT; the package waits",
+            )
+        careful[rolled.table] = Ranges(named)
+
+    def _apply_once(
+        self,
+        plan: ApplyPlan,
+        placed: Iterable[CatalogueFile],
+        record: Callable[[SqliteTransaction, Applied], None],
+        careful: dict[int, Ranges],
+    ) -> Applied | MassDelete:
         transaction = self._begin()
         try:
             self._c.execute("UPDATE main.poolpair_gen SET applying = 1")
-            tables = self._prepare(plan)
+            tables = self._prepare(plan, careful)
             if tripped := self._tripped(tables, plan):
                 self._c.execute("ROLLBACK")
                 return tripped
@@ -146,15 +204,15 @@ class SqliteIncoming:
         """Look at rows and files in a transaction that changes nothing."""
         self._c.execute("BEGIN")
         try:
-            return self._tripped(self._prepare(plan), plan)
+            return self._tripped(self._prepare(plan, {}), plan)
         finally:
             self._c.execute("ROLLBACK")
 
-    def _prepare(self, plan: ApplyPlan) -> list[TableApply]:
+    def _prepare(self, plan: ApplyPlan, careful: dict[int, Ranges]) -> list[TableApply]:
         bound = [b for b in self._bound if b.spec.channel is plan.channel]
         for b in bound:
             self._check_homes(b, plan)
-        tables = [TableApply(self._c, b, plan) for b in bound]
+        tables = [TableApply(self._c, b, plan, careful.get(b.n)) for b in bound]
         for table in tables:
             table.prepare()
         return tables

@@ -4,7 +4,7 @@ Everything of ours is called `poolpair_...`. A trigger logs the key group that c
 (`poolpair_gen.value`); drawing a token closes the generation. Rows that an apply writes are not logged (`applying`).
 
 `INSERT OR REPLACE` deletes conflicting rows without firing the delete trigger, so BEFORE triggers also log the keys of rows
-that share the values of any unique key which does not contain the group key.
+that share the values of any unique index which does not contain the group key, over expressions too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 
 from poolpair.store.sqlite.binding import Bound
 from poolpair.store.sqlite.connection import PREFIX, literal, quote, text
-from poolpair.store.sqlite.schema import UniqueKey
+from poolpair.store.sqlite.index_terms import Term, UniqueKey
 
 DOCUMENT_TABLE = (
     "CREATE TABLE IF NOT EXISTS poolpair_document (name TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID"
@@ -91,8 +91,8 @@ def triggers(b: Bound) -> dict[str, str]:
         f"{name}_rekey": f"AFTER UPDATE ON {table} WHEN {watching} AND ({moved}) AND {old} BEGIN {_log(b, 'OLD')} END",
     }
     # A row in the way of another in all its key columns, byte for byte, is of the same group.
-    whole = {(name, "BINARY") for name in b.spec.key}
-    for number, unique in enumerate(each for each in b.replace_keys if not whole <= set(each)):
+    whole = {Term(name, "", "BINARY") for name in b.spec.key}
+    for number, unique in enumerate(each for each in b.replace_keys if not whole <= set(each.terms)):
         for event in ("INSERT", "UPDATE"):
             body = _log_conflicting(b, unique)
             made[f"{name}_replace_{number}_{event.lower()}"] = (
@@ -110,12 +110,27 @@ def _log(b: Bound, row: str) -> str:
 
 def _log_conflicting(b: Bound, unique: UniqueKey) -> str:
     """Log the keys of rows in the way of NEW; twice the same key is harmless, the export takes it once."""
-    where = " AND ".join(f"{quote(name)} = NEW.{quote(name)} COLLATE {collation}" for name, collation in unique)
+    where = " AND ".join(_in_the_way(b, term) for term in unique.terms)
+    if unique.condition:
+        where += f" AND ({unique.condition}) AND {_over_new(b, unique.condition)}"
     log, table = f"{PREFIX}log_{b.n}", quote(b.spec.name)
     stamp = f"(SELECT value FROM {PREFIX}gen)"
     return (
         f"INSERT INTO {log} ({b.key}, poolpair_gen) SELECT {b.key}, {stamp} FROM {table} WHERE {where} AND {b.scope};"
     )
+
+
+def _in_the_way(b: Bound, term: Term) -> str:
+    """Whether a row equals NEW in one term of an index."""
+    if term.column:
+        return f"{quote(term.column)} = NEW.{quote(term.column)} COLLATE {term.collation}"
+    return f"({term.expression}) = {_over_new(b, term.expression)} COLLATE {term.collation}"
+
+
+def _over_new(b: Bound, expression: str) -> str:
+    """An expression of an index, computed over NEW's values under their names."""
+    values = ", ".join(f"NEW.{quote(column.name)} AS {quote(column.name)}" for column in b.info.columns)
+    return f"(SELECT {expression} FROM (SELECT {values}))"
 
 
 def home_rows(patterns: Iterable[tuple[int, str, str]]) -> Iterator[str]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from poolpair.clock import Clock
@@ -31,9 +33,7 @@ class SqliteLease:
     def take(self, holder: str, front_end: str) -> LeaseHolder:
         """Become the holder. Raises LEASE with the living holder's name."""
         if not self._lock():
-            row = self.read()
-            who = f"{row.holder} since {row.since_utc}" if row else "another process"
-            raise PoolpairError(Code.LEASE, f"a service already works for this pool: {who}")
+            raise PoolpairError(Code.LEASE, f"a service already works for this pool: {self._who()}")
         self._c.execute("BEGIN IMMEDIATE")
         row = self._c.execute("SELECT number FROM main.poolpair_lease").fetchone()
         number = int(row[0]) + 1 if row else 1
@@ -53,6 +53,26 @@ class SqliteLease:
         self._c.execute("COMMIT")
         self.number = number
         return found
+
+    @contextmanager
+    def kept_free(self) -> Iterator[None]:
+        """No service works for the pool meanwhile, and none can begin. Raises LEASE with the name of one that does."""
+        if not self._lock():
+            detail = f"a service works for this pool: {self._who()}"
+            raise PoolpairError(
+                Code.LEASE, detail, hint="stop the service, then give the command again; nothing was changed"
+            )
+        try:
+            yield
+        finally:
+            self.let_go()
+
+    def _who(self) -> str:
+        try:
+            row = self.read()
+        except sqlite3.OperationalError:  # a database without our tables: the lock alone is known
+            row = None
+        return f"{row.holder} since {row.since_utc}" if row else "another process"
 
     def release(self) -> None:
         """Give the lease back; a number is never used again."""

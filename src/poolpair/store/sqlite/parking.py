@@ -8,6 +8,7 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel
 from poolpair.store.sqlite.binding import Bound, by_number
 from poolpair.store.sqlite.connection import PREFIX, text
+from poolpair.store.sqlite.refusing import savepoint, without_triggers
 from poolpair.store.sqlite.transaction import forget_parked
 from poolpair.store.values import ParkedGroup
 
@@ -36,24 +37,29 @@ def list_parked(
 
 
 def retry_parked(connection: sqlite3.Connection, bound: tuple[Bound, ...], group_id: int) -> str | None:
-    """Replace what stands here of the group by the parked rows; returns the store's reason if it refuses again."""
+    """Replace what stands here of the group by the parked rows; returns the store's reason if it refuses again.
+
+    Raises RolledBack if that took the whole transaction with it.
+    """
     found = connection.execute("SELECT tbl FROM main.poolpair_parked WHERE id = ?", (group_id,)).fetchone()
     if found is None:
         raise PoolpairError(Code.USAGE, f"no parked group has the number {group_id}")
     b = by_number(bound)[found[0]]
-    connection.execute("SAVEPOINT retry")
     connection.execute("UPDATE main.poolpair_gen SET applying = 1")
     try:
-        parked_key = f"SELECT * FROM main.{PREFIX}parked_key_{b.n} WHERE poolpair_id = {int(group_id)}"
-        same = f"EXISTS (SELECT 1 FROM ({parked_key}) p WHERE {b.same_key('p', '_t')})".replace('"_t"', "_t")
-        connection.execute(f"DELETE FROM {b.table} AS _t WHERE {b.scoped('_t')} AND {same}")
-        rows = f"SELECT {b.column_list} FROM main.{PREFIX}parked_row_{b.n} WHERE poolpair_id = ? ORDER BY rowid"
-        connection.execute(f"INSERT OR ABORT INTO {b.table} ({b.column_list}) {rows}", (group_id,))
+        with savepoint(connection, "retry"), without_triggers(connection, b):
+            _apply_parked(connection, b, group_id)
     except sqlite3.IntegrityError as error:
-        connection.execute("ROLLBACK TO retry")
-        connection.execute("RELEASE retry")
+        connection.execute("UPDATE main.poolpair_gen SET applying = 0")
         return str(error)
     connection.execute("UPDATE main.poolpair_gen SET applying = 0")
     forget_parked(connection, b.n, group_id)
-    connection.execute("RELEASE retry")
     return None
+
+
+def _apply_parked(connection: sqlite3.Connection, b: Bound, group_id: int) -> None:
+    parked_key = f"SELECT * FROM main.{PREFIX}parked_key_{b.n} WHERE poolpair_id = {int(group_id)}"
+    same = f"EXISTS (SELECT 1 FROM ({parked_key}) p WHERE {b.same_key('p', '_t')})".replace('"_t"', "_t")
+    connection.execute(f"DELETE FROM {b.table} AS _t WHERE {b.scoped('_t')} AND {same}")
+    rows = f"SELECT {b.column_list} FROM main.{PREFIX}parked_row_{b.n} WHERE poolpair_id = ? ORDER BY rowid"
+    connection.execute(f"INSERT OR ABORT INTO {b.table} ({b.column_list}) {rows}", (group_id,))

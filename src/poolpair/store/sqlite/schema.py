@@ -7,23 +7,21 @@ from collections.abc import Iterable
 
 from poolpair.store.profile_check import ColumnInfo, TableInfo
 from poolpair.store.sqlite.connection import PREFIX, text
-
-UniqueKey = tuple[tuple[str, str], ...]
-"""Columns with the collation in which an index compares them."""
+from poolpair.store.sqlite.index_terms import Term, UniqueKey, unique_key
 
 
 def describe_tables(connection: sqlite3.Connection, names: Iterable[str]) -> dict[str, TableInfo]:
     """Describe the named tables that exist; views and virtual tables are not tables here."""
     found: dict[str, TableInfo] = {}
     for name in sorted(names):
-        query = "SELECT type, wr FROM pragma_table_list WHERE schema = 'main' AND name = ?"
+        query = "SELECT type, wr, strict FROM pragma_table_list WHERE schema = 'main' AND name = ?"
         listed = connection.execute(query, (name,)).fetchone()
         if listed is not None and text(listed[0]) == "table":
-            found[name] = _describe(connection, name, without_rowid=bool(listed[1]))
+            found[name] = _describe(connection, name, without_rowid=bool(listed[1]), strict=bool(listed[2]))
     return found
 
 
-def _describe(connection: sqlite3.Connection, name: str, *, without_rowid: bool) -> TableInfo:
+def _describe(connection: sqlite3.Connection, name: str, *, without_rowid: bool, strict: bool) -> TableInfo:
     rows = connection.execute(
         'SELECT name, type, "notnull", pk, hidden, dflt_value IS NOT NULL FROM pragma_table_xinfo(?)', (name,)
     ).fetchall()
@@ -40,7 +38,8 @@ def _describe(connection: sqlite3.Connection, name: str, *, without_rowid: bool)
     columns = tuple(
         ColumnInfo(
             name=text(r[0]),
-            declared_type=text(r[1]),
+            # ANY keeps every value as it is, but only in a STRICT table: in ours it would turn the text '1' into a number.
+            declared_type="" if strict and text(r[1]).upper() == "ANY" else text(r[1]),
             not_null=bool(r[2]) or (bool(r[3]) and (without_rowid or alias)),
             pk_rank=int(r[3]),
             generated=bool(r[4]),
@@ -88,17 +87,13 @@ def _unique_indexes(connection: sqlite3.Connection, name: str) -> list[tuple[tup
 
 
 def replace_keys(connection: sqlite3.Connection, info: TableInfo) -> tuple[UniqueKey, ...]:
-    """Columns and collations in which REPLACE may find rows in its way: partial indexes too, unlike `unique_keys`."""
+    """What REPLACE may find rows in its way by: partial indexes and those over expressions too, unlike `unique_keys`."""
     found: list[UniqueKey] = []
     if any(column.serial for column in info.columns):
-        found.append(tuple((column.name, "BINARY") for column in info.columns if column.serial))
-    listed = connection.execute('SELECT name FROM pragma_index_list(?) WHERE "unique" = 1', (info.name,)).fetchall()
-    for (index,) in listed:
-        columns = connection.execute(
-            "SELECT cid, name, coll FROM pragma_index_xinfo(?) WHERE key = 1", (text(index),)
-        ).fetchall()
-        if all(int(cid) >= 0 for cid, _, _ in columns):
-            found.append(tuple((text(column), text(collation).upper()) for _, column, collation in columns))
+        found.append(UniqueKey(tuple(Term(column.name, "", "BINARY") for column in info.columns if column.serial)))
+    query = 'SELECT name, partial FROM pragma_index_list(?) WHERE "unique" = 1'
+    for index, partial in connection.execute(query, (info.name,)).fetchall():
+        found.append(unique_key(connection, text(index), partial=bool(partial)))
     return tuple(dict.fromkeys(found))
 
 

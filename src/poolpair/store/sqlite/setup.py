@@ -1,13 +1,14 @@
-"""`init`, `--print-sql` and `uninstall` on SQLite. All idempotent; each is one transaction."""
+"""`init`, `--print-sql` and `uninstall` on SQLite. All idempotent; each is one transaction, and takes no table from under a service."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from poolpair.clock import SystemClock
 from poolpair.documents import encode
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import new_id
@@ -15,9 +16,10 @@ from poolpair.store.profile import Profile
 from poolpair.store.sqlite.binding import Bound, bind
 from poolpair.store.sqlite.connection import PREFIX, connect, quote, text, translate
 from poolpair.store.sqlite.install import DOCUMENT_TABLE, HOME_TABLE, home_rows, own_tables, triggers, widen_own_tables
+from poolpair.store.sqlite.lease import SqliteLease
 from poolpair.store.sqlite.schema import installed_triggers
 from poolpair.store.sqlite.store import IDENTITY, location_of
-from poolpair.store.sqlite.transaction import read_document
+from poolpair.store.sqlite.transaction import SqliteTransaction, read_document
 from poolpair.store.values import StoreIdentity
 
 MODE_BEFORE = "store/journal-mode"
@@ -63,14 +65,30 @@ def statements(
             yield from triggers(b).values()
 
 
+Record = Callable[[SqliteTransaction, Installed], None]
+"""What else is written in the transaction of `install`: a trigger put back and the comparison that follows belong together."""
+
+
 def install(
-    path: Path, profile: Profile, homes: Sequence[tuple[int, str, str]], settings: str, lock_wait_s: float
+    path: Path,
+    profile: Profile,
+    homes: Sequence[tuple[int, str, str]],
+    settings: str,
+    lock_wait_s: float,
+    *,
+    lock_path: Path,
+    record: Record,
 ) -> Installed:
-    """Prepare the database. Switches it to WAL: a writer that is not us may not wait for locks."""
-    with _opened(path, lock_wait_s) as c:
+    """Prepare the database. Switches it to WAL: a writer that is not us may not wait for locks.
+
+    May run beside a service, to put back what is missing; other homes or another profile may not: raises LEASE.
+    """
+    with _opened(path, lock_wait_s) as c, ExitStack() as stack:
         bound = bind(c, profile)
         before = text(c.execute("PRAGMA main.journal_mode").fetchone()[0])
         _refuse_homeless(c, bound, homes)
+        if _settings_differ(c, settings):
+            stack.enter_context(SqliteLease(c, lock_path, SystemClock()).kept_free())
         c.execute("PRAGMA main.journal_mode = WAL")
         c.execute("BEGIN IMMEDIATE")
         c.execute(DOCUMENT_TABLE)
@@ -94,8 +112,17 @@ def install(
         if changed:
             _doubt_catalogue(c)
         _save(c, SETTINGS, InstalledSettings(settings=settings, profile=profile.digest))
+        done = Installed(store_id=identity.store_id, fresh=fresh, repaired=() if fresh else repaired, changed=changed)
+        record(SqliteTransaction(c, bound), done)
         c.execute("COMMIT")
-    return Installed(store_id=identity.store_id, fresh=fresh, repaired=() if fresh else repaired, changed=changed)
+    return done
+
+
+def _settings_differ(c: sqlite3.Connection, settings: str) -> bool:
+    """Whether the database was prepared with other homes or another profile; False if it is new to poolpair."""
+    table = c.execute("SELECT 1 FROM main.sqlite_master WHERE name = ?", (f"{PREFIX}document",)).fetchone()
+    known = read_document(c, InstalledSettings, SETTINGS) if table else None
+    return known is not None and known.settings != settings
 
 
 def _refuse_homeless(c: sqlite3.Connection, bound: tuple[Bound, ...], homes: Sequence[tuple[int, str, str]]) -> None:
@@ -154,21 +181,40 @@ def _save(c: sqlite3.Connection, name: str, value: object) -> None:
     c.execute("INSERT OR REPLACE INTO main.poolpair_document (name, body) VALUES (?, ?)", (name, encode(value)))
 
 
-def uninstall(path: Path, lock_wait_s: float) -> tuple[str, ...]:
-    """Remove everything of poolpair's from the database; returns what was removed. Needs no partner and no profile."""
-    with _opened(path, lock_wait_s) as c:
+@contextmanager
+def uninstalled(
+    path: Path, lock_wait_s: float, *, lock_path: Path, keep_wal: bool = False
+) -> Iterator[tuple[str, ...]]:
+    """Remove everything of poolpair's from the database; yields what was removed. Needs no partner and no profile.
+
+    Until the context ends no service can begin: time to clear what lies outside. Raises LEASE if one works, STORE_LOCKED if the
+    journal mode cannot be put back because somebody has the database open; either before anything was changed.
+    """
+    with _opened(path, lock_wait_s) as c, SqliteLease(c, lock_path, SystemClock()).kept_free():
         query = f"SELECT type, name FROM main.sqlite_master WHERE name GLOB '{PREFIX}*' AND type IN ('trigger', 'table') ORDER BY type DESC"
         found = [(text(kind), text(name)) for kind, name in c.execute(query).fetchall()]
         mode = None
         if ("table", f"{PREFIX}document") in found:
             mode = read_document(c, JournalMode, MODE_BEFORE)
+        if mode is not None and mode.mode in {"delete", "truncate", "persist"} and not keep_wal:
+            _restore_mode(c, path, mode.mode)
         c.execute("BEGIN IMMEDIATE")
         for kind, name in found:
             c.execute(f"DROP {kind.upper()} main.{quote(name)}")
         c.execute("COMMIT")
-        if mode is not None and mode.mode in {"delete", "truncate", "persist"}:
-            c.execute(f"PRAGMA main.journal_mode = {mode.mode}")
-    return tuple(name for _, name in found)
+        yield tuple(name for _, name in found)
+
+
+def _restore_mode(c: sqlite3.Connection, path: Path, mode: str) -> None:
+    """First of all: afterwards nobody would know the mode any more."""
+    try:
+        c.execute(f"PRAGMA main.journal_mode = {mode}")
+    except sqlite3.OperationalError as error:
+        raise PoolpairError(
+            Code.STORE_LOCKED,
+            f"{path} is open in another process, so its journal mode cannot be put back; nothing was removed",
+            hint="stop the application for a moment, or leave the database in WAL mode with --keep-wal",
+        ) from error
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from poolpair.store.sqlite.incoming import SqliteIncoming, readable
 from poolpair.store.sqlite.install import triggers, widen_own_tables
 from poolpair.store.sqlite.lease import SqliteLease
 from poolpair.store.sqlite.parking import list_parked, retry_parked
+from poolpair.store.sqlite.refusing import RolledBack
 from poolpair.store.sqlite.schema import installed_triggers
 from poolpair.store.sqlite.snapshot import SqliteSnapshot
 from poolpair.store.sqlite.transaction import FILE_COLUMNS, SqliteTransaction, catalogue_file, read_document
@@ -211,8 +212,11 @@ class SqliteStore:
 
     def retry_parked(self, group_id: int) -> str | None:
         """Try a parked group again."""
-        with self.transaction():
-            return retry_parked(self._c, self._bound, group_id)
+        try:
+            with self.transaction():
+                return retry_parked(self._c, self._bound, group_id)
+        except RolledBack as rolled:
+            return rolled.reason
 
     def take_lease(self, holder: str, front_end: str) -> LeaseHolder:
         """Become the one service of this pool."""

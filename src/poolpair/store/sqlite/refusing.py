@@ -1,0 +1,84 @@
+"""The application's own triggers at the target: kept from firing where the profile says so, and survived where they roll back.
+
+RAISE(ABORT) ends one statement, and the savepoint around it. RAISE(ROLLBACK) ends the whole transaction, and going on would commit
+the rest piece by piece. So the apply begins anew and takes the groups of that table in ranges; the range that ended it is halved each
+time, until a single group is left, which is parked before anything of it is tried. Few triggers do this, so it need not be quick.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from poolpair.store.sqlite.binding import Bound
+from poolpair.store.sqlite.connection import PREFIX, quote, text
+
+
+class RolledBack(Exception):
+    """Something of the application's ended the transaction while groups `low` to `high` of a table were written."""
+
+    def __init__(self, reason: str, table: int = 0, low: int = 0, high: int = 0) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.table = table
+        self.low = low
+        self.high = high
+
+
+@dataclass(slots=True)
+class Ranges:
+    """In which ranges the groups that a package names of one table are written, and which are not, with the reason."""
+
+    named: int
+    parts: list[tuple[int, int]] = field(init=False)
+    refused: dict[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.parts = [(1, self.named)]
+
+    def narrow(self, found: RolledBack) -> None:
+        """Halve the range that ended the transaction; a single group is refused."""
+        low, high = found.low, found.high
+        if low == high:
+            self.refused[low] = found.reason
+            return
+        middle = (low + high) // 2
+        parts: list[tuple[int, int]] = []
+        for first, last in self.parts:
+            if first <= low and high <= last:
+                parts += [(first, low - 1), (low, middle), (middle + 1, high), (high + 1, last)]
+            else:
+                parts.append((first, last))
+        self.parts = [(first, last) for first, last in parts if first <= last]
+
+
+@contextmanager
+def savepoint(connection: sqlite3.Connection, name: str, table: int = 0, low: int = 0, high: int = 0) -> Iterator[None]:
+    """Undo what is done inside if the store refuses it. Raises RolledBack if the whole transaction is gone."""
+    connection.execute(f"SAVEPOINT {name}")
+    try:
+        yield
+    except sqlite3.IntegrityError as error:
+        if not connection.in_transaction:
+            raise RolledBack(str(error), table, low, high) from error
+        connection.execute(f"ROLLBACK TO {name}")
+        connection.execute(f"RELEASE {name}")
+        raise
+    connection.execute(f"RELEASE {name}")
+
+
+@contextmanager
+def without_triggers(connection: sqlite3.Connection, b: Bound) -> Iterator[None]:
+    """With `triggers = "skip"` the application's triggers are taken away and put back in this same transaction."""
+    if b.spec.triggers == "fire":
+        yield
+        return
+    query = f"SELECT name, sql FROM main.sqlite_master WHERE type = 'trigger' AND tbl_name = ? AND name NOT GLOB '{PREFIX}*'"
+    theirs = [(text(name), text(sql)) for name, sql in connection.execute(query, (b.spec.name,)).fetchall()]
+    for name, _ in theirs:
+        connection.execute(f"DROP TRIGGER main.{quote(name)}")
+    yield
+    for _, sql in theirs:
+        connection.execute(sql)

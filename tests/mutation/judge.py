@@ -1,0 +1,24 @@
+"""Plays seeds until a checker objects: exit status 1 and the checker's words, or 0 if nothing was seen. Run by `runner`."""
+
+from __future__ import annotations
+
+import sys
+
+from poolpair.testing.options import draw_history
+from poolpair.testing.simulation import play
+
+
+def main() -> int:
+    """`judge FIRST COUNT STEPS`: which seeds, and how long each history is."""
+    first, count, steps = (int(word) for word in sys.argv[1:4])
+    for seed in range(first, first + count):
+        outcome = play(draw_history(seed, steps), seed)
+        if outcome.violation is not None:
+            story = outcome.violation.story.splitlines()[0]
+            print(f"seed {seed}: {outcome.violation.checker}: {story}")  # noqa: T201 - a tool
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
