@@ -1,4 +1,4 @@
-# make setup | demo | test | test-long | sim | soak SECONDS=600 | lint | format | clean
+# make setup | demo | test | test-long | sim | soak SECONDS=600 | mutants | lint | format | clean
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := test
@@ -16,7 +16,7 @@ SYSTEM_PACKAGES := git
 # $(call timed,label,command) runs the command and says how long it took.
 timed = start=$$SECONDS; echo "== $(1)"; $(2); echo "== $(1): $$((SECONDS - start)) s"
 
-.PHONY: setup system demo test test-long sim soak lint format clean
+.PHONY: setup system demo test test-long sim soak mutants lint format clean
 
 setup: $(STAMP)
 
@@ -55,6 +55,10 @@ sim: setup
 
 soak: setup
 	@$(BIN)/python -m poolpair.testing soak $(SECONDS) $(SOAK_OPTIONS)
+
+# Breaks the code on purpose, once for every rule, and prints who objected.
+mutants: setup
+	@$(BIN)/python -m tests.mutation.runner
 
 lint: setup
 	@$(call timed,ruff check,$(BIN)/ruff check $(CODE))

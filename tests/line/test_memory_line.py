@@ -166,3 +166,14 @@ def test_a_backlog_larger_than_package_max_comes_in_parts(pair: MemoryPair) -> N
     pair.settle()
     assert_final(pair)
     assert pair.channel("b").imports.complete == ("a",)
+
+
+def test_a_skipped_delta_is_known_to_be_a_gap_at_once(pair: MemoryPair) -> None:
+    """The commit that moves the position over the gap also says that the copy is incomplete: a crash right after it hides nothing."""
+    pair.disks["a"].write("account", ("a.example", "large"), [("a.example", "large", "x" * 1000)])
+    pair.sites["a"] = replace(pair.sites["a"], limits=replace(LIMITS, package_max_bytes=100))
+    pair.shares["b"].before = dying("remove")
+    with pytest.raises(ProcessEnd):
+        pair.settle()
+    pair.shares["b"].before = lambda _operation, _folder: None
+    assert pair.channel("b").imports.complete == ()

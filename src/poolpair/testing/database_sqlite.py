@@ -62,9 +62,8 @@ class SqliteDatabase:
         with closing(sqlite3.connect(path)) as connection, connection:
             connection.executescript(TABLES)
         homes = [(home.rank, home.pattern, home.pool) for home in home_ranks(HOMES)]
-        setup.install(
-            path, PROFILE, homes, SETTINGS, 1.0, lock_path=folder / "lock", record=lambda _tx, _installed: None
-        )
+        lock = folder / "lock"
+        setup.install(path, PROFILE, homes, SETTINGS, 1.0, lock_path=lock, record=lambda *_: None)
         return cls(folder)
 
     def open(self, clock: Clock) -> Store:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol, TypeVar
 
 from poolpair.clock import Clock
@@ -47,11 +48,13 @@ class View:
 TABLES = {table.name: table for table in SCHEMA.tables}
 
 
+@cache
 def home_of_group(group: Group) -> str | None:
     """The home pool of a group."""
     return SCHEMA.home(TABLES[group[0]], group[1])
 
 
+@cache
 def channel_of_group(group: Group) -> Channel:
     """The channel that carries a group."""
     return TABLES[group[0]].channel
