@@ -44,8 +44,6 @@ def status_is_never_greener_than_the_truth(world: World, found: Lines) -> Violat
         else:
             world.truth.since.setdefault(line.name, line.origin.clock.now_s)
     _wait_for_capture(world, found)
-    if not _is_news(world):
-        return None
     for pool, process, status in _told(world):
         for line, view in zip((line for line in found if line.origin is pool), status.channels, strict=True):
             word_s = process.site.memory.word_s.get(line.channel)
@@ -63,17 +61,6 @@ def status_is_never_greener_than_the_truth(world: World, found: Lines) -> Violat
                         "status_is_never_greener_than_the_truth", f"{pool.name} says all is well, but {story}"
                     )
     return None
-
-
-def _is_news(world: World) -> bool:
-    """Whether a store committed something, a word came, or we did something: time alone makes no status greener."""
-    facts: list[object] = [pool.database.view() for pool in world.pools.values()]
-    for pool in world.pools.values():
-        facts += [tuple(process.site.memory.word_s.values()) for process in pool.processes[-1:] if process.told]
-    facts.append(tuple(world.truth.acts.values()))
-    known = world.truth.looked.get(("status", ""), ())
-    world.truth.looked["status", ""] = tuple(facts)
-    return known != tuple(facts)
 
 
 def _wait_for_capture(world: World, found: Lines) -> None:

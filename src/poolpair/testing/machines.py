@@ -172,6 +172,7 @@ def restore(world: World, step: Step) -> str:
     world.kill(pool.name)
     pool.database.end_long(commit=False)
     saved, kept = pool.backups[step.number % len(pool.backups)]
+    _fork(world, pool)
     pool.database.restore(saved)
     world.truth.set_back(pool.name, kept)
     catalogue = digests_in_catalogue(pool.database.view(), other(pool.name))
@@ -182,8 +183,13 @@ def restore(world: World, step: Step) -> str:
     world.truth.tampered.add(pool.name)
     world.acted(pool)
     world.truth.fell_back_s[pool.name] = world.truth.acts[pool.name]
-    world.truth.forked |= {line.out.stream for line in lines(world) if line.origin is pool}
+    _fork(world, pool)
     return "set back"
+
+
+def _fork(world: World, pool: Pool) -> None:
+    """Both the streams of the lost future and those that go on again."""
+    world.truth.forked |= {line.out.stream for line in lines(world) if line.origin is pool}
 
 
 def refuse_rows(world: World, step: Step) -> str:

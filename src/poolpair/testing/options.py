@@ -54,6 +54,7 @@ THEMES = (
     ("tamper", "file_tamper", "verify"),
     ("file_large", "file_grows", "tree_missing"),
     ("share_down", "share_full", "share_stale"),
+    ("key_add", "key_activate", "kill"),
 )
 """What may be the theme of a history: these faults come much more often, so that they meet each other."""
 THEME_FACTOR = 8
@@ -109,8 +110,8 @@ class Faults:
     setback_ours: float = 12
     verify: float = 5
     resume: float = 8
-    key_add: float = 3
-    key_activate: float = 3
+    key_add: float = 6
+    key_activate: float = 6
     error_permille: float = 40
     fails_after_permille: float = 20
     crash_before_permille: float = 20

@@ -95,6 +95,8 @@ class Outcome:
     simulated_s: float = 0.0
     violation: Violation | None = None
     trace: list[str] = field(default_factory=list)
+    healing_from: int = 0
+    """From this line of the trace on the faults are over; 0 if it did not come to that."""
     faults: Counter[str] = field(default_factory=Counter)
     """By kind: how often each was really there, not only planned."""
     checks: Counter[str] = field(default_factory=Counter)
@@ -158,6 +160,7 @@ class Simulation:
     def finish(self, *, compare: bool = True) -> None:
         """The faults stop: within a bounded number of cycles both pools say FinalState everywhere, and are equal."""
         outcome, world = self.outcome, self.world
+        outcome.healing_from = len(outcome.trace)
         for step in settle(world, compare=compare):
             self.take(step)
             if outcome.violation:
