@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from poolpair.format.layout import data_dir, parse_package_name
-from poolpair.pipeline.site import Counts, counts_name, inbound_name
+from poolpair.pipeline.site import Counts, counts_name, inbound_name, outbound_name
 from poolpair.share.port import QUARANTINE
-from poolpair.state import Inbound
+from poolpair.state import Inbound, Outbound
 from poolpair.testing.facts import Lines, Violation
-from poolpair.testing.schema import CHANNELS
+from poolpair.testing.schema import CHANNELS, other
 from poolpair.testing.view import channel_of_group
 from poolpair.testing.world import Pool, World
 
@@ -67,14 +67,14 @@ def packages_leave_only_when_done(world: World, _found: Lines) -> Violation | No
         world.truth.standing[pool.name] = now
         for folder, name in sorted(gone):
             world.truth.used["packages_leave_only_when_done"] += 1
-            if not _is_done(pool, folder, name):
+            if not _is_done(world, pool, folder, name):
                 return Violation(
                     "packages_leave_only_when_done", f"{name} left the share of {pool.name} without a reason"
                 )
     return None
 
 
-def _is_done(pool: Pool, folder: str, name: str) -> bool:
+def _is_done(world: World, pool: Pool, folder: str, name: str) -> bool:
     parsed = parse_package_name(name)
     if parsed is None or any(kept.endswith(name[-100:]) for kept in pool.share.tree[QUARANTINE]):
         return True
@@ -82,6 +82,11 @@ def _is_done(pool: Pool, folder: str, name: str) -> bool:
     inbound = pool.database.view().document(Inbound, inbound_name(channel)) or Inbound()
     applied = inbound.applied
     if any(refused.package_id[:8] == parsed.short_id for refused in inbound.refused):
+        return True
+    out = world.pools[other(pool.name)].database.view().document(Outbound, outbound_name(channel))
+    # Of a future that was lost with its store: nobody will ever make what it follows.
+    is_lost = parsed.stream in world.truth.forked or (out is not None and parsed.stream != out.stream)
+    if is_lost and applied is not None and parsed.stream != applied.stream:
         return True
     return applied is not None and (
         parsed.stream in inbound.past_streams

@@ -114,8 +114,8 @@ def check_liveness(world: World, found: Lines) -> Violation | None:
                 return Violation("the_pair_comes_to_rest", f"{name} {view.channel} ends in {detail}")
         for folder in map(data_dir, CHANNELS):
             named = [parsed for name in pool.share.tree[folder] if (parsed := parse_package_name(name))]
-            if left := [each.name for each in named if each.stream not in world.truth.forked]:
-                return Violation("the_pair_comes_to_rest", f"{left[0]} stands in the share of {name} for ever")
+            if named:
+                return Violation("the_pair_comes_to_rest", f"{named[0].name} stands in the share of {name} for ever")
         one, copy = world.pools[name], world.pools[other(name)]
         if digests_on_disk(one, name) != digests_on_disk(copy, name):
             return Violation("the_pair_comes_to_rest", f"the files of {name} are not equal at {copy.name}")
