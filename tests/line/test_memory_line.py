@@ -241,3 +241,19 @@ def _overruled_and_set_back(pair: MemoryPair, backup: MemoryDisk) -> list[str]:
     pair.crash("a")
     pair.disks["a"].restore(backup)
     return names
+
+
+def test_of_several_that_follow_the_newest_is_applied(pair: MemoryPair) -> None:
+    """A died between a delivery and its record, and cut again onto the same position: the newer package holds all of the older one."""
+    pair.crash("b")
+    before = pair.outbound("a")
+    edit(pair, "older")
+    with pair.sites["a"].store.transaction() as tx:
+        tx.save(outbound_name(USERS), replace(before, next_sequence=before.next_sequence + 1))
+    edit(pair, "newer")
+    assert len(pair.packages("b")) == 2
+    pair.start("b")
+    pair.settle()
+    assert_final(pair)
+    assert ("a.example", "user1", "newer") in pair.rows("b")["account"]
+    assert (pair.channel("b").imports.superseded, pair.outbound("a").rewinds) == (1, 0)
