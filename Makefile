@@ -1,4 +1,4 @@
-# make setup | demo | test | test-long | lint | format | clean
+# make setup | demo | test | test-long | sim | soak SECONDS=600 | mutants | lint | format | clean
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := test
@@ -16,7 +16,7 @@ SYSTEM_PACKAGES := git postgresql
 # $(call timed,label,command) runs the command and says how long it took.
 timed = start=$$SECONDS; echo "== $(1)"; $(2); echo "== $(1): $$((SECONDS - start)) s"
 
-.PHONY: setup system demo test test-long lint format clean
+.PHONY: setup system demo test test-long sim soak mutants lint format clean
 
 setup: $(STAMP)
 
@@ -45,6 +45,20 @@ test: setup system lint
 
 test-long: setup system
 	@$(call timed,pytest -m long,$(BIN)/python -m pytest -m long --durations=10)
+
+# Fixed seeds, and those that once found something; part of the tests. The soak takes fresh ones.
+SEEDS ?= 40
+soak: SECONDS ?= 600
+sim: setup
+	@$(call timed,found seeds,$(BIN)/python -m poolpair.testing regressions tests/simulation/seeds.txt)
+	@$(call timed,fixed seeds,$(BIN)/python -m poolpair.testing seeds 1 $(SEEDS))
+
+soak: setup
+	@$(BIN)/python -m poolpair.testing soak $(SECONDS) $(SOAK_OPTIONS)
+
+# Breaks the code on purpose, once for every rule, and prints who objected.
+mutants: setup
+	@$(BIN)/python -m tests.mutation.runner
 
 lint: setup
 	@$(call timed,ruff check,$(BIN)/ruff check $(CODE))

@@ -106,9 +106,9 @@ def begin_verify(site: Site, channel: Channel, *, repair: bool) -> VerifyResult 
         out = tx.load(Outbound, outbound_name(channel))
         assert out is not None
         if channel is Channel.CONFERENCES:
-            tx.doubt_files()
+            tx.doubt_files(site.served())
         if out.seed is None:
-            tx.save(outbound_name(channel), replace(out, seed=Seed(reason="verify", repair=repair)))
+            tx.save(outbound_name(channel), replace(out, seed=Seed(reason="verify", repair=repair, reread=True)))
         elif repair and not out.seed.repair:  # a plain comparison that runs already shall now repair, too
             tx.save(outbound_name(channel), replace(out, seed=replace(out.seed, repair=True)))
     return out.last_verify

@@ -150,6 +150,8 @@ class Manifest:
     buckets: tuple[BucketSet, ...] = ()
     skips: bool = False
     """The delta is not in it, it was too large: the copy is incomplete until its digests are equal."""
+    reread: bool = False
+    """An operator wants to know: the target reads its files again before it compares, whatever its catalogue says."""
     left_behind: tuple[str, ...] = ()
     """Conferences that are too large, or moved while they were packed: neither carried, nor digested, nor deleted by a seed."""
     reply_format: int = 1

@@ -10,11 +10,11 @@ package at a time. It is safe because a package carries the current state of cha
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from poolpair.errors import Code
-from poolpair.model import FORMAT_VERSION, BucketSet, Cookie, Fault, Position
+from poolpair.model import FORMAT_VERSION, BucketSet, Cookie, Fault, Manifest, Position
 from poolpair.state import Intent, Outbound, Seed, SeedPhase, VerifyResult
 
 BUCKETS_PER_PACKAGE = 1024
@@ -138,6 +138,16 @@ def _lost(out: Outbound, cookie: Cookie, lookup: Lookup, fresh: Freshness) -> bo
     if following is not None and following.follows != cookie.applied:
         return True
     return fresh.after_delivery and out.in_flight[0].sequence not in cookie.standing
+
+
+def still_to_come(applied: Position | None, manifests: Iterable[Manifest]) -> frozenset[Position]:
+    """The target's view: which of the packages that stand may still be applied, one after another, from the applied position on."""
+    waiting, reached, found = list(manifests), {applied}, set[Position]()
+    while ready := [manifest for manifest in waiting if manifest.follows in reached]:
+        waiting = [manifest for manifest in waiting if manifest.follows not in reached]
+        found |= {manifest.position for manifest in ready}
+        reached |= found
+    return frozenset(found)
 
 
 def _is_misread(cookie: Cookie) -> bool:

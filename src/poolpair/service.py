@@ -18,7 +18,7 @@ from poolpair.pipeline.site import Site
 from poolpair.report import PULSE, pulse
 
 BUSY_WAIT_S = 0.02
-IDLE_WAIT_MAX_S = 0.4
+IDLE_WAIT_MAX_S = 0.5
 """The wait between looks doubles from the first to the second while nothing happens."""
 FULL_LOOK_S = 30.0
 """A whole pass at least this often (or once per interval), whatever the hints say."""
@@ -83,8 +83,8 @@ class Service:
     def _look(self) -> bool:
         """One look: cheap hints first, the whole pass if one changed, something failed, or a heartbeat went by."""
         site, now = self._site, self._site.clock.monotonic_s()
-        requested = self._requests()
         hints = self._read_hints()
+        requested = self._requests() if hints is None or hints != self._hints else {}
         overdue = self._full_s is None or now - self._full_s >= min(FULL_LOOK_S, site.limits.interval_s)
         if hints is not None and hints == self._hints and not (requested or overdue or self._faults):
             return False

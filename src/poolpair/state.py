@@ -47,6 +47,10 @@ class Owed:
     package_id: str
     digests: tuple[TableDigests, ...]
     left_behind: tuple[str, ...] = ()
+    reread: bool = False
+    """The files are read again before they are compared."""
+    doubted: bool = False
+    """That has begun: what is not in doubt any more was read."""
 
 
 class SeedPhase(StrEnum):
@@ -66,6 +70,8 @@ class Seed:
     repair: bool = True
     asked: Position | None = None
     to_send: tuple[BucketSet, ...] = ()
+    reread: bool = False
+    """An operator asked: both sides read their files again, once."""
     sent: int = 0
     rounds: int = 0
     overrule: bool = False

@@ -15,8 +15,9 @@ from poolpair.format.layout import POOL_JSON, TASK_ASSIGNMENT, PoolIdentity, fol
 from poolpair.keyfile import read_key_file
 from poolpair.model import Channel, new_id
 from poolpair.pipeline.identity import check_own_share
-from poolpair.pipeline.site import FileHome, Limits, Site, outbound_name
+from poolpair.pipeline.site import SCRATCH_SUFFIX, FileHome, Limits, Site, outbound_name
 from poolpair.protocol import compare_anew
+from poolpair.report import PULSE, pulse
 from poolpair.share.open import own_share, partner_share
 from poolpair.state import Outbound, Seed
 from poolpair.store.kind import StoreHandle, StoreKind
@@ -138,8 +139,11 @@ def begin_work(site: Site, holder: str) -> None:
     with site.store.transaction() as tx:
         before = tx.load(SerialStart, SERIAL) or SerialStart(start=0)
         tx.save(SERIAL, SerialStart(start=before.start + SERIALS_PER_START))
+        site.memory.started_s = site.clock.monotonic_s()
+        tx.save(PULSE, pulse(site))  # or status would go by the word that an earlier service had heard
     site.memory.serial = before.start
-    site.memory.started_s = site.clock.monotonic_s()
+    for left in site.scratch.glob(f"*{SCRATCH_SUFFIX}"):
+        left.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -51,9 +51,12 @@ class Application:
 def moments(a: Pool, b: Pool, dice: random.Random) -> list[tuple[str, Pool, Callable[[], object]]]:
     """What to wait for, and whom to kill then."""
 
+    def lies(pool: Pool, name: str) -> Callable[[], object]:
+        return lambda: list(pool.scratch.glob(f"{name}.*"))
+
     def grown(path: Path) -> Callable[[], bool]:
         before = path.stat().st_size if path.exists() else 0
-        return lambda: (b.scratch / "in-users.rows").exists() and path.exists() and path.stat().st_size != before
+        return lambda: bool(list(b.scratch.glob("in-users-rows.*"))) and path.exists() and path.stat().st_size != before
 
     def later() -> Callable[[], bool]:
         until = time.monotonic() + dice.uniform(0.02, 0.5)
@@ -61,12 +64,12 @@ def moments(a: Pool, b: Pool, dice: random.Random) -> list[tuple[str, Pool, Call
 
     chosen: list[tuple[str, Pool, Callable[[], object]]] = [
         ("the package stands at B", b, lambda: b.packages("PresenceFocus")),
-        ("B unpacks", b, (b.scratch / "in-users.rows").exists),
+        ("B unpacks", b, lies(b, "in-users-rows")),
         ("B's log grows", b, grown(b.wal)),
         ("the package left B's share", b, lambda: not b.packages("PresenceFocus")),
         ("B at a drawn moment", b, later()),
-        ("A exports", a, (a.scratch / "out-users.rows").exists),
-        ("A seals", a, (a.scratch / "out-users.zip").exists),
+        ("A exports", a, lies(a, "out-users-rows")),
+        ("A seals", a, lies(a, "out-users-package")),
         ("A writes into B's Temp", a, lambda: list((b.share / "Temp").glob("a-*.part"))),
         ("A delivered", a, lambda: b.packages("PresenceFocus")),
         ("A at a drawn moment", a, later()),

@@ -158,18 +158,21 @@ def test_a_foreign_package_is_refused(ground: Ground) -> None:
 
 
 def test_a_package_of_a_future_format_waits(ground: Ground) -> None:
-    """A newer format is said as P403 and waited for, never quarantined; other work goes on until it is taken away."""
+    """A newer format is said as P403 and waited for, never quarantined; an origin that never wrote it hears of it and sends anew."""
     path = send(ground)
     path.write_bytes(future(path.read_bytes()))
-    ground.turn("b")
-    ground.still_works("b-goes-on")
-    assert ground.standing("b") == [path]
+    for _ in range(3):
+        ground.turn("b")
+        assert ground.standing("b") == [path]
     assert not ground.quarantined("b")
     assert ground.fault("b") == "P403 the package has format 2, this release reads formats up to 1"
-    assert "P403" in str(ground.channel("a").export.partner_fault)
     assert ground.status("b").exit_status == 2
-    path.unlink()
+    ground.turn("a")
+    assert "P403" in str(ground.channel("a").export.partner_fault)
+    ground.still_works("b-goes-on")
     ground.whole()
+    assert ground.channel("a").export.rewinds == 1
+    assert not ground.quarantined("b")
 
 
 def future(data: bytes) -> bytes:

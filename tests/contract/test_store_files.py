@@ -120,6 +120,18 @@ def test_doubted_files_are_looked_at_again(a: Bench) -> None:
     assert a.store.pending(FILES, 0) == 0
 
 
+def test_files_of_some_homes_are_doubted_until_they_are_read(a: Bench) -> None:
+    """Only files of the named homes are in doubt; one that was touched since is not any more."""
+    theirs = replace(TWO, home="b")
+    note(a, ONE, theirs, THREE, log=False)
+    with a.store.transaction() as tx:
+        tx.doubt_files(("b",))
+        assert tx.doubted_files(("a",)) == ()
+        assert [file.path for file in tx.doubted_files(("a", "b"))] == [theirs.path]
+        tx.touch_files([theirs])
+        assert tx.doubted_files(("b",)) == ()
+
+
 def test_foreign_files_are_marked_and_never_sent(a: Bench) -> None:
     """A file that somebody changed here although its home is not served keeps its mark until it is placed or logged."""
     note(a, replace(ONE, foreign=True), log=False)

@@ -97,4 +97,4 @@ def test_a_comparison_that_runs_is_not_begun_again(ground: Ground) -> None:
     begin_verify(site, USERS, repair=False)
     out = site.store.read(Outbound, outbound_name(USERS))
     assert out is not None
-    assert out.seed == Seed(reason="verify", repair=True)
+    assert out.seed == Seed(reason="verify", repair=True, reread=True)

@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from poolpair.cycle import beat
+from poolpair.cycle import beat, run_pass
 from poolpair.errors import Code
 from poolpair.pipeline import intents
 from poolpair.pipeline.deliver import deliver
@@ -18,7 +18,7 @@ from poolpair.pipeline.pack import pack
 from poolpair.protocol import Want
 from poolpair.store.memory.disk import MemoryDisk
 from poolpair.store.port import Snapshot, Store
-from tests.memory_pair import POOLS, USERS, MemoryPair
+from tests.memory_pair import LIMITS, POOLS, USERS, MemoryPair
 
 
 @pytest.fixture
@@ -96,11 +96,13 @@ def test_a_store_restored_to_between_intent_and_view_knows_that_it_was_set_back(
         def __getattr__(self, name: str) -> object:
             return getattr(site.store, name)
 
-    pair.sites["a"] = replace(site, store=cast("Store", BackedUp()))
+    one_at_a_time = replace(LIMITS, window=1)
+    pair.sites["a"] = replace(site, store=cast("Store", BackedUp()), limits=one_at_a_time)
     edit(pair, 1)
-    pair.settle()
+    run_pass(pair.sites["a"], USERS)
+    pair.crash("a")  # before it hears that this very package was applied
+    run_pass(pair.sites["b"], USERS)
     assert pair.rows("b")["account"] == [("a.example", "user", 2)]
-    pair.crash("a")
     pair.disks["a"].restore(backups[0])
     pair.start("a")
     for _ in range(5):

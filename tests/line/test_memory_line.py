@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from poolpair.cycle import run_pass
 from poolpair.format.layout import data_dir
-from poolpair.model import ExportStatus
+from poolpair.model import ExportStatus, Position
+from poolpair.pipeline.site import outbound_name
+from poolpair.store.memory.disk import MemoryDisk
 from tests.memory_pair import LIMITS, POOLS, USERS, MemoryPair
 
 
@@ -166,3 +169,91 @@ def test_a_backlog_larger_than_package_max_comes_in_parts(pair: MemoryPair) -> N
     pair.settle()
     assert_final(pair)
     assert pair.channel("b").imports.complete == ("a",)
+
+
+def test_a_skipped_delta_is_known_to_be_a_gap_at_once(pair: MemoryPair) -> None:
+    """The commit that moves the position over the gap also says that the copy is incomplete: a crash right after it hides nothing."""
+    pair.disks["a"].write("account", ("a.example", "large"), [("a.example", "large", "x" * 1000)])
+    pair.sites["a"] = replace(pair.sites["a"], limits=replace(LIMITS, package_max_bytes=100))
+    pair.shares["b"].before = dying("remove")
+    with pytest.raises(ProcessEnd):
+        pair.settle()
+    pair.shares["b"].before = lambda _operation, _folder: None
+    assert pair.channel("b").imports.complete == ()
+
+
+def lose(pair: MemoryPair, pool: str, name: str) -> None:
+    """A package vanishes from a pool's share."""
+    assert pair.shares[pool].remove(data_dir(USERS), name)
+
+
+def edit(pair: MemoryPair, value: object) -> list[str]:
+    """A change at A, and one pass there; returns the packages that it delivered."""
+    before = pair.packages("b")
+    pair.disks["a"].write("account", ("a.example", "user1"), [("a.example", "user1", value)])
+    run_pass(pair.sites["a"], USERS)
+    return [name for name in pair.packages("b") if name not in before]
+
+
+def test_a_package_of_a_lost_future_does_not_hide_that_another_is_lost(pair: MemoryPair) -> None:
+    """A's store was set back while B was away: what it sent before stands under a number that is used again, and leads nowhere."""
+    backup = pair.disks["a"].copy("backup")
+    pair.crash("b")
+    (first,) = edit(pair, "lost future 1")
+    (second,) = edit(pair, "lost future 2")
+    lose(pair, "b", first)
+    pair.crash("a")
+    pair.disks["a"].restore(backup)
+    pair.start("a")
+    edit(pair, "again 1")
+    pair.start("b")
+    pair.turn()
+    pair.turn()
+    assert pair.packages("b") == [second]
+    (lost,) = edit(pair, "again 2")
+    lose(pair, "b", lost)
+    pair.settle()
+    assert_final(pair)
+    assert ("a.example", "user1", "again 2") in pair.rows("b")["account"]
+
+
+def test_a_package_of_a_lost_stream_does_not_stand_for_ever(pair: MemoryPair) -> None:
+    """A overruled B in a new stream, and was set back to before that: what the new stream sent is deleted, not kept for ever."""
+    before_stream = pair.disks["a"].copy("before")
+    (stray,) = _overruled_and_set_back(pair, before_stream)
+    assert stray in pair.packages("b")
+    pair.start("b")
+    pair.start("a")
+    edit(pair, "since")
+    pair.settle()
+    assert stray not in pair.packages("b")
+    assert pair.rows("a") == pair.rows("b")
+
+
+def _overruled_and_set_back(pair: MemoryPair, backup: MemoryDisk) -> list[str]:
+    pair.crash("b")
+    with pair.sites["a"].store.transaction() as tx:
+        out = pair.outbound("a")
+        tx.save(
+            outbound_name(USERS), replace(out, stream="7" * 32, next_sequence=1, base=Position("8" * 32, 1, "9" * 32))
+        )
+    names = edit(pair, "in the lost stream")
+    pair.crash("a")
+    pair.disks["a"].restore(backup)
+    return names
+
+
+def test_of_several_that_follow_the_newest_is_applied(pair: MemoryPair) -> None:
+    """A died between a delivery and its record, and cut again onto the same position: the newer package holds all of the older one."""
+    pair.crash("b")
+    before = pair.outbound("a")
+    edit(pair, "older")
+    with pair.sites["a"].store.transaction() as tx:
+        tx.save(outbound_name(USERS), replace(before, next_sequence=before.next_sequence + 1))
+    edit(pair, "newer")
+    assert len(pair.packages("b")) == 2
+    pair.start("b")
+    pair.settle()
+    assert_final(pair)
+    assert ("a.example", "user1", "newer") in pair.rows("b")["account"]
+    assert (pair.channel("b").imports.superseded, pair.outbound("a").rewinds) == (1, 0)

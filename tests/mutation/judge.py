@@ -6,13 +6,14 @@ import sys
 
 from poolpair.testing.options import draw_history
 from poolpair.testing.simulation import play
+from poolpair.testing.stores import StoreKind
 
 
 def main() -> int:
-    """`judge FIRST COUNT STEPS`: which seeds, and how long each history is."""
+    """`judge FIRST COUNT STEPS STORE`: which seeds, how long each history is, and on which kind of store."""
     first, count, steps = (int(word) for word in sys.argv[1:4])
     for seed in range(first, first + count):
-        outcome = play(draw_history(seed, steps), seed)
+        outcome = play(draw_history(seed, steps), seed, StoreKind(sys.argv[4]))
         if outcome.violation is not None:
             story = outcome.violation.story.splitlines()[0]
             print(f"seed {seed}: {outcome.violation.checker}: {story}")  # noqa: T201 - a tool

@@ -42,6 +42,7 @@ MUTANTS = (
         file="pipeline/pack.py",
         old="        tx.save(intent_name(channel, intent.position), intent)\n        counts",
         new="        counts",
+        test="tests/simulation/test_sweeps.py",
     ),
     Mutant(
         name="a-sequence-is-used-twice",
@@ -103,13 +104,6 @@ MUTANTS = (
         new="    return written is not None\n",
     ),
     Mutant(
-        name="echo-before-looking",
-        rule="a word echoes only what came before it looked",
-        file="pipeline/acknowledge.py",
-        old="    cookie = replace(content, serial=memory.serial, nonce=nonce, echo=echo)\n",
-        new="    listen(site, channel)\n    cookie = replace(content, serial=memory.serial, nonce=nonce, echo=memory.echo)\n",
-    ),
-    Mutant(
         name="rewind-to-what-was-sent",
         rule="a rewind goes on from what the partner has",
         file="protocol.py",
@@ -129,6 +123,7 @@ MUTANTS = (
         file="protocol.py",
         old="    return fresh.after_delivery and out.in_flight[0].sequence not in cookie.standing\n",
         new="    return out.in_flight[0].sequence not in cookie.standing\n",
+        test="tests/unit/test_protocol.py",
     ),
     Mutant(
         name="set-back-goes-unnoticed",
@@ -165,6 +160,7 @@ MUTANTS = (
         file="store/memory/store.py",
         old="if self._lease_number is not None and (lease is None or lease.number != self._lease_number):",
         new="if False:",
+        test="tests/contract/test_store_contract.py",
     ),
     Mutant(
         name="echo-is-captured",
@@ -187,14 +183,31 @@ MUTANTS = (
         file="store/memory/snapshot.py",
         old="            and self._schema.home(table, key) in cut.served\n",
         new="",
+        test="tests/contract/test_store_applying.py",
     ),
     Mutant(
         name="the-oldest-package-wins",
         rule="of several that follow the applied position the newest state is applied",
         file="pipeline/receive.py",
-        old="best = max(candidates, key=lambda received: received.name.sequence, default=None)",
-        new="best = min(candidates, key=lambda received: received.name.sequence, default=None)",
-        test="tests/badinput/test_packages.py",
+        old="best = max(candidates, key=lambda received: _newness(inbound, received), default=None)",
+        new="best = min(candidates, key=lambda received: _newness(inbound, received), default=None)",
+        test="tests/line/test_memory_line.py::test_of_several_that_follow_the_newest_is_applied",
+    ),
+    Mutant(
+        name="what-leads-nowhere-stands",
+        rule="standing is what may still be applied",
+        file="pipeline/acknowledge.py",
+        old="        return manifest.position in coming\n",
+        new="        return True\n",
+        test="tests/line/test_memory_line.py::test_a_package_of_a_lost_future_does_not_hide_that_another_is_lost",
+    ),
+    Mutant(
+        name="strays-stay",
+        rule="packages of other streams that lead nowhere are deleted",
+        file="pipeline/receive.py",
+        old="    _drop_strays(site, channel, inbound, opened)\n",
+        new="",
+        test="tests/line/test_memory_line.py::test_a_package_of_a_lost_stream_does_not_stand_for_ever",
     ),
     Mutant(
         name="superseded-stays",
@@ -232,6 +245,7 @@ MUTANTS = (
         file="store/memory/applying.py",
         old="        if deletes > plan.guard_fraction * total:\n",
         new="        if False:\n",
+        test="tests/contract/test_store_applying.py",
     ),
     Mutant(
         name="a-seed-deletes-parked-groups",
@@ -254,6 +268,7 @@ MUTANTS = (
         file="pipeline/apply.py",
         old="complete = (set(inbound.complete) | set(homes)) - unequal",
         new="complete = set(inbound.complete) | set(homes)",
+        test="tests/line/test_verify.py",
     ),
     Mutant(
         name="a-first-copy-is-complete",
@@ -268,7 +283,7 @@ MUTANTS = (
         file="pipeline/apply.py",
         old="if not (manifest.skips and home in manifest.served))",
         new="if True)",
-        test="tests/line/test_memory_line.py::test_a_backlog_larger_than_package_max_comes_in_parts",
+        test="tests/line/test_memory_line.py::test_a_skipped_delta_is_known_to_be_a_gap_at_once",
     ),
     Mutant(
         name="left-behind-is-not-said",
@@ -320,6 +335,7 @@ MUTANTS = (
         file="status.py",
         old="    if out.partner is None or not set(served) <= set(out.partner.complete):\n",
         new="    if False:\n",
+        test="tests/unit/test_status.py",
     ),
     Mutant(
         name="final-while-parked",

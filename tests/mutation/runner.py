@@ -16,8 +16,8 @@ from pathlib import Path
 from tests.mutation.mutants import MUTANTS, Mutant
 
 ROOT = Path(__file__).parents[2]
-SEEDS, STEPS = 40, 250
-LIMIT_S = 240
+SEEDS, STEPS = 120, 250
+LIMIT_S = 900
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def judge(mutant: Mutant, *, seeds: int = SEEDS) -> Verdict:
         if mutant.test:
             command = ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *mutant.test.split()]
         else:
-            command = ["-m", "tests.mutation.judge", "0", str(seeds), str(STEPS)]
+            command = ["-m", "tests.mutation.judge", "0", str(seeds), str(STEPS), mutant.store]
         done = _run(command, source)
     words = [line for line in done.stdout.splitlines() if line]
     if done.returncode == 0:

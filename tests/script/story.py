@@ -28,7 +28,7 @@ RULE = "----"
 ORDERED = (
     (re.compile(r"backup-[0-9a-f]{32}-([0-9]{8})-[0-9a-f]{8}\.zip"), r"backup-<stream>-\1-<id>.zip"),
     (re.compile(r"\b(?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f0-9])[0-9a-f]{32}\b"), "<id>"),
-    (re.compile(r"(stream|store|pair|package|are|ours) [0-9a-f]{8,12}\b"), r"\1 <id>"),
+    (re.compile(r"(stream|store|pair|package|are|ours|id) [0-9a-f]{8,12}\b"), r"\1 <id>"),
     (re.compile(r"\b[0-9][0-9,]* bytes"), "N bytes"),
     (re.compile(r"\b[0-9.]+ [KMG]iB"), "N MiB"),
     (re.compile(r"process [0-9]+"), "process <n>"),

@@ -106,6 +106,8 @@ def _refuse_share_of_another(config: PoolConfig) -> None:
 
 def _clear_scratch(scratch: Path) -> None:
     """Remove our files, the lock too; what was set aside is the operator's."""
+    if not scratch.is_dir():
+        return
     spool = scratch / "spool"
     if spool.is_dir() and any(spool.iterdir()):
         talk.print(f"kept {spool}: it holds files that were changed here and would have been overwritten", markup=False)

@@ -64,15 +64,19 @@ def crowd_size(pool: Pool, tag: str) -> int:
     return int(found[0][0])
 
 
+def _unpacks(target: Pool) -> bool:
+    """Whether the rows file of a received package lies in the scratch folder: an apply is under way, or died there."""
+    return any(target.scratch.glob("in-users-rows.*"))
+
+
 def kill_while_applying(origin: Pool, target: Pool, tag: str, *, users: int, contacts: int = 20) -> Hit:
     """Have a large package applied at the target and kill its service while that goes on."""
-    rows_file = target.scratch / "in-users.rows"
     written = write_crowd(origin, tag, users, contacts)
     asked = origin.spawn("sync", "--channel", "users")
     deadline_s = time.monotonic() + ARRIVE_S
     before = -1
     while time.monotonic() < deadline_s:
-        if not rows_file.exists():
+        if not _unpacks(target):
             if before >= 0:
                 break  # the moment has passed
             time.sleep(LOOK_S)
@@ -93,7 +97,7 @@ def kill_while_applying(origin: Pool, target: Pool, tag: str, *, users: int, con
     if visible:
         when = "after"
     else:
-        when = "middle" if uncommitted and standing and rows_file.exists() else "before"
+        when = "middle" if uncommitted and standing and _unpacks(target) else "before"
     return Hit(
         when=when,
         package=standing[0].name if standing else "",

@@ -13,12 +13,12 @@ from hashlib import sha256
 
 from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.format.cookie import open_cookie, seal_cookie
-from poolpair.format.layout import COOKIE_NAME, cookie_dir, data_dir, parse_package_name
+from poolpair.format.layout import COOKIE_NAME, PackageName, cookie_dir, data_dir, parse_package_name
 from poolpair.model import FORMAT_VERSION, Channel, Cookie, Fault, ImportStatus, Position, new_nonce
 from poolpair.pipeline.identity import check_own_share, check_partner_share
 from poolpair.pipeline.intents import find_intent, settle_intents
 from poolpair.pipeline.site import NONCES_KEPT, Counts, Site, counts_name, inbound_name, outbound_name
-from poolpair.protocol import Freshness, hear
+from poolpair.protocol import Freshness, hear, still_to_come
 from poolpair.share.port import FileVanished
 from poolpair.state import Inbound, Intent, Outbound
 from poolpair.store.buckets import are_sound
@@ -110,15 +110,7 @@ def _speak(site: Site, channel: Channel, *, force: bool) -> bool:
     counts = site.store.read(Counts, counts_name(channel)) or Counts()
     inbound = replace(inbound, fault=inbound.fault or _unwritten_fault(site, channel))
     applied = inbound.applied
-    standing = tuple(
-        sorted(
-            {
-                n.sequence
-                for n in names
-                if applied is None or n.stream != applied.stream or n.sequence > applied.sequence
-            }
-        )
-    )
+    standing = _standing(site, applied, names)
     parked = len(site.store.parked(channel))
     held = 1 if inbound.held and not inbound.held.approved else 0
     content = Cookie(
@@ -159,6 +151,20 @@ def _speak(site: Site, channel: Channel, *, force: bool) -> bool:
     memory.sent[channel] = content_digest
     memory.beat_s[channel] = now
     return True
+
+
+def _standing(site: Site, applied: Position | None, names: list[PackageName]) -> tuple[int, ...]:
+    """Sequences of what may still be applied. One that was opened and leads nowhere must not hide that another of its number is lost."""
+    manifests = {name.name: site.memory.manifests.get(name.name) for name in names}
+    coming = still_to_come(applied, (manifest for manifest in manifests.values() if manifest))
+
+    def may_come(name: PackageName) -> bool:
+        manifest = manifests[name.name]
+        if manifest is None:  # not opened yet
+            return applied is None or name.stream != applied.stream or name.sequence > applied.sequence
+        return manifest.position in coming
+
+    return tuple(sorted({name.sequence for name in names if may_come(name)}))
 
 
 def _unwritten_fault(site: Site, channel: Channel) -> Fault | None:

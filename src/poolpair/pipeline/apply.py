@@ -20,6 +20,7 @@ from poolpair.pipeline.apply_files import finish_deletions, place_files
 from poolpair.pipeline.capture import CHUNK_BYTES
 from poolpair.pipeline.pack import ROWS_MEMBER
 from poolpair.pipeline.receive import Received, refuse
+from poolpair.pipeline.reread import reread
 from poolpair.pipeline.site import Counts, Site, counts_name, inbound_name, owed_name
 from poolpair.share.port import FileVanished
 from poolpair.state import Held, Inbound, Owed
@@ -33,7 +34,7 @@ PAST_STREAMS_KEPT = 16
 def apply(site: Site, channel: Channel, received: Received) -> bool:
     """Apply a package; False if it waits (held by a guard) or was refused. Raises STORE_*, SCHEMA, TREE, SCRATCH."""
     compare(site, channel)
-    rows = site.scratch / f"in-{channel}.rows"
+    rows = site.scratch_file(f"in-{channel}-rows")
     try:
         with site.own.open(data_dir(channel), received.name.name) as source:
             reader = PackageReader(
@@ -135,7 +136,12 @@ def _record(site: Site, tx: Transaction, manifest: Manifest, applied: Applied) -
     if manifest.digests:
         tx.save(
             owed_name(manifest.channel),
-            Owed(package_id=manifest.position.package_id, digests=manifest.digests, left_behind=manifest.left_behind),
+            Owed(
+                package_id=manifest.position.package_id,
+                digests=manifest.digests,
+                left_behind=manifest.left_behind,
+                reread=manifest.reread,
+            ),
         )
 
 
@@ -166,6 +172,8 @@ def compare(site: Site, channel: Channel) -> bool:
     if owed is None:
         return False
     homes = tuple(sorted({digests.home for digests in owed.digests}))
+    if owed.reread and channel is Channel.CONFERENCES and site.tree is not None:
+        reread(site, site.tree, owed, homes)
     with site.store.snapshot() as view:
         found = differing(owed.digests, view.digests(channel, homes, owed.digests, frozenset(owed.left_behind)))
     unequal = {buckets.home for buckets in found}

@@ -36,7 +36,7 @@ def capture(site: Site, channel: Channel, *, rescan: bool = False) -> Captured:
     # Here and not only before packing: with its triggers gone nothing would ever seem to be there to be packed.
     site.store.check_capture()
     if channel is Channel.CONFERENCES and site.tree is not None:
-        _scan(site, site.tree, rescan=rescan)
+        scan(site, site.tree, rescan=rescan)
     with site.store.transaction() as tx:
         out = tx.load(Outbound, outbound_name(channel))
         dropped = tx.drop_foreign(channel, site.served())
@@ -59,7 +59,7 @@ def _count(tx: Transaction, channel: Channel, more: Dropped) -> None:
     tx.save(counts_name(channel), fresh)
 
 
-def _scan(site: Site, tree: Tree, *, rescan: bool) -> None:
+def scan(site: Site, tree: Tree, *, rescan: bool) -> None:
     """Look at the tree if a directory changed, or if the last whole look is older than the interval."""
     memory, now = site.memory, site.clock.monotonic_s()
     hint = tree.hint()

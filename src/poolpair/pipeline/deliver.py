@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import COOKIE_NAME, cookie_dir, data_dir, package_name
 from poolpair.model import Channel, new_nonce
 from poolpair.pipeline.acknowledge import hear_word
@@ -27,14 +28,19 @@ def deliver(site: Site, channel: Channel, packed: Packed) -> bool:
     heard = hear_word(site, channel)
     if heard is not None and (heard.stopped is not None or heard.base != packed.intent.follows):
         site.memory.ready.pop(channel, None)
-        packed.path.unlink()
+        packed.path.unlink(missing_ok=True)
         return False
     site.own.remove(cookie_dir(channel), COOKIE_NAME)
     site.memory.heard.pop(channel, None)
     position = packed.intent.position
-    with packed.path.open("rb") as source:
+    try:
+        source = packed.path.open("rb")
+    except OSError as error:
+        site.memory.ready.pop(channel, None)
+        raise PoolpairError(Code.SCRATCH, f"the package in {site.scratch} cannot be read: {error.strerror}") from error
+    with source:
         site.other.deliver(source, data_dir(channel), package_name(position), f"{site.pool}-{new_nonce()}.part")
-    packed.path.unlink()
+    packed.path.unlink(missing_ok=True)
     now = site.clock.monotonic_s()
     with site.store.transaction() as tx:
         out = tx.load(Outbound, outbound_name(channel))

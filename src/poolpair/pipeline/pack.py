@@ -67,8 +67,8 @@ def give_up_reshaped(site: Site, channel: Channel) -> None:
 
 def _cut(site: Site, channel: Channel, wanted: Want) -> Packed:
     intent, since = _intend(site, channel, wanted)
-    path = site.scratch / f"out-{channel}.zip"
-    rows = site.scratch / f"out-{channel}.rows"
+    path = site.scratch_file(f"out-{channel}-package")
+    rows = site.scratch_file(f"out-{channel}-rows")
     carries, written = wanted, None
     try:
         while written is None:
@@ -135,11 +135,12 @@ def _write(
     with writer.member(ROWS_MEMBER) as member, rows.open("rb") as source:
         _copy(source, member)
     manifest = _manifest(site, channel, intent, cut, exported)
-    overrule = _overrules(site, channel)
+    overrule, reread = _of_seed(site, channel)
     manifest = replace(
         manifest,
         digests=digests,
         skips=wanted.skips,
+        reread=wanted.digests and reread,
         files=files.count,
         file_bytes=files.bytes,
         keep_replaced=overrule,
@@ -148,9 +149,11 @@ def _write(
     return writer.finish(manifest), frozenset(files.left_behind)
 
 
-def _overrules(site: Site, channel: Channel) -> bool:
+def _of_seed(site: Site, channel: Channel) -> tuple[bool, bool]:
+    """Whether the comparison that runs overrules the partner, and whether the partner is to read its files again: once is enough."""
     out = site.store.read(Outbound, outbound_name(channel))
-    return bool(out and out.seed and out.seed.overrule)
+    seed = out.seed if out else None
+    return bool(seed and seed.overrule), bool(seed and seed.reread and not seed.rounds)
 
 
 def _manifest(site: Site, channel: Channel, intent: Intent, cut: Cut, exported: Exported) -> Manifest:

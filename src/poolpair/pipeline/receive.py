@@ -16,6 +16,7 @@ from poolpair.format.package import PackageReader
 from poolpair.model import Channel, Fault, Manifest, RefusedPackage
 from poolpair.pipeline.acknowledge import quarantine_package
 from poolpair.pipeline.site import Site, inbound_name
+from poolpair.protocol import still_to_come
 from poolpair.share.port import FileVanished
 from poolpair.state import Inbound
 from poolpair.store.buckets import are_sound
@@ -37,6 +38,7 @@ def receive(site: Site, channel: Channel) -> Received | None:
     """Sort what stands in Data; returns the package to apply next. A package that must wait leaves a fault for status."""
     inbound = site.store.read(Inbound, inbound_name(channel)) or Inbound()
     candidates: list[Received] = []
+    opened: list[Received] = []
     waits: PoolpairError | None = None
     for listed in site.own.list(data_dir(channel)):
         name = parse_package_name(listed.name)
@@ -49,19 +51,44 @@ def receive(site: Site, channel: Channel) -> Received | None:
             continue
         try:
             manifest = _manifest(site, channel, name)
-            if manifest is not None and manifest.follows == inbound.applied:
+            if manifest is None:
+                continue
+            opened.append(Received(name=name, manifest=manifest))
+            if manifest.follows == inbound.applied:
                 _check_settings(site, manifest)
-                candidates.append(Received(name=name, manifest=manifest))
+                candidates.append(opened[-1])
         except Refused as refused:
             refuse(site, channel, name, refused)
         except PoolpairError as error:
             waits = error
-    best = max(candidates, key=lambda received: received.name.sequence, default=None)
+    _drop_strays(site, channel, inbound, opened)
+    best = max(candidates, key=lambda received: _newness(inbound, received), default=None)
     if best is None:
         _note_fault(site, channel, inbound, waits)
     if best and inbound.held and inbound.held.position == best.manifest.position and not inbound.held.approved:
         return None
     return best
+
+
+def _newness(inbound: Inbound, received: Received) -> tuple[bool, int]:
+    """The newest state is that of a new stream, since its origin makes nothing more in the old one; then the highest sequence."""
+    applied = inbound.applied
+    return applied is not None and received.name.stream != applied.stream, received.name.sequence
+
+
+def _drop_strays(site: Site, channel: Channel, inbound: Inbound, opened: list[Received]) -> None:
+    """Delete packages of other streams that lead nowhere from here: no sequence would ever overtake them.
+
+    They are what is left of a future that was lost with a store. Should one have been good, its origin sends anew.
+    """
+    if inbound.applied is None:
+        return
+    coming = still_to_come(inbound.applied, (received.manifest for received in opened))
+    for received in opened:
+        if received.name.stream != inbound.applied.stream and received.manifest.position not in coming:
+            if site.own.remove(data_dir(channel), received.name.name):
+                _update(site, channel, lambda i: replace(i, superseded=i.superseded + 1))
+            site.memory.manifests.pop(received.name.name, None)
 
 
 def _is_superseded(inbound: Inbound, name: PackageName) -> bool:

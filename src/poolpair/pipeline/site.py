@@ -15,7 +15,7 @@ from threading import RLock
 from poolpair.clock import Clock
 from poolpair.errors import PoolpairError
 from poolpair.format.keys import KeyRing
-from poolpair.model import Channel, Fault, Manifest, Position, Reign, serving_pool
+from poolpair.model import Channel, Fault, Manifest, Position, Reign, new_nonce, serving_pool
 from poolpair.pipeline.packed import Packed
 from poolpair.share.port import OwnShare, PartnerShare
 from poolpair.store.port import Store
@@ -23,6 +23,9 @@ from poolpair.store.tree import Tree
 
 NONCES_KEPT = 64
 """How many of our own nonces are remembered; the partner echoes one of the newest few."""
+
+
+SCRATCH_SUFFIX = ".part"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,8 @@ class Limits:
 class Volatile:
     """What a running site remembers and may forget."""
 
+    run: str = field(default_factory=new_nonce)
+    """Names this process's scratch files: a service that lost its lease without knowing it must not meet those of its successor."""
     started_s: float = 0.0
     written: OrderedDict[str, float] = field(default_factory=OrderedDict)
     """Our nonces and when each was written."""
@@ -114,6 +119,10 @@ class Site:
         """The home pools that this site serves now."""
         pools = (self.pool, self.partner)
         return tuple(reign.home for reign in self.reigns() if serving_pool(reign, pools) == self.pool)
+
+    def scratch_file(self, name: str) -> Path:
+        """A file of this process in the scratch folder; what an earlier one left behind is swept when a service starts."""
+        return self.scratch / f"{name}.{self.memory.run}{SCRATCH_SUFFIX}"
 
     def fault(self, error: PoolpairError) -> Fault:
         """An error as status shows it."""

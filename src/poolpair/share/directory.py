@@ -28,6 +28,8 @@ from poolpair.share.port import (
 )
 from poolpair.share.quarantine import REASON_MAX_BYTES, quarantine_names, reason_bytes, reason_text, surplus
 
+RESTS_AFTER = 8
+"""Looks without a change after which a folder's time alone is believed: by then it is older than a tick of any file system."""
 _LIST_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -37,6 +39,7 @@ class DirectoryOwnShare:
     def __init__(self, root: Path, quarantine_max: int = QUARANTINE_MAX) -> None:
         self._folders = Folders(root, "own")
         self._quarantine_max = quarantine_max
+        self._marks: dict[str, tuple[tuple[int, int], int, frozenset[tuple[str, int]]]] = {}
 
     def prepare(self, folders: Sequence[str]) -> None:
         """Make missing folders; they take the permissions of user and group from the root, others get none."""
@@ -160,15 +163,25 @@ class DirectoryOwnShare:
         return swept
 
     def changed_hint(self, folders: Sequence[str]) -> object:
-        """Times of the folders, and what stands in them: two changes may fall into one tick of a folder's time."""
+        """Times of the folders, and what stands in them: two changes may fall into one tick of a folder's time.
+
+        A folder whose time stood still for `RESTS_AFTER` looks is not listed again until it moves.
+        """
         return tuple(self._mark(folder) for folder in folders)
 
     def _mark(self, folder: str) -> object:
         try:
-            with self._listing(folder) as entries, self._folders.entered(folder) as at:
-                return os.fstat(at).st_mtime_ns, frozenset((entry.name, entry.inode()) for entry in entries)
+            found = self._folders.stat_folder(folder)
+            time = (found.st_ino, found.st_mtime_ns)
+            known, looks, entries = self._marks.get(folder, ((0, 0), 0, frozenset[tuple[str, int]]()))
+            if known != time or looks < RESTS_AFTER:
+                looks = looks + 1 if known == time else 0
+                with self._listing(folder) as listed:
+                    entries = frozenset((entry.name, entry.inode()) for entry in listed)
+                self._marks[folder] = (time, looks, entries)
         except (PoolpairError, OSError) as error:
             return str(error)
+        return time, entries
 
     def free_bytes(self) -> int:
         """Space left for this account."""

@@ -88,6 +88,11 @@ class Folders:
             except NotADirectoryError as error:
                 raise PoolpairError(Code.SHARE_FAILED, f"{self.words(folder)} is a link or no folder") from error
 
+    def stat_folder(self, folder: str) -> os.stat_result:
+        """Look at a folder by its path. Only for hints: a link on the way is followed."""
+        safe_folder(folder)
+        return os.stat(f"{self._root}/{folder}")
+
     @contextmanager
     def opened(self, folder: str, name: str) -> Iterator[BinaryIO]:
         """Open a regular file. Raises FileVanished, Refused(MISNAMED); later errors of reading come in our words too."""

@@ -104,8 +104,12 @@ class Transaction(Protocol):
         """Record new size, time and inode of files whose content is known; what was logged stays logged."""
         ...
 
-    def doubt_files(self) -> None:
-        """Make the next comparison of the tree read every file again."""
+    def doubt_files(self, homes: tuple[str, ...] | None = None) -> None:
+        """Make the next scan read every file again, or every file of these homes."""
+        ...
+
+    def doubted_files(self, homes: tuple[str, ...]) -> tuple[CatalogueFile, ...]:
+        """Files of these homes that were not read since they were doubted."""
         ...
 
     def file(self, path: bytes) -> CatalogueFile | None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from poolpair.model import Channel
-from poolpair.testing.facts import Line, Violation, digests_in_catalogue, digests_on_disk, lines
+from poolpair.testing.facts import Line, Lines, Violation, digests_in_catalogue, digests_on_disk
 from poolpair.testing.truth import CutTaken
-from poolpair.testing.view import Group, Rows, channel_of_group, home_of_group
+from poolpair.testing.view import Group, Rows, View, channel_of_group, home_of_group
 from poolpair.testing.world import World
 
 
-def copy_equals_origin_at_one_commit(world: World) -> Violation | None:
+def copy_equals_origin_at_one_commit(world: World, found: Lines) -> Violation | None:
     """A complete copy is what the origin was when the applied package was cut; parked groups and what stayed behind aside."""
-    for line in lines(world):
+    for line in found:
         cut = line.applied_cut(world)
         if not line.is_complete or cut is None:
             continue
@@ -21,7 +19,7 @@ def copy_equals_origin_at_one_commit(world: World) -> Violation | None:
             continue
         spoilt, here = world.truth.spoilt[line.target.name], line.copy.groups
         spoilt -= {group for group in spoilt if cut.view.groups.get(group) == here.get(group) and _is_of(line, group)}
-        wrong = [group for group, _ in differing(line, cut.view.groups, world) if not _stays_behind(group, cut)]
+        wrong = [group for group, _ in differing(line, cut.view, world) if not _stays_behind(group, cut)]
         if wrong:
             group = wrong[0]
             have, was = here.get(group), cut.view.groups.get(group)
@@ -30,23 +28,21 @@ def copy_equals_origin_at_one_commit(world: World) -> Violation | None:
     return None
 
 
-def differing(line: Line, origin: Mapping[Group, Rows], world: World) -> list[tuple[Group, Rows | None]]:
+def differing(line: Line, origin: View, world: World) -> list[tuple[Group, Rows | None]]:
     """Groups of this line that the copy does not hold as `origin` does, and that neither stand parked nor were spoilt by us."""
     spoilt, parked = world.truth.spoilt[line.target.name], line.copy.parked
     found = unlike(line, origin)
     return [(group, rows) for group, rows in found if group not in spoilt and group not in parked]
 
 
-def unlike(line: Line, origin: Mapping[Group, Rows]) -> list[tuple[Group, Rows | None]]:
+def unlike(line: Line, origin: View) -> list[tuple[Group, Rows | None]]:
     """Groups of this line that the copy does not hold as `origin` does."""
-    here = line.copy.groups
-    found: list[tuple[Group, Rows | None]] = []
-    for group in origin.keys() | here.keys():
-        if not _is_of(line, group):
-            continue
-        if origin.get(group) != here.get(group):
-            found.append((group, origin.get(group)))
-    return found
+    there, here = origin.of(line.channel, line.origin.name), line.copy.of(line.channel, line.origin.name)
+    if there == here:
+        return []
+    return [
+        (group, there.get(group)) for group in sorted(there.keys() | here.keys()) if there.get(group) != here.get(group)
+    ]
 
 
 def _is_of(line: Line, group: Group) -> bool:
@@ -57,9 +53,9 @@ def _stays_behind(group: Group, cut: CutTaken) -> bool:
     return channel_of_group(group) is Channel.CONFERENCES and str(group[1][1]) in cut.left_behind
 
 
-def files_equal_origin_at_one_commit(world: World) -> Violation | None:
+def files_equal_origin_at_one_commit(world: World, found: Lines) -> Violation | None:
     """The files of a complete copy are those of the cut, on disk; so no row is there without its file."""
-    for line in lines(world):
+    for line in found:
         cut = line.applied_cut(world)
         if line.channel is not Channel.CONFERENCES or not line.is_complete or cut is None or line.target.tree.missing:
             continue
@@ -93,16 +89,16 @@ def _is_ahead(world: World, applied: CutTaken, path: bytes, digest: str | None) 
     return False
 
 
-def nothing_is_pruned_before_acknowledged(world: World) -> Violation | None:
+def nothing_is_pruned_before_acknowledged(world: World, found: Lines) -> Violation | None:
     """Whatever a complete copy lacks stands in the origin's log, after the token of the position that the copy is at."""
-    for line in lines(world):
+    for line in found:
         intent, acknowledged = line.applied_intent(), line.out.acknowledged
         behind = acknowledged and intent and acknowledged.sequence > intent.position.sequence
         if not line.is_complete or intent is None or behind:
             continue
         if not world.truth.is_news("nothing_is_pruned_before_acknowledged", line.name, line.copy, line.sent):
             continue
-        for group, rows in differing(line, line.sent.groups, world):
+        for group, rows in differing(line, line.sent, world):
             if line.sent.log.get(group, 0) <= intent.token:
                 story = f"{line.name}: {group} is {line.copy.groups.get(group)}, at home {rows}, and nothing is logged after {intent.token}"
                 return Violation("nothing_is_pruned_before_acknowledged", story)
@@ -121,9 +117,9 @@ def _unexplained_file(line: Line, world: World, token: int) -> str | None:
     return None
 
 
-def nothing_acknowledged_is_lost(world: World) -> Violation | None:
+def nothing_acknowledged_is_lost(world: World, found: Lines) -> Violation | None:
     """What an origin holds for acknowledged was really applied, by a store that was not set back since."""
-    for line in lines(world):
+    for line in found:
         acknowledged, at = line.out.acknowledged, (line.target.name, line.channel)
         if acknowledged is None or not line.is_settled(world):
             continue
@@ -135,7 +131,7 @@ def nothing_acknowledged_is_lost(world: World) -> Violation | None:
     return None
 
 
-def parked_rows_are_kept(world: World) -> Violation | None:
+def parked_rows_are_kept(world: World, _found: Lines) -> Violation | None:
     """A parked group is kept as the origin had it when its package was cut."""
     for pool in world.pools.values():
         view = pool.database.view()

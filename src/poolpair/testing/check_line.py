@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from poolpair.format.layout import data_dir, parse_package_name
-from poolpair.pipeline.site import Counts, counts_name, inbound_name
+from poolpair.pipeline.site import Counts, counts_name, inbound_name, outbound_name
 from poolpair.share.port import QUARANTINE
-from poolpair.state import Inbound
-from poolpair.testing.facts import Violation, lines
-from poolpair.testing.schema import CHANNELS
+from poolpair.state import Inbound, Outbound
+from poolpair.testing.facts import Lines, Violation
+from poolpair.testing.schema import CHANNELS, other
 from poolpair.testing.view import channel_of_group
 from poolpair.testing.world import Pool, World
 
 
-def watermarks_are_in_order(world: World) -> Violation | None:
+def watermarks_are_in_order(world: World, found: Lines) -> Violation | None:
     """Acknowledged <= applied <= packed and delivered <= packed, by the documents of both stores."""
-    for line in lines(world):
+    for line in found:
         if not world.truth.is_news("watermarks_are_in_order", line.name, line.out, line.inbound):
             continue
         out, stream = line.out, line.out.stream
@@ -32,9 +32,9 @@ def watermarks_are_in_order(world: World) -> Violation | None:
     return None
 
 
-def log_is_bounded(world: World) -> Violation | None:
+def log_is_bounded(world: World, found: Lines) -> Violation | None:
     """What was acknowledged has left the log."""
-    for line in lines(world):
+    for line in found:
         if not world.truth.is_news("log_is_bounded", line.name, line.sent):
             continue
         token = line.out.acknowledged_token
@@ -46,7 +46,7 @@ def log_is_bounded(world: World) -> Violation | None:
     return None
 
 
-def foreign_writes_are_real(world: World) -> Violation | None:
+def foreign_writes_are_real(world: World, _found: Lines) -> Violation | None:
     """Nobody is accused of writing into the partner's rows or files where nobody did: an apply is never taken for that."""
     for pool in world.pools.values():
         view = pool.database.view()
@@ -59,7 +59,7 @@ def foreign_writes_are_real(world: World) -> Violation | None:
     return None
 
 
-def packages_leave_only_when_done(world: World) -> Violation | None:
+def packages_leave_only_when_done(world: World, _found: Lines) -> Violation | None:
     """A package leaves Data when it was applied or is superseded, or lies in Quarantine, or the operator refused it."""
     for pool in world.pools.values():
         now = {(folder, name) for folder in map(data_dir, CHANNELS) for name in pool.share.tree[folder]}
@@ -67,14 +67,14 @@ def packages_leave_only_when_done(world: World) -> Violation | None:
         world.truth.standing[pool.name] = now
         for folder, name in sorted(gone):
             world.truth.used["packages_leave_only_when_done"] += 1
-            if not _is_done(pool, folder, name):
+            if not _is_done(world, pool, folder, name):
                 return Violation(
                     "packages_leave_only_when_done", f"{name} left the share of {pool.name} without a reason"
                 )
     return None
 
 
-def _is_done(pool: Pool, folder: str, name: str) -> bool:
+def _is_done(world: World, pool: Pool, folder: str, name: str) -> bool:
     parsed = parse_package_name(name)
     if parsed is None or any(kept.endswith(name[-100:]) for kept in pool.share.tree[QUARANTINE]):
         return True
@@ -82,6 +82,11 @@ def _is_done(pool: Pool, folder: str, name: str) -> bool:
     inbound = pool.database.view().document(Inbound, inbound_name(channel)) or Inbound()
     applied = inbound.applied
     if any(refused.package_id[:8] == parsed.short_id for refused in inbound.refused):
+        return True
+    out = world.pools[other(pool.name)].database.view().document(Outbound, outbound_name(channel))
+    # Of a future that was lost with its store: nobody will ever make what it follows.
+    is_lost = parsed.stream in world.truth.forked or (out is not None and parsed.stream != out.stream)
+    if is_lost and applied is not None and parsed.stream != applied.stream:
         return True
     return applied is not None and (
         parsed.stream in inbound.past_streams

@@ -11,7 +11,7 @@ from poolpair.model import Channel, ExportStatus
 from poolpair.report import gather
 from poolpair.status import PairStatus
 from poolpair.testing.check_copies import unlike
-from poolpair.testing.facts import Line, Violation, digests_in_catalogue, digests_on_disk, lines
+from poolpair.testing.facts import Line, Lines, Violation, digests_in_catalogue, digests_on_disk
 from poolpair.testing.schema import CHANNELS, POOLS, other
 from poolpair.testing.view import Group, channel_of_group, home_of_group
 from poolpair.testing.world import Pool, Process, World, bare
@@ -24,27 +24,28 @@ def status_of(pool: Pool, process: Process) -> PairStatus:
 
 
 def _told(world: World) -> Iterator[tuple[Pool, Process, PairStatus]]:
+    """Who can be asked. Time alone makes no status greener: where nothing was committed and no word came it is not asked again."""
+    views = [pool.database.view() for pool in world.pools.values()]
     for pool in world.pools.values():
         for process in pool.processes[-1:]:
-            if process.told:
+            words = [process.site.memory.word_s.get(channel) for channel in CHANNELS]
+            if process.told and world.truth.is_news("status", pool.name, *views, *words):
                 yield pool, process, status_of(pool, process)
 
 
-def status_is_never_greener_than_the_truth(world: World) -> Violation | None:
+def status_is_never_greener_than_the_truth(world: World, found: Lines) -> Violation | None:
     """FinalState means that the partner's copy is equal; exit status 0 that nothing is parked or held on either side.
 
     Except for what happened at the partner since it wrote the word that status goes by.
     """
-    for line in lines(world):
+    for line in found:
         if _unsound(line) is None:
             world.truth.since.pop(line.name, None)
         else:
             world.truth.since.setdefault(line.name, line.origin.clock.now_s)
-    _wait_for_capture(world)
-    if not _is_news(world):
-        return None
+    _wait_for_capture(world, found)
     for pool, process, status in _told(world):
-        for line, view in zip((line for line in lines(world) if line.origin is pool), status.channels, strict=True):
+        for line, view in zip((line for line in found if line.origin is pool), status.channels, strict=True):
             word_s = process.site.memory.word_s.get(line.channel)
             act_s = world.truth.acts.get(line.target.name)
             if word_s is None or (act_s is not None and act_s >= word_s):
@@ -62,20 +63,9 @@ def status_is_never_greener_than_the_truth(world: World) -> Violation | None:
     return None
 
 
-def _is_news(world: World) -> bool:
-    """Whether a store committed something, a word came, or we did something: time alone makes no status greener."""
-    facts: list[object] = [pool.database.view() for pool in world.pools.values()]
-    for pool in world.pools.values():
-        facts += [tuple(process.site.memory.word_s.values()) for process in pool.processes[-1:] if process.told]
-    facts.append(tuple(world.truth.acts.values()))
-    known = world.truth.looked.get(("status", ""), ())
-    world.truth.looked["status", ""] = tuple(facts)
-    return known != tuple(facts)
-
-
-def _wait_for_capture(world: World) -> None:
+def _wait_for_capture(world: World, found: Lines) -> None:
     """What somebody wrote into a copy is known to nobody before that pool looks for changes."""
-    for line in lines(world):
+    for line in found:
         unseen = any(home_of_group(group) == line.origin.name for group in line.copy.log)
         home = line.origin.name
         if unseen or digests_on_disk(line.target, home) != digests_in_catalogue(line.copy, home):
@@ -86,7 +76,7 @@ def unequal(line: Line) -> str | None:
     """Where the copy is not what the origin holds for sure: rows as committed, files as the last scan saw them."""
     if parked := _parked(line):
         return f"{parked} is parked at {line.target.name}"
-    if wrong := unlike(line, line.sent.groups):
+    if wrong := unlike(line, line.sent):
         return f"{wrong[0][0]} is {line.copy.groups.get(wrong[0][0])} at {line.target.name}, at home {wrong[0][1]}"
     if line.channel is Channel.CONFERENCES:
         home = line.origin.name
@@ -109,7 +99,7 @@ def _parked(line: Line) -> Group | None:
     return next((group for group in line.copy.parked if channel_of_group(group) is line.channel), None)
 
 
-def check_liveness(world: World) -> Violation | None:
+def check_liveness(world: World, found: Lines) -> Violation | None:
     """The faults are over: both pools say FinalState on every channel, and are equal, rows and files; no package stands."""
     world.truth.used["the_pair_comes_to_rest"] += 1
     for name in POOLS:
@@ -123,13 +113,13 @@ def check_liveness(world: World) -> Violation | None:
                 )
                 return Violation("the_pair_comes_to_rest", f"{name} {view.channel} ends in {detail}")
         for folder in map(data_dir, CHANNELS):
-            named = [found for name in pool.share.tree[folder] if (found := parse_package_name(name))]
-            if left := [found.name for found in named if found.stream not in world.truth.forked]:
-                return Violation("the_pair_comes_to_rest", f"{left[0]} stands in the share of {name} for ever")
+            named = [parsed for name in pool.share.tree[folder] if (parsed := parse_package_name(name))]
+            if named:
+                return Violation("the_pair_comes_to_rest", f"{named[0].name} stands in the share of {name} for ever")
         one, copy = world.pools[name], world.pools[other(name)]
         if digests_on_disk(one, name) != digests_on_disk(copy, name):
             return Violation("the_pair_comes_to_rest", f"the files of {name} are not equal at {copy.name}")
-    for line in lines(world):
+    for line in found:
         if story := unequal(line):
             return Violation("the_pair_comes_to_rest", f"{line.name}: {story}")
     return None

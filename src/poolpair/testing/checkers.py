@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from poolpair.testing import check_alarms, check_copies, check_line, check_status
-from poolpair.testing.facts import Violation
+from poolpair.testing.facts import Lines, Violation
 from poolpair.testing.world import World
 
-CHECKERS: tuple[Callable[[World], Violation | None], ...] = (
+CHECKERS: tuple[Callable[[World, Lines], Violation | None], ...] = (
     check_alarms.alarms_are_true,
     check_line.watermarks_are_in_order,
     check_line.log_is_bounded,

@@ -12,7 +12,7 @@ from poolpair.store.memory.store import MemoryStore
 from poolpair.store.memory.transaction import read_document
 from poolpair.store.port import Store
 from poolpair.testing.schema import SCHEMA
-from poolpair.testing.view import View, Write
+from poolpair.testing.view import View, Write, sorted_by_line
 
 REFUSE_MODULUS = 7
 
@@ -63,7 +63,7 @@ class MemoryDatabase:
         """Flatten the committed state; the same object as long as nothing was committed."""
         state = self._disk.state
         if self._seen is None or self._seen[0] is not state:
-            self._seen = (state, _flat(state))
+            self._seen = (state, _flat(state, self._seen))
         return self._seen[1]
 
     def save(self) -> object:
@@ -105,14 +105,17 @@ def _write_all(application: Application, writes: tuple[Write, ...]) -> None:
         application.write(write.table, write.key, write.rows)
 
 
-def _flat(state: State) -> View:
+def _flat(state: State, before: tuple[State, View] | None) -> View:
     tables = SCHEMA.tables
+    same = before is not None and all(one is other for one, other in zip(before[0].groups, state.groups, strict=True))
+    groups = {
+        (table.name, key): values_of(group)
+        for table, groups in zip(tables, state.groups if not same else (), strict=not same)
+        for key, group in groups.items()
+    }
     return View(
-        groups={
-            (table.name, key): values_of(group)
-            for table, groups in zip(tables, state.groups, strict=True)
-            for key, group in groups.items()
-        },
+        groups=before[1].groups if before and same else groups,
+        by_line=before[1].by_line if before and same else sorted_by_line(groups),
         log={(table.name, key): gen for table, log in zip(tables, state.logs, strict=True) for key, gen in log.items()},
         files=state.files,
         parked={

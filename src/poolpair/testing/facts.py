@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
-from weakref import WeakKeyDictionary
 
 from poolpair.model import Channel
 from poolpair.pipeline.site import inbound_name, intent_name, outbound_name, owed_name
@@ -67,16 +67,12 @@ class Line:
         return intent if intent and intent.position == applied else None
 
 
-_KNOWN: WeakKeyDictionary[World, tuple[tuple[View, ...], tuple[Line, ...]]] = WeakKeyDictionary()
+Lines = tuple[Line, ...]
 
 
-def lines(world: World) -> tuple[Line, ...]:
-    """Both directions of every channel; made anew only when one of the stores committed something."""
-    views = tuple(pool.database.view() for pool in world.pools.values())
-    known = _KNOWN.get(world)
-    if known is None or any(one is not another for one, another in zip(known[0], views, strict=True)):
-        known = _KNOWN[world] = (views, tuple(_lines(world)))
-    return known[1]
+def lines(world: World) -> Lines:
+    """Both directions of every channel."""
+    return tuple(_lines(world))
 
 
 def _lines(world: World) -> Iterator[Line]:
@@ -93,12 +89,13 @@ def _lines(world: World) -> Iterator[Line]:
 
 def digests_on_disk(pool: Pool, home: str) -> dict[bytes, str]:
     """The files of one home as they lie on a pool's disk."""
-    found: dict[bytes, str] = {}
-    for path in pool.tree.paths():
-        owner = file_home(path)
-        if owner is not None and owner.home == home:
-            found[path] = sha256(pool.tree.content(path) or b"").hexdigest()
-    return found
+    found = {path: owner for path in pool.tree.paths() if (owner := file_home(path)) is not None}
+    return {path: _digest(pool.tree.content(path) or b"") for path, owner in found.items() if owner.home == home}
+
+
+@lru_cache(maxsize=512)
+def _digest(content: bytes) -> str:
+    return sha256(content).hexdigest()
 
 
 def digests_in_catalogue(view: View, home: str) -> dict[bytes, str]:

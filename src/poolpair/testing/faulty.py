@@ -83,6 +83,10 @@ class Gate:
         self.modes = {"own": Mode(), "other": Mode()}
         self.fired: Counter[str] = Counter()
         self.calls = 0
+        self.fuse: Trip | None = None
+        """What goes wrong at the `at`-th call of the whole run; a sweep sets it."""
+        self.passed: list[str] = []
+        """Every point of the run."""
         self.writing = 0
         """Write transactions that this pool's services hold open now."""
         self._trips: dict[int, Trip] = {}
@@ -108,8 +112,11 @@ class Gate:
     def before(self, port: str, point: str, args: tuple[Any, ...]) -> None:
         """Pass the point ahead of a call."""
         self.calls += 1
+        self.passed.append(point)
         self._suffer_mode(port, point)
         trip = self._trips.pop(self.calls, None)
+        if self.fuse is not None and self.fuse.at == len(self.passed):
+            trip = self.fuse
         if trip is not None:
             self._trip(trip, port, point)
         self._watch(point, False, args)

@@ -7,6 +7,7 @@ from random import Random
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel
+from poolpair.testing.database_memory import REFUSE_MODULUS
 from poolpair.testing.facts import digests_in_catalogue, digests_on_disk, lines
 from poolpair.testing.faulty import ProcessEnd
 from poolpair.testing.schema import CHANNELS, other
@@ -171,6 +172,7 @@ def restore(world: World, step: Step) -> str:
     world.kill(pool.name)
     pool.database.end_long(commit=False)
     saved, kept = pool.backups[step.number % len(pool.backups)]
+    _fork(world, pool)
     pool.database.restore(saved)
     world.truth.set_back(pool.name, kept)
     catalogue = digests_in_catalogue(pool.database.view(), other(pool.name))
@@ -181,20 +183,36 @@ def restore(world: World, step: Step) -> str:
     world.truth.tampered.add(pool.name)
     world.acted(pool)
     world.truth.fell_back_s[pool.name] = world.truth.acts[pool.name]
-    world.truth.forked |= {line.out.stream for line in lines(world) if line.origin is pool}
+    _fork(world, pool)
     return "set back"
+
+
+def _fork(world: World, pool: Pool) -> None:
+    """Both the streams of the lost future and those that go on again."""
+    world.truth.forked |= {line.out.stream for line in lines(world) if line.origin is pool}
 
 
 def refuse_rows(world: World, step: Step) -> str:
     """From now on this pool's tables refuse some rows, as after a migration that the partner lacks."""
-    world.pools[step.pool].database.refuse(frozenset({step.number % 7}))
-    return f"n % 7 = {step.number % 7}"
+    return _refuse(world, step, frozenset({step.number % REFUSE_MODULUS}))
 
 
 def take_rows(world: World, step: Step) -> str:
     """The tables take every row again."""
-    world.pools[step.pool].database.refuse(frozenset())
-    return "all"
+    return _refuse(world, step, frozenset())
+
+
+def _refuse(world: World, step: Step, values: frozenset[int]) -> str:
+    pool = world.pools[step.pool]
+    if pool.gate.writing:
+        return "not now"
+    try:
+        pool.database.refuse(values)
+    except PoolpairError as error:
+        if error.code is not Code.STORE_LOCKED:
+            raise
+        return "waits for the lock"
+    return f"refuses {sorted(values)}"
 
 
 def tree_missing(world: World, step: Step) -> str:

@@ -54,6 +54,7 @@ THEMES = (
     ("tamper", "file_tamper", "verify"),
     ("file_large", "file_grows", "tree_missing"),
     ("share_down", "share_full", "share_stale"),
+    ("key_add", "key_activate", "kill"),
 )
 """What may be the theme of a history: these faults come much more often, so that they meet each other."""
 THEME_FACTOR = 8
@@ -64,7 +65,7 @@ class Faults:
     """Every fault by the name of its verb, as a weight; and per mille of passes and heartbeats in which a port call goes wrong."""
 
     kill: float = 8
-    rival: float = 4
+    rival: float = 6
     clone: float = 3
     away: float = 2
     clock_jump: float = 4
@@ -72,8 +73,8 @@ class Faults:
     lock: float = 6
     begin_long: float = 15
     end_long: float = 40
-    save: float = 10
-    restore: float = 4
+    save: float = 20
+    restore: float = 10
     refuse_rows: float = 6
     take_rows: float = 6
     mass_delete: float = 5
@@ -106,11 +107,11 @@ class Faults:
     held_refuse: float = 6
     parked_retry: float = 6
     parked_drop: float = 3
-    setback_ours: float = 8
+    setback_ours: float = 12
     verify: float = 5
-    resume: float = 6
-    key_add: float = 3
-    key_activate: float = 3
+    resume: float = 8
+    key_add: float = 6
+    key_activate: float = 6
     error_permille: float = 40
     fails_after_permille: float = 20
     crash_before_permille: float = 20

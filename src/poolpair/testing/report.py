@@ -68,7 +68,11 @@ def failure(seed: int, steps: int, kind: StoreKind, outcome: Outcome) -> Iterato
     yield f"seed {seed} at commit {commit()} fails: {outcome.violation.checker}"
     yield f"  {outcome.violation.story}"
     yield f"  {LEGEND}"
-    yield from outcome.trace[-LAST_LINES:]
+    ends = outcome.healing_from or len(outcome.trace)
+    yield from outcome.trace[:ends][-LAST_LINES:]
+    if outcome.healing_from:
+        yield f"     the faults are over; {len(outcome.trace) - ends} more lines, of which the last:"
+        yield from outcome.trace[-3:]
     store = "" if kind is StoreKind.MEMORY else f" --store {kind}"
     yield f"again: .venv/bin/python -m poolpair.testing replay {seed} --steps {steps}{store} --shrink"
 

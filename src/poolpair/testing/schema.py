@@ -6,6 +6,8 @@ conferences channel: a file `host/slot` is the conference `slot`. Few keys, so t
 
 from __future__ import annotations
 
+from functools import cache
+
 from poolpair.homes import home_of, home_ranks, settings_digest
 from poolpair.model import Channel
 from poolpair.pipeline.site import FileHome, Limits
@@ -75,6 +77,8 @@ SCHEMA = MemorySchema(
 )
 
 
+@cache
+@cache
 def file_home(path: bytes) -> FileHome | None:
     """Whose a file is: the first component of its path is the host, the second the conference."""
     host, _, slot = path.decode("ascii").partition("/")

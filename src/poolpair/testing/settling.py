@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from poolpair.testing.check_status import check_liveness
+from poolpair.testing.facts import lines
 from poolpair.testing.schema import POOLS
 from poolpair.testing.steps import Step, Verb
 from poolpair.testing.world import World
@@ -18,8 +19,9 @@ FIVE_S, WHOLE_TREE, ALL_CHANNELS, WITH_REPAIR = 2, 11 * 4, 3, 1
 COMPARED_AT = 9
 
 
-def settle(world: World) -> Iterator[Step]:
-    """The steps after the faults; no more once the pair is at rest."""
+def settle(world: World, *, compare: bool = True) -> Iterator[Step]:
+    """The steps after the faults; no more once the pair is at rest, and has compared its copies if that is wished."""
+    compared_at = COMPARED_AT if compare else 0
     for verb in HEALING:
         yield from (Step(verb, pool, 1) for pool in POOLS)
     for pool in POOLS:
@@ -30,8 +32,8 @@ def settle(world: World) -> Iterator[Step]:
         for verb in (Verb.PASS, Verb.BEAT, *decide):
             yield from (Step(verb, pool, WHOLE_TREE if verb is Verb.PASS else ALL_CHANNELS) for pool in POOLS)
         yield Step(Verb.WAIT, "a", FIVE_S)
-        if cycle == COMPARED_AT:
+        if compare and cycle == compared_at:
             # What somebody did to a copy, or an operator gave up, only a comparison puts right: it is asked for once.
             yield from (Step(Verb.VERIFY, pool, WITH_REPAIR) for pool in POOLS)
-        if cycle > COMPARED_AT + 2 and check_liveness(world) is None:
+        if cycle > compared_at + 2 and check_liveness(world, lines(world)) is None:
             return

@@ -14,7 +14,7 @@ from pathlib import Path
 from poolpair.testing import application, intruder, machines, operator
 from poolpair.testing.check_status import check_liveness
 from poolpair.testing.checkers import CHECKERS
-from poolpair.testing.facts import Violation
+from poolpair.testing.facts import Violation, lines
 from poolpair.testing.randomness import seeded_ids
 from poolpair.testing.schema import POOLS
 from poolpair.testing.settling import settle
@@ -95,6 +95,8 @@ class Outcome:
     simulated_s: float = 0.0
     violation: Violation | None = None
     trace: list[str] = field(default_factory=list)
+    healing_from: int = 0
+    """From this line of the trace on the faults are over; 0 if it did not come to that."""
     faults: Counter[str] = field(default_factory=Counter)
     """By kind: how often each was really there, not only planned."""
     checks: Counter[str] = field(default_factory=Counter)
@@ -148,20 +150,22 @@ class Simulation:
         if outcome.violation is None and world.truth.broken:
             name, story = world.truth.broken[0]
             outcome.violation = Violation(name, story)
+        found = lines(world)
         for checker in CHECKERS:
             if outcome.violation is None:
-                outcome.violation = checker(world)
+                outcome.violation = checker(world, found)
         if outcome.violation:
             outcome.trace.append(f"     violated {when}: {outcome.violation.checker}: {outcome.violation.story}")
 
-    def finish(self) -> None:
+    def finish(self, *, compare: bool = True) -> None:
         """The faults stop: within a bounded number of cycles both pools say FinalState everywhere, and are equal."""
         outcome, world = self.outcome, self.world
-        for step in settle(world):
+        outcome.healing_from = len(outcome.trace)
+        for step in settle(world, compare=compare):
             self.take(step)
             if outcome.violation:
                 return
-        outcome.violation = check_liveness(world)
+        outcome.violation = check_liveness(world, lines(world))
         if outcome.violation:
             outcome.trace.append(f"     violated at rest: {outcome.violation.checker}: {outcome.violation.story}")
 

@@ -7,16 +7,19 @@ from enum import StrEnum
 from pathlib import Path
 
 from poolpair.testing.database_memory import MemoryDatabase
+from poolpair.testing.database_sqlite import SqliteDatabase
 from poolpair.testing.view import Database
 
 
 class StoreKind(StrEnum):
-    """Memory for volume."""
+    """Memory for volume, SQLite for truth."""
 
     MEMORY = "memory"
+    SQLITE = "sqlite"
 
 
-def maker(kind: StoreKind, _scratch: Path) -> Callable[[str], Database]:
+def maker(kind: StoreKind, scratch: Path) -> Callable[[str], Database]:
     """How a pool gets its database."""
-    makers: dict[StoreKind, Callable[[str], Database]] = {StoreKind.MEMORY: MemoryDatabase}
-    return makers[kind]
+    if kind is StoreKind.SQLITE:
+        return lambda name: SqliteDatabase.make(scratch / f"database-{name}")
+    return MemoryDatabase

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol, TypeVar
 
 from poolpair.clock import Clock
@@ -24,6 +25,8 @@ class View:
     """One committed state. Two views are the same state only if they are the same object."""
 
     groups: Mapping[Group, Rows]
+    by_line: Mapping[tuple[Channel, str | None], Mapping[Group, Rows]]
+    """The same by channel and home pool; under None what has no home."""
     log: Mapping[Group, int]
     files: Mapping[bytes, FileEntry]
     parked: Mapping[Group, tuple[str, Rows]]
@@ -37,23 +40,32 @@ class View:
         found = self.read(cls, name)
         return found if isinstance(found, cls) else None
 
-    def of(self, channel: Channel, home: str) -> dict[Group, Rows]:
+    def of(self, channel: Channel, home: str) -> Mapping[Group, Rows]:
         """The groups of one home on one channel."""
-        return {
-            group: rows
-            for group, rows in self.groups.items()
-            if home_of_group(group) == home and channel_of_group(group) is channel
-        }
+        return self.by_line.get((channel, home), {})
 
 
+TABLES = {table.name: table for table in SCHEMA.tables}
+
+
+@cache
 def home_of_group(group: Group) -> str | None:
     """The home pool of a group."""
-    return SCHEMA.home(SCHEMA.named(group[0]), group[1])
+    return SCHEMA.home(TABLES[group[0]], group[1])
 
 
+@cache
 def channel_of_group(group: Group) -> Channel:
     """The channel that carries a group."""
-    return SCHEMA.named(group[0]).channel
+    return TABLES[group[0]].channel
+
+
+def sorted_by_line(groups: Mapping[Group, Rows]) -> Mapping[tuple[Channel, str | None], Mapping[Group, Rows]]:
+    """Groups by channel and home."""
+    found: dict[tuple[Channel, str | None], dict[Group, Rows]] = {}
+    for group, rows in groups.items():
+        found.setdefault((channel_of_group(group), home_of_group(group)), {})[group] = rows
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from poolpair.testing.world import World
 def watch(world: World, name: str, point: str, over: bool, args: tuple[Any, ...]) -> None:
     """Take note of a port call of pool `name`."""
     if point == "store.snapshot" and over and args and args[0] is not None:
-        _cut(world, name, Channel(args[0].stem.removeprefix("out-")))
+        _cut(world, name, Channel(args[0].name.split("-")[1]))
     elif point == "store.snapshot.export" and over:
         cut, left_behind = args
         intent = _newest_intent(world, name, cut.channel)

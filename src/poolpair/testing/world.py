@@ -190,9 +190,6 @@ class World:
         pool.processes.remove(process)
         bare(process.beater.store).close()
         bare(process.site.store).close()
-        for left in pool.scratch.iterdir():
-            if left.is_file():
-                left.unlink()
 
     def close(self) -> None:
         """The end of a run."""
@@ -230,13 +227,6 @@ def serve(world: World, pool: Pool, process: Process, work: Callable[[], object]
         if process in pool.processes:
             world.end(pool, process)
         return "lost its lease"
-    except OSError:
-        # Two services on one scratch folder take each other's files away: the one without a lease dies of it.
-        if process in pool.processes[-1:]:
-            raise
-        if process in pool.processes:
-            world.end(pool, process)
-        return "lost its scratch files"
     return "moved" if moved else "idle"
 
 

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from poolpair.errors import Code, Refused
+from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.store.buckets import Text
 from poolpair.store.memory.schema import Key, Row
 from poolpair.store.values import CatalogueFile, PackedFile
@@ -39,7 +39,11 @@ class RowsFile:
 def read_rows(path: Path) -> RowsFile:
     """Read what `RowsFile.write` wrote."""
     try:
-        found = json.loads(path.read_bytes())
+        content = path.read_bytes()
+    except OSError as error:
+        raise PoolpairError(Code.SCRATCH, f"the rows file is gone: {error.strerror}") from error
+    try:
+        found = json.loads(content)
         tables = tuple(
             {_unpacked(key): tuple(map(_unpacked, rows)) for key, rows in groups} for groups in found["tables"]
         )

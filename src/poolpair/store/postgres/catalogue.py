@@ -84,6 +84,14 @@ def touch_files(database: Database, files: Iterable[CatalogueFile]) -> None:
             )
 
 
+def doubt_files(database: Database, homes: tuple[str, ...] | None) -> None:
+    """Forget the times of files, of some homes or of all."""
+    chosen = "$1::text[] IS NULL OR home = ANY ($1::text[])"
+    database.run(
+        f"UPDATE {FILE} SET mtime_ns = -1 WHERE present AND ({chosen})", None if homes is None else list(homes)
+    )
+
+
 def prune_files(database: Database, token: int) -> int:
     """Forget acknowledged changes; deleted files leave the catalogue with their entry."""
     logged = f"gen > 0 AND gen <= {int(token)}"

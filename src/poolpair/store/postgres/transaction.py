@@ -166,9 +166,15 @@ class PostgresTransaction:
         """Record new size, time and inode."""
         catalogue.touch_files(self._db, files)
 
-    def doubt_files(self) -> None:
+    def doubt_files(self, homes: tuple[str, ...] | None = None) -> None:
         """Forget times, so that the next scan reads every file."""
-        self._db.run(f"UPDATE {FILE} SET mtime_ns = -1 WHERE present")
+        catalogue.doubt_files(self._db, homes)
+
+    def doubted_files(self, homes: tuple[str, ...]) -> tuple[CatalogueFile, ...]:
+        """Present files whose time is still forgotten."""
+        mine = "present AND mtime_ns = -1 AND home = ANY ($1::text[])"
+        found = self._db.rows(f"SELECT {COLUMNS} FROM {FILE} WHERE {mine} ORDER BY path", list(homes))
+        return tuple(map(catalogue_file, found))
 
     def file(self, path: bytes) -> CatalogueFile | None:
         """One catalogue entry."""

@@ -162,9 +162,17 @@ class SqliteTransaction:
             ((f.size, f.mtime_ns, f.inode, f.mode, f.ctime_ns, f.sha256, f.path) for f in files),
         )
 
-    def doubt_files(self) -> None:
+    def doubt_files(self, homes: tuple[str, ...] | None = None) -> None:
         """Forget times, so that the next scan reads every file."""
-        self._c.execute("UPDATE main.poolpair_file SET mtime_ns = -1 WHERE present = 1")
+        chosen = "1" if homes is None else "home IN (SELECT value FROM json_each(?1))"
+        listed = () if homes is None else (json.dumps(homes),)
+        self._c.execute(f"UPDATE main.poolpair_file SET mtime_ns = -1 WHERE present = 1 AND {chosen}", listed)
+
+    def doubted_files(self, homes: tuple[str, ...]) -> tuple[CatalogueFile, ...]:
+        """Present files whose time is still forgotten."""
+        mine = "present = 1 AND mtime_ns = -1 AND home IN (SELECT value FROM json_each(?))"
+        query = f"SELECT {FILE_COLUMNS} FROM main.poolpair_file WHERE {mine} ORDER BY path"
+        return tuple(map(catalogue_file, self._c.execute(query, (json.dumps(homes),))))
 
     def file(self, path: bytes) -> CatalogueFile | None:
         """One catalogue entry."""
