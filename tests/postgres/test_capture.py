@@ -198,6 +198,15 @@ def test_a_setting_kept_by_a_pooled_connection_hides_nothing(items: Copies) -> N
         assert items.carry().groups == 1
 
 
+def test_who_writes_as_a_replica_is_captured_too(items: Copies) -> None:
+    """A superuser's load with session_replication_role = replica, or a subscription, fires our triggers like any writer."""
+    with items.connect(role="dba") as dba:
+        dba.execute("SET session_replication_role = replica")
+        dba.execute("INSERT INTO public.item VALUES (1, 'loaded')")
+    assert items.carry().groups == 1
+    items.assert_equal(["item"])
+
+
 def test_a_log_that_nobody_prunes_is_compacted(items: Copies, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the partner is away a key costs one entry after a compaction; tokens drawn before still find every change."""
     monkeypatch.setattr(transactions, "COMPACT_ENTRIES", 20)

@@ -15,6 +15,7 @@ from poolpair.store.postgres.catalogue import FILE
 from poolpair.store.postgres.database import SCHEMA, Database, quote
 from poolpair.store.postgres.documents import read_document, write_document
 from poolpair.store.postgres.install import (
+    Trigger,
     functions,
     home_rows,
     made_of,
@@ -171,6 +172,8 @@ def _install_triggers(database: Database, bound: tuple[Bound, ...]) -> tuple[str
     for trigger in wanted:
         if trigger.function in rebuilt:
             database.run(trigger.create)
+            if _owns(database, trigger):  # then it fires for those too who write as a replica does
+                database.run(f"ALTER TABLE ONLY {trigger.place.sql} ENABLE ALWAYS TRIGGER {trigger.name}")
     have = capturing.installed(database)
     state = {}
     for trigger in wanted:
@@ -178,6 +181,11 @@ def _install_triggers(database: Database, bound: tuple[Bound, ...]) -> tuple[str
         state[trigger.called] = (made[trigger.called], text, xmin)
     write_document(database, CAPTURE, CaptureState(triggers=state))
     return tuple(sorted({*wrong, *(str(table) for (table,) in doubted)}))
+
+
+def _owns(database: Database, trigger: Trigger) -> bool:
+    owner = "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = $1::bigint::oid"
+    return database.row(owner, trigger.place.oid) == (True,)
 
 
 def _without_use(database: Database, bodies: dict[str, str]) -> set[str]:

@@ -55,6 +55,8 @@ class PostgresStore:
         self._compacted: dict[int, int] = {}
         self._version = self._checked = ""
         """The catalogue as it was bound, and as capture was found whole in it."""
+        self._location = ""
+        """Where this connection's server is, once it was asked."""
         self._lease = PostgresLease(self._db, clock)
         try:
             with self._db.translated():
@@ -64,7 +66,7 @@ class PostgresStore:
             raise
 
     def _connected(self) -> None:
-        self._version = ""
+        self._version = self._location = ""
         self._lease.relock()
 
     def identity(self) -> StoreIdentity:
@@ -73,8 +75,8 @@ class PostgresStore:
             found = read_document(self._db, StoreIdentity, IDENTITY)
             if found is None:
                 raise PoolpairError(Code.NOT_INSTALLED, f"{self._db.name} was not prepared for poolpair")
-            here = location_of(self._db)
-        return StoreIdentity(store_id=found.store_id, location=here, home_location=found.home_location)
+            self._location = self._location or location_of(self._db)
+        return StoreIdentity(store_id=found.store_id, location=self._location, home_location=found.home_location)
 
     def adopt(self, store_id: str) -> None:
         """Take a new id and the present location. Transaction ids of another server mean nothing here: all is logged anew."""
