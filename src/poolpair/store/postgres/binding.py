@@ -103,9 +103,15 @@ class Bound:
 
     @property
     def order(self) -> str:
-        """The origin's order of rows `t`: as the profile says, else by what this site numbers itself, else as they lie."""
+        """The origin's order of rows `t`: as the profile says, else by what this site numbers itself, else as they lie.
+
+        Empty where order means nothing: a group is one row, and the target numbers none.
+        """
+        if self.conflict is not None and not self.spec.order_by and not self.spec.leave_out:
+            return ""
         serials = [column.name for column in self.on.info.columns if column.serial]
-        return ", ".join([*(f"t.{quote(name)}" for name in self.spec.order_by or serials), "t.tableoid", "t.ctid"])
+        named = [f"t.{quote(name)}" for name in self.spec.order_by or serials]
+        return "ORDER BY " + ", ".join([*named, "t.tableoid", "t.ctid"])
 
     def same_key(self, left: str, right: str) -> str:
         """Compare the key of two aliases, NULL-safe."""

@@ -32,6 +32,8 @@ _SETTINGS: dict[str, str] = {
     "xmloption": "content",
     "lc_monetary": "C",
     "jit": "off",
+    "work_mem": "64MB",  # each connection of ours sorts or hashes one thing at a time
+    "temp_buffers": "32MB",
     "client_min_messages": "warning",
     "standard_conforming_strings": "on",
     "default_transaction_isolation": "read committed",
@@ -112,19 +114,14 @@ class Database:
         return c
 
     def run(self, text: str, *parameters: object) -> psycopg.Cursor[TupleRow]:
-        """Execute one statement. Outside of a transaction a lost connection is made again."""
-        idle = self._c.info.transaction_status is TransactionStatus.IDLE
-        lost = self._c.closed
-        if not lost:
+        """Execute one statement. Outside of a transaction a lost connection is made again, and the statement tried once more."""
+        idle = self._c.closed or self._c.info.transaction_status is TransactionStatus.IDLE
+        if not self._c.closed:
             try:
                 return self._c.execute(text, parameters or None)
             except psycopg.OperationalError:
                 if not (idle and self._c.closed):
                     raise
-        elif (
-            self._c.info.transaction_status is TransactionStatus.INTRANS
-        ):  # pragma: no cover - a closed connection has no state
-            raise PoolpairError(Code.STORE_BROKEN, f"{self.name}: the connection was lost")
         self.reconnect()
         return self._c.execute(text, parameters or None)
 

@@ -59,22 +59,27 @@ def own_tables(bound: Iterable[Bound]) -> Iterator[str]:
         yield f"CREATE TABLE IF NOT EXISTS {SCHEMA}.kept_row_{b.n} ({kept})"
 
 
-def widen_own_tables(database: Database, bound: Iterable[Bound]) -> None:
-    """Give the tables that keep whole rows the columns that the application's tables have gained."""
+def follow_tables(database: Database, bound: Iterable[Bound]) -> None:
+    """Give our tables the columns that the application's tables have gained, and the types that they have now."""
     have = {
-        (str(table), str(column))
-        for table, column in database.rows(
-            "SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0"
-            " AND NOT a.attisdropped WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1)",
+        (str(table), str(column)): str(declared)
+        for table, column, declared in database.rows(
+            "SELECT c.relname, a.attname, format_type(a.atttypid, -1) FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid"
+            " WHERE c.relnamespace = to_regnamespace($1) AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped",
             SCHEMA,
         )
     }
     tables = {table for table, _ in have}
     for b in bound:
-        for table in (f"parked_row_{b.n}", f"kept_row_{b.n}"):
-            for column in b.columns if table in tables else ():
-                if (table, column) not in have:
+        kept = dict.fromkeys((f"parked_row_{b.n}", f"kept_row_{b.n}"), b.columns)
+        for table, columns in (kept | dict.fromkeys((f"log_{b.n}", f"parked_key_{b.n}"), b.spec.key)).items():
+            for column in columns if table in tables else ():
+                here, base, name = have.get((table, column)), b.type_of(column).base, quote(column)
+                if here is None:
                     database.run(f"ALTER TABLE {SCHEMA}.{table} ADD COLUMN {b.typed([column])}")
+                elif here != base:
+                    change = f"TYPE {b.type_of(column).declared} USING {name}::text::{base}"
+                    database.run(f"ALTER TABLE {SCHEMA}.{table} ALTER COLUMN {name} {change}")
 
 
 def home_rows(patterns: Iterable[tuple[int, str, str]]) -> Iterator[str]:

@@ -16,13 +16,13 @@ from poolpair.store.postgres.database import SCHEMA, Database, quote
 from poolpair.store.postgres.documents import read_document, write_document
 from poolpair.store.postgres.install import (
     Trigger,
+    follow_tables,
     functions,
     home_rows,
     made_of,
     own_tables,
     privileges,
     triggers,
-    widen_own_tables,
 )
 from poolpair.store.postgres.lease import TURN, PostgresLease
 from poolpair.store.postgres.store import IDENTITY, location_of
@@ -73,7 +73,7 @@ def install(
             for statement in (*own_tables(bound), *home_rows(homes)):
                 database.run(statement)
             _refuse_homeless(database, bound)
-            widen_own_tables(database, bound)
+            follow_tables(database, bound)
             identity = read_document(database, StoreIdentity, IDENTITY)
             fresh = identity is None
             if identity is None:

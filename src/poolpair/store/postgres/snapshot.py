@@ -107,7 +107,7 @@ class PostgresSnapshot:
         rows = self._copy(
             writer,
             self._section(b, "r", b.columns),
-            f"SELECT {listed(b.columns, 't')} {source} ORDER BY {b.order}",
+            f"SELECT {listed(b.columns, 't')} {source} {b.order}",
         )
         return groups, rows
 

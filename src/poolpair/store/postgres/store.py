@@ -18,7 +18,7 @@ from poolpair.store.postgres.catalogue import COLUMNS, FILE, catalogue_file
 from poolpair.store.postgres.database import SCHEMA, Database
 from poolpair.store.postgres.documents import EVERYTHING, TOKEN, read_document, read_documents
 from poolpair.store.postgres.incoming import PostgresIncoming
-from poolpair.store.postgres.install import made_of, widen_own_tables
+from poolpair.store.postgres.install import follow_tables, made_of
 from poolpair.store.postgres.lease import TURN, PostgresLease
 from poolpair.store.postgres.parking import list_parked, retry_parked
 from poolpair.store.postgres.snapshot import VIEW, PostgresSnapshot
@@ -108,7 +108,7 @@ class PostgresStore:
             return
         self._bound = bind(self._db, self._profile)
         version = capturing.version(self._db, self._bound)
-        widen_own_tables(self._db, self._bound)
+        follow_tables(self._db, self._bound)
         self._version = version
 
     @contextmanager
