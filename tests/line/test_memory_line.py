@@ -224,6 +224,10 @@ def test_a_package_of_a_lost_stream_does_not_stand_for_ever(pair: MemoryPair) ->
     assert stray in pair.packages("b")
     pair.start("b")
     pair.start("a")
+    pair.settle()
+    pair.clock.advance(60)
+    pair.settle()
+    assert stray in pair.packages("b"), "nothing came since: it may be all that is left"
     edit(pair, "since")
     pair.settle()
     assert stray not in pair.packages("b")

@@ -24,6 +24,8 @@ from poolpair.store.buckets import are_sound
 REFUSED_KEPT = 32
 """Refused package ids kept for the cookie; the origin needs only the newest."""
 MANIFESTS_KEPT = 256
+STRAY_AFTER_S = 60.0
+"""A package that leads nowhere is deleted after this long, if the partner has moved on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,7 @@ def receive(site: Site, channel: Channel) -> Received | None:
             if site.own.remove(data_dir(channel), name.name):
                 inbound = _update(site, channel, lambda i: replace(i, superseded=i.superseded + 1))
             site.memory.manifests.pop(name.name, None)
+            site.memory.strays.pop(name.name, None)
             continue
         try:
             manifest = _manifest(site, channel, name)
@@ -77,18 +80,26 @@ def _newness(inbound: Inbound, received: Received) -> tuple[bool, int]:
 
 
 def _drop_strays(site: Site, channel: Channel, inbound: Inbound, opened: list[Received]) -> None:
-    """Delete packages of other streams that lead nowhere from here: no sequence would ever overtake them.
+    """Delete what leads nowhere from here, once the partner has moved on: it is left of a future that was lost with a store.
 
-    They are what is left of a future that was lost with a store. Should one have been good, its origin sends anew.
+    Until a later package of the partner's is applied it is kept: it may be all that is left of what the partner had. A late listing may
+    show a package before the one that it follows, hence the wait; should one have been good after all, its origin sends anew.
     """
-    if inbound.applied is None:
+    applied, now, strays = inbound.applied, site.clock.monotonic_s(), site.memory.strays
+    if applied is None:
         return
-    coming = still_to_come(inbound.applied, (received.manifest for received in opened))
+    coming = still_to_come(applied, (received.manifest for received in opened))
     for received in opened:
-        if received.name.stream != inbound.applied.stream and received.manifest.position not in coming:
-            if site.own.remove(data_dir(channel), received.name.name):
+        name = received.name.name
+        if received.manifest.position in coming:
+            strays.pop(name, None)
+            continue
+        since_s, then = strays.setdefault(name, (now, applied))
+        if applied != then and now - since_s >= STRAY_AFTER_S:
+            if site.own.remove(data_dir(channel), name):
                 _update(site, channel, lambda i: replace(i, superseded=i.superseded + 1))
-            site.memory.manifests.pop(received.name.name, None)
+            site.memory.manifests.pop(name, None)
+            del strays[name]
 
 
 def _is_superseded(inbound: Inbound, name: PackageName) -> bool:

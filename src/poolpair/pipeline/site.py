@@ -85,6 +85,8 @@ class Volatile:
     """Packages that were cut and could not be delivered yet."""
     manifests: dict[str, Manifest] = field(default_factory=dict)
     """Authenticated manifests of packages that stand, by file name."""
+    strays: dict[str, tuple[float, Position]] = field(default_factory=dict)
+    """Packages that lead nowhere: since when, and what was applied then."""
     faults: dict[Channel, Fault] = field(default_factory=dict)
     speaking: RLock = field(default_factory=RLock)
     """Held while a cookie is made and written: the heartbeat thread speaks too."""

@@ -84,9 +84,9 @@ def _is_done(world: World, pool: Pool, folder: str, name: str) -> bool:
     if any(refused.package_id[:8] == parsed.short_id for refused in inbound.refused):
         return True
     out = world.pools[other(pool.name)].database.view().document(Outbound, outbound_name(channel))
-    # Of a future that was lost with its store: nobody will ever make what it follows.
+    # Of a future that was lost with its store, or behind a gap that the partner has left behind too.
     is_lost = parsed.stream in world.truth.forked or (out is not None and parsed.stream != out.stream)
-    if is_lost and applied is not None and parsed.stream != applied.stream:
+    if is_lost or (out is not None and all(position.package_id[:8] != parsed.short_id for position in out.in_flight)):
         return True
     return applied is not None and (
         parsed.stream in inbound.past_streams
