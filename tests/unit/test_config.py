@@ -171,6 +171,10 @@ def test_a_password_is_not_printed(tmp_path: Path) -> None:
 
 
 WRONG = {
+    "server without scratch": (
+        GOOD.replace("sqlite:////var/lib/prosody/prosody.sqlite", "postgresql://me@db/x"),
+        "scratch: missing: with a store on PostgreSQL say where packages are made, in a private folder",
+    ),
     "unknown key": (
         GOOD + '[sync]\nintervall = "2m"\n',
         "sync.intervall (line 16): unknown key, did you mean sync.interval?",

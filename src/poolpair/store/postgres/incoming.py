@@ -80,7 +80,7 @@ class PostgresIncoming:
         section = reader.section()
         if section is None or section.name != name:
             raise Refused(Code.DAMAGED, "the rows file does not hold the tables it should")
-        if set(section.columns) != set(declared) or len(section.columns) != len(section.types):
+        if sorted(section.columns) != sorted(declared) or len(section.columns) != len(section.types):
             raise Refused(Code.DAMAGED, f"table {name} of the rows file has other columns than the manifest says")
         self._check_types(section, told, b)
         types = ", ".join(f"{quote(column)} {declared[column]}" for column in section.columns)

@@ -91,12 +91,12 @@ class RowsReader:
     def blocks(self) -> Iterator[bytes]:
         """The blocks of the section just begun."""
         while size := self._size():
-            if size > 2 * BLOCK_BYTES + (1 << 30):
-                raise Refused(Code.DAMAGED, "a block of the rows file is larger than any")
-            block = self._source.read(size)
-            if len(block) != size:
-                raise Refused(Code.DAMAGED, "the rows file ends in the middle")
-            yield block
+            while size:
+                piece = self._source.read(min(size, BLOCK_BYTES))
+                if not piece:
+                    raise Refused(Code.DAMAGED, "the rows file ends in the middle")
+                size -= len(piece)
+                yield piece
 
     def _size(self) -> int:
         raw = self._source.read(_LENGTH.size)
