@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from poolpair.errors import Code, PoolpairError
+from poolpair.pipeline.site import Counts
 from poolpair.store.postgres import transaction as transactions
 from tests.postgres.conftest import MakeCopies
 from tests.postgres.copies import USERS, Copies, entry
@@ -205,6 +206,22 @@ def test_who_writes_as_a_replica_is_captured_too(items: Copies) -> None:
         dba.execute("INSERT INTO public.item VALUES (1, 'loaded')")
     assert items.carry().groups == 1
     items.assert_equal(["item"])
+
+
+def test_writes_that_are_not_tracked_wake_nobody(items: Copies) -> None:
+    """The hint changes with tracked rows and with documents, not with what else is written on the server, nor with a look."""
+    items.write("CREATE TABLE noise (n integer)")
+    first = items.origin.hint()
+    items.write("INSERT INTO noise VALUES (1)")
+    items.cluster.dba("CREATE TABLE IF NOT EXISTS elsewhere (n integer)")
+    assert items.origin.hint() == items.origin.hint() == first
+    items.write("INSERT INTO item VALUES (1, 'x')")
+    second = items.origin.hint()
+    assert second != first
+    assert items.origin.hint() == second
+    with items.origin.transaction() as tx:
+        tx.save("x", Counts())
+    assert items.origin.hint() != second
 
 
 def test_a_log_that_nobody_prunes_is_compacted(items: Copies, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from poolpair.store.postgres.binding import Bound, bind
 from poolpair.store.postgres.capturing import CAPTURE, CaptureState
 from poolpair.store.postgres.catalogue import COLUMNS, FILE, catalogue_file
 from poolpair.store.postgres.database import SCHEMA, Database
-from poolpair.store.postgres.documents import EVERYTHING, TOKEN, read_document, read_documents
+from poolpair.store.postgres.documents import DOCUMENT, EVERYTHING, TOKEN, read_document, read_documents
 from poolpair.store.postgres.incoming import PostgresIncoming
 from poolpair.store.postgres.install import follow_tables, made_of
 from poolpair.store.postgres.lease import TURN, PostgresLease
@@ -53,6 +53,9 @@ class PostgresStore:
         self._view: Database | None = None
         """A connection for read views, kept for the next one."""
         self._compacted: dict[int, int] = {}
+        self._seen = self._documents = ""
+        self._news = 0
+        """What `hint` saw last, and how often there was something new."""
         self._version = self._checked = ""
         """The catalogue as it was bound, and as capture was found whole in it."""
         self._location = ""
@@ -196,10 +199,28 @@ class PostgresStore:
             return read_documents(self._db, cls, prefix)
 
     def hint(self) -> object:
-        """What is committed on this server: changes with every transaction that wrote, ours and others', in any database."""
+        """Grows when something of ours was written. The server's snapshot tells cheaply that nothing at all was, as mostly."""
         with self._db.translated():
             row = self._db.row("SELECT pg_current_snapshot()::text")
-        return row[0] if row else None
+            assert row is not None
+            seen, self._seen = self._seen, str(row[0])
+            if seen != self._seen and self._is_news(seen or self._seen):
+                self._news += 1
+        return self._news
+
+    def _is_news(self, seen: str) -> bool:
+        """Whether a log or a document was written since a snapshot; other tables and databases write too, and mean nothing here."""
+        logged = " OR ".join(
+            f"EXISTS (SELECT 1 FROM {b.log} WHERE NOT pg_visible_in_snapshot(poolpair_xid, $1::pg_snapshot))"
+            for b in self._bound
+        )
+        row = self._db.row(
+            f"SELECT {logged or 'false'}, (SELECT md5(string_agg(name || xmin::text, ',' ORDER BY name)) FROM {DOCUMENT})",
+            seen,
+        )
+        assert row is not None
+        written, self._documents = self._documents != row[1], row[1]
+        return bool(row[0]) or written
 
     def parked(self, channel: Channel | None = None) -> tuple[ParkedGroup, ...]:
         """Groups that this store refused."""
