@@ -23,6 +23,8 @@ from poolpair.pipeline.site import Counts, Site, counts_name, inbound_name, outb
 from poolpair.protocol import want
 from poolpair.state import Inbound, Outbound
 
+FATAL = frozenset({Code.LEASE, Code.STORE_REPLACED})
+"""What ends a service: it works for nobody any more, or in a file that nobody sees."""
 PACKAGES_PER_PASS = 16
 """Packages applied, or delivered, before the other channels get their turn."""
 
@@ -98,7 +100,7 @@ def _guarded(site: Site, step: Callable[[], bool]) -> tuple[bool, Fault | None]:
     try:
         return step(), None
     except PoolpairError as error:
-        if error.code is Code.LEASE:
+        if error.code in FATAL:
             raise
         return False, site.fault(error)
 

@@ -45,6 +45,7 @@ class Code(StrEnum):
     STORE_BROKEN = "P203"
     SCHEMA = "P204"
     CAPTURE_BROKEN = "P205"
+    STORE_REPLACED = "P206"
     SHARE_MISSING = "P211"
     SHARE_DENIED = "P212"
     SHARE_FULL = "P213"
@@ -124,6 +125,12 @@ CATALOGUE: dict[Code, Entry] = {
         2,
         "capture triggers are missing, changes may have gone unseen",
         "run `poolpair -c FILE init`: it puts them back and compares both copies",
+    ),
+    Code.STORE_REPLACED: Entry(
+        _P,
+        2,
+        "the database's file was replaced or removed while the service worked; it ended",
+        "start the service again: it works in the file that is there now",
     ),
     Code.SHARE_MISSING: Entry(
         _P,

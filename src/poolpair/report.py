@@ -89,6 +89,7 @@ def _export(
         out,
         served=site.served(),
         pending=pending,
+        unhomed=counts.unhomed,
         lag_s=lag_s,
         interval_s=limits.interval_s,
         heartbeat_s=limits.heartbeat_s,

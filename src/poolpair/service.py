@@ -7,11 +7,11 @@ look like silence to the partner. Both hold nothing that the store does not: `ki
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from poolpair.cycle import beat, count_unhomed, run_pass
-from poolpair.errors import Code, PoolpairError
+from poolpair.cycle import FATAL, beat, count_unhomed, run_pass
+from poolpair.errors import PoolpairError
 from poolpair.format.layout import TASK_ASSIGNMENT, cookie_dir, data_dir
 from poolpair.model import Channel
 from poolpair.pipeline.site import Site
@@ -93,7 +93,7 @@ class Service:
         force = {channel for request in requested.values() for channel in request.channels}
         rescan = any(request.rescan for request in requested.values())
         moved = [run_pass(site, channel, force=channel in force, rescan=rescan) for channel in site.channels]
-        self._answer(requested)
+        self._carried_out(requested)
         self._tell_faults()
         if site.memory.echoed_s is not None and (
             self._told_s is None or site.memory.echoed_s - self._told_s >= PULSE_S
@@ -103,15 +103,15 @@ class Service:
         self._hints = hints if not any(moved) else None
         return any(moved)
 
-    def _answer(self, requested: dict[str, Request]) -> None:
-        """Delete what was carried out; if the store is away it is done once more, which is harmless."""
-        try:
-            for name in requested:
+    def _carried_out(self, requested: Iterable[str]) -> None:
+        """Forget requests; what the store does not let go now is carried out once more, which harms nothing."""
+        for name in requested:
+            try:
                 with self._site.store.transaction() as tx:
                     tx.delete(name)
-        except PoolpairError as error:
-            if error.code is Code.LEASE:
-                raise
+            except PoolpairError as error:
+                if error.code in FATAL:
+                    raise
 
     def _read_hints(self) -> object:
         """Ask in microseconds whether somebody wrote to the database, the share or the tree."""
@@ -140,7 +140,7 @@ class Service:
                 site.own.sweep_temp(TEMP_OLD_S)
                 self._swept_s = now
         except PoolpairError as error:
-            if error.code is Code.LEASE:
+            if error.code in FATAL:
                 raise
             self._tell(f"housekeeping: {error}")
 
@@ -182,10 +182,10 @@ class Service:
 
 
 def write_pulse(site: Site) -> None:
-    """Write the pulse, unless the store is busy or away: then the next one tells. A pass says what is wrong with it."""
+    """Write the pulse, unless the store cannot take it now: then a later one tells."""
     try:
         with site.store.transaction() as tx:
             tx.save(PULSE, pulse(site))
     except PoolpairError as error:
-        if error.code is Code.LEASE:
+        if error.code in FATAL:
             raise

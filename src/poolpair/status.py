@@ -135,6 +135,7 @@ def export_status(
     *,
     served: tuple[str, ...],
     pending: int,
+    unhomed: int,
     lag_s: float,
     interval_s: float,
     heartbeat_s: float,
@@ -154,7 +155,7 @@ def export_status(
         return ExportStatus.NON_STEADY, Reason.BACKLOG
     if out.partner is None or not set(served) <= set(out.partner.complete):
         return ExportStatus.NON_STEADY, Reason.INCOMPLETE
-    if not pending and not out.in_flight and out.seed is None and _is_whole(out.partner):
+    if not pending and not unhomed and not out.in_flight and out.seed is None and _is_whole(out.partner):
         return ExportStatus.FINAL, Reason.NONE
     return ExportStatus.STEADY, Reason.NONE
 

@@ -28,12 +28,13 @@ FAULT = Fault(code=Code.SHARE_FULL, detail="no space is left")
 
 
 def _status(
-    out: Outbound, *, pending: int = 0, lag_s: float = 0.0, word_age_s: float | None = 1.0
+    out: Outbound, *, pending: int = 0, unhomed: int = 0, lag_s: float = 0.0, word_age_s: float | None = 1.0
 ) -> tuple[ExportStatus, Reason]:
     return export_status(
         out,
         served=("a",),
         pending=pending,
+        unhomed=unhomed,
         lag_s=lag_s,
         interval_s=120.0,
         heartbeat_s=10.0,
@@ -45,6 +46,7 @@ def test_final_needs_everything() -> None:
     """Nothing pending, nothing in flight, no comparison, a fresh word, and a copy that lacks nothing."""
     assert _status(REST) == (ExportStatus.FINAL, Reason.NONE)
     assert _status(REST, pending=1)[0] is ExportStatus.STEADY
+    assert _status(REST, unhomed=1)[0] is ExportStatus.STEADY
     assert _status(replace(REST, in_flight=(APPLIED,)))[0] is ExportStatus.STEADY
     assert _status(replace(REST, seed=Seed(repair=False)))[0] is ExportStatus.STEADY
 

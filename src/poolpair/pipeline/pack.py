@@ -8,6 +8,7 @@ or finds no room waits with the rows of its conference: those are logged again.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -67,6 +68,16 @@ def give_up_reshaped(site: Site, channel: Channel) -> None:
 
 def _cut(site: Site, channel: Channel, wanted: Want) -> Packed:
     intent, since = _intend(site, channel, wanted)
+    try:
+        return _finish(site, channel, wanted, intent, since)
+    except PoolpairError:
+        # Never finished, so nobody can have it: a disk that stays full must not cost an intent per try.
+        with suppress(PoolpairError), site.store.transaction() as tx:
+            tx.delete(intent_name(channel, intent.position))
+        raise
+
+
+def _finish(site: Site, channel: Channel, wanted: Want, intent: Intent, since: int) -> Packed:
     path = site.scratch_file(f"out-{channel}-package")
     rows = site.scratch_file(f"out-{channel}-rows")
     carries, written = wanted, None

@@ -41,7 +41,7 @@ def encode_values(values: Sequence[object]) -> bytes:
         elif isinstance(value, int):
             kind, body = b"i", b"%d" % value
         elif isinstance(value, float):
-            kind, body = b"f", value.hex().encode("ascii")
+            kind, body = b"f", (value + 0.0).hex().encode("ascii")  # no database tells -0.0 from 0.0 when it compares
         elif isinstance(value, bytes | memoryview):
             kind, body = b"b", bytes(value)
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from poolpair.model import Channel
+from poolpair.model import Channel, Position
 from poolpair.testing.facts import Line, Lines, Violation, digests_in_catalogue, digests_on_disk
 from poolpair.testing.truth import CutTaken
 from poolpair.testing.view import Group, Rows, View, channel_of_group, home_of_group
@@ -89,11 +89,16 @@ def _is_ahead(world: World, applied: CutTaken, path: bytes, digest: str | None) 
     return False
 
 
+def _is_past(acknowledged: Position, applied: Position) -> bool:
+    """The target was set back behind what it had acknowledged, perhaps into an older stream."""
+    return acknowledged.stream != applied.stream or acknowledged.sequence > applied.sequence
+
+
 def nothing_is_pruned_before_acknowledged(world: World, found: Lines) -> Violation | None:
     """Whatever a complete copy lacks stands in the origin's log, after the token of the position that the copy is at."""
     for line in found:
         intent, acknowledged = line.applied_intent(), line.out.acknowledged
-        behind = acknowledged and intent and acknowledged.sequence > intent.position.sequence
+        behind = acknowledged and intent and _is_past(acknowledged, intent.position)
         if not line.is_complete or intent is None or behind:
             continue
         if not world.truth.is_news("nothing_is_pruned_before_acknowledged", line.name, line.copy, line.sent):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.store.sqlite.binding import Bound
@@ -99,7 +99,7 @@ class TableApply:
                 f"INSERT OR ABORT INTO {b.table} ({b.column_list}) SELECT {b.column_list} FROM pkg.r{b.n} ORDER BY rowid"
             ).rowcount
         self._delete(self._gone)
-        differs = " OR ".join(
+        differs = any_of(
             f"{quote(b.spec.name)}.{q} IS NOT excluded.{q} COLLATE BINARY OR typeof({quote(b.spec.name)}.{q}) <> typeof(excluded.{q})"
             for q in map(quote, b.columns)
         )
@@ -261,6 +261,14 @@ class TableApply:
 
     def _one(self, query: str) -> int:
         return int(self._c.execute(query).fetchone()[0])
+
+
+def any_of(conditions: Iterable[str]) -> str:
+    """Join by OR as a tree: SQLite reads a chain of a thousand as an expression a thousand deep, and refuses it."""
+    parts = list(conditions)
+    while len(parts) > 1:
+        parts = [f"({' OR '.join(parts[at : at + 2])})" for at in range(0, len(parts), 2)]
+    return parts[0]
 
 
 def describe_key(b: Bound, key: tuple[object, ...]) -> str:

@@ -74,11 +74,17 @@ class Bound:
         columns = ", ".join(f"{alias}.{quote(name)} AS {quote(name)}" for name in self.spec.key)
         return f"(SELECT {self.scope} FROM (SELECT {columns}))"
 
+    def home_of(self, alias: str) -> str:
+        """The home of a row of `alias` where other tables are in scope too."""
+        columns = ", ".join(f"{alias}.{quote(name)} AS {quote(name)}" for name in self.spec.key)
+        return f"(SELECT {self.home} FROM (SELECT {columns}))"
+
     def carried(self, left_behind: str) -> str:
         """The condition for rows whose conference does not wait; `left_behind` is a JSON list."""
         if not self.spec.conference or left_behind == "[]":
             return "1"
-        return f"({self.spec.conference}) NOT IN (SELECT value FROM json_each({literal(left_behind)}))"
+        # A row whose conference is NULL belongs to none, so it waits for none.
+        return f"coalesce(({self.spec.conference}) NOT IN (SELECT value FROM json_each({literal(left_behind)})), 1)"
 
     @property
     def home(self) -> str:

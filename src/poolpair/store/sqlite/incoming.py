@@ -19,7 +19,7 @@ from poolpair.store.sqlite.binding import Bound
 from poolpair.store.sqlite.connection import literal, text
 from poolpair.store.sqlite.refusing import Ranges, RolledBack
 from poolpair.store.sqlite.snapshot import TREE
-from poolpair.store.sqlite.transaction import FILE_COLUMNS, SqliteTransaction, catalogue_file
+from poolpair.store.sqlite.transaction import FILE_COLUMNS, SqliteTransaction, applying, catalogue_file
 from poolpair.store.values import Applied, ApplyPlan, CatalogueFile, MassDelete, PackedFile
 
 FILE_ROW = {"path", "size", "mtime_ns", "mode", "sha256", "home", "conference", "present", "member", "offset"}
@@ -180,7 +180,7 @@ class SqliteIncoming:
     ) -> Applied | MassDelete:
         transaction = self._begin()
         try:
-            self._c.execute("UPDATE main.poolpair_gen SET applying = 1")
+            self._c.execute("UPDATE main.poolpair_gen SET applying = ?", (applying(plan.served),))
             tables = self._prepare(plan, careful)
             if tripped := self._tripped(tables, plan):
                 self._c.execute("ROLLBACK")
@@ -189,7 +189,7 @@ class SqliteIncoming:
             for table in tables:
                 total = _add(total, table.apply())
             self._apply_files(plan, transaction, placed)
-            self._c.execute("UPDATE main.poolpair_gen SET applying = 0")
+            self._c.execute("UPDATE main.poolpair_gen SET applying = ''")
             if total.parked:
                 transaction.advance()  # so that what is written here from now on is later than the parking
             record(transaction, total)

@@ -1,7 +1,8 @@
 """What `init` puts into the application's database, and `uninstall` takes out: poolpair's own tables and the capture triggers.
 
 Everything of ours is called `poolpair_...`. A trigger logs the key group that changed, stamped with the present generation
-(`poolpair_gen.value`); drawing a token closes the generation. Rows that an apply writes are not logged (`applying`).
+(`poolpair_gen.value`); drawing a token closes the generation. While an apply goes on, rows of the homes that it brings (`applying`)
+are not logged; what the application's own triggers write into other homes meanwhile is.
 
 `INSERT OR REPLACE` deletes conflicting rows without firing the delete trigger, so BEFORE triggers also log the keys of rows
 that share the values of any unique index which does not contain the group key, over expressions too.
@@ -27,8 +28,8 @@ OWN_TABLES = """
 CREATE TABLE IF NOT EXISTS poolpair_gen (
   id INTEGER PRIMARY KEY CHECK (id = 1),
   value INTEGER NOT NULL,      -- stamp of new log entries; the newest token drawn is value - 1
-  applying INTEGER NOT NULL);  -- 1 only inside the transaction of an apply
-INSERT OR IGNORE INTO poolpair_gen (id, value, applying) VALUES (1, 1, 0);
+  applying TEXT NOT NULL);     -- '' but inside the transaction of an apply: the homes that it brings, such as '|a|'
+INSERT OR IGNORE INTO poolpair_gen (id, value, applying) VALUES (1, 1, '');
 CREATE TABLE IF NOT EXISTS poolpair_lease (
   id INTEGER PRIMARY KEY CHECK (id = 1), number INTEGER NOT NULL, holder TEXT NOT NULL, front_end TEXT NOT NULL, since_utc TEXT NOT NULL,
   boot_id TEXT NOT NULL, seen_s REAL NOT NULL);
@@ -81,14 +82,18 @@ def triggers(b: Bound) -> dict[str, str]:
     """The capture triggers of one table by name."""
     table = quote(b.spec.name)
     new, old = b.scoped("NEW"), b.scoped("OLD")
-    watching = f"(SELECT applying FROM {PREFIX}gen) = 0"
+    watching, new_watched, old_watched = (
+        f"(SELECT applying FROM {PREFIX}gen) = ''",
+        _watched(b, "NEW"),
+        _watched(b, "OLD"),
+    )
     moved = " OR ".join(f"OLD.{quote(name)} IS NOT NEW.{quote(name)}" for name in b.spec.key)
     name = f"{PREFIX}{b.n}"
     made = {
-        f"{name}_insert": f"AFTER INSERT ON {table} WHEN {watching} AND {new} BEGIN {_log(b, 'NEW')} END",
-        f"{name}_delete": f"AFTER DELETE ON {table} WHEN {watching} AND {old} BEGIN {_log(b, 'OLD')} END",
-        f"{name}_update": f"AFTER UPDATE ON {table} WHEN {watching} AND {new} BEGIN {_log(b, 'NEW')} END",
-        f"{name}_rekey": f"AFTER UPDATE ON {table} WHEN {watching} AND ({moved}) AND {old} BEGIN {_log(b, 'OLD')} END",
+        f"{name}_insert": f"AFTER INSERT ON {table} WHEN {new_watched} AND {new} BEGIN {_log(b, 'NEW')} END",
+        f"{name}_delete": f"AFTER DELETE ON {table} WHEN {old_watched} AND {old} BEGIN {_log(b, 'OLD')} END",
+        f"{name}_update": f"AFTER UPDATE ON {table} WHEN {new_watched} AND {new} BEGIN {_log(b, 'NEW')} END",
+        f"{name}_rekey": f"AFTER UPDATE ON {table} WHEN {old_watched} AND ({moved}) AND {old} BEGIN {_log(b, 'OLD')} END",
     }
     # A row in the way of another in all its key columns, byte for byte, is of the same group.
     whole = {Term(name, "", "BINARY") for name in b.spec.key}
@@ -99,6 +104,12 @@ def triggers(b: Bound) -> dict[str, str]:
                 f"BEFORE {event} ON {table} WHEN {watching} BEGIN {body} END"
             )
     return {trigger: f"CREATE TRIGGER {trigger} {body}" for trigger, body in made.items()}
+
+
+def _watched(b: Bound, row: str) -> str:
+    """No apply goes on, or not of this row's home."""
+    applying = f"(SELECT applying FROM {PREFIX}gen)"
+    return f"({applying} = '' OR instr({applying}, '|' || coalesce({b.home_of(row)}, '') || '|') = 0)"
 
 
 def _log(b: Bound, row: str) -> str:

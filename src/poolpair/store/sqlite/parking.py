@@ -9,7 +9,7 @@ from poolpair.model import Channel
 from poolpair.store.sqlite.binding import Bound, by_number
 from poolpair.store.sqlite.connection import PREFIX, text
 from poolpair.store.sqlite.refusing import savepoint, without_triggers
-from poolpair.store.sqlite.transaction import forget_parked
+from poolpair.store.sqlite.transaction import applying, forget_parked
 from poolpair.store.values import ParkedGroup
 
 
@@ -45,14 +45,17 @@ def retry_parked(connection: sqlite3.Connection, bound: tuple[Bound, ...], group
     if found is None:
         raise PoolpairError(Code.USAGE, f"no parked group has the number {group_id}")
     b = by_number(bound)[found[0]]
-    connection.execute("UPDATE main.poolpair_gen SET applying = 1")
+    whose = connection.execute(
+        f"SELECT {b.home} FROM main.{PREFIX}parked_key_{b.n} WHERE poolpair_id = ?", (group_id,)
+    ).fetchone()
+    connection.execute("UPDATE main.poolpair_gen SET applying = ?", (applying((text(whose[0]),)),))
     try:
         with savepoint(connection, "retry"), without_triggers(connection, b):
             _apply_parked(connection, b, group_id)
     except sqlite3.IntegrityError as error:
-        connection.execute("UPDATE main.poolpair_gen SET applying = 0")
+        connection.execute("UPDATE main.poolpair_gen SET applying = ''")
         return str(error)
-    connection.execute("UPDATE main.poolpair_gen SET applying = 0")
+    connection.execute("UPDATE main.poolpair_gen SET applying = ''")
     forget_parked(connection, b.n, group_id)
     return None
 

@@ -91,6 +91,8 @@ def replace_keys(connection: sqlite3.Connection, info: TableInfo) -> tuple[Uniqu
     found: list[UniqueKey] = []
     if any(column.serial for column in info.columns):
         found.append(UniqueKey(tuple(Term(column.name, "", "BINARY") for column in info.columns if column.serial)))
+    elif not info.without_rowid:  # a statement may name the hidden row number; else NEW has none that is in use
+        found.append(UniqueKey((Term("rowid", "", "BINARY"),)))
     query = 'SELECT name, partial FROM pragma_index_list(?) WHERE "unique" = 1'
     for index, partial in connection.execute(query, (info.name,)).fetchall():
         found.append(unique_key(connection, text(index), partial=bool(partial)))

@@ -36,6 +36,15 @@ def location_of(path: Path) -> str:
     return sha256(str(path.resolve()).encode()).hexdigest()
 
 
+def _file_of(path: Path) -> tuple[int, int] | None:
+    """Which file lies at a path; None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 class SqliteStore:
     """Implements `store.port.Store`. One instance per thread; several may be open on one database."""
 
@@ -44,6 +53,7 @@ class SqliteStore:
         self._profile = profile
         self._lock_wait_s = lock_wait_s
         self._c = connect(path, lock_wait_s)
+        self._file = _file_of(path)
         self._schema_version = -1
         with self._translated():
             self._bound: tuple[Bound, ...] = bind(self._c, profile)
@@ -97,6 +107,8 @@ class SqliteStore:
                 raise
 
     def _begin(self) -> SqliteTransaction:
+        if _file_of(self._path) != self._file:
+            raise PoolpairError(Code.STORE_REPLACED, f"{self._path} is not the file any more that this service opened")
         self._c.execute("BEGIN IMMEDIATE")
         try:
             self._lease.check()

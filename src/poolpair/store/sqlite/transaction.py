@@ -225,6 +225,11 @@ def read_document(connection: sqlite3.Connection, cls: type[T], name: str) -> T 
     return decode(cls, text(row[0])) if row else None
 
 
+def applying(homes: Iterable[str]) -> str:
+    """How the capture triggers are told whose rows an apply brings."""
+    return "".join(f"|{home}" for home in homes) + "|"
+
+
 def forget_parked(connection: sqlite3.Connection, table: int, group_id: int) -> None:
     """Remove a parked group and its rows."""
     connection.execute("DELETE FROM main.poolpair_parked WHERE id = ?", (group_id,))
