@@ -6,7 +6,7 @@ import pytest
 
 from poolpair.errors import Code, PoolpairError
 from tests.postgres.conftest import MakeCopies
-from tests.postgres.copies import entry
+from tests.postgres.copies import USERS, entry
 
 PARTS = """
 CREATE TABLE part (id integer, region text, value text, PRIMARY KEY (id, region)) PARTITION BY LIST (region);
@@ -316,6 +316,25 @@ def test_a_key_that_becomes_wider_is_followed(make_copies: MakeCopies) -> None:
     copies.write("ALTER TABLE item DROP CONSTRAINT item_value_check", at="target")
     assert copies.target.retry_parked(parked.group_id) is None
     copies.assert_equal(["item"])
+
+
+def test_what_a_trigger_writes_beside_an_apply_is_captured(make_copies: MakeCopies) -> None:
+    """Rows of the target's own home, made by its application's triggers as rows arrive, are its own changes; what arrives is not."""
+    schema = """
+    CREATE TABLE item (id integer PRIMARY KEY); CREATE TABLE note (home text, id integer, PRIMARY KEY (home, id));
+    CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+      INSERT INTO public.note VALUES ('b', NEW.id), ('shared', NEW.id); RETURN NEW; END $$;
+    """
+    noted = "[[tables]]\nname = 'note'\nkey = ['home', 'id']\nhome_key = 'home'\n"
+    copies = make_copies(schema, entry("item", "id") + noted)
+    copies.write("CREATE TRIGGER note AFTER INSERT ON item FOR EACH ROW EXECUTE FUNCTION note()", at="target")
+    with copies.connect(at="target") as connection:
+        connection.execute("INSERT INTO poolpair.home VALUES (2, 'b', 'b', 'b'), (3, 'x', 'shared', 'a')")
+    copies.write("INSERT INTO item VALUES (1), (2)")
+    copies.carry(beside=2)
+    with copies.target.transaction() as tx:
+        assert tx.drop_foreign(USERS, ("b",)).foreign == 0
+        assert tx.pending(USERS, 0) == 2
 
 
 def test_triggers_of_the_application(make_copies: MakeCopies) -> None:

@@ -18,7 +18,7 @@ from poolpair.store.postgres.applying import TableApply
 from poolpair.store.postgres.binding import Bound, listed
 from poolpair.store.postgres.catalogue import COLUMNS, FILE, TREE, catalogue_file, in_buckets
 from poolpair.store.postgres.database import Database, is_refusal, quote, reason_of
-from poolpair.store.postgres.install import APPLYING
+from poolpair.store.postgres.install import begin_applying
 from poolpair.store.postgres.rowsfile import RowsReader, Section, reading
 from poolpair.store.postgres.snapshot import FILE_TYPES
 from poolpair.store.postgres.transaction import PostgresTransaction
@@ -182,7 +182,7 @@ class PostgresIncoming:
     ) -> Applied | MassDelete:
         transaction = self._begin()
         try:
-            self._db.run("SELECT set_config($1, pg_current_xact_id()::text, true)", APPLYING)
+            begin_applying(self._db, plan.served)
             self._db.run(f"SET CONSTRAINTS ALL {'DEFERRED' if waiting else 'IMMEDIATE'}")
             tables = self._prepare(plan)
             if tripped := self._tripped(tables, plan):

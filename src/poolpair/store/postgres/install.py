@@ -2,7 +2,8 @@
 
 A trigger runs once per statement and logs the keys that it touched with the writer's own transaction id, in one insert. It is
 SECURITY DEFINER with a fixed search_path, so writers need no privilege of ours. What an apply writes is not logged: it
-names its own transaction in a setting, which therefore means nothing in any other transaction, whoever keeps it.
+names its own transaction in a setting, which therefore means nothing in any other transaction, whoever keeps it. Only what the
+application's triggers write meanwhile, of other homes than those that arrive, is.
 
 A statement that names a partition fires the partition's triggers only, so each has its own. TRUNCATE logs the keys that it
 sees before they go; in a transaction with an older view it cannot see all, and says so in `doubt`.
@@ -20,13 +21,19 @@ from poolpair.store.postgres.database import SCHEMA, Database, literal, quote
 from poolpair.store.postgres.schema import Place
 
 APPLYING = f"{SCHEMA}.applying"
-NOT_APPLYING = f"current_setting('{APPLYING}', true) IS DISTINCT FROM pg_current_xact_id_if_assigned()::text"
+APPLIED_HOMES = f"{SCHEMA}.homes"
+NOT_APPLYING = (
+    f"coalesce(current_setting('{APPLYING}', true), '') IS DISTINCT FROM pg_current_xact_id_if_assigned()::text"
+)
+"""True also where neither is there: a transaction that begins with TRUNCATE may have no id yet."""
 EVENTS = {
     "insert": "AFTER INSERT ON {0} REFERENCING NEW TABLE AS poolpair_new",
     "update": "AFTER UPDATE ON {0} REFERENCING OLD TABLE AS poolpair_old NEW TABLE AS poolpair_new",
     "delete": "AFTER DELETE ON {0} REFERENCING OLD TABLE AS poolpair_old",
     "truncate": "BEFORE TRUNCATE ON {0}",
 }
+BESIDE = {f"{event}_beside": timing for event, timing in EVENTS.items() if event != "truncate"}
+"""During an apply: what the application's own triggers write beside it, of other homes than those that arrive."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +101,7 @@ def functions(bound: Iterable[Bound]) -> dict[str, str]:
     """The functions that the triggers run, by name: one per table and kind of statement."""
     made = {}
     for first, entries in _by_table(bound):
-        for event in EVENTS:
+        for event in EVENTS | BESIDE:
             body = " ".join(_log(b, event) for b in entries)
             if event == "truncate":
                 body += _doubt(first)
@@ -111,11 +118,11 @@ def triggers(bound: Iterable[Bound]) -> tuple[Trigger, ...]:
     made = []
     for first, _ in _by_table(bound):
         for place in (first.on.place, *first.on.partitions):
-            for event, timing in EVENTS.items():
+            for event, timing in (EVENTS | BESIDE).items():
                 name, function = f"{SCHEMA}_{event}", _function(first, event)
                 create = (
                     f"CREATE TRIGGER {name} {timing.format(place.sql)} FOR EACH STATEMENT"
-                    f" WHEN ({NOT_APPLYING}) EXECUTE FUNCTION {SCHEMA}.{function}()"
+                    f" WHEN ({'NOT ' if event in BESIDE else ''}({NOT_APPLYING})) EXECUTE FUNCTION {SCHEMA}.{function}()"
                 )
                 made.append(Trigger(place=place, name=name, function=function, create=create))
     return tuple(made)
@@ -148,10 +155,13 @@ def _log(b: Bound, event: str) -> str:
         # Of a partition only its own keys go; those of the others are logged too: a superset.
         source = b.table
     else:
-        tables = {"insert": ["new"], "delete": ["old"], "update": ["old", "new"]}[event]
+        tables = {"insert": ["new"], "delete": ["old"], "update": ["old", "new"]}[event.removesuffix("_beside")]
         source = " UNION ALL ".join(f"SELECT {b.key} FROM poolpair_{table}" for table in tables)
         source = f"({source}) poolpair_row"
-    return f"INSERT INTO {b.log} ({b.key}) SELECT DISTINCT {listed(b.spec.key)} FROM {source} WHERE {b.scope};"
+    where = b.scope
+    if event in BESIDE:
+        where += f" AND coalesce({b.home}, '') <> ALL (string_to_array(current_setting('{APPLIED_HOMES}', true), '|'))"
+    return f"INSERT INTO {b.log} ({b.key}) SELECT DISTINCT {listed(b.spec.key)} FROM {source} WHERE {where};"
 
 
 def _doubt(first: Bound) -> str:
@@ -168,3 +178,13 @@ def made_of(bound: Iterable[Bound]) -> dict[str, str]:
         trigger.called: sha256((trigger.create + bodies[trigger.function]).encode()).hexdigest()
         for trigger in triggers(listed_once)
     }
+
+
+def begin_applying(database: Database, homes: Iterable[str]) -> None:
+    """Tell the triggers that this transaction applies rows of these homes."""
+    database.run(
+        "SELECT set_config($1, pg_current_xact_id()::text, true), set_config($2, $3, true)",
+        APPLYING,
+        APPLIED_HOMES,
+        "|".join(homes),
+    )

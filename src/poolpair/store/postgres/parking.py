@@ -10,7 +10,7 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel
 from poolpair.store.postgres.binding import Bound, by_number, listed
 from poolpair.store.postgres.database import SCHEMA, Database, is_refusal, quote, reason_of
-from poolpair.store.postgres.install import APPLYING
+from poolpair.store.postgres.install import begin_applying
 from poolpair.store.postgres.skipping import without_triggers
 from poolpair.store.postgres.transaction import forget_parked
 from poolpair.store.values import ApplyPlan, ParkedGroup
@@ -82,7 +82,8 @@ def retry_parked(database: Database, bound: tuple[Bound, ...], group_id: int) ->
     if found is None:
         raise PoolpairError(Code.USAGE, f"no parked group has the number {group_id}")
     b = by_number(bound)[found[0]]
-    database.run("SELECT set_config($1, pg_current_xact_id()::text, true)", APPLYING)
+    home = database.row(f"SELECT {b.home} FROM {SCHEMA}.parked_key_{b.n} WHERE poolpair_id = $1", group_id)
+    begin_applying(database, [str(home[0])] if home else [])
     try:
         with database.savepoint(), without_triggers(database, b):
             _apply_parked(database, b, group_id)
