@@ -237,6 +237,8 @@ class Cookie:
     foreign_writes: int = 0
     status: ImportStatus = ImportStatus.NORMAL
     fault: Fault | None = None
+    sending: Fault | None = None
+    """Why the writer's own sending on this channel is not whole; the reader's copy of the writer's home is then stale."""
     homes: tuple[Reign, ...] = ()
     complete: tuple[str, ...] = ()
     """Homes whose copy at the writer is complete on this channel."""
