@@ -81,6 +81,8 @@ def hear(out: Outbound, cookie: Cookie, lookup: Lookup, fresh: Freshness, now_ut
         return out
     if _lost(out, cookie, lookup, fresh):
         out = replace(rewound(out, applied, lookup(applied) if applied else None), seed=_asked_again(out.seed))
+    if cookie.doubts and out.seed is None and out.initialised:
+        out = replace(out, seed=Seed(reason="the partner's tables or triggers were put back"))
     return _answered(out, cookie, now_utc)
 
 

@@ -149,6 +149,8 @@ class Inbound:
     applied: Position | None = None
     seen_sequence: int = 0
     complete: tuple[str, ...] = ()
+    doubts: bool = False
+    """The copy may have been changed unseen; a comparison settles it."""
     answer: Answer | None = None
     refused: tuple[RefusedPackage, ...] = ()
     held: Held | None = None

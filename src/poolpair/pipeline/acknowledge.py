@@ -130,6 +130,7 @@ def _speak(site: Site, channel: Channel, *, force: bool) -> bool:
         foreign_writes=counts.foreign_writes,
         status=import_status(inbound, parked=parked, held=held, counts=counts),
         fault=inbound.fault,
+        doubts=inbound.doubts,
         sending=_sending_fault(site, channel, counts),
         homes=site.reigns(),
         complete=inbound.complete,

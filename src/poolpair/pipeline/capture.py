@@ -68,7 +68,7 @@ def _note_schema(site: Site, mark: str) -> None:
                 tx.save(outbound_name(channel), compare_anew(out, "tables or triggers were put back"))
             inbound = tx.load(Inbound, inbound_name(channel))
             if inbound is not None:
-                tx.save(inbound_name(channel), replace(inbound, complete=()))
+                tx.save(inbound_name(channel), replace(inbound, complete=(), doubts=True))
         tx.save(CAPTURE_MARK, CaptureMark(mark=mark))
 
 
