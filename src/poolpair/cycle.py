@@ -20,7 +20,7 @@ from poolpair.pipeline.identity import check_own_share, check_partner_share
 from poolpair.pipeline.pack import give_up_reshaped, pack
 from poolpair.pipeline.receive import receive
 from poolpair.pipeline.site import Counts, Site, counts_name, inbound_name, outbound_name
-from poolpair.protocol import want
+from poolpair.protocol import QUICK_TRIES, want
 from poolpair.state import Inbound, Outbound
 
 FATAL = frozenset({Code.LEASE, Code.STORE_REPLACED})
@@ -65,7 +65,7 @@ def _export(site: Site, channel: Channel, *, force: bool, rescan: bool) -> bool:
     for cuts in range(PACKAGES_PER_PASS):
         out = site.store.read(Outbound, outbound_name(channel))
         assert out is not None
-        due = _is_due(site, channel, force=force and not cuts)
+        due = _is_due(site, channel, out, force=force and not cuts)
         wanted = want(out, pending=captured.pending, due=due, window=site.limits.window)
         if wanted is None:
             break
@@ -77,10 +77,10 @@ def _export(site: Site, channel: Channel, *, force: bool, rescan: bool) -> bool:
     return moved
 
 
-def _is_due(site: Site, channel: Channel, *, force: bool) -> bool:
-    """Eager, unless something was left behind: what waits for its file would else be packed without end."""
+def _is_due(site: Site, channel: Channel, out: Outbound, *, force: bool) -> bool:
+    """Eager, unless something was left behind or is sent in vain: it would else be packed without end."""
     counts = site.store.read(Counts, counts_name(channel))
-    eager = site.limits.eager and not (counts and counts.left_behind)
+    eager = site.limits.eager and not (counts and counts.left_behind) and out.in_vain <= QUICK_TRIES
     last = site.memory.cut_s.get(channel, site.memory.started_s)
     return force or eager or site.clock.monotonic_s() - last >= site.limits.interval_s
 

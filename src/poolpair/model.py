@@ -237,6 +237,10 @@ class Cookie:
     foreign_writes: int = 0
     status: ImportStatus = ImportStatus.NORMAL
     fault: Fault | None = None
+    doubts: bool = False
+    """The copy at the writer may have been changed unseen: the reader shall compare, and send what differs."""
+    sending: Fault | None = None
+    """Why the writer's own sending on this channel is not whole; the reader's copy of the writer's home is then stale."""
     homes: tuple[Reign, ...] = ()
     complete: tuple[str, ...] = ()
     """Homes whose copy at the writer is complete on this channel."""

@@ -26,6 +26,9 @@ QUICK_ROUNDS = 3
 SHORT_ID_DIGITS = 8
 """How many digits of a package's id stand in its file name."""
 
+QUICK_TRIES = 3
+"""Packages sent again at once after others were lost or refused; then one per interval, lest two sides that cannot agree fill both."""
+
 Lookup = Callable[[Position], Intent | None]
 
 
@@ -57,6 +60,11 @@ def hear(out: Outbound, cookie: Cookie, lookup: Lookup, fresh: Freshness, now_ut
     if applied is not None and lookup(applied) is None and applied != out.root:
         detail = f"the partner applied package {applied.sequence} of stream {applied.stream[:8]}, which this store never made"
         return replace(out, partner=cookie, stopped=Fault(code=Code.STORE_SET_BACK, detail=detail, since_utc=now_utc))
+    if fresh.after_delivery and _doubts_our_stream(out, cookie):
+        detail = (
+            "two packages of one number stand at the partner: this store was set back after it had sent one of them"
+        )
+        return replace(out, partner=cookie, stopped=Fault(code=Code.STORE_SET_BACK, detail=detail, since_utc=now_utc))
     if _is_behind(out, applied):
         if not fresh.after_acknowledgement:
             return replace(out, replays=out.replays + 1)
@@ -73,7 +81,15 @@ def hear(out: Outbound, cookie: Cookie, lookup: Lookup, fresh: Freshness, now_ut
         return out
     if _lost(out, cookie, lookup, fresh):
         out = replace(rewound(out, applied, lookup(applied) if applied else None), seed=_asked_again(out.seed))
+    if cookie.doubts and out.seed is None and out.initialised:
+        out = replace(out, seed=Seed(reason="the partner's tables or triggers were put back"))
     return _answered(out, cookie, now_utc)
+
+
+def _doubts_our_stream(out: Outbound, cookie: Cookie) -> bool:
+    """The partner found a number of the present stream twice; what it says of an older one was decided already."""
+    fault = cookie.fault
+    return fault is not None and fault.code is Code.STORE_SET_BACK and out.stream[:8] in fault.detail
 
 
 def _is_older_word(out: Outbound, cookie: Cookie) -> bool:
@@ -109,6 +125,7 @@ def _acknowledged(out: Outbound, applied: Position | None, lookup: Lookup) -> Ou
         acknowledged_token=max(out.acknowledged_token, intent.token),
         in_flight=tuple(position for position in out.in_flight if position.sequence > applied.sequence),
         one_at_a_time=False,
+        in_vain=0,
         curing=False,
         root=applied,
     )
@@ -160,7 +177,14 @@ def rewound(out: Outbound, applied: Position | None, intent: Intent | None) -> O
     """Go on from what the partner has. Where the log was pruned beyond it, only a seed closes the gap; the caller sees to it."""
     token = max(out.acknowledged_token, intent.token if intent else 0)
     return replace(
-        out, base=applied, base_token=token, root=applied, in_flight=(), one_at_a_time=True, rewinds=out.rewinds + 1
+        out,
+        base=applied,
+        base_token=token,
+        root=applied,
+        in_flight=(),
+        one_at_a_time=True,
+        rewinds=out.rewinds + 1,
+        in_vain=out.in_vain + 1,
     )
 
 
@@ -203,6 +227,8 @@ def _answered(out: Outbound, cookie: Cookie, now_utc: str) -> Outbound:
 def want(out: Outbound, *, pending: int, due: bool, window: int) -> Want | None:
     """Decide what to pack now; None for nothing."""
     if out.stopped is not None or not out.heard:
+        return None
+    if out.in_vain > QUICK_TRIES and not due:
         return None
     limit = 1 if out.one_at_a_time or out.seed else window
     if len(out.in_flight) >= limit:

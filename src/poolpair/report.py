@@ -137,6 +137,7 @@ def _lag_s(site: Site, channel: Channel, out: Outbound, known: Pulse | None, now
 
 def _import(site: Site, channel: Channel, counts: Counts) -> ImportView:
     inbound = site.store.read(Inbound, inbound_name(channel)) or Inbound()
+    out = site.store.read(Outbound, outbound_name(channel))
     fault = inbound.fault
     try:
         standing = [listed for listed in site.own.list(data_dir(channel)) if parse_package_name(listed.name)]
@@ -161,4 +162,5 @@ def _import(site: Site, channel: Channel, counts: Counts) -> ImportView:
         quarantined=counts.quarantined,
         superseded=inbound.superseded,
         fault=fault,
+        partner_sending=out.partner.sending if out and out.partner else None,
     )

@@ -34,6 +34,13 @@ class Intent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureMark:
+    """The tracked tables and triggers as the last pass found them."""
+
+    mark: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Folded:
     """Single intents of a stream are kept for its newest packages only; all up to this sequence were made by this store."""
 
@@ -114,6 +121,8 @@ class Outbound:
     stopped: Fault | None = None
     settings: str = ""
     rewinds: int = 0
+    in_vain: int = 0
+    """Rewinds since the last acknowledgement."""
     replays: int = 0
     last_verify: VerifyResult | None = None
     fault: Fault | None = None
@@ -140,6 +149,8 @@ class Inbound:
     applied: Position | None = None
     seen_sequence: int = 0
     complete: tuple[str, ...] = ()
+    doubts: bool = False
+    """The copy may have been changed unseen; a comparison settles it."""
     answer: Answer | None = None
     refused: tuple[RefusedPackage, ...] = ()
     held: Held | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from poolpair.errors import Code
+from poolpair.errors import CATALOGUE, Code
 from poolpair.model import Channel, Cookie, ExportStatus, Fault, ImportStatus
 from poolpair.state import Inbound, Outbound, VerifyResult
 
@@ -86,6 +86,8 @@ class ImportView:
     quarantined: int
     superseded: int
     fault: Fault | None
+    partner_sending: Fault | None
+    """Why the partner's sending is not whole, by its own word: what is here may be stale."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,11 +123,13 @@ class PairStatus:
 
 def _channel_exit(channel: ChannelStatus) -> int:
     export, imports = channel.export, channel.imports
+    sending = imports.partner_sending
     errors = ExportStatus.ERROR is export.status or ImportStatus.ERROR in (imports.status, export.partner_import)
-    if errors or export.reason is Reason.PARTNER_SILENT:
+    if errors or export.reason is Reason.PARTNER_SILENT or (sending and CATALOGUE[sending.code].exit_status > 1):
         return 2
     degraded = ImportStatus.DEGRADED in (imports.status, export.partner_import)
-    doubtful = export.left_behind or imports.foreign_writes or export.partner_foreign_writes
+    incomplete = imports.applied and not imports.complete
+    doubtful = sending or incomplete or export.left_behind or imports.foreign_writes or export.partner_foreign_writes
     unsteady = export.status in (ExportStatus.NON_STEADY, ExportStatus.NOT_INITIALIZED)
     return 1 if degraded or doubtful or unsteady else 0
 

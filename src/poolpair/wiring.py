@@ -45,9 +45,9 @@ def channels_of(profile: Profile) -> tuple[Channel, ...]:
 
 
 def scratch_of(config: PoolConfig) -> Path:
-    """The scratch folder: beside the store, unless set. It holds rows in the clear, so it is private (0700)."""
+    """The scratch folder: beside the store, or in the folder that is set. It holds rows in the clear, so it is ours alone (0700)."""
     if config.scratch is not None:
-        return config.scratch
+        return config.scratch / f"poolpair-{config.pool}"
     path = store_kind(config).local_file()
     if path is None:
         raise PoolpairError(

@@ -85,7 +85,7 @@ def test_a_table_dropped_and_made_anew_is_seen_and_healed(ground: Ground) -> Non
     assert ground.status("a").exit_status == 2
     assert ground.ask("b", "SELECT count(*) FROM item WHERE owner = 'u@a'") == [(6,)]
     done = initialise(ground.config("a"))
-    assert len(done.repaired) == 4
+    assert len(done.repaired) == 6
     ground.settle()
     assert ground.ask("b", "SELECT name FROM item WHERE owner = 'u@a'") == [("unseen",)]
     initialise(ground.config("b"))

@@ -51,6 +51,7 @@ IMPORT = ImportView(
     quarantined=0,
     superseded=0,
     fault=None,
+    partner_sending=None,
 )
 FAULT = Fault(code=Code.SHARE_FULL, detail="no space is left", since_utc="2026-01-01")
 

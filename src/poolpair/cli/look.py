@@ -134,7 +134,8 @@ def _remarks(found: PairStatus) -> Iterator[str]:
 
 def _of_channel(channel: ChannelStatus, partner: str) -> Iterator[str]:
     export, imports = channel.export, channel.imports
-    faults = (("export", export.fault), ("import", imports.fault), (f"at {partner}", export.partner_fault))
+    own = ("export", export.fault), ("import", imports.fault)
+    faults = (*own, (f"at {partner}", export.partner_fault), (f"sent by {partner}", imports.partner_sending))
     for side, fault in faults:
         if fault:
             yield f"{channel.channel} {side}: {_fault(fault)}"

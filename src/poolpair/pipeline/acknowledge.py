@@ -130,6 +130,8 @@ def _speak(site: Site, channel: Channel, *, force: bool) -> bool:
         foreign_writes=counts.foreign_writes,
         status=import_status(inbound, parked=parked, held=held, counts=counts),
         fault=inbound.fault,
+        doubts=inbound.doubts,
+        sending=_sending_fault(site, channel, counts),
         homes=site.reigns(),
         complete=inbound.complete,
         settings=site.settings,
@@ -151,6 +153,15 @@ def _speak(site: Site, channel: Channel, *, force: bool) -> bool:
     memory.sent[channel] = content_digest
     memory.beat_s[channel] = now
     return True
+
+
+def _sending_fault(site: Site, channel: Channel, counts: Counts) -> Fault | None:
+    """What the partner must know of our sending, since its copy depends on it."""
+    out = site.store.read(Outbound, outbound_name(channel))
+    if out is not None and (out.stopped or out.fault):
+        return out.stopped or out.fault
+    waiting = len(counts.left_behind) + len(counts.unreadable)
+    return Fault(code=Code.TOO_LARGE, detail=f"{waiting} conferences or files wait there") if waiting else None
 
 
 def _standing(site: Site, applied: Position | None, names: list[PackageName]) -> tuple[int, ...]:

@@ -181,7 +181,7 @@ def compare(site: Site, channel: Channel) -> bool:
         inbound = tx.load(Inbound, inbound_name(channel)) or Inbound()
         complete = (set(inbound.complete) | set(homes)) - unequal
         answer = Answer(package_id=owed.package_id, differs=found)
-        tx.save(inbound_name(channel), replace(inbound, answer=answer, complete=tuple(sorted(complete))))
+        tx.save(inbound_name(channel), replace(inbound, answer=answer, complete=tuple(sorted(complete)), doubts=False))
         if not unequal and not owed.left_behind:
             # What somebody wrote here into the partner's rows is proved undone.
             counts = tx.load(Counts, counts_name(channel)) or Counts()

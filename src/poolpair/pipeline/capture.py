@@ -13,12 +13,14 @@ from hashlib import sha256
 
 from poolpair.errors import PoolpairError
 from poolpair.model import Channel
-from poolpair.pipeline.site import Counts, FileHome, Site, counts_name, outbound_name
-from poolpair.state import Outbound
+from poolpair.pipeline.site import Counts, FileHome, Site, counts_name, inbound_name, outbound_name
+from poolpair.protocol import compare_anew
+from poolpair.state import CaptureMark, Inbound, Outbound
 from poolpair.store.port import Transaction
-from poolpair.store.tree import FileVanished, Tree, TreeFile
+from poolpair.store.tree import FileVanished, Tree, TreeFile, text
 from poolpair.store.values import CatalogueFile, Dropped
 
+CAPTURE_MARK = "capture/mark"
 CHUNK_BYTES = 1 << 20
 BATCH_FILES = 500
 """Files hashed between two commits: the application waits for one batch at most."""
@@ -34,20 +36,40 @@ class Captured:
 def capture(site: Site, channel: Channel, *, rescan: bool = False) -> Captured:
     """Count what changed. `rescan` looks at every file even if no directory changed. Raises CAPTURE_BROKEN, PROFILE, TREE."""
     # Here and not only before packing: with its triggers gone nothing would ever seem to be there to be packed.
-    site.store.check_capture()
+    _note_schema(site, site.store.check_capture())
     if channel is Channel.CONFERENCES and site.tree is not None:
         scan(site, site.tree, rescan=rescan)
-    with site.store.transaction() as tx:
-        out = tx.load(Outbound, outbound_name(channel))
-        dropped = tx.drop_foreign(channel, site.served())
-        if dropped.foreign or dropped.unhomed:
-            _count(tx, channel, dropped)
-        pending = tx.pending(channel, out.base_token if out else 0)
+    if site.store.foreign_waits(channel, site.served()):
+        with site.store.transaction() as tx:
+            dropped = tx.drop_foreign(channel, site.served())
+            if dropped.foreign or dropped.unhomed:
+                _count(tx, channel, dropped)
+    out = site.store.read(Outbound, outbound_name(channel))
+    pending = site.store.pending(channel, out.base_token if out else 0)
     if pending:
         site.memory.captured_s.setdefault(channel, site.clock.monotonic_s())
     else:
         site.memory.captured_s.pop(channel, None)
     return Captured(pending=pending)
+
+
+def _note_schema(site: Site, mark: str) -> None:
+    """Compare both copies anew when tables or triggers were put back: what was written while they were away is in no log.
+
+    The partner's rows here may have changed as well: they are not known to be complete any more, which its side hears.
+    """
+    known = site.store.read(CaptureMark, CAPTURE_MARK)
+    if known is not None and known.mark == mark:
+        return
+    with site.store.transaction() as tx:
+        for channel in site.channels if known is not None else ():
+            out = tx.load(Outbound, outbound_name(channel))
+            if out is not None:
+                tx.save(outbound_name(channel), compare_anew(out, "tables or triggers were put back"))
+            inbound = tx.load(Inbound, inbound_name(channel))
+            if inbound is not None:
+                tx.save(inbound_name(channel), replace(inbound, complete=(), doubts=True))
+        tx.save(CAPTURE_MARK, CaptureMark(mark=mark))
 
 
 def _count(tx: Transaction, channel: Channel, more: Dropped) -> None:
@@ -76,7 +98,7 @@ def scan(site: Site, tree: Tree, *, rescan: bool) -> None:
             batch = []
     _note(site, tree, batch, unreadable)
     for start in range(0, len(diff.vanished), BATCH_FILES):
-        _note_vanished(site, diff.vanished[start : start + BATCH_FILES])
+        _note_vanished(site, tree, unreadable, diff.vanished[start : start + BATCH_FILES])
     _note_unreadable(site, unreadable)
     memory.tree_hint, memory.scanned_s = hint, now
 
@@ -122,8 +144,13 @@ def _count_files(tx: Transaction, entries: list[CatalogueFile]) -> None:
         _count(tx, Channel.CONFERENCES, Dropped(foreign=homed, unhomed=unhomed))
 
 
-def _note_vanished(site: Site, paths: tuple[bytes, ...]) -> None:
+def _note_vanished(site: Site, tree: Tree, unreadable: dict[str, str], paths: tuple[bytes, ...]) -> None:
+    """Note what is gone; a file in whose place a link or device stands now was not deleted: it is named, and its copy stays."""
     served = site.served()
+    odd = {path: owner for path in paths if tree.is_odd(path) and (owner := site.file_home(path))}
+    for path, owner in odd.items():
+        unreadable[owner.conference] = f"{text(path)} became a link or a device, which is not carried"
+    paths = tuple(path for path in paths if path not in odd)
     with site.store.transaction() as tx:
         known = [entry for path in paths if (entry := tx.file(path)) is not None]
         gone = [_gone(entry, site.file_home(entry.path)) for entry in known]
@@ -153,7 +180,11 @@ def _hash_all(site: Site, tree: Tree, files: list[TreeFile], unreadable: dict[st
             unreadable[owner.conference] = error.detail
             continue
         if tree.stat(found.path) != found:
-            continue  # it is still being written; the next scan takes it when it rests
+            # It is still being written; a scan takes it when it rests. One that never does is named.
+            if _is_restless(site, found.path):
+                unreadable[owner.conference] = f"{text(found.path)} does not come to rest"
+            continue
+        site.memory.restless.pop(found.path, None)
         yield CatalogueFile(
             path=found.path,
             size=found.size,
@@ -165,6 +196,12 @@ def _hash_all(site: Site, tree: Tree, files: list[TreeFile], unreadable: dict[st
             home=owner.home,
             conference=owner.conference,
         )
+
+
+def _is_restless(site: Site, path: bytes) -> bool:
+    """Whether a file has been written to at every look for longer than the interval."""
+    now = site.clock.monotonic_s()
+    return now - site.memory.restless.setdefault(path, now) >= site.limits.interval_s
 
 
 def _hash(tree: Tree, path: bytes) -> str:

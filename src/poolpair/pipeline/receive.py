@@ -47,10 +47,7 @@ def receive(site: Site, channel: Channel) -> Received | None:
         if name is None:
             continue
         if _is_superseded(inbound, name):
-            if site.own.remove(data_dir(channel), name.name):
-                inbound = _update(site, channel, lambda i: replace(i, superseded=i.superseded + 1))
-            site.memory.manifests.pop(name.name, None)
-            site.memory.strays.pop(name.name, None)
+            inbound = _discard(site, channel, inbound, name)
             continue
         try:
             manifest = _manifest(site, channel, name)
@@ -64,6 +61,12 @@ def receive(site: Site, channel: Channel) -> Received | None:
             refuse(site, channel, name, refused)
         except PoolpairError as error:
             waits = error
+    if doubled := _doubled(inbound, opened):
+        candidates = [received for received in candidates if received.name.stream not in doubled]
+        site.memory.doubled |= {received.name.name for received in opened if received.name.stream in doubled}
+        which = ", ".join(sorted(stream[:8] for stream in doubled))
+        detail = f"two packages of one number stand here, of stream {which}: the partner's store was set back after it had sent one of them"
+        waits = PoolpairError(Code.STORE_SET_BACK, detail, "decide at the partner: `poolpair setback show` there")
     _drop_strays(site, channel, inbound, opened)
     best = max(candidates, key=lambda received: _newness(inbound, received), default=None)
     if best is None:
@@ -71,6 +74,37 @@ def receive(site: Site, channel: Channel) -> Received | None:
     if best and inbound.held and inbound.held.position == best.manifest.position and not inbound.held.approved:
         return None
     return best
+
+
+def _doubled(inbound: Inbound, opened: list[Received]) -> set[str]:
+    """Streams in which a sequence number stands twice, which no store does that goes on from what it knew.
+
+    Which of the two is of the lost future cannot be told, and it may be the only copy of what was accepted there: neither is applied.
+    A stream that ended does not count any more: its operator has decided.
+    """
+    applied, numbers, found = inbound.applied, dict[tuple[str, int], str](), set[str]()
+    coming = still_to_come(applied, (received.manifest for received in opened))
+    for received in opened:
+        position = received.manifest.position
+        if position not in coming and (applied is None or position.stream != applied.stream):
+            continue
+        if numbers.setdefault((position.stream, position.sequence), position.package_id) != position.package_id:
+            found.add(position.stream)
+    return found
+
+
+def _discard(site: Site, channel: Channel, inbound: Inbound, name: PackageName) -> Inbound:
+    """Delete a package that will never be applied, and count it; one that stood twice under one number is kept in Quarantine."""
+    memory = site.memory
+    memory.manifests.pop(name.name, None)
+    memory.strays.pop(name.name, None)
+    if name.name in memory.doubled:
+        memory.doubled.discard(name.name)
+        why = "it stood twice under one number when the partner's store was set back"
+        quarantine_package(site, channel, name.name, PoolpairError(Code.STORE_SET_BACK, why))
+    elif site.own.remove(data_dir(channel), name.name):
+        return _update(site, channel, lambda i: replace(i, superseded=i.superseded + 1))
+    return inbound
 
 
 def _newness(inbound: Inbound, received: Received) -> tuple[bool, int]:
@@ -96,10 +130,7 @@ def _drop_strays(site: Site, channel: Channel, inbound: Inbound, opened: list[Re
             continue
         since_s, then = strays.setdefault(name, (now, applied))
         if applied != then and now - since_s >= STRAY_AFTER_S:
-            if site.own.remove(data_dir(channel), name):
-                _update(site, channel, lambda i: replace(i, superseded=i.superseded + 1))
-            site.memory.manifests.pop(name, None)
-            del strays[name]
+            _discard(site, channel, inbound, received.name)
 
 
 def _is_superseded(inbound: Inbound, name: PackageName) -> bool:

@@ -78,6 +78,8 @@ class Volatile:
     cut_s: dict[Channel, float] = field(default_factory=dict)
     tree_hint: object = None
     scanned_s: float | None = None
+    restless: dict[bytes, float] = field(default_factory=dict)
+    """Files that were written to while they were read, and since when."""
     unreadable: frozenset[str] = frozenset()
     """Conferences one of whose files could not be read at the last scan."""
     store_hint: object = None
@@ -85,6 +87,8 @@ class Volatile:
     """Packages that were cut and could not be delivered yet."""
     manifests: dict[str, Manifest] = field(default_factory=dict)
     """Authenticated manifests of packages that stand, by file name."""
+    doubled: set[str] = field(default_factory=set)
+    """Packages of a stream in which a number stands twice: kept in Quarantine when the partner's operator has decided."""
     strays: dict[str, tuple[float, Position]] = field(default_factory=dict)
     """Packages that lead nowhere: since when, and what was applied then."""
     faults: dict[Channel, Fault] = field(default_factory=dict)

@@ -204,8 +204,12 @@ class Store(Protocol):
         """The tracked tables of a channel as they are now."""
         ...
 
-    def check_capture(self) -> None:
-        """Raise CAPTURE_BROKEN or PROFILE if the schema changed so that capture misses rows."""
+    def check_capture(self) -> str:
+        """Raise CAPTURE_BROKEN or PROFILE if the schema changed so that capture misses rows.
+
+        Returns a mark of the tracked tables and triggers: another one means that they were taken away and put back, and that what
+        happened between may have gone unseen.
+        """
         ...
 
     def transaction(self) -> AbstractContextManager[Transaction]:
@@ -240,6 +244,10 @@ class Store(Protocol):
 
     def pending(self, channel: Channel, since: int) -> int:
         """Count log entries after a token, outside a transaction."""
+        ...
+
+    def foreign_waits(self, channel: Channel, served: tuple[str, ...]) -> bool:
+        """Whether `drop_foreign` would find something to do; asked without keeping a writer waiting."""
         ...
 
     def read_all(self, cls: type[T], prefix: str) -> dict[str, T]:

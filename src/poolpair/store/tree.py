@@ -29,7 +29,7 @@ from poolpair.store.tree_files import (
     tree_error,
 )
 
-__all__ = ["DirectoryTree", "FileVanished", "Source", "Tree", "TreeFile", "safe_path"]
+__all__ = ["DirectoryTree", "FileVanished", "Source", "Tree", "TreeFile", "safe_path", "text"]
 
 TEMP_PREFIX = b".poolpair-"
 MODE_MASK = 0o640
@@ -68,6 +68,10 @@ class Tree(Protocol):
 
     def stat(self, path: bytes) -> TreeFile | None:
         """One file as it is now; None if there is no regular file."""
+        ...
+
+    def is_odd(self, path: bytes) -> bool:
+        """Whether something stands there that is neither a regular file nor a folder: a link or a device."""
         ...
 
     def place(self, path: bytes, content: Source, *, size: int, mtime_ns: int, mode: int) -> TreeFile:
@@ -191,6 +195,15 @@ class DirectoryTree:
                 return self._regular(path, name, at)
         except FileVanished:
             return None
+
+    def is_odd(self, path: bytes) -> bool:
+        """Look without following it."""
+        try:
+            with self._folder(path) as (at, name), self._doing(f"look at {text(path)}"):
+                mode = os.stat(name, dir_fd=at, follow_symlinks=False).st_mode
+        except (FileVanished, PoolpairError):
+            return False
+        return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
     @staticmethod
     def _regular(path: bytes, name: bytes, at: int) -> TreeFile | None:

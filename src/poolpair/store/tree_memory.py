@@ -97,6 +97,10 @@ class MemoryTree:
         stored = self._files.get(path)
         return stored.file if stored else None
 
+    def is_odd(self, path: bytes) -> bool:
+        """Look at what was put there."""
+        return path in self.odd
+
     def place(self, path: bytes, content: Source, *, size: int, mtime_ns: int, mode: int) -> TreeFile:
         """Write a file whole."""
         self._check_free(safe_path(path))

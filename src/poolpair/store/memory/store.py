@@ -54,8 +54,9 @@ class MemoryStore:
         """The tracked tables of a channel."""
         return tuple(table.shape() for table in self._disk.schema.of(channel))
 
-    def check_capture(self) -> None:
+    def check_capture(self) -> str:
         """Capture cannot break here."""
+        return ""
 
     @contextmanager
     def transaction(self) -> Iterator[MemoryTransaction]:
@@ -109,6 +110,17 @@ class MemoryStore:
     def pending(self, channel: Channel, since: int) -> int:
         """Count log entries after a token."""
         return pending_in(self._state, self._disk.schema, channel, since)
+
+    def foreign_waits(self, channel: Channel, served: tuple[str, ...]) -> bool:
+        """Look at the whole log."""
+        state, schema = self._state, self._disk.schema
+        if any(group.channel is channel for group in state.parked.values()):
+            return True
+        return any(
+            schema.home(table, key) not in served
+            for table in schema.of(channel)
+            for key in state.logs[table.number - 1]
+        )
 
     def read_all(self, cls: type[T], prefix: str) -> dict[str, T]:
         """Read every document whose name begins with `prefix`."""

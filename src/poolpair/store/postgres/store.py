@@ -96,14 +96,18 @@ class PostgresStore:
         """The tracked tables of a channel."""
         return tuple(b.shape() for b in self._bound if b.spec.channel is channel)
 
-    def check_capture(self) -> None:
-        """Bind anew after a schema change, and see that every trigger is what it should be."""
+    def check_capture(self) -> str:
+        """Bind anew after a schema change, and see that every trigger is what it should be.
+
+        What was dropped and made again is found by its catalogue numbers and raises CAPTURE_BROKEN, so no mark is needed.
+        """
         with self._db.translated():
             self._rebind()
             if self._checked != self._version:
                 known = read_document(self._db, CaptureState, CAPTURE) or CaptureState()
                 capturing.check(self._db, self._bound, made_of(self._bound), known)
                 self._checked = self._version
+        return ""
 
     def _rebind(self) -> None:
         """Bind anew if the catalogue rows of tracked tables changed."""
@@ -192,6 +196,10 @@ class PostgresStore:
         """Count the groups that a token did not see."""
         with self._db.translated():
             return PostgresTransaction(self._db, self._bound).pending(channel, since)
+
+    def foreign_waits(self, channel: Channel, served: tuple[str, ...]) -> bool:
+        """Always ask: a transaction here keeps no writer waiting."""
+        return True
 
     def read_all(self, cls: type[T], prefix: str) -> dict[str, T]:
         """Read every document whose name begins with `prefix`."""

@@ -140,7 +140,9 @@ def _in_the_way(b: Bound, term: Term) -> str:
 
 def _over_new(b: Bound, expression: str) -> str:
     """An expression of an index, computed over NEW's values under their names."""
-    values = ", ".join(f"NEW.{quote(column.name)} AS {quote(column.name)}" for column in b.info.columns)
+    # Only columns that it may name: the application could not drop one of the others while our trigger speaks of it.
+    named = [column.name for column in b.info.columns if column.name.lower() in expression.lower()]
+    values = ", ".join(f"NEW.{quote(name)} AS {quote(name)}" for name in named or [b.info.columns[0].name])
     return f"(SELECT {expression} FROM (SELECT {values}))"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
+from hashlib import sha256
 
 from poolpair.store.profile_check import ColumnInfo, TableInfo
 from poolpair.store.sqlite.connection import PREFIX, text
@@ -115,3 +116,15 @@ def installed_triggers(connection: sqlite3.Connection) -> dict[str, str]:
     """Our capture triggers by name."""
     query = f"SELECT name, sql FROM main.sqlite_master WHERE type = 'trigger' AND name GLOB '{PREFIX}*'"
     return {text(name): text(sql) for name, sql in connection.execute(query)}
+
+
+def capture_mark(connection: sqlite3.Connection, tables: Iterable[str]) -> str:
+    """Tells whether a tracked table or one of our triggers was dropped and made again: that gives it another place in the catalogue."""
+    query = "SELECT type, name, rowid FROM main.sqlite_master WHERE type IN ('table', 'trigger') ORDER BY type, name"
+    wanted = set(tables)
+    found = [
+        (text(kind), text(name), row)
+        for kind, name, row in connection.execute(query)
+        if text(name) in wanted or (text(kind) == "trigger" and text(name).startswith(PREFIX))
+    ]
+    return sha256(repr(found).encode()).hexdigest()[:16]

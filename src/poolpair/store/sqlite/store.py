@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from poolpair.store.sqlite.install import triggers, widen_own_tables
 from poolpair.store.sqlite.lease import SqliteLease
 from poolpair.store.sqlite.parking import list_parked, retry_parked
 from poolpair.store.sqlite.refusing import RolledBack
-from poolpair.store.sqlite.schema import installed_triggers
+from poolpair.store.sqlite.schema import capture_mark, installed_triggers
 from poolpair.store.sqlite.snapshot import SqliteSnapshot
 from poolpair.store.sqlite.transaction import FILE_COLUMNS, SqliteTransaction, catalogue_file, read_document
 from poolpair.store.tree import TreeFile
@@ -55,6 +56,9 @@ class SqliteStore:
         self._c = connect(path, lock_wait_s)
         self._file = _file_of(path)
         self._schema_version = -1
+        self._capture_mark = ""
+        self._looked: dict[int, int] = {}
+        """Per entry of the profile, the last row of its log that was looked at."""
         with self._translated():
             self._bound: tuple[Bound, ...] = bind(self._c, profile)
         self._lease = SqliteLease(self._c, lock_path, clock)
@@ -79,19 +83,21 @@ class SqliteStore:
         """The tracked tables of a channel."""
         return tuple(b.shape() for b in self._bound if b.spec.channel is channel)
 
-    def check_capture(self) -> None:
+    def check_capture(self) -> str:
         """Bind anew after a schema change, and see that every trigger is what it should be."""
         with self._translated():
             version = int(self._c.execute("PRAGMA main.schema_version").fetchone()[0])
             if version == self._schema_version:
-                return
+                return self._capture_mark
             self._bound = bind(self._c, self._profile)
             have = installed_triggers(self._c)
             widen_own_tables(self._c, self._bound)
             missing = sorted(name for b in self._bound for name, sql in triggers(b).items() if have.get(name) != sql)
+            mark = capture_mark(self._c, {b.spec.name for b in self._bound})
         if missing:
             raise PoolpairError(Code.CAPTURE_BROKEN, f"capture triggers are missing or altered: {', '.join(missing)}")
-        self._schema_version = version
+        self._schema_version, self._capture_mark = version, mark
+        return mark
 
     @contextmanager
     def transaction(self) -> Iterator[SqliteTransaction]:
@@ -203,6 +209,28 @@ class SqliteStore:
         """Count log entries after a token."""
         with self._translated():
             return SqliteTransaction(self._c, self._bound).pending(channel, since)
+
+    def foreign_waits(self, channel: Channel, served: tuple[str, ...]) -> bool:
+        """Look at what was logged since the last look: the log of a partner that is away is long."""
+        homes = json.dumps(served)
+        with self._translated():
+            if list_parked(self._c, self._bound, channel):
+                return True
+            for b in self._bound:
+                if b.spec.channel is channel and self._logs_foreign(b, homes):
+                    return True
+        return False
+
+    def _logs_foreign(self, b: Bound, homes: str) -> bool:
+        top = self._c.execute(f"SELECT max(rowid) FROM {b.log}").fetchone()[0] or 0
+        seen = self._looked.get(b.n, 0)
+        if top < seen:  # numbers above were pruned and will be given again
+            seen = 0
+        query = f"SELECT 1 FROM {b.log} WHERE rowid > ? AND coalesce({b.home}, '') NOT IN (SELECT value FROM json_each(?)) LIMIT 1"
+        if self._c.execute(query, (seen, homes)).fetchone():
+            return True
+        self._looked[b.n] = top
+        return False
 
     def read_all(self, cls: type[T], prefix: str) -> dict[str, T]:
         """Read every document whose name begins with `prefix`."""
