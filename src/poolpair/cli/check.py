@@ -95,8 +95,9 @@ def run_checks() -> Iterator[Line]:
     yield _one("store", lambda: _store(config))
     try:
         site = open_site(config)
-    except PoolpairError:
-        return  # said above already
+    except PoolpairError as error:
+        yield Line("pool", error.detail, error.code, error.hint)  # most of these were said above, and are printed once
+        return
     try:
         yield from _site(config, site)
     finally:
