@@ -185,7 +185,7 @@ CATALOGUE: dict[Code, Entry] = {
     Code.SETTINGS: Entry(
         _D,
         2,
-        "homes or profile differ between the two pools",
+        "homes, profile or the use of `files` differ between the two pools",
         "make them equal on both sides and restart; packages wait meanwhile",
     ),
     Code.REFUSED_BY_PARTNER: Entry(
@@ -204,7 +204,7 @@ CATALOGUE: dict[Code, Entry] = {
         _D,
         1,
         "rows of the partner's homes were changed here by somebody",
-        "find the writer; `poolpair verify --repair` at the partner puts them right",
+        "find the writer; `poolpair verify --repair` at the pool whose rows they are puts them right",
     ),
     Code.LEASE: Entry(
         _W, 1, "another service already works for this pool", "stop one of them; the other takes over by itself"

@@ -74,7 +74,10 @@ def matches(pattern: str, text: str) -> bool:
     return True
 
 
-def settings_digest(homes: Iterable[tuple[str, str]], profile_digest: str) -> str:
+def settings_digest(homes: Iterable[tuple[str, str]], profile_digest: str, *, without_files: bool = False) -> str:
     """What both pools must agree on, as 128 bits of a SHA-256: it travels in every cookie. The order of [homes] does not matter."""
-    canonical = json.dumps({"homes": sorted(homes), "profile": profile_digest}, separators=(",", ":"), sort_keys=True)
+    said: dict[str, object] = {"homes": sorted(homes), "profile": profile_digest}
+    if without_files:  # one side that carries rows but not their files would look equal and be wrong
+        said["files"] = False
+    canonical = json.dumps(said, separators=(",", ":"), sort_keys=True)
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()[:32]

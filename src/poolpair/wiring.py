@@ -44,6 +44,12 @@ def channels_of(profile: Profile) -> tuple[Channel, ...]:
     return (Channel.USERS, Channel.CONFERENCES) if has_conferences else (Channel.USERS,)
 
 
+def settings_of(config: PoolConfig, profile: Profile) -> str:
+    """The digest of what both pools must agree on: homes, profile, and whether the profile's files are carried."""
+    lacks_files = bool(profile.files) and config.files is None
+    return settings_digest(config.homes, profile.digest, without_files=lacks_files)
+
+
 def scratch_of(config: PoolConfig) -> Path:
     """The scratch folder: beside the store, or in the folder that is set. It holds rows in the clear, so it is ours alone (0700)."""
     if config.scratch is not None:
@@ -108,7 +114,7 @@ def open_site(config: PoolConfig, clock: Clock | None = None) -> Site:
         tree=DirectoryTree(config.files, scratch / "spool") if config.files is not None else None,
         file_home=file_home,
         clock=clock,
-        settings=settings_digest(config.homes, profile.digest),
+        settings=settings_of(config, profile),
         limits=Limits(
             interval_s=sync.interval_s,
             heartbeat_s=config.heartbeat_s,
@@ -188,7 +194,7 @@ def initialise(config: PoolConfig) -> Installed:
     installed = store_kind(config).install(
         profile,
         home_triples(config),
-        settings_digest(config.homes, profile.digest),
+        settings_of(config, profile),
         record=lambda tx, done: _begin_channels(tx, channels, done),
     )
     share.prepare([*folders(channels), str(Path(TASK_ASSIGNMENT).parent)])

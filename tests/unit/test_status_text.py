@@ -96,7 +96,7 @@ def test_every_count_has_its_code_on_either_side(field: str, name: str, code: Co
     here = said(imports=replace(IMPORT, **{field: 3}))  # type: ignore[arg-type]
     assert here == [f"users here: 3 {name} ({code}); {hint}"]
     there = said(export=replace(EXPORT, **{f"partner_{field}": 2}))  # type: ignore[arg-type]
-    assert there == [f"users at b: 2 {name} ({code}); {hint}"]
+    assert there == [f"users at b: 2 {name} ({code}); {hint} (at b)"]
 
 
 def test_conferences_left_behind_have_their_code() -> None:
@@ -126,4 +126,4 @@ def test_no_line_is_without_code_and_hint() -> None:
     assert len(lines) == 15
     for line in lines:
         (code,) = re.findall(r"P\d{3}", line)
-        assert line.endswith(f"; {CATALOGUE[Code(code)].hint}"), line
+        assert line.removesuffix(" (at b)").endswith(f"; {CATALOGUE[Code(code)].hint}"), line

@@ -93,8 +93,9 @@ def run_checks() -> Iterator[Line]:
     yield _one("store", lambda: kind.health(load_profile(config.profile)))
     try:
         site = open_site(config)
-    except PoolpairError:
-        return  # said above already
+    except PoolpairError as error:
+        yield Line("pool", error.detail, error.code, error.hint)  # most of these were said above, and are printed once
+        return
     try:
         yield from _site(config, site)
     finally:

@@ -152,7 +152,8 @@ def _of_channel(channel: ChannelStatus, partner: str) -> Iterator[str]:
     for place, counts in (("here", here), (f"at {partner}", there)):
         for count, (code, name) in zip(counts, (*names, *more), strict=True):
             if count:
-                yield f"{channel.channel} {place}: {count} {name} ({code}); {CATALOGUE[code].hint}"
+                where = "" if place == "here" else f" ({place})"
+                yield f"{channel.channel} {place}: {count} {name} ({code}); {CATALOGUE[code].hint}{where}"
     if export.left_behind:
         named = ", ".join(export.left_behind[:5])
         words = f"{len(export.left_behind)} conferences wait ({Code.TOO_LARGE}), too large, not at rest or not readable: {named}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+import click
 from rich.console import Console
 
 from poolpair.cli import check, decide, look, settings, work
@@ -11,6 +12,9 @@ from poolpair.cli.context import app
 from poolpair.errors import PoolpairError
 
 __all__ = ["app", "main"]
+
+# A command or option that does not exist is "the command is wrong" here; click's own 2 would read as "an error, or the partner is silent".
+click.exceptions.UsageError.exit_code = 64
 
 for module in (settings, work, look, check, decide):
     module.register(app)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from poolpair.format.layout import data_dir, parse_package_name
-from poolpair.pipeline.site import Counts, counts_name, inbound_name, outbound_name
+from poolpair.model import Position
+from poolpair.pipeline.site import Counts, counts_name, inbound_name, intent_name, outbound_name
 from poolpair.share.port import QUARANTINE
-from poolpair.state import Inbound, Outbound
+from poolpair.state import Inbound, Intent, Outbound
 from poolpair.testing.facts import Lines, Violation
 from poolpair.testing.schema import CHANNELS, other
 from poolpair.testing.view import channel_of_group
@@ -84,10 +85,15 @@ def _is_done(world: World, pool: Pool, folder: str, name: str) -> bool:
     if any(refused.package_id[:8] == parsed.short_id for refused in inbound.refused):
         return True
     out = world.pools[other(pool.name)].database.view().document(Outbound, outbound_name(channel))
-    # Of a future that was lost with its store, or behind a gap that the partner has left behind too.
-    is_lost = parsed.stream in world.truth.forked or (out is not None and parsed.stream != out.stream)
-    if is_lost or (out is not None and all(position.package_id[:8] != parsed.short_id for position in out.in_flight)):
-        return True
+    if out is None or parsed.stream in world.truth.forked or parsed.stream != out.stream:
+        return True  # of a future that was lost with its store
+    name = intent_name(channel, Position(parsed.stream, parsed.sequence, ""))
+    intent = world.pools[other(pool.name)].database.view().document(Intent, name)
+    standing = {each[1].split("-")[-1][:8] for each in world.truth.standing[pool.name]}
+    if intent is None or (
+        intent.follows != applied and intent.follows and intent.follows.package_id[:8] not in standing
+    ):
+        return True  # behind a gap: its origin hears of that, and sends anew
     return applied is not None and (
         parsed.stream in inbound.past_streams
         or (parsed.stream == applied.stream and parsed.sequence <= applied.sequence)

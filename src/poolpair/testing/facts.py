@@ -50,8 +50,10 @@ class Line:
     def is_settled(self, world: World) -> bool:
         """Neither store was set back since the origin last heard the other: what both remember fits together."""
         back_s = world.truth.fell_back_s.get(self.target.name)
-        if self.out.curing or self.out.stream in world.truth.forked:
+        if self.out.curing or self.out.stopped is not None or self.out.stream in world.truth.forked:
             return False
+        if back_s is not None and self.out.partner and self.out.partner.applied != self.out.acknowledged:
+            return False  # heard while the channel was stopped, and not acted on yet
         words = [process.site.memory.word_s.get(self.channel) for process in self.origin.processes[-1:]]
         return back_s is None or any(word is not None and word > back_s for word in words)
 
