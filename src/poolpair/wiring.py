@@ -66,7 +66,7 @@ def make_scratch(config: PoolConfig) -> Path:
     """Make the scratch folder if needed."""
     scratch = scratch_of(config)
     try:
-        scratch.mkdir(mode=0o700, exist_ok=True)
+        scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
         scratch.chmod(0o700)
     except OSError as error:
         raise PoolpairError(Code.SCRATCH, f"{scratch}: {error.strerror}") from error

@@ -62,8 +62,8 @@ MUTANTS = (
         name="apply-onto-any-position",
         rule="a package is applied onto the position that it follows",
         file="pipeline/receive.py",
-        old="if manifest is not None and manifest.follows == inbound.applied:",
-        new="if manifest is not None:",
+        old="            if manifest.follows == inbound.applied:\n",
+        new="            if True:\n",
     ),
     Mutant(
         name="position-before-rows",
@@ -192,6 +192,22 @@ MUTANTS = (
         old="best = max(candidates, key=lambda received: _newness(inbound, received), default=None)",
         new="best = min(candidates, key=lambda received: _newness(inbound, received), default=None)",
         test="tests/line/test_memory_line.py::test_of_several_that_follow_the_newest_is_applied",
+    ),
+    Mutant(
+        name="a-number-may-stand-twice",
+        rule="two packages of one number prove that their origin was set back",
+        file="pipeline/receive.py",
+        old="    if doubled := _doubled(inbound, opened):\n",
+        new="    if doubled := set[str]():\n",
+        test="tests/badinput/test_found_by_breaking_more.py::test_a_number_that_stands_twice_is_decided_by_a_person",
+    ),
+    Mutant(
+        name="the-partner-looks-well",
+        rule="a word says why its writer's own sending is not whole",
+        file="pipeline/acknowledge.py",
+        old="        sending=_sending_fault(site, channel, counts),\n",
+        new="",
+        test="tests/badinput/test_found_by_breaking_more.py",
     ),
     Mutant(
         name="what-leads-nowhere-stands",
