@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from poolpair.errors import Code
+from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel, ExportStatus
 from poolpair.wiring import initialise
 from tests.badinput.ground import ITEM, Ground, first_copy, make_ground
@@ -133,3 +133,12 @@ def test_a_file_that_became_a_link_is_not_deleted_at_the_partner(ground: Ground)
     assert any("f0.bin" in words for words in found.left_behind)
     assert found.status is not ExportStatus.FINAL
     assert (ground.status("a").exit_status, ground.status("b").exit_status) == (1, 1)
+
+
+def test_a_replaced_database_file_ends_the_service(ground: Ground) -> None:
+    """A backup is moved into the file's place while the service works: it must not go on in the file that nobody sees any more."""
+    copied(ground.path("a"), ground.folder / "backup")
+    (ground.folder / "backup").replace(ground.path("a"))
+    with pytest.raises(PoolpairError) as ended:
+        ground.turn("a")
+    assert ended.value.code is Code.STORE_REPLACED

@@ -220,3 +220,14 @@ def test_a_package_refused_by_the_name_of_its_file_is_sent_anew() -> None:
         out = origin.hear(position(1), STALE, standing=(2,), refused=refused)
         assert out.rewinds == rewinds, named
         assert out.in_flight == (() if rewinds else (made,))
+
+
+def test_what_is_sent_in_vain_keeps_the_pace_of_the_interval() -> None:
+    """After a few rewinds without an acknowledgement nothing leaves before it is due; an acknowledgement ends that."""
+    origin = Origin(made=1, acknowledged=1)
+    tired = replace(origin.out, in_vain=4)
+    assert want(tired, pending=1, due=False, window=8) is None
+    assert want(tired, pending=1, due=True, window=8) == Want()
+    origin = Origin(made=2, acknowledged=1)
+    origin.out = replace(origin.out, in_vain=4)
+    assert origin.hear(position(2)).in_vain == 0

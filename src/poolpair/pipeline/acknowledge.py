@@ -104,6 +104,27 @@ def _speak(site: Site, channel: Channel, *, force: bool) -> bool:
     check_own_share(site)
     # Taken before the state is read: what echoes a nonce must have been looked at after it came.
     echo = site.memory.echo
+    content = _content(site, channel)
+    content_digest = sha256(repr(content).encode()).hexdigest()
+    if not force and site.memory.sent.get(channel) == content_digest:
+        return False
+    check_partner_share(site)
+    memory, now = site.memory, site.clock.monotonic_s()
+    memory.serial += 1
+    nonce = new_nonce()
+    cookie = replace(content, serial=memory.serial, nonce=nonce, echo=echo)
+    data = seal_cookie(cookie, site.ring, target=site.partner)
+    memory.written[nonce] = now
+    while len(memory.written) > NONCES_KEPT:
+        memory.written.popitem(last=False)
+    site.other.replace(cookie_dir(channel), COOKIE_NAME, data, f"{site.pool}-{nonce}.part")
+    memory.sent[channel] = content_digest
+    memory.beat_s[channel] = now
+    return True
+
+
+def _content(site: Site, channel: Channel) -> Cookie:
+    """What there is to say now, without what makes each cookie another: serial, nonce and echo."""
     # Listed before the state is read: a package applied in between then counts as standing and applied, never as neither.
     names = [name for listed in site.own.list(data_dir(channel)) if (name := parse_package_name(listed.name))]
     inbound = site.store.read(Inbound, inbound_name(channel)) or Inbound()
@@ -113,7 +134,7 @@ def _speak(site: Site, channel: Channel, *, force: bool) -> bool:
     standing = _standing(site, applied, names)
     parked = len(site.store.parked(channel))
     held = 1 if inbound.held and not inbound.held.approved else 0
-    content = Cookie(
+    return Cookie(
         channel=channel,
         origin=site.pool,
         serial=0,
@@ -137,22 +158,6 @@ def _speak(site: Site, channel: Channel, *, force: bool) -> bool:
         settings=site.settings,
         reads_format=FORMAT_VERSION,
     )
-    content_digest = sha256(repr(content).encode()).hexdigest()
-    if not force and site.memory.sent.get(channel) == content_digest:
-        return False
-    check_partner_share(site)
-    memory, now = site.memory, site.clock.monotonic_s()
-    memory.serial += 1
-    nonce = new_nonce()
-    cookie = replace(content, serial=memory.serial, nonce=nonce, echo=echo)
-    data = seal_cookie(cookie, site.ring, target=site.partner)
-    memory.written[nonce] = now
-    while len(memory.written) > NONCES_KEPT:
-        memory.written.popitem(last=False)
-    site.other.replace(cookie_dir(channel), COOKIE_NAME, data, f"{site.pool}-{nonce}.part")
-    memory.sent[channel] = content_digest
-    memory.beat_s[channel] = now
-    return True
 
 
 def _sending_fault(site: Site, channel: Channel, counts: Counts) -> Fault | None:
