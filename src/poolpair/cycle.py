@@ -19,6 +19,7 @@ from poolpair.pipeline.deliver import deliver
 from poolpair.pipeline.identity import check_own_share, check_partner_share
 from poolpair.pipeline.pack import give_up_reshaped, pack
 from poolpair.pipeline.receive import receive
+from poolpair.pipeline.recovery import waiting_recovery
 from poolpair.pipeline.site import Counts, Site, counts_name, inbound_name, outbound_name
 from poolpair.protocol import QUICK_TRIES, want
 from poolpair.state import Inbound, Outbound
@@ -31,6 +32,7 @@ PACKAGES_PER_PASS = 16
 
 def run_pass(site: Site, channel: Channel, *, force: bool = False, rescan: bool = False) -> bool:
     """Receive, hear, send on one channel. `force` does not wait for the interval; `rescan` looks at every file."""
+    site.memory.serving.clear()
     imported, import_fault = _guarded(site, lambda: _import(site, channel))
     exported, export_fault = _guarded(site, lambda: _export(site, channel, force=force, rescan=rescan))
     spoke, word_fault = _guarded(site, lambda: send_word(site, channel, force=force))
@@ -66,7 +68,8 @@ def _export(site: Site, channel: Channel, *, force: bool, rescan: bool) -> bool:
         out = site.store.read(Outbound, outbound_name(channel))
         assert out is not None
         due = _is_due(site, channel, out, force=force and not cuts)
-        wanted = want(out, pending=captured.pending, due=due, window=site.limits.window)
+        recovery = waiting_recovery(site, channel, out)
+        wanted = want(out, pending=captured.pending, due=due, window=site.limits.window, recovery=recovery)
         if wanted is None:
             break
         check_partner_share(site)

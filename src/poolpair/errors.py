@@ -63,6 +63,8 @@ class Code(StrEnum):
     UNHOMED = "P307"
     TOO_LARGE = "P308"
     FOREIGN_WRITES = "P309"
+    LEDGER_MOVED = "P310"
+    INCOMPLETE = "P311"
     LEASE = "P401"
     PARTNER_SILENT = "P402"
     NEWER_FORMAT = "P403"
@@ -74,6 +76,7 @@ class Code(StrEnum):
     MISNAMED = "P503"
     LIMIT = "P504"
     REPLAY = "P505"
+    STALE = "P506"
 
 
 _I, _P, _D, _W, _R = Remedy.FIX_INPUT, Remedy.FIX_PLACE, Remedy.DECIDE, Remedy.WAIT, Remedy.REPORT
@@ -206,6 +209,18 @@ CATALOGUE: dict[Code, Entry] = {
         "rows of the partner's homes were changed here by somebody",
         "find the writer; `poolpair verify --repair` at the pool whose rows they are puts them right",
     ),
+    Code.LEDGER_MOVED: Entry(
+        _D,
+        64,
+        "the rows of a ledger entry were written again since it was made",
+        "look at them with `poolpair ledger show`; --force lets the chosen version stand all the same",
+    ),
+    Code.INCOMPLETE: Entry(
+        _D,
+        2,
+        "this copy is not complete: taking over would serve less than the partner had",
+        "wait until `status` shows it complete, or accept what the message says is missing with --accept-incomplete",
+    ),
     Code.LEASE: Entry(
         _W, 1, "another service already works for this pool", "stop one of them; the other takes over by itself"
     ),
@@ -249,6 +264,12 @@ CATALOGUE: dict[Code, Entry] = {
         1,
         "an old cookie came again and was ignored",
         "nothing to do; if it goes on, look for a second writer in the share",
+    ),
+    Code.STALE: Entry(
+        _R,
+        1,
+        "a package of a reign that has ended; what it held is recovered, or in the ledger, when its pool returns",
+        "nothing to do",
     ),
 }
 

@@ -69,7 +69,9 @@ class Reign:
     reign_id: str = "0" * 32
     began: str = "birth"
     begin: dict[Channel, Position | None] = field(default_factory=dict)
+    """The position that the taker had applied on each channel: what it knew of its predecessor."""
     complete: bool = True
+    """Whether the taker's copy was; else what it lacks is found by comparison when its predecessor returns."""
 
 
 def serving_pool(reign: Reign, pools: tuple[str, str]) -> str:
@@ -109,6 +111,17 @@ class BucketSet:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered:
+    """What a recovered package brings: groups that a returned pool had accepted for `home` before it heard of the present reign."""
+
+    home: str
+    merge: bool = True
+    """False: the writer may have stood on an older copy; what differs goes to the ledger."""
+    written_after: Position | None = None
+    """What the writer had applied of the reader's when it took the home over itself; older than what it once had: no merge."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
     """One sealed member of a package: its name in the ZIP, its number in the nonces, and what must come out of it."""
 
@@ -143,11 +156,17 @@ class Manifest:
     file_bytes: int = 0
     sequences: dict[str, int] = field(default_factory=dict)
     """Values of serials, so that a pool that starts serving goes on above both."""
-    is_final: bool = False
+    hands: tuple[str, ...] = ()
+    """Final for these homes: the target that finds its copy equal serves them from then on."""
+    recovered: Recovered | None = None
+    heard: Position | None = None
+    """What the origin had applied of the target's when it cut this."""
     keep_replaced: bool = False
     """What this seed replaces or deletes at the target is kept there (a set-back store overruled its partner)."""
     digests: tuple[TableDigests, ...] = ()
     buckets: tuple[BucketSet, ...] = ()
+    compares: bool = False
+    """It wants an answer, even where it has no digests because its origin serves nobody."""
     skips: bool = False
     """The delta is not in it, it was too large: the copy is incomplete until its digests are equal."""
     reread: bool = False
@@ -245,6 +264,8 @@ class Cookie:
     complete: tuple[str, ...] = ()
     """Homes whose copy at the writer is complete on this channel."""
     settings: str = ""
+    spooled: tuple[str, ...] = ()
+    """Homes of which the writer keeps groups that it still has to hand in for recovery on this channel."""
     asks: tuple[Ask, ...] = ()
     answers: tuple[Ask, ...] = ()
     reads_format: int = 1

@@ -46,6 +46,8 @@ class Want:
 
     digests: bool = False
     buckets: tuple[BucketSet, ...] = ()
+    recovers: int = 0
+    """The number of a recovery: what this pool had accepted before it heard of another reign."""
     skips: bool = False
     """Instead of a delta that is larger than `package_max`: what it would have brought is found by the digests, and follows in parts."""
 
@@ -224,8 +226,8 @@ def _answered(out: Outbound, cookie: Cookie, now_utc: str) -> Outbound:
     return replace(out, seed=None, initialised=out.initialised or not found, last_verify=result)
 
 
-def want(out: Outbound, *, pending: int, due: bool, window: int) -> Want | None:
-    """Decide what to pack now; None for nothing."""
+def want(out: Outbound, *, pending: int, due: bool, window: int, recovery: int = 0) -> Want | None:
+    """Decide what to pack now; None for nothing. `recovery` waits to be handed in, if it is not 0."""
     if out.stopped is not None or not out.heard:
         return None
     if out.in_vain > QUICK_TRIES and not due:
@@ -233,6 +235,8 @@ def want(out: Outbound, *, pending: int, due: bool, window: int) -> Want | None:
     limit = 1 if out.one_at_a_time or out.seed else window
     if len(out.in_flight) >= limit:
         return None
+    if recovery:
+        return Want(recovers=recovery)
     seed = out.seed
     asking = seed is not None and (seed.phase is SeedPhase.ASK or _asked_in_vain(out, seed))
     if seed and asking and (due or seed.rounds < QUICK_ROUNDS):

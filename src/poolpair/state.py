@@ -6,10 +6,22 @@ in `_utc` are for people, tokens are private to the store.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from poolpair.model import Answer, BucketSet, Cookie, Fault, PackageKind, Position, RefusedPackage, Reign, TableDigests
+from poolpair.model import (
+    Answer,
+    BucketSet,
+    Channel,
+    Cookie,
+    Fault,
+    PackageKind,
+    Position,
+    Recovered,
+    RefusedPackage,
+    Reign,
+    TableDigests,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +70,8 @@ class Owed:
     """The files are read again before they are compared."""
     doubted: bool = False
     """That has begun: what is not in doubt any more was read."""
+    hands: tuple[Reign, ...] = ()
+    """The reigns that end if the copy is found equal: this pool then serves their homes."""
 
 
 class SeedPhase(StrEnum):
@@ -162,3 +176,53 @@ class Inbound:
     applied_utc: str = ""
     fault: Fault | None = None
     partner_homes: tuple[Reign, ...] = ()
+
+
+class Fencing(StrEnum):
+    """Why the pool that serves a home refuses writes for it."""
+
+    NONE = ""
+    FENCED = "fenced"
+    """A handover has begun; it may still be given up here."""
+    HANDING = "handing"
+    """The final package is on its way: only another reign ends this."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """What this pool knows of who serves one home."""
+
+    reigns: tuple[Reign, ...]
+    """The present reign last; before it those of ours that the partner has not confirmed."""
+    known: tuple[str, ...]
+    """Ids of all reigns that were ever learnt; few, and kept."""
+    fencing: Fencing = Fencing.NONE
+    stopped: Fault | None = None
+    """A reign of our own was heard of that this store does not know: it was set back. Neither served nor taken over until decided."""
+    reign_token: int = 0
+    """What the log holds after this token was changed in the present reign of ours: the reign set."""
+    open: tuple[Channel, ...] = ()
+    """Channels on which the partner has not adopted this reign of ours and handed in what it had; nothing is pruned there."""
+    acknowledged: dict[Channel, Position | None] = field(default_factory=dict)
+    """What the partner had acknowledged on each channel when this reign of ours began."""
+
+    @property
+    def present(self) -> Reign:
+        """The reign that counts."""
+        return self.reigns[-1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """Groups that were spooled when a reign was adopted, and how far they have come. They lie in the store under `number`."""
+
+    number: int
+    brings: Recovered
+    groups: int = 0
+    files: int = 0
+    position: Position | None = None
+    """The package that carries them."""
+    arrived: bool = False
+    """That package was applied: they are merged, equal, or in the ledger over there."""
+    closed: bool = False
+    """And what became of them has come back here: nothing is lost any more with the partner's store."""

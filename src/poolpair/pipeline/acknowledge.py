@@ -15,12 +15,24 @@ from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.format.cookie import open_cookie, seal_cookie
 from poolpair.format.layout import COOKIE_NAME, PackageName, cookie_dir, data_dir, parse_package_name
 from poolpair.model import FORMAT_VERSION, Channel, Cookie, Fault, ImportStatus, Position, new_nonce
+from poolpair.pipeline.adopt import adopt, keeps_reign_set
 from poolpair.pipeline.identity import check_own_share, check_partner_share
 from poolpair.pipeline.intents import find_intent, settle_intents
-from poolpair.pipeline.site import NONCES_KEPT, Counts, Site, counts_name, inbound_name, outbound_name
+from poolpair.pipeline.recovery import confirm, settle_recoveries
+from poolpair.pipeline.site import (
+    NONCES_KEPT,
+    Counts,
+    Site,
+    counts_name,
+    inbound_name,
+    outbound_name,
+    recovery_prefix,
+    serving_name,
+)
 from poolpair.protocol import Freshness, hear, still_to_come
+from poolpair.reigns import birth, was_ever_moved
 from poolpair.share.port import FileVanished
-from poolpair.state import Inbound, Intent, Outbound
+from poolpair.state import Inbound, Intent, Outbound, Recovery, Serving
 from poolpair.store.buckets import are_sound
 
 COOKIE_MAX_BYTES = 1 << 20
@@ -37,11 +49,12 @@ def hear_word(site: Site, channel: Channel) -> Outbound | None:
         if data is None or site.memory.heard.get(channel) == digest:
             return None
         cookie = open_cookie(data, site.ring, reader_pool=site.pool, channel=channel)
-        if cookie.answer is not None and not are_sound(site.served(), (), cookie.answer.differs):
+        if cookie.answer is not None and not are_sound(site.homes, (), cookie.answer.differs):
             raise Refused(Code.DAMAGED, "the cookie names buckets that cannot be")
     except Refused as refused:
         _quarantine(site, channel, cookie_dir(channel), COOKIE_NAME, refused)
         raise
+    adopt(site, cookie.homes)
     out = _take_in(site, channel, cookie)
     site.memory.heard[channel] = digest
     return out
@@ -79,8 +92,10 @@ def _take_in(site: Site, channel: Channel, cookie: Cookie) -> Outbound:
         out = hear(before, cookie, lookup, fresh, site.clock.utc_iso())
         if out != before:
             tx.save(outbound_name(channel), out)
+            settle_recoveries(tx, channel, before, out)
             settle_intents(tx, channel, before, out)
-        if out.acknowledged_token > before.acknowledged_token:
+        settled = confirm(site, tx, cookie)
+        if (settled or out.acknowledged_token > before.acknowledged_token) and not keeps_reign_set(site, tx, channel):
             tx.prune(channel, out.acknowledged_token)
     if out.acknowledged != before.acknowledged:
         memory.acknowledged_s[channel] = site.clock.monotonic_s()
@@ -131,6 +146,8 @@ def _content(site: Site, channel: Channel) -> Cookie:
     counts = site.store.read(Counts, counts_name(channel)) or Counts()
     inbound = replace(inbound, fault=inbound.fault or _unwritten_fault(site, channel))
     applied = inbound.applied
+    servings = [site.store.read(Serving, serving_name(home)) or birth(home) for home in site.homes]
+    recoveries = site.store.read_all(Recovery, recovery_prefix(channel)).values() if was_ever_moved(servings) else ()
     standing = _standing(site, applied, names)
     parked = len(site.store.parked(channel))
     held = 1 if inbound.held and not inbound.held.approved else 0
@@ -153,7 +170,8 @@ def _content(site: Site, channel: Channel) -> Cookie:
         fault=inbound.fault,
         doubts=inbound.doubts,
         sending=_sending_fault(site, channel, counts),
-        homes=site.reigns(),
+        homes=tuple(reign for serving in servings for reign in serving.reigns),
+        spooled=tuple(sorted({each.brings.home for each in recoveries if not each.arrived})),
         complete=inbound.complete,
         settings=site.settings,
         reads_format=FORMAT_VERSION,

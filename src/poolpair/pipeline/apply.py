@@ -15,18 +15,29 @@ from pathlib import Path
 from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.format.layout import data_dir
 from poolpair.format.package import PackageReader
-from poolpair.model import Answer, Channel, Manifest, PackageKind
+from poolpair.model import Answer, Channel, Manifest, PackageKind, Reign
+from poolpair.pipeline.adopt import begin_reign
 from poolpair.pipeline.apply_files import finish_deletions, place_files
 from poolpair.pipeline.capture import CHUNK_BYTES
 from poolpair.pipeline.pack import ROWS_MEMBER
 from poolpair.pipeline.receive import Received, refuse
+from poolpair.pipeline.recovery import close_recoveries
 from poolpair.pipeline.reread import reread
 from poolpair.pipeline.site import Counts, Site, counts_name, inbound_name, owed_name
+from poolpair.reigns import may_merge
 from poolpair.share.port import FileVanished
 from poolpair.state import Held, Inbound, Owed
 from poolpair.store.buckets import differing
 from poolpair.store.port import Transaction
-from poolpair.store.values import Applied, ApplyPlan, CatalogueFile, MassDelete
+from poolpair.store.values import (
+    Applied,
+    ApplyPlan,
+    CatalogueFile,
+    LedgerNote,
+    MassDelete,
+    Reclaimed,
+    RecoverPlan,
+)
 
 PAST_STREAMS_KEPT = 16
 
@@ -71,8 +82,8 @@ def _extract(site: Site, reader: PackageReader, rows: Path) -> None:
 
 def _apply_open(site: Site, channel: Channel, reader: PackageReader, rows: Path) -> bool:
     manifest = reader.manifest
-    if manifest.kind is PackageKind.RECOVERED or any(reign.epoch for reign in manifest.homes):
-        raise PoolpairError(Code.NEWER_FORMAT, "the package speaks of a failover, which this release does not know")
+    if manifest.kind is PackageKind.RECOVERED:
+        return _recover(site, channel, manifest, rows)
     plan = _plan(site, channel, manifest)
     with site.store.incoming(rows, channel, manifest.tables) as incoming:
         placed: list[CatalogueFile] = []
@@ -89,6 +100,34 @@ def _apply_open(site: Site, channel: Channel, reader: PackageReader, rows: Path)
         outcome = incoming.apply(plan, placed, lambda tx, applied: _record(site, tx, manifest, applied))
     if isinstance(outcome, MassDelete):
         return _hold(site, channel, manifest, outcome)
+    return True
+
+
+def _recover(site: Site, channel: Channel, manifest: Manifest, rows: Path) -> bool:
+    """Take in what the returned partner had accepted for a home that is served here."""
+    brings = manifest.recovered
+    if brings is None:
+        raise Refused(Code.DAMAGED, "it does not say what it recovers")
+    mine = site.serving(brings.home)
+    note = LedgerNote(
+        reign_id=mine.present.reign_id,
+        why="written at both pools" if brings.merge else "written at the partner on an older copy",
+        now_utc=site.clock.utc_iso(),
+    )
+    plan = RecoverPlan(
+        channel=channel,
+        home=brings.home,
+        reign_token=mine.reign_token,
+        merge=may_merge(mine, channel, brings),
+        note=note,
+    )
+
+    def record(tx: Transaction, found: Reclaimed) -> None:
+        groups = found.merged + found.equal + found.in_ledger
+        _record(site, tx, manifest, Applied(groups=groups, rows=0, deleted=0, parked=0))
+
+    with site.store.incoming(rows, channel, manifest.tables) as incoming:
+        incoming.recover(plan, record)
     return True
 
 
@@ -133,7 +172,7 @@ def _record(site: Site, tx: Transaction, manifest: Manifest, applied: Applied) -
         partner_homes=manifest.homes,
     )
     tx.save(name, fresh)
-    if manifest.digests:
+    if manifest.digests or manifest.compares:
         tx.save(
             owed_name(manifest.channel),
             Owed(
@@ -141,8 +180,17 @@ def _record(site: Site, tx: Transaction, manifest: Manifest, applied: Applied) -
                 digests=manifest.digests,
                 left_behind=manifest.left_behind,
                 reread=manifest.reread,
+                hands=_handed(manifest),
             ),
         )
+    if manifest.heard is not None:
+        close_recoveries(tx, manifest.channel, manifest.heard)
+
+
+def _handed(manifest: Manifest) -> tuple[Reign, ...]:
+    """The reigns that this package would end, as its origin knows them."""
+    present = {reign.home: reign for reign in manifest.homes}
+    return tuple(present[home] for home in manifest.hands if home in present)
 
 
 def _still_complete(inbound: Inbound, manifest: Manifest) -> tuple[str, ...]:
@@ -177,7 +225,8 @@ def compare(site: Site, channel: Channel) -> bool:
     with site.store.snapshot() as view:
         found = differing(owed.digests, view.digests(channel, homes, owed.digests, frozenset(owed.left_behind)))
     unequal = {buckets.home for buckets in found}
-    with site.store.transaction() as tx:
+    handed = tuple(reign for reign in owed.hands if _may_take(site, reign, unequal, owed))
+    with site.store.transaction(fencing=bool(handed)) as tx:
         inbound = tx.load(Inbound, inbound_name(channel)) or Inbound()
         complete = (set(inbound.complete) | set(homes)) - unequal
         answer = Answer(package_id=owed.package_id, differs=found)
@@ -187,4 +236,14 @@ def compare(site: Site, channel: Channel) -> bool:
             counts = tx.load(Counts, counts_name(channel)) or Counts()
             tx.save(counts_name(channel), replace(counts, foreign_writes=0))
         tx.delete(owed_name(channel))
+        for reign in handed:
+            begin_reign(site, tx, reign.home, "handover", complete=True)
+    if handed:
+        site.memory.serving.clear()
     return True
+
+
+def _may_take(site: Site, reign: Reign, unequal: set[str], owed: Owed) -> bool:
+    """Whether a final package hands its home over: equal, nothing parked or left behind, and still the reign that it was cut in."""
+    whole = reign.home not in unequal and not owed.left_behind and not site.store.parked()
+    return whole and site.serving(reign.home).present.reign_id == reign.reign_id

@@ -20,9 +20,17 @@ from poolpair.pipeline.capture import CHUNK_BYTES
 from poolpair.pipeline.intents import find_intent, shapes_digest
 from poolpair.pipeline.pack_files import FilePacking
 from poolpair.pipeline.packed import Packed
-from poolpair.pipeline.site import Counts, Site, counts_name, intent_name, outbound_name
+from poolpair.pipeline.site import (
+    Counts,
+    Site,
+    counts_name,
+    inbound_name,
+    intent_name,
+    outbound_name,
+    recovery_name,
+)
 from poolpair.protocol import Want, rewound
-from poolpair.state import Intent, Outbound
+from poolpair.state import Inbound, Intent, Outbound, Recovery
 from poolpair.store.values import Cut, Exported
 
 ROWS_MEMBER = "rows/0000.0001"
@@ -110,12 +118,14 @@ def _intend(site: Site, channel: Channel, wanted: Want) -> tuple[Intent, int]:
     with site.store.transaction() as tx:
         out = tx.load(Outbound, outbound_name(channel))
         assert out is not None
-        token = tx.advance()
+        token = out.base_token  # spooled groups are no news of our homes: the delta goes on from where it stands
+        if not wanted.recovers:
+            token = tx.advance()
         intent = Intent(
             position=Position(out.stream, out.next_sequence, new_id()),
             follows=out.base,
             token=token,
-            kind=PackageKind.SEED if wanted.buckets else PackageKind.DELTA,
+            kind=_kind(wanted),
             settings=site.settings,
             shapes=shapes_digest(site.store.shapes(channel)),
             captured_s=site.memory.captured_s.get(channel, now),
@@ -123,7 +133,16 @@ def _intend(site: Site, channel: Channel, wanted: Want) -> tuple[Intent, int]:
         )
         tx.save(intent_name(channel, intent.position), intent)
         tx.save(outbound_name(channel), replace(out, next_sequence=out.next_sequence + 1))
+        recovery = tx.load(Recovery, recovery_name(channel, wanted.recovers)) if wanted.recovers else None
+        if recovery is not None:
+            tx.save(recovery_name(channel, recovery.number), replace(recovery, position=intent.position))
     return intent, out.base_token
+
+
+def _kind(wanted: Want) -> PackageKind:
+    if wanted.recovers:
+        return PackageKind.RECOVERED
+    return PackageKind.SEED if wanted.buckets else PackageKind.DELTA
 
 
 def _write(
@@ -133,7 +152,12 @@ def _write(
     writer = PackageWriter(
         sink, site.ring, channel=channel, origin=site.pool, target=site.partner, position=intent.position
     )
-    cut = Cut(channel=channel, served=site.served(), since=None if wanted.skips else since, buckets=wanted.buckets)
+    heard = (site.store.read(Inbound, inbound_name(channel)) or Inbound()).applied  # before the view, which holds at least that
+    if wanted.recovers:
+        return _write_recovered(site, channel, wanted, intent, writer, rows, heard)
+    served = site.served()
+    buckets = tuple(each for each in wanted.buckets if each.home in served)
+    cut = Cut(channel=channel, served=served, since=None if wanted.skips else since, buckets=buckets)
     with site.store.snapshot(rows) as view:
         too_large = view.too_large(cut.served, site.limits.conference_max_bytes)
         waits = too_large | site.memory.unreadable if channel is Channel.CONFERENCES else frozenset()
@@ -143,21 +167,41 @@ def _write(
         exported = view.export(cut, files.left_behind)
     if not (wanted.skips or wanted.buckets) and rows.stat().st_size > site.limits.package_max_bytes:
         return None
-    with writer.member(ROWS_MEMBER) as member, rows.open("rb") as source:
-        _copy(source, member)
+    _add_rows(writer, rows)
     manifest = _manifest(site, channel, intent, cut, exported)
     overrule, reread = _of_seed(site, channel)
     manifest = replace(
         manifest,
         digests=digests,
+        compares=wanted.digests,
         skips=wanted.skips,
         reread=wanted.digests and reread,
+        hands=site.handing() if wanted.digests and channel is Channel.USERS else (),
+        heard=heard,
         files=files.count,
         file_bytes=files.bytes,
         keep_replaced=overrule,
         left_behind=tuple(sorted(files.left_behind)),
     )
     return writer.finish(manifest), frozenset(files.left_behind)
+
+
+def _write_recovered(
+    site: Site, channel: Channel, wanted: Want, intent: Intent, writer: PackageWriter, rows: Path, heard: Position | None
+) -> tuple[Manifest, frozenset[str]]:
+    """Write what was spooled, and nothing else."""
+    recovery = site.store.read(Recovery, recovery_name(channel, wanted.recovers))
+    assert recovery is not None, "a recovery is forgotten only when it has arrived"
+    with site.store.snapshot(rows) as view:
+        exported = view.export_spool(recovery.number, channel)
+    _add_rows(writer, rows)
+    manifest = _manifest(site, channel, intent, Cut(channel=channel, served=(), since=None), exported)
+    return writer.finish(replace(manifest, recovered=recovery.brings, heard=heard)), frozenset()
+
+
+def _add_rows(writer: PackageWriter, rows: Path) -> None:
+    with writer.member(ROWS_MEMBER) as member, rows.open("rb") as source:
+        _copy(source, member)
 
 
 def _of_seed(site: Site, channel: Channel) -> tuple[bool, bool]:

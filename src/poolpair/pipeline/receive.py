@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.format.layout import PackageName, data_dir, parse_package_name
 from poolpair.format.package import PackageReader
-from poolpair.model import Channel, Fault, Manifest, RefusedPackage
+from poolpair.model import Channel, Fault, Manifest, RefusedPackage, Reign
 from poolpair.pipeline.acknowledge import quarantine_package
+from poolpair.pipeline.adopt import adopt
 from poolpair.pipeline.site import Site, inbound_name
 from poolpair.protocol import still_to_come
 from poolpair.share.port import FileVanished
@@ -155,6 +156,8 @@ def _manifest(site: Site, channel: Channel, name: PackageName) -> Manifest | Non
         while len(manifests) > MANIFESTS_KEPT:
             manifests.pop(next(iter(manifests)))
     manifest = manifests[name.name]
+    adopt(site, manifest.homes)
+    _check_reigns(site, manifest)
     own = set(manifest.served) & set(site.served())
     if own:
         raise Refused(
@@ -163,6 +166,21 @@ def _manifest(site: Site, channel: Channel, name: PackageName) -> Manifest | Non
     if not are_sound(manifest.served, manifest.digests, manifest.buckets):
         raise Refused(Code.DAMAGED, "its manifest names digests or buckets that cannot be")
     return manifest
+
+
+def _check_reigns(site: Site, manifest: Manifest) -> None:
+    """A package is stale if a home whose rows it carries is in another reign here; one from a reign that we forgot waits for a decision."""
+    for home in manifest.served:
+        mine = site.serving(home)
+        theirs = next((reign for reign in reversed(manifest.homes) if reign.home == home), Reign(home=home))
+        if mine.stopped is not None:
+            raise PoolpairError(mine.stopped.code, mine.stopped.detail)
+        if theirs.reign_id != mine.present.reign_id:
+            detail = f"it carries rows of {home} from epoch {theirs.epoch}, and here is epoch {mine.present.epoch}"
+            raise Refused(Code.STALE, detail)
+    if manifest.recovered is not None and manifest.recovered.home not in site.served():
+        home = manifest.recovered.home
+        raise Refused(Code.STALE, f"it brings what was written for {home}, which this pool does not serve")
 
 
 def _check_settings(site: Site, manifest: Manifest) -> None:

@@ -15,9 +15,11 @@ from threading import RLock
 from poolpair.clock import Clock
 from poolpair.errors import PoolpairError
 from poolpair.format.keys import KeyRing
-from poolpair.model import Channel, Fault, Manifest, Position, Reign, new_nonce, serving_pool
+from poolpair.model import Channel, Fault, Manifest, Position, Reign, new_nonce
 from poolpair.pipeline.packed import Packed
+from poolpair.reigns import birth, serves
 from poolpair.share.port import OwnShare, PartnerShare
+from poolpair.state import Fencing, Serving
 from poolpair.store.port import Store
 from poolpair.store.tree import Tree
 
@@ -91,6 +93,8 @@ class Volatile:
     """Packages of a stream in which a number stands twice: kept in Quarantine when the partner's operator has decided."""
     strays: dict[str, tuple[float, Position]] = field(default_factory=dict)
     """Packages that lead nowhere: since when, and what was applied then."""
+    serving: dict[str, Serving] = field(default_factory=dict)
+    """As read in this pass; forgotten whenever it changes."""
     faults: dict[Channel, Fault] = field(default_factory=dict)
     speaking: RLock = field(default_factory=RLock)
     """Held while a cookie is made and written: the heartbeat thread speaks too."""
@@ -117,14 +121,29 @@ class Site:
     front_end: str
     memory: Volatile = field(default_factory=Volatile)
 
+    @property
+    def homes(self) -> tuple[str, ...]:
+        """Both home pools, in the order of their names."""
+        return tuple(sorted((self.pool, self.partner)))
+
+    def serving(self, home: str) -> Serving:
+        """What this site knows of who serves a home. Only the process with the lease changes it, so it is read once per pass."""
+        known = self.memory.serving
+        if home not in known:
+            known[home] = self.store.read(Serving, serving_name(home)) or birth(home)
+        return known[home]
+
     def reigns(self) -> tuple[Reign, ...]:
-        """The reigns of both home pools as this site knows them."""
-        return tuple(Reign(home=pool) for pool in sorted((self.pool, self.partner)))
+        """The reigns of both home pools as this site knows them; of each the present one last."""
+        return tuple(reign for home in self.homes for reign in self.serving(home).reigns)
 
     def served(self) -> tuple[str, ...]:
-        """The home pools that this site serves now."""
-        pools = (self.pool, self.partner)
-        return tuple(reign.home for reign in self.reigns() if serving_pool(reign, pools) == self.pool)
+        """The home pools that this site serves, that is: exports; writes for them may be fenced all the same."""
+        return tuple(home for home in self.homes if serves(self.serving(home), self.pool, self.partner))
+
+    def handing(self) -> tuple[str, ...]:
+        """Homes whose final package is due or on its way."""
+        return tuple(home for home in self.served() if self.serving(home).fencing is Fencing.HANDING)
 
     def scratch_file(self, name: str) -> Path:
         """A file of this process in the scratch folder; what an earlier one left behind is swept when a service starts."""
@@ -158,6 +177,21 @@ def counts_name(channel: Channel) -> str:
 def intent_name(channel: Channel, position: Position) -> str:
     """The document of one intent; names sort like sequences."""
     return f"intent/{channel}/{position.stream}/{position.sequence:016d}"
+
+
+def serving_name(home: str) -> str:
+    """The document that holds `Serving`."""
+    return f"serving/{home}"
+
+
+def recovery_prefix(channel: Channel) -> str:
+    """How the names of a channel's `Recovery` documents begin."""
+    return f"recovery/{channel}/"
+
+
+def recovery_name(channel: Channel, number: int) -> str:
+    """The document of one `Recovery`; names sort like numbers."""
+    return f"{recovery_prefix(channel)}{number:08d}"
 
 
 def folded_name(channel: Channel, stream: str) -> str:

@@ -14,7 +14,7 @@ A capture token is an integer that only its store understands: everything logged
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -26,13 +26,18 @@ from poolpair.store.values import (
     Applied,
     ApplyPlan,
     CatalogueFile,
+    Choice,
     Cut,
     Dropped,
     Exported,
     LeaseHolder,
+    LedgerEntry,
+    LedgerNote,
     MassDelete,
     PackedFile,
     ParkedGroup,
+    Reclaimed,
+    RecoverPlan,
     StoreIdentity,
     TreeDiff,
 )
@@ -93,6 +98,37 @@ class Transaction(Protocol):
         """Forget a parked group; the copy then lacks it. Returns its channel, None if there is no such group."""
         ...
 
+    def fence(self, refused: Mapping[str, str]) -> None:
+        """From this commit on, writes of these homes are refused by the database itself, naming the pool that serves each.
+
+        Needs a transaction begun with `fencing`.
+        """
+        ...
+
+    def spool(self, number: int, channel: Channel, home: str, since: int | None) -> int:
+        """Keep the groups of a home as they are now: those logged after a token, or (None) all. Returns how many."""
+        ...
+
+    def forget_spool(self, number: int, channel: Channel) -> None:
+        """Let go of what `spool` kept."""
+        ...
+
+    def reclaim_spool(self, number: int, channel: Channel, note: LedgerNote) -> int:
+        """This pool serves the home again: log every spooled group, put those that differ from what is here into the ledger, forget them."""
+        ...
+
+    def reclaim_parked(self, channel: Channel, home: str, note: LedgerNote) -> int:
+        """This pool serves the home now: its parked groups are the partner's word no longer, and go to the ledger."""
+        ...
+
+    def forget_log(self, channel: Channel, home: str) -> None:
+        """The home is served elsewhere: nothing of it is to be sent. Files that were not sent yet count as foreign: never overwritten."""
+        ...
+
+    def resolve(self, entry: LedgerEntry, choice: Choice, now_utc: str) -> LedgerEntry:
+        """Decide on a ledger entry; with `theirs` its rows replace what is here, which is returned in `ours`. Both are captured."""
+        ...
+
     def note_files(self, files: Iterable[CatalogueFile], *, log: bool) -> None:
         """Put files (or, with `present` False, their absence) into the catalogue; logged as changes or not.
 
@@ -138,6 +174,10 @@ class Snapshot(Protocol):
 
     def export(self, cut: Cut, left_behind: AbstractSet[str]) -> Exported:
         """Add the rows, but for those of conferences in `left_behind`, which wait; ends the view."""
+        ...
+
+    def export_spool(self, number: int, channel: Channel) -> Exported:
+        """Fill the rows file with spooled groups instead; ends the view."""
         ...
 
     def too_large(self, served: tuple[str, ...], limit_bytes: int) -> frozenset[str]:
@@ -188,6 +228,10 @@ class Incoming(Protocol):
         """Apply rows and catalogue, and what `record` writes, in one transaction."""
         ...
 
+    def recover(self, plan: RecoverPlan, record: Callable[[Transaction, Reclaimed], None]) -> Reclaimed:
+        """Take in what a returned pool had: merged, equal, or in the ledger; every group named is logged, so that what stands flows back."""
+        ...
+
 
 class Store(Protocol):
     """The application's database."""
@@ -212,8 +256,11 @@ class Store(Protocol):
         """
         ...
 
-    def transaction(self) -> AbstractContextManager[Transaction]:
-        """Begin a write transaction."""
+    def transaction(self, *, fencing: bool = False) -> AbstractContextManager[Transaction]:
+        """Begin a write transaction. With `fencing` it begins when no transaction of the application is left that writes tracked tables.
+
+        It then sees whatever those committed, and later ones meet the new fence: raises STORE_LOCKED if one stays open.
+        """
         ...
 
     def snapshot(self, rows: Path | None = None) -> AbstractContextManager[Snapshot]:
@@ -256,6 +303,10 @@ class Store(Protocol):
 
     def hint(self) -> object:
         """A token that changes whenever somebody else wrote to the database; cheap, to be polled."""
+        ...
+
+    def ledger(self) -> tuple[LedgerEntry, ...]:
+        """Every ledger entry, oldest first, decided ones too."""
         ...
 
     def parked(self, channel: Channel | None = None) -> tuple[ParkedGroup, ...]:

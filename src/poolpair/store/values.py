@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from poolpair.model import BucketSet, Channel, TableShape
 from poolpair.store.tree import TreeFile
@@ -162,3 +163,60 @@ class LeaseHolder:
     holder: str
     front_end: str
     since_utc: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerNote:
+    """What every entry made in one act shares: the reign under which it came up, why, and when."""
+
+    reign_id: str
+    why: str
+    now_utc: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoverPlan:
+    """How groups of a returned pool are taken in. What was changed here after `reign_token` is in the reign set: never overwritten."""
+
+    channel: Channel
+    home: str
+    reign_token: int
+    merge: bool
+    note: LedgerNote
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reclaimed:
+    """What became of groups: taken over as they were sent, equal to what stands here, or in the ledger with both versions."""
+
+    merged: int = 0
+    equal: int = 0
+    in_ledger: int = 0
+
+
+class Choice(StrEnum):
+    """What becomes of a ledger entry. `theirs` is what the returned pool had, `ours` what stood at the server."""
+
+    OPEN = "open"
+    THEIRS = "theirs"
+    OURS = "ours"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerEntry:
+    """One group that two pools had both written, or that could not be merged; kept with both versions, whatever is decided."""
+
+    home: str
+    entry_id: str
+    channel: Channel
+    table: str
+    key: str
+    """For people."""
+    why: str
+    reign_id: str
+    theirs: str
+    ours: str
+    """Both as JSON text of rows; [] is a group that is not there."""
+    state: Choice
+    since_utc: str
+    decided_utc: str

@@ -7,7 +7,7 @@ from random import Random
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.store.memory.disk import RowRefused
-from poolpair.testing.schema import HOSTS, LARGE_BYTES, NOBODY, SLOTS_PER_HOST, USERS_PER_HOST, other
+from poolpair.testing.schema import HOSTS, LARGE_BYTES, NOBODY, POOLS, SLOTS_PER_HOST, USERS_PER_HOST, other
 from poolpair.testing.steps import Step
 from poolpair.testing.view import Write
 from poolpair.testing.world import Pool, World
@@ -18,38 +18,41 @@ UNMOUNTED = "the disk is not there"
 def write(world: World, step: Step) -> str:
     """Write one group, or two groups of two tables in one transaction."""
     rng, pool = Random(step.number), world.pools[step.pool]
-    writes = [_any_write(world, rng, pool.name)]
+    home = _home(pool, step)
+    writes = [_any_write(world, rng, home)]
     if rng.random() < 0.3:
-        writes.append(_any_write(world, rng, pool.name))
-    return _commit(pool, tuple(writes))
+        writes.append(_any_write(world, rng, home))
+    return _commit(world, pool, tuple(writes))
 
 
 def delete(world: World, step: Step) -> str:
     """Delete one group."""
     rng, pool = Random(step.number), world.pools[step.pool]
-    target = _any_write(world, rng, pool.name)
-    return _commit(pool, (Write(target.table, target.key, ()),))
+    target = _any_write(world, rng, _home(pool, step))
+    return _commit(world, pool, (Write(target.table, target.key, ()),))
 
 
 def bulk(world: World, step: Step) -> str:
     """Give every user an account and a roster in one transaction."""
-    pool, host = world.pools[step.pool], HOSTS[step.pool]
+    pool = world.pools[step.pool]
+    host = HOSTS[_home(pool, step)]
     users = [f"u{number}" for number in range(USERS_PER_HOST)]
-    return _commit(pool, tuple(_account(world, host, user) for user in users))
+    return _commit(world, pool, tuple(_account(world, host, user) for user in users))
 
 
 def mass_delete(world: World, step: Step) -> str:
     """Delete most accounts at once: the partner's guard should hold that."""
-    pool, host = world.pools[step.pool], HOSTS[step.pool]
+    pool = world.pools[step.pool]
+    host = HOSTS[_home(pool, step)]
     users = [f"u{number}" for number in range(USERS_PER_HOST) if number != step.number % USERS_PER_HOST]
-    return _commit(pool, tuple(Write("account", (host, user), ()) for user in users))
+    return _commit(world, pool, tuple(Write("account", (host, user), ()) for user in users))
 
 
 def stray(world: World, step: Step) -> str:
     """Write a row that has no home, or take it away again."""
     pool = world.pools[step.pool]
     rows = ((NOBODY, "x", _next(world)),) if step.number % 2 else ()
-    return _commit(pool, (Write("account", (NOBODY, "x"), rows),))
+    return _commit(world, pool, (Write("account", (NOBODY, "x"), rows),))
 
 
 def tamper(world: World, step: Step) -> str:
@@ -58,9 +61,10 @@ def tamper(world: World, step: Step) -> str:
     written = _any_write(world, rng, other(pool.name))
     if rng.random() < 0.3:
         written = Write(written.table, written.key, ())
-    said = _commit(pool, (written,))
+    said = _said(lambda: pool.database.write((written,), fenced=False))
     if said == "written":
         world.truth.spoilt[pool.name].add((written.table, written.key))
+        world.truth.accounts.give_up_groups({(written.table, written.key)})
         world.truth.tampered.add(pool.name)
         world.acted(pool)
     return said
@@ -69,22 +73,33 @@ def tamper(world: World, step: Step) -> str:
 def begin_long(world: World, step: Step) -> str:
     """Begin a transaction that commits late."""
     rng, pool = Random(step.number), world.pools[step.pool]
-    return _said(lambda: pool.database.begin_long((_any_write(world, rng, pool.name),)))
+    writes = (_any_write(world, rng, _home(pool, step)),)
+    said = _said(lambda: pool.database.begin_long(writes))
+    if said == "written":
+        pool.long = writes
+    return said
 
 
 def end_long(world: World, step: Step) -> str:
     """Commit it, or roll it back."""
-    world.pools[step.pool].database.end_long(commit=step.number % 3 != 0)
+    pool, commit = world.pools[step.pool], step.number % 3 != 0
+    before = pool.database.view()
+    pool.database.end_long(commit=commit)
+    if commit:
+        world.truth.accounts.accepted(pool.name, before, pool.long)
+    pool.long = ()
     return "ended"
 
 
 def file(world: World, step: Step) -> str:
     """Upload: the row first, then the file; or change a file that is there."""
     rng, pool = Random(step.number), world.pools[step.pool]
-    path = _path(rng, pool.name)
+    path = _path(rng, _home(pool, step))
     if pool.tree.missing:
         return UNMOUNTED
     said = _describe_file(world, pool, path) if rng.random() < 0.7 else "without a row"
+    if _home(pool, step) in pool.database.view().fence:
+        return "is not served here"
     pool.tree.write(path, f"{_next(world)} ".encode() * rng.randrange(1, 20))
     return said
 
@@ -92,10 +107,12 @@ def file(world: World, step: Step) -> str:
 def file_large(world: World, step: Step) -> str:
     """A file larger than a conference may be."""
     rng, pool = Random(step.number), world.pools[step.pool]
-    path = _path(rng, pool.name)
+    path = _path(rng, _home(pool, step))
     if pool.tree.missing:
         return UNMOUNTED
     said = _describe_file(world, pool, path)
+    if _home(pool, step) in pool.database.view().fence:
+        return "is not served here"
     pool.tree.write(path, b"%d" % _next(world) + b"x" * LARGE_BYTES)
     return said
 
@@ -103,22 +120,26 @@ def file_large(world: World, step: Step) -> str:
 def file_delete(world: World, step: Step) -> str:
     """Delete a file, and its row with it or not."""
     rng, pool = Random(step.number), world.pools[step.pool]
-    path = _path(rng, pool.name)
+    path = _path(rng, _home(pool, step))
     if pool.tree.missing:
         return UNMOUNTED
+    if _home(pool, step) in pool.database.view().fence:
+        return "is not served here"
     gone = pool.tree.remove(path)
     if rng.random() < 0.5:
         host, slot = path.decode().split("/")
-        _commit(pool, (Write("upload", (host, slot), ()),))
+        _commit(world, pool, (Write("upload", (host, slot), ()),))
     return "deleted" if gone else "was not there"
 
 
 def file_grows(world: World, step: Step) -> str:
     """A file is in the middle of being written: now longer than at the last look."""
     rng, pool = Random(step.number), world.pools[step.pool]
-    path = _path(rng, pool.name)
+    path = _path(rng, _home(pool, step))
     if pool.tree.missing:
         return UNMOUNTED
+    if _home(pool, step) in pool.database.view().fence:
+        return "is not served here"
     before = pool.tree.content(path) or b""
     pool.tree.write(path, before[:512] + b"+%d" % _next(world))
     return "grew"
@@ -127,7 +148,7 @@ def file_grows(world: World, step: Step) -> str:
 def file_shrink(world: World, step: Step) -> str:
     """Files that are too large are made small."""
     pool = world.pools[step.pool]
-    large = [path for path in pool.tree.paths() if path.startswith(HOSTS[pool.name].encode())]
+    large = [path for path in pool.tree.paths() if path.startswith(HOSTS[_home(pool, step)].encode())]
     large = [path for path in large if len(pool.tree.content(path) or b"") >= LARGE_BYTES]
     for path in large:
         pool.tree.write(path, b"small %d" % _next(world))
@@ -150,14 +171,23 @@ def file_tamper(world: World, step: Step) -> str:
     return path.decode()
 
 
+def _home(pool: Pool, step: Step) -> str:
+    """Whose rows the application writes here: those of its own users, unless they are served elsewhere or it serves others, too."""
+    served = [name for name in POOLS if name not in pool.database.view().fence]
+    if pool.name in served and (len(served) == 1 or step.number % 2):
+        return pool.name
+    return next((name for name in served if name != pool.name), pool.name)
+
+
 def _next(world: World) -> int:
     world.value += 1
     return world.value
 
 
 def _any_write(world: World, rng: Random, pool: str) -> Write:
-    host, user = HOSTS[pool], f"u{rng.randrange(USERS_PER_HOST)}"
+    user = f"u{rng.randrange(USERS_PER_HOST)}"
     table = rng.choice(("account", "account", "roster", "notice" if pool == "a" else "roster"))
+    host = HOSTS[pool]
     if table == "account":
         return _account(world, host, user)
     if table == "notice":
@@ -174,15 +204,19 @@ def _account(world: World, host: str, user: str) -> Write:
 
 def _describe_file(world: World, pool: Pool, path: bytes) -> str:
     host, slot = path.decode().split("/")
-    return _commit(pool, (Write("upload", (host, slot), ((host, slot, _next(world)),)),))
+    return _commit(world, pool, (Write("upload", (host, slot), ((host, slot, _next(world)),)),))
 
 
 def _path(rng: Random, pool: str) -> bytes:
     return f"{HOSTS[pool]}/s{rng.randrange(SLOTS_PER_HOST)}".encode()
 
 
-def _commit(pool: Pool, writes: tuple[Write, ...]) -> str:
-    return _said(lambda: pool.database.write(writes))
+def _commit(world: World, pool: Pool, writes: tuple[Write, ...]) -> str:
+    before = pool.database.view()
+    said = _said(lambda: pool.database.write(writes))
+    if said == "written":
+        world.truth.accounts.accepted(pool.name, before, writes)
+    return said
 
 
 def _said(act: Callable[[], None]) -> str:

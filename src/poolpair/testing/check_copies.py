@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from poolpair.model import Channel, Position
-from poolpair.testing.facts import Line, Lines, Violation, digests_in_catalogue, digests_on_disk
+from poolpair.testing.facts import Line, Lines, Violation, digests_in_catalogue, digests_on_disk, serving_of
 from poolpair.testing.truth import CutTaken
 from poolpair.testing.view import Group, Rows, View, channel_of_group, home_of_group
 from poolpair.testing.world import World
@@ -11,10 +13,11 @@ from poolpair.testing.world import World
 
 def copy_equals_origin_at_one_commit(world: World, found: Lines) -> Violation | None:
     """A complete copy is what the origin was when the applied package was cut; parked groups and what stayed behind aside."""
-    for line in found:
-        cut = line.applied_cut(world)
-        if not line.is_complete or cut is None:
+    for whole in found:
+        cut = whole.applied_cut(world)
+        if not whole.is_complete or cut is None:
             continue
+        line = replace(whole, homes=_carried(whole, cut))
         if not world.truth.is_news("copy_equals_origin_at_one_commit", line.name, line.copy, cut):
             continue
         spoilt, here = world.truth.spoilt[line.target.name], line.copy.groups
@@ -28,6 +31,12 @@ def copy_equals_origin_at_one_commit(world: World, found: Lines) -> Violation | 
     return None
 
 
+def _carried(line: Line, cut: CutTaken) -> tuple[str, ...]:
+    """Homes that the package was cut for: those whose reign has begun since are told of by a later one."""
+    reigns = {home: serving_of(line.sent, home).present.reign_id for home in line.homes}
+    return tuple(home for home, reign in reigns.items() if serving_of(cut.view, home).present.reign_id == reign)
+
+
 def differing(line: Line, origin: View, world: World) -> list[tuple[Group, Rows | None]]:
     """Groups of this line that the copy does not hold as `origin` does, and that neither stand parked nor were spoilt by us."""
     spoilt, parked = world.truth.spoilt[line.target.name], line.copy.parked
@@ -37,16 +46,17 @@ def differing(line: Line, origin: View, world: World) -> list[tuple[Group, Rows 
 
 def unlike(line: Line, origin: View) -> list[tuple[Group, Rows | None]]:
     """Groups of this line that the copy does not hold as `origin` does."""
-    there, here = origin.of(line.channel, line.origin.name), line.copy.of(line.channel, line.origin.name)
-    if there == here:
-        return []
-    return [
-        (group, there.get(group)) for group in sorted(there.keys() | here.keys()) if there.get(group) != here.get(group)
-    ]
+    found: list[tuple[Group, Rows | None]] = []
+    for home in line.homes:
+        there, here = origin.of(line.channel, home), line.copy.of(line.channel, home)
+        if there != here:
+            groups = sorted(there.keys() | here.keys())
+            found += [(group, there.get(group)) for group in groups if there.get(group) != here.get(group)]
+    return found
 
 
 def _is_of(line: Line, group: Group) -> bool:
-    return channel_of_group(group) is line.channel and home_of_group(group) == line.origin.name
+    return channel_of_group(group) is line.channel and home_of_group(group) in line.homes
 
 
 def _stays_behind(group: Group, cut: CutTaken) -> bool:
@@ -63,8 +73,8 @@ def files_equal_origin_at_one_commit(world: World, found: Lines) -> Violation | 
             "files_equal_origin_at_one_commit", line.name, line.copy, cut, line.target.tree.hint()
         ):
             continue
-        home, spoilt = line.origin.name, world.truth.spoilt_files[line.target.name]
-        there, here = digests_in_catalogue(cut.view, home), digests_on_disk(line.target, home)
+        spoilt, homes = world.truth.spoilt_files[line.target.name], _carried(line, cut)
+        there, here = digests_in_catalogue(cut.view, homes), digests_on_disk(line.target, homes)
         for path in sorted(there.keys() | here.keys()):
             entry = line.copy.files.get(path)
             if there.get(path) == here.get(path):
@@ -113,8 +123,8 @@ def nothing_is_pruned_before_acknowledged(world: World, found: Lines) -> Violati
 
 
 def _unexplained_file(line: Line, world: World, token: int) -> str | None:
-    home, spoilt = line.origin.name, world.truth.spoilt_files[line.target.name]
-    there, here = digests_in_catalogue(line.sent, home), digests_in_catalogue(line.copy, home)
+    spoilt = world.truth.spoilt_files[line.target.name]
+    there, here = digests_in_catalogue(line.sent, line.homes), digests_in_catalogue(line.copy, line.homes)
     for path in sorted(there.keys() | here.keys()):
         entry = line.sent.files.get(path)
         if there.get(path) != here.get(path) and path not in spoilt and (entry is None or entry.gen <= token):

@@ -66,9 +66,8 @@ def status_is_never_greener_than_the_truth(world: World, found: Lines) -> Violat
 def _wait_for_capture(world: World, found: Lines) -> None:
     """What somebody wrote into a copy is known to nobody before that pool looks for changes."""
     for line in found:
-        unseen = any(home_of_group(group) == line.origin.name for group in line.copy.log)
-        home = line.origin.name
-        if unseen or digests_on_disk(line.target, home) != digests_in_catalogue(line.copy, home):
+        unseen = any(home_of_group(group) in line.homes for group in line.copy.log)
+        if unseen or digests_on_disk(line.target, line.homes) != digests_in_catalogue(line.copy, line.homes):
             world.acted(line.target)
 
 
@@ -79,8 +78,7 @@ def unequal(line: Line) -> str | None:
     if wrong := unlike(line, line.sent):
         return f"{wrong[0][0]} is {line.copy.groups.get(wrong[0][0])} at {line.target.name}, at home {wrong[0][1]}"
     if line.channel is Channel.CONFERENCES:
-        home = line.origin.name
-        there, here = digests_in_catalogue(line.sent, home), digests_in_catalogue(line.copy, home)
+        there, here = digests_in_catalogue(line.sent, line.homes), digests_in_catalogue(line.copy, line.homes)
         for path in sorted(there.keys() | here.keys()):
             if there.get(path) != here.get(path):
                 return f"file {path.decode()} differs"
@@ -117,7 +115,7 @@ def check_liveness(world: World, found: Lines) -> Violation | None:
             if named:
                 return Violation("the_pair_comes_to_rest", f"{named[0].name} stands in the share of {name} for ever")
         one, copy = world.pools[name], world.pools[other(name)]
-        if digests_on_disk(one, name) != digests_on_disk(copy, name):
+        if digests_on_disk(one, (name,)) != digests_on_disk(copy, (name,)):
             return Violation("the_pair_comes_to_rest", f"the files of {name} are not equal at {copy.name}")
     for line in found:
         if story := unequal(line):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from poolpair.testing import check_alarms, check_copies, check_line, check_status
+from poolpair.testing import check_alarms, check_copies, check_line, check_serving, check_status
 from poolpair.testing.facts import Lines, Violation
 from poolpair.testing.world import World
 
@@ -25,7 +25,10 @@ CHECKERS: tuple[Callable[[World, Lines], Violation | None], ...] = (
     check_copies.nothing_is_pruned_before_acknowledged,
     check_copies.parked_rows_are_kept,
     check_status.status_is_never_greener_than_the_truth,
-    # Checkers of a failover join here: one serving pool per epoch, epochs never fall, every accepted write accounted for.
+    check_serving.one_pool_serves_per_epoch,
+    check_serving.epochs_never_fall,
+    check_serving.fence_is_what_serving_says,
+    check_serving.every_accepted_write_is_accounted_for,
 )
 NAMES = (
     "alarms_are_true",
@@ -45,5 +48,9 @@ NAMES = (
     "final_state_implies_equality",
     "status_is_never_greener_than_the_truth",
     "the_pair_comes_to_rest",
+    "one_pool_serves_per_epoch",
+    "epochs_never_fall",
+    "fence_is_what_serving_says",
+    "every_accepted_write_is_accounted_for",
 )
 """Every checker; one that a soak never used is a failure of the soak."""

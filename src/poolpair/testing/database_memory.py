@@ -37,9 +37,9 @@ class MemoryDatabase:
         joined.join_lease(store)
         return joined
 
-    def write(self, writes: tuple[Write, ...]) -> None:
+    def write(self, writes: tuple[Write, ...], *, fenced: bool = True) -> None:
         """One transaction."""
-        with self._disk.transaction() as application:
+        with self._disk.transaction() if fenced else self._disk.tampering() as application:
             _write_all(application, writes)
 
     def begin_long(self, writes: tuple[Write, ...]) -> None:
@@ -121,6 +121,10 @@ def _flat(state: State, before: tuple[State, View] | None) -> View:
         parked={
             (tables[each.table - 1].name, each.key): (each.package_id, each.rows) for each in state.parked.values()
         },
+        fence=state.fence,
+        spooled=frozenset(
+            ((tables[group.table - 1].name, group.key), group.rows) for spool in state.spools.values() for group in spool
+        ),
         kept=frozenset((tables[row.table - 1].name, row.values) for row in state.kept),
         read=lambda cls, name: read_document(state.documents, cls, name),
     )

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 
-from poolpair.model import Channel
-from poolpair.pipeline.site import inbound_name, intent_name, outbound_name, owed_name
-from poolpair.state import Inbound, Intent, Outbound, Owed
+from poolpair.model import Channel, serving_pool
+from poolpair.pipeline.site import inbound_name, intent_name, outbound_name, owed_name, serving_name
+from poolpair.reigns import birth
+from poolpair.state import Inbound, Intent, Outbound, Owed, Serving
 from poolpair.testing.schema import CHANNELS, POOLS, file_home, other
 from poolpair.testing.truth import CutTaken
 from poolpair.testing.view import View
@@ -36,6 +37,8 @@ class Line:
     out: Outbound
     inbound: Inbound
     owed: bool
+    homes: tuple[str, ...]
+    """Homes that the origin serves, in a reign that both pools know, with nothing left to recover."""
 
     @property
     def name(self) -> str:
@@ -45,7 +48,8 @@ class Line:
     @property
     def is_complete(self) -> bool:
         """The target holds the copy for complete, and no comparison is owed that may take this back."""
-        return self.origin.name in self.inbound.complete and not self.owed and self.inbound.applied is not None
+        whole = all(home in self.inbound.complete for home in self.homes)
+        return whole and not self.owed and self.inbound.applied is not None
 
     def is_settled(self, world: World) -> bool:
         """Neither store was set back since the origin last heard the other: what both remember fits together."""
@@ -69,6 +73,21 @@ class Line:
         return intent if intent and intent.position == applied else None
 
 
+def _homes(origin: str, sent: View, copy: View) -> tuple[str, ...]:
+    found = []
+    for home in POOLS:
+        there, here = serving_of(sent, home), serving_of(copy, home)
+        agreed = there.present.reign_id == here.present.reign_id and not there.open
+        if agreed and serving_pool(there.present, POOLS) == origin:
+            found.append(home)
+    return tuple(found)
+
+
+def serving_of(view: View, home: str) -> Serving:
+    """What a store knows of who serves a home."""
+    return view.document(Serving, serving_name(home)) or birth(home)
+
+
 Lines = tuple[Line, ...]
 
 
@@ -81,18 +100,19 @@ def _lines(world: World) -> Iterator[Line]:
     for name in POOLS:
         origin, target = world.pools[name], world.pools[other(name)]
         sent, copy = origin.database.view(), target.database.view()
+        homes = _homes(name, sent, copy)
         for channel in CHANNELS:
             out = sent.document(Outbound, outbound_name(channel))
             assert out is not None
             inbound = copy.document(Inbound, inbound_name(channel)) or Inbound()
             owed = copy.document(Owed, owed_name(channel)) is not None
-            yield Line(channel, origin, target, sent, copy, out, inbound, owed)
+            yield Line(channel, origin, target, sent, copy, out, inbound, owed, homes)
 
 
-def digests_on_disk(pool: Pool, home: str) -> dict[bytes, str]:
-    """The files of one home as they lie on a pool's disk."""
+def digests_on_disk(pool: Pool, homes: tuple[str, ...]) -> dict[bytes, str]:
+    """The files of some homes as they lie on a pool's disk."""
     found = {path: owner for path in pool.tree.paths() if (owner := file_home(path)) is not None}
-    return {path: _digest(pool.tree.content(path) or b"") for path, owner in found.items() if owner.home == home}
+    return {path: _digest(pool.tree.content(path) or b"") for path, owner in found.items() if owner.home in homes}
 
 
 @lru_cache(maxsize=512)
@@ -100,6 +120,6 @@ def _digest(content: bytes) -> str:
     return sha256(content).hexdigest()
 
 
-def digests_in_catalogue(view: View, home: str) -> dict[bytes, str]:
-    """The files of one home as a store's catalogue knows them."""
-    return {path: e.file.sha256 for path, e in view.files.items() if e.file.present and e.file.home == home}
+def digests_in_catalogue(view: View, homes: tuple[str, ...]) -> dict[bytes, str]:
+    """The files of some homes as a store's catalogue knows them."""
+    return {path: e.file.sha256 for path, e in view.files.items() if e.file.present and e.file.home in homes}

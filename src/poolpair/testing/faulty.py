@@ -52,6 +52,7 @@ FAILS_AFTER = {
 }
 """Calls that a file server may carry out and report failed all the same."""
 APPLY = "store.incoming.apply"
+RECOVER = "store.incoming.recover"
 WRITES = {"other.deliver", "other.replace", "own.write_small", "own.prepare", "own.quarantine"}
 CHANGES = WRITES | {"own.remove", "own.sweep_temp"}
 
@@ -218,9 +219,9 @@ class Gated:
 
         def gated(*args: Any, **more: Any) -> Any:  # noqa: ANN401
             gate.before(port, point, args)
-            if point == APPLY:
+            if point in {APPLY, RECOVER}:
                 *others, record = args
-                args = (*others, Gated._recorded(gate, port, record))
+                args = (*others, Gated._recorded(gate, port, point, record))
             result = call(*args, **more)
             if isinstance(result, AbstractContextManager):
                 return GatedContext(result, port, point, gate, args)
@@ -229,13 +230,13 @@ class Gated:
         return gated
 
     @staticmethod
-    def _recorded(gate: Gate, port: str, record: Callable[..., None]) -> Callable[..., None]:
+    def _recorded(gate: Gate, port: str, point: str, record: Callable[..., None]) -> Callable[..., None]:
         """What an apply records is the middle of its transaction."""
 
         def recorded(*args: Any) -> None:  # noqa: ANN401
-            gate.before(port, f"{APPLY}.record", ())
+            gate.before(port, f"{point}.record", ())
             record(*args)
-            gate.after(f"{APPLY}.record", (), None)
+            gate.after(f"{point}.record", (), None)
 
         return recorded
 

@@ -171,12 +171,15 @@ def restore(world: World, step: Step) -> str:
         return "no backup"
     world.kill(pool.name)
     pool.database.end_long(commit=False)
+    pool.long = ()
     saved, kept = pool.backups[step.number % len(pool.backups)]
     _fork(world, pool)
     pool.database.restore(saved)
+    world.truth.accounts.lost_with_a_store(world.pools)
+    world.truth.epochs = {at: epoch for at, epoch in world.truth.epochs.items() if at[0] != pool.name}
     world.truth.set_back(pool.name, kept)
-    catalogue = digests_in_catalogue(pool.database.view(), other(pool.name))
-    disk = digests_on_disk(pool, other(pool.name))
+    catalogue = digests_in_catalogue(pool.database.view(), (other(pool.name),))
+    disk = digests_on_disk(pool, (other(pool.name),))
     world.truth.spoilt_files[pool.name] |= {
         path for path in catalogue.keys() | disk.keys() if catalogue.get(path) != disk.get(path)
     }

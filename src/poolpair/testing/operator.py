@@ -72,7 +72,9 @@ def parked_drop(world: World, step: Step) -> str:
             return NOTHING_PARKED
         before = set(pool.database.view().parked)
         decisions.drop_parked(site, groups[step.number % len(groups)].group_id)
-        world.truth.spoilt[pool.name] |= before - set(pool.database.view().parked)
+        dropped = before - set(pool.database.view().parked)
+        world.truth.spoilt[pool.name] |= dropped
+        world.truth.accounts.give_up_groups(dropped)
         world.acted(pool)
         return "dropped"
 

@@ -162,6 +162,21 @@ def draw_history(seed: int, steps: int, faults: Faults | None = None) -> tuple[S
     return tuple(_draw_step(rng, verb, trips) for verb in rng.choices(verbs, chances, k=steps))
 
 
+MOVES = (Verb.HANDOVER, Verb.HANDOVER, Verb.TAKEOVER, Verb.TAKEOVER, Verb.GIVE_UP, Verb.LEDGER)
+MOVES_PERMILLE = 60
+
+
+def draw_moves(seed: int, steps: int, faults: Faults | None = None) -> tuple[Step, ...]:
+    """The history of a seed, and operators who move homes all the while."""
+    rng = Random(f"moves {seed}")
+    found: list[Step] = []
+    for step in draw_history(seed, steps, faults):
+        if rng.random() < MOVES_PERMILLE / 1000:
+            found.append(Step(rng.choice(MOVES), rng.choice(POOLS), rng.randrange(1 << 30)))
+        found.append(step)
+    return tuple(found)
+
+
 def _draw_step(rng: Random, verb: Verb, chances: dict[TripKind, float]) -> Step:
     step = Step(verb, rng.choice(POOLS), rng.randrange(1 << 30))
     if verb not in {Verb.PASS, Verb.BEAT, Verb.COUNT}:

@@ -78,7 +78,6 @@ SCHEMA = MemorySchema(
 
 
 @cache
-@cache
 def file_home(path: bytes) -> FileHome | None:
     """Whose a file is: the first component of its path is the host, the second the conference."""
     host, _, slot = path.decode("ascii").partition("/")

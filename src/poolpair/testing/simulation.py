@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from poolpair.testing import application, intruder, machines, operator
+from poolpair.testing import application, intruder, machines, mover, operator
 from poolpair.testing.check_status import check_liveness
 from poolpair.testing.checkers import CHECKERS
 from poolpair.testing.facts import Violation, lines
@@ -84,6 +84,10 @@ ACTIONS: dict[Verb, Callable[[World, Step], str]] = {
     Verb.RESUME: operator.resume,
     Verb.KEY_ADD: operator.key_add,
     Verb.KEY_ACTIVATE: operator.key_activate,
+    Verb.HANDOVER: mover.handover,
+    Verb.TAKEOVER: mover.takeover,
+    Verb.GIVE_UP: mover.give_up,
+    Verb.LEDGER: mover.ledger,
 }
 
 
@@ -182,7 +186,7 @@ class Simulation:
 
 NOTHING = {
     "none stands", "no two stand", "none was seen", "nothing is held", "nothing is parked", "not set back", "not stopped",
-    "no backup", "not now", "too early", "is down", "runs already", "has it", "is empty", application.UNMOUNTED,
+    "no backup", "not now", mover.NOTHING_TO_DO, "too early", "is down", "runs already", "has it", "is empty", application.UNMOUNTED,
 }  # fmt: skip
 """What a step says when there was nothing for it to do: it does not count as a fault that was there."""
 

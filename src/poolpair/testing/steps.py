@@ -73,6 +73,10 @@ class Verb(StrEnum):
     RESUME = "resume"
     KEY_ADD = "key-add"
     KEY_ACTIVATE = "key-activate"
+    HANDOVER = "handover"
+    TAKEOVER = "takeover"
+    GIVE_UP = "give-up"
+    LEDGER = "ledger"
 
 
 class TripKind(StrEnum):

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 
 from poolpair.model import Channel, Position
+from poolpair.testing.accounts import Accounts
 from poolpair.testing.view import Group, View
 
 At = tuple[str, Channel]
@@ -63,6 +64,9 @@ class Truth:
     """Since when, by the origin's clock, something is parked or held at the end of a line."""
     looked: dict[tuple[str, str], tuple[object, ...]] = field(default_factory=dict)
     """What a checker saw last, per line: the same again is not looked at again."""
+    accounts: Accounts = field(default_factory=Accounts)
+    epochs: dict[tuple[str, str], int] = field(default_factory=dict)
+    """The highest epoch that a pool's store has known, per home."""
     broken: list[tuple[str, str]] = field(default_factory=list)
     """Violations seen in the middle of a step: checker and story."""
 

@@ -31,6 +31,10 @@ class View:
     files: Mapping[bytes, FileEntry]
     parked: Mapping[Group, tuple[str, Rows]]
     """Package and rows of each parked group."""
+    fence: Mapping[str, str]
+    """Homes whose writes are refused here, and who serves each."""
+    spooled: frozenset[tuple[Group, Rows]]
+    """What was put aside when another reign was adopted."""
     kept: frozenset[tuple[str, Row]]
     """Rows that an overruling package replaced."""
     read: Callable[[type, str], object]
@@ -88,8 +92,8 @@ class Database(Protocol):
         """A second handle of the same service, under the same lease."""
         ...
 
-    def write(self, writes: tuple[Write, ...]) -> None:
-        """One transaction of the application. Raises STORE_LOCKED, RowRefused."""
+    def write(self, writes: tuple[Write, ...], *, fenced: bool = True) -> None:
+        """One transaction of the application, or of somebody who takes the fence away for it. Raises STORE_LOCKED, RowRefused."""
         ...
 
     def begin_long(self, writes: tuple[Write, ...]) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from poolpair.model import Channel, Position
+from poolpair.model import Channel, PackageKind, Position
 from poolpair.pipeline.site import inbound_name, intent_name, outbound_name
 from poolpair.state import Inbound, Intent, Outbound
-from poolpair.store.values import ApplyPlan
-from poolpair.testing.faulty import APPLY
+from poolpair.store.values import ApplyPlan, RecoverPlan
+from poolpair.testing.faulty import APPLY, RECOVER
 from poolpair.testing.truth import CutTaken
 from poolpair.testing.view import View
 from poolpair.testing.world import World
@@ -24,6 +25,8 @@ def watch(world: World, name: str, point: str, over: bool, args: tuple[Any, ...]
         world.truth.left_behind(intent.position.package_id, frozenset(left_behind))
     elif point == APPLY:
         _apply(world, name, args[0], over=over)
+    elif point == RECOVER:
+        _recover(world, name, args[0], over=over)
 
 
 def _newest_intent(world: World, name: str, channel: Channel) -> Intent:
@@ -40,7 +43,11 @@ def _newest_intent(world: World, name: str, channel: Channel) -> Intent:
 def _cut(world: World, name: str, channel: Channel) -> None:
     intent = _newest_intent(world, name, channel)
     view = world.pools[name].database.view()
-    if not intent.package_bytes:  # else it was finished long ago, and this is a service that lost its lease
+    before = world.truth.cuts.get(intent.follows.package_id) if intent.follows else None
+    if intent.kind is PackageKind.RECOVERED and before is not None:
+        # It brings groups of a home that its origin does not serve; of the origin's own homes it says nothing new.
+        world.truth.cut(replace(before, position=intent.position))
+    elif not intent.package_bytes:  # else it was finished long ago, and this is a service that lost its lease
         world.truth.cut(CutTaken(pool=name, channel=channel, position=intent.position, view=view))
 
 
@@ -69,6 +76,19 @@ def _apply(world: World, name: str, plan: ApplyPlan, *, over: bool) -> None:
     truth.used["no_echo"] += 1
     if echoes or echoes_of_files:
         truth.broken.append(("no_echo", f"an apply at {name} logged {echoes[:3]} {echoes_of_files[:3]}"))
+
+
+def _recover(world: World, name: str, plan: RecoverPlan, *, over: bool) -> None:
+    """What a returned pool had was taken in: the package counts as applied."""
+    truth, view = world.truth, world.pools[name].database.view()
+    if not over:
+        truth.before_apply[name] = view
+        return
+    before = truth.before_apply.pop(name)
+    inbound = view.document(Inbound, inbound_name(plan.channel))
+    if view is not before and inbound is not None and inbound.applied is not None:
+        truth.used["recovered"] += 1
+        truth.committed((name, plan.channel), inbound.applied.package_id)
 
 
 def _overruled(world: World, name: str, before: View, after: View) -> None:

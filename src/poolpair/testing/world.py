@@ -17,6 +17,7 @@ from poolpair.format.layout import POOL_JSON, PoolIdentity, cookie_dir, data_dir
 from poolpair.model import Channel, new_id
 from poolpair.pipeline.site import Site, outbound_name
 from poolpair.service import REQUEST, Request, write_pulse
+from poolpair.serving.plan import advance
 from poolpair.share.memory import MemoryShare
 from poolpair.state import Outbound, Seed
 from poolpair.store.tree_memory import MemoryTree
@@ -25,7 +26,7 @@ from poolpair.testing.faulty import Gate, Gated, ProcessEnd
 from poolpair.testing.schema import CHANNELS, LIMITS, POOLS, SETTINGS, file_home, other
 from poolpair.testing.steps import Step
 from poolpair.testing.truth import Truth
-from poolpair.testing.view import Database
+from poolpair.testing.view import Database, Write
 from poolpair.wiring import begin_work
 
 TICK_S = 0.001
@@ -77,7 +78,8 @@ class Pool:
     backups: list[tuple[object, Any]] = field(default_factory=list)
     recorded: list[tuple[str, str, bytes]] = field(default_factory=list)
     """Files that once stood in this pool's share: folder, name and content."""
-    away: bool = False
+    long: tuple[Write, ...] = ()
+    """What the open transaction of the application has written."""
 
 
 Watcher = Callable[["World", str, str, bool, tuple[Any, ...]], None]
@@ -113,9 +115,10 @@ class World:
         store = database.open(clock)
         owner = PoolIdentity(pool=name, pair_id=self.ring.pair_id, store_id=store.identity().store_id)
         share.write_small(POOL_JSON, owner.encode().encode())
-        with store.transaction() as tx:
+        with store.transaction(fencing=True) as tx:
             for channel in CHANNELS:
                 tx.save(outbound_name(channel), Outbound(stream=new_id(), seed=Seed()))
+            tx.fence({other(name): other(name)})
         store.close()
         return pool
 
@@ -240,6 +243,8 @@ def one_pass(process: Process, channels: tuple[Channel, ...], *, force: bool, re
     with suppress(PoolpairError), store.transaction() as tx:
         for name in tx.names(REQUEST):
             tx.delete(name)
+    with suppress(PoolpairError):
+        moved.append(advance(process.site))
     with suppress(PoolpairError):
         write_pulse(process.site)
         process.told = True

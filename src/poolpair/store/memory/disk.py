@@ -64,6 +64,12 @@ class MemoryDisk:
         with self.change() as draft:
             yield Application(draft, self.schema, self.refuses)
 
+    @contextmanager
+    def tampering(self) -> Iterator[Application]:
+        """One transaction of somebody who took the fence away for it."""
+        with self.change() as draft:
+            yield Application(draft, self.schema, self.refuses, fenced=False)
+
     def write(self, table: str, key: Key, rows: Iterable[Row]) -> None:
         """Let the application replace one group in a transaction of its own."""
         with self.transaction() as application:
@@ -114,10 +120,11 @@ class MemoryDisk:
 class Application:
     """The application's writes within one transaction, captured as triggers capture them."""
 
-    def __init__(self, draft: Draft, schema: MemorySchema, refuses: Refuses) -> None:
+    def __init__(self, draft: Draft, schema: MemorySchema, refuses: Refuses, *, fenced: bool = True) -> None:
         self._draft = draft
         self._schema = schema
         self._refuses = refuses
+        self._fenced = fenced
 
     def write(self, table: str, key: Key, rows: Iterable[Row]) -> None:
         """Let a group consist of these rows; none deletes it. Logged if there were or are rows. Raises RowRefused."""
@@ -128,6 +135,9 @@ class Application:
         for row in fresh:
             if reason := self._refuses(table, row):
                 raise RowRefused(reason)
+        server = self._draft.fence.now.get(self._schema.home(spec, key) or "")
+        if server is not None and self._fenced:
+            raise RowRefused(f"these users are served by pool {server} now")
         stood = key in self._draft.groups[spec.number - 1].now
         self._draft.put(spec, key, fresh)
         if (stood or fresh) and spec.is_tracked(key):

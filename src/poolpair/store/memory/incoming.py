@@ -11,12 +11,21 @@ from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.model import Channel, TableShape
 from poolpair.store.memory.applying import TableApply
 from poolpair.store.memory.disk import MemoryDisk
+from poolpair.store.memory.ledgering import Ledgering
 from poolpair.store.memory.rows import Groups, RowsFile, read_rows
 from poolpair.store.memory.schema import MemoryTable
 from poolpair.store.memory.snapshot import in_tree_buckets
 from poolpair.store.memory.state import Draft, FileEntry
 from poolpair.store.memory.transaction import MemoryTransaction
-from poolpair.store.values import Applied, ApplyPlan, CatalogueFile, MassDelete, PackedFile
+from poolpair.store.values import (
+    Applied,
+    ApplyPlan,
+    CatalogueFile,
+    MassDelete,
+    PackedFile,
+    Reclaimed,
+    RecoverPlan,
+)
 
 
 class MemoryIncoming:
@@ -85,6 +94,15 @@ class MemoryIncoming:
             self._apply_files(plan, tx, placed)
             if total.parked:
                 tx.advance()  # so that what is written here from now on is later than the parking
+            record(tx, total)
+        return total
+
+    def recover(self, plan: RecoverPlan, record: Callable[[MemoryTransaction, Reclaimed], None]) -> Reclaimed:
+        """Take in what a returned pool had."""
+        with self._begin() as tx:
+            total = Ledgering(tx.draft, self._disk.schema, plan.note).recover(
+                plan, zip(self._tables, self._content.tables, strict=True), self._disk.refuses
+            )
             record(tx, total)
         return total
 

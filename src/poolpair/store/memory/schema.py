@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from poolpair.homes import SHARED, Homes, home_of, home_ranks
 from poolpair.model import Channel, TableShape
+from poolpair.store import ledger
 
 Key = tuple[object, ...]
 Row = tuple[object, ...]
@@ -31,6 +32,8 @@ class MemoryTable:
     """Every group is one row, updated in place. False: groups are replaced whole."""
     home_key: Callable[[Key], str] | None = None
     """None: the table is shared and belongs to the pool that the homes map names as `shared`."""
+    home_is_pool: bool = False
+    """The first column of the key names the home pool itself: only the ledger."""
     tracked: Callable[[Key], bool] | None = None
     """None: every row is tracked; else rows of other groups are site-local."""
     conference: Callable[[Key], str] | None = None
@@ -64,7 +67,7 @@ def _shown(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class MemorySchema:
-    """All tables, in the order of their numbers, and the homes map."""
+    """All tables, in the order of their numbers, and the homes map. The ledger is always the last table."""
 
     tables: tuple[MemoryTable, ...]
     homes: Homes
@@ -72,7 +75,26 @@ class MemorySchema:
     """Home keys that were looked up before."""
 
     def __post_init__(self) -> None:
+        numbered = MemoryTable(
+            number=len(self.tables) + 1,
+            name=ledger.TABLE,
+            key=ledger.KEY,
+            columns=ledger.COLUMNS,
+            unique=True,
+            home_is_pool=True,
+        )
+        object.__setattr__(self, "tables", (*self.tables, numbered))
         assert [table.number for table in self.tables] == list(range(1, len(self.tables) + 1)), "numbers count from 1"
+
+    @property
+    def ledger(self) -> MemoryTable:
+        """The ledger."""
+        return self.tables[-1]
+
+    @property
+    def application(self) -> tuple[MemoryTable, ...]:
+        """The application's own tables."""
+        return self.tables[:-1]
 
     def of(self, channel: Channel) -> tuple[MemoryTable, ...]:
         """The tables of a channel."""
@@ -84,6 +106,8 @@ class MemorySchema:
 
     def home(self, table: MemoryTable, key: Key) -> str | None:
         """The home pool of a group, None if no pattern matches."""
+        if table.home_is_pool:
+            return str(key[0])
         if table.home_key is None:
             return dict(self.homes).get(SHARED)
         home_key = table.home_key(key)

@@ -59,6 +59,22 @@ class MemorySnapshot:
             sequences={},
         )
 
+    def export_spool(self, number: int, channel: Channel) -> Exported:
+        """Write spooled groups into the rows file."""
+        assert self._rows is not None, "the view was opened without a rows file"
+        tables = self._schema.of(channel)
+        spooled = self._state.spools.get((number, channel), ())
+        groups = tuple(
+            {group.key: group.rows for group in spooled if group.table == table.number} for table in tables
+        )
+        RowsFile(groups, ()).write(self._rows)
+        return Exported(
+            groups=len(spooled),
+            rows=sum(len(group.rows) for group in spooled),
+            tables=tuple(table.shape() for table in tables),
+            sequences={},
+        )
+
     def _cut_table(self, table: MemoryTable, cut: Cut, left_behind: AbstractSet[str]) -> Groups:
         """The groups to carry with their rows, tombstones first, then in the origin's order."""
         here, log = self._state.groups[table.number - 1], self._state.logs[table.number - 1]

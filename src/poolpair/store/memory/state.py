@@ -64,6 +64,15 @@ class KeptRow:
     values: Row
 
 
+@dataclass(frozen=True, slots=True)
+class SpooledGroup:
+    """A group as it was when another reign was adopted."""
+
+    table: int
+    key: Key
+    rows: tuple[Row, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
     """Everything that one commit made durable."""
@@ -76,6 +85,9 @@ class State:
     files: dict[bytes, FileEntry] = field(default_factory=dict)
     parked: dict[int, ParkedRows] = field(default_factory=dict)
     kept: tuple[KeptRow, ...] = ()
+    fence: dict[str, str] = field(default_factory=dict)
+    """Homes whose writes are refused, and the pool that serves each."""
+    spools: dict[tuple[int, Channel], tuple[SpooledGroup, ...]] = field(default_factory=dict)
     gen: int = 1
     """Stamp of new log entries; the newest token drawn is one less."""
     rows_made: int = 0
@@ -121,6 +133,8 @@ class Draft:
         self.files = Sheet(base.files)
         self.parked = Sheet(base.parked)
         self.kept = base.kept
+        self.fence = Sheet(base.fence)
+        self.spools = Sheet(base.spools)
         self.gen = base.gen
         self.rows_made = base.rows_made
         self.groups_parked = base.groups_parked
@@ -136,6 +150,8 @@ class Draft:
             files=self.files.settled(base.files),
             parked=self.parked.settled(base.parked),
             kept=self.kept,
+            fence=self.fence.settled(base.fence),
+            spools=self.spools.settled(base.spools),
             gen=self.gen,
             rows_made=self.rows_made,
             groups_parked=self.groups_parked,

@@ -11,6 +11,7 @@ from typing import TypeVar
 from poolpair.clock import Clock
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel, TableShape
+from poolpair.store.ledger import entry_of
 from poolpair.store.memory.applying import refusal
 from poolpair.store.memory.disk import IDENTITY, MemoryDisk
 from poolpair.store.memory.incoming import MemoryIncoming, open_rows
@@ -18,7 +19,7 @@ from poolpair.store.memory.snapshot import MemorySnapshot
 from poolpair.store.memory.state import Draft, FileEntry, State
 from poolpair.store.memory.transaction import MemoryTransaction, pending_in, read_document
 from poolpair.store.tree import TreeFile
-from poolpair.store.values import CatalogueFile, LeaseHolder, ParkedGroup, StoreIdentity, TreeDiff
+from poolpair.store.values import CatalogueFile, LeaseHolder, LedgerEntry, ParkedGroup, StoreIdentity, TreeDiff
 
 T = TypeVar("T")
 
@@ -59,8 +60,8 @@ class MemoryStore:
         return ""
 
     @contextmanager
-    def transaction(self) -> Iterator[MemoryTransaction]:
-        """Check the lease, then change the disk."""
+    def transaction(self, *, fencing: bool = False) -> Iterator[MemoryTransaction]:
+        """Check the lease, then change the disk. One transaction at a time: no other one is ever under way."""
         with self._change() as draft:
             yield MemoryTransaction(draft, self._disk.schema)
 
@@ -130,6 +131,12 @@ class MemoryStore:
     def hint(self) -> object:
         """How often the disk changed."""
         return self._disk.commits
+
+    def ledger(self) -> tuple[LedgerEntry, ...]:
+        """Every ledger entry, oldest first."""
+        number = self._disk.schema.ledger.number
+        rows = sorted((row for group in self._state.groups[number - 1].values() for row in group), key=lambda r: r.number)
+        return tuple(entry_of(row.values) for row in rows)
 
     def parked(self, channel: Channel | None = None) -> tuple[ParkedGroup, ...]:
         """Groups that this store refused, oldest first."""

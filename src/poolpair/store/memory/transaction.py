@@ -8,9 +8,10 @@ from typing import TypeVar
 
 from poolpair.errors import Code, Refused
 from poolpair.model import Channel
-from poolpair.store.memory.schema import Key, MemorySchema
-from poolpair.store.memory.state import Draft, FileEntry, State
-from poolpair.store.values import CatalogueFile, Dropped
+from poolpair.store.memory.ledgering import Ledgering
+from poolpair.store.memory.schema import Key, MemorySchema, MemoryTable
+from poolpair.store.memory.state import Draft, FileEntry, SpooledGroup, State, values_of
+from poolpair.store.values import CatalogueFile, Choice, Dropped, LedgerEntry, LedgerNote
 
 T = TypeVar("T")
 
@@ -113,6 +114,78 @@ class MemoryTransaction:
             return None
         del self.draft.parked.edit[group_id]
         return group.channel
+
+    def fence(self, refused: Mapping[str, str]) -> None:
+        """Refuse writes of these homes, and of no others."""
+        if dict(self.draft.fence.now) != dict(refused):
+            sheet = self.draft.fence.edit
+            sheet.clear()
+            sheet.update(refused)
+
+    def spool(self, number: int, channel: Channel, home: str, since: int | None) -> int:
+        """Keep groups as they are."""
+        found = []
+        for table in self._tables_of(channel):
+            here, log = self.draft.groups[table.number - 1].now, self.draft.logs[table.number - 1].now
+            keys = here if since is None else [key for key, gen in log.items() if gen > since]
+            for key in keys:
+                if table.is_tracked(key) and self._schema.home(table, key) == home:
+                    found.append(SpooledGroup(table.number, key, values_of(here.get(key, ()))))
+        if found:
+            self.draft.spools.edit[number, channel] = tuple(found)
+        return len(found)
+
+    def forget_spool(self, number: int, channel: Channel) -> None:
+        """Let go of them."""
+        self.draft.spools.edit.pop((number, channel), None)
+
+    def reclaim_spool(self, number: int, channel: Channel, note: LedgerNote) -> int:
+        """Log every spooled group; what differs goes to the ledger."""
+        written = 0
+        for group in self.draft.spools.now.get((number, channel), ()):
+            table = self._schema.tables[group.table - 1]
+            home = self._schema.home(table, group.key)
+            if home is not None:
+                written += Ledgering(self.draft, self._schema, note).differing(table, group.key, group.rows)
+                self.draft.log(table, group.key)
+        self.forget_spool(number, channel)
+        return written
+
+    def reclaim_parked(self, channel: Channel, home: str, note: LedgerNote) -> int:
+        """Parked groups of a home go to the ledger."""
+        written = 0
+        for group_id, group in list(self.draft.parked.now.items()):
+            table = self._schema.tables[group.table - 1]
+            if group.channel is channel and self._schema.home(table, group.key) == home:
+                written += Ledgering(self.draft, self._schema, note).differing(table, group.key, group.rows)
+                self.draft.log(table, group.key)
+                del self.draft.parked.edit[group_id]
+        return written
+
+    def forget_log(self, channel: Channel, home: str) -> None:
+        """Nothing of this home is to be sent."""
+        for table in self._schema.of(channel):
+            log = self.draft.logs[table.number - 1]
+            for key in [key for key in log.now if self._schema.home(table, key) == home]:
+                del log.edit[key]
+        if channel is Channel.CONFERENCES:
+            for path, entry in list(self.draft.files.now.items()):
+                if entry.file.home == home and entry.gen > 0:
+                    self._forget_file(path, entry)
+
+    def _forget_file(self, path: bytes, entry: FileEntry) -> None:
+        if entry.file.present or entry.deleting:
+            self.draft.files.edit[path] = replace(entry, gen=0, file=replace(entry.file, foreign=entry.file.present))
+        else:
+            del self.draft.files.edit[path]
+
+    def resolve(self, entry: LedgerEntry, choice: Choice, now_utc: str) -> LedgerEntry:
+        """Write the chosen version, and the decision."""
+        return Ledgering(self.draft, self._schema, None).resolve(entry, choice, now_utc)
+
+    def _tables_of(self, channel: Channel) -> tuple[MemoryTable, ...]:
+        """The application's tables of a channel: the ledger is never spooled, it travels both ways by itself."""
+        return tuple(table for table in self._schema.of(channel) if not table.home_is_pool)
 
     def note_files(self, files: Iterable[CatalogueFile], *, log: bool) -> None:
         """Write catalogue entries; logged ones get the present stamp."""

@@ -1,0 +1,187 @@
+"""Adopt: learn who serves a home now, before anything else that a cookie or a package says. In: reigns. Out: `Serving`, spooled groups.
+
+Adopting fences first. In the same transaction, which begins when no writer is left that could have passed the old fence, every group
+that was accepted here and may be unknown to the new server is spooled: from the log where the taker's position is one of our packages
+and the log still reaches back to it, else the whole home. Only then is anything of the new reign applied here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from poolpair.errors import Code
+from poolpair.model import Channel, Fault, Position, Recovered, Reign, new_id, serving_pool
+from poolpair.pipeline.capture import scan
+from poolpair.pipeline.intents import find_intent
+from poolpair.pipeline.site import Site, inbound_name, outbound_name, recovery_name, recovery_prefix, serving_name
+from poolpair.protocol import compare_anew, rewound
+from poolpair.reigns import News, adopted, begun, birth, news, serves, takes_writes
+from poolpair.state import Inbound, Outbound, Recovery, Serving
+from poolpair.store.port import Transaction
+from poolpair.store.values import LedgerNote
+
+
+def adopt(site: Site, theirs: Iterable[Reign]) -> bool:
+    """Take in the partner's reigns; returns whether something was adopted. Raises STORE_LOCKED while a writer stays."""
+    reigns = tuple(theirs)
+    changed = False
+    for home in site.homes:
+        listed = tuple(reign for reign in reigns if reign.home == home)
+        if site.serving(home).stopped is None and news(site.serving(home), listed, site.pool, site.partner):
+            if site.tree is not None and home in site.served():
+                scan(site, site.tree, rescan=True)  # what changed until now is ours, and not somebody's tampering
+            _adopt(site, home, listed)
+            changed = True
+    return changed
+
+
+def _adopt(site: Site, home: str, listed: tuple[Reign, ...]) -> None:
+    with site.store.transaction(fencing=True) as tx:
+        mine = load_serving(tx, home)
+        found = news(mine, listed, site.pool, site.partner)
+        assert found is not None, "only this process changes who serves"
+        if found.own:
+            _stop(site, tx, mine, found)
+        else:
+            fresh = adopted(mine, found)
+            tx.save(serving_name(home), fresh)
+            for channel in site.channels:
+                spooled = _spool(site, tx, channel, mine, found)
+                tx.forget_log(channel, home)
+                _begin_as_target(site, tx, channel, found.unknown[-1], spooled)
+        fence(site, tx)
+    site.memory.serving.clear()
+    site.memory.ready.clear()
+
+
+def _stop(site: Site, tx: Transaction, mine: Serving, found: News) -> None:
+    """Somebody knows of a reign of ours that we do not: this store is older than that. It is fenced until its operator decides."""
+    detail = f"the partner knows that this pool serves {mine.present.home} at epoch {found.unknown[-1].epoch}, which this store forgot"
+    fault = Fault(code=Code.STORE_SET_BACK, detail=detail, since_utc=site.clock.utc_iso())
+    tx.save(serving_name(mine.present.home), replace(mine, stopped=fault))
+    for channel in site.channels:
+        out = tx.load(Outbound, outbound_name(channel))
+        if out is not None and out.stopped is None:
+            tx.save(outbound_name(channel), replace(out, stopped=fault))
+
+
+def _spool(site: Site, tx: Transaction, channel: Channel, mine: Serving, found: News) -> int:
+    """Keep what the new server may not know; returns how many groups."""
+    home = mine.present.home
+    since, merge = _since(tx, channel, mine, found, was_server=serves(mine, site.pool, site.partner))
+    taken = mine.present if mine.present.began == "takeover" and serves(mine, site.pool, site.partner) else None
+    for recovery in recoveries(tx, channel):
+        if recovery.brings.home == home and recovery.closed:
+            _forget(tx, channel, recovery)
+    number = 1 + max((recovery.number for recovery in recoveries(tx, channel)), default=0)
+    groups = tx.spool(number, channel, home, since)
+    if groups:
+        brings = Recovered(home=home, merge=merge, written_after=taken.begin.get(channel) if taken else None)
+        tx.save(recovery_name(channel, number), Recovery(number=number, brings=brings, groups=groups))
+    return groups
+
+
+def _since(
+    tx: Transaction, channel: Channel, mine: Serving, found: News, *, was_server: bool
+) -> tuple[int | None, bool]:
+    """From which token on the log tells everything, None if it does not; and whether what is found may be merged."""
+    out = tx.load(Outbound, outbound_name(channel))
+    begins = [begin for reign in found.unknown if (begin := reign.begin.get(channel)) is not None]
+    tokens = [intent.token for begin in begins if (intent := find_intent(tx, channel, begin)) is not None]
+    merge = len(tokens) == len(begins)  # else this store never made what the partner had applied: it was set back
+    told = merge and len(begins) == len(found.unknown) and all(reign.complete for reign in found.unknown)
+    if out is None or not told or not was_server or min(tokens) < out.acknowledged_token:
+        return None, merge
+    return min(tokens), True
+
+
+def _begin_as_target(site: Site, tx: Transaction, channel: Channel, reign: Reign, spooled: int) -> None:
+    """Export goes on from what is acknowledged; the copy of the home is complete only if a handover proved it equal."""
+    home = reign.home
+    out = tx.load(Outbound, outbound_name(channel))
+    if out is not None:
+        seed = replace(out.seed, phase=type(out.seed.phase).ASK, asked=None, to_send=()) if out.seed else None
+        found = find_intent(tx, channel, out.acknowledged) if out.acknowledged else None
+        fresh = rewound(out, out.acknowledged or out.root, found)
+        tx.save(outbound_name(channel), replace(fresh, seed=None if reign.began == "handover" else seed))
+        if not keeps_reign_set(site, tx, channel):
+            tx.prune(channel, out.acknowledged_token)
+    inbound = tx.load(Inbound, inbound_name(channel)) or Inbound()
+    proved = reign.began == "handover" and reign.complete and not spooled
+    complete = set(inbound.complete) - {home} | ({home} if proved else set())
+    tx.save(inbound_name(channel), replace(inbound, complete=tuple(sorted(complete))))
+
+
+def begin_reign(site: Site, tx: Transaction, home: str, began: str, *, complete: bool) -> Serving:
+    """Serve a home from this commit on. What lies spooled here of it is logged again; where it differs, both versions go to the ledger."""
+    mine = load_serving(tx, home)
+    token, reign_id = tx.advance(), new_id()
+    note = LedgerNote(reign_id=reign_id, why="written here before the partner served", now_utc=site.clock.utc_iso())
+    begin: dict[Channel, Position | None] = {}
+    acknowledged: dict[Channel, Position | None] = {}
+    for channel in site.channels:
+        for recovery in recoveries(tx, channel):
+            if recovery.brings.home == home:
+                if not recovery.closed:
+                    tx.reclaim_spool(recovery.number, channel, note)
+                _forget(tx, channel, recovery)
+        tx.reclaim_parked(channel, home, replace(note, why="refused by this store when the partner sent it"))
+        inbound = tx.load(Inbound, inbound_name(channel)) or Inbound()
+        begin[channel] = inbound.applied
+        keep = tuple(name for name in inbound.complete if name != home)
+        tx.save(inbound_name(channel), replace(inbound, complete=keep))
+        out = tx.load(Outbound, outbound_name(channel))
+        if out is not None:
+            acknowledged[channel] = out.acknowledged
+            found = find_intent(tx, channel, out.acknowledged) if out.acknowledged else None
+            again = rewound(out, out.acknowledged or out.root, found)
+            tx.save(outbound_name(channel), again if began == "handover" else compare_anew(out, f"{began} of {home}"))
+    fresh = begun(
+        mine,
+        site.pool,
+        site.partner,
+        reign_id=reign_id,
+        began=began,
+        token=token,
+        begin=begin,
+        acknowledged=acknowledged,
+        complete=complete,
+    )
+    tx.save(serving_name(home), fresh)
+    fence(site, tx)
+    return fresh
+
+
+def fence(site: Site, tx: Transaction) -> None:
+    """Let the database refuse what this pool does not serve."""
+    servings = {home: load_serving(tx, home) for home in site.homes}
+    tx.fence(refused_homes(servings, site.pool, site.partner))
+
+
+def refused_homes(servings: dict[str, Serving], pool: str, partner: str) -> dict[str, str]:
+    """Homes for which the application may not write here, and the pool that serves each, or will."""
+    refused = {home: mine for home, mine in servings.items() if not takes_writes(mine, pool, partner)}
+    servers = {home: serving_pool(mine.present, (pool, partner)) for home, mine in refused.items()}
+    return {home: partner if server == pool else server for home, server in servers.items()}
+
+
+def load_serving(tx: Transaction, home: str) -> Serving:
+    """What the store knows of who serves a home."""
+    return tx.load(Serving, serving_name(home)) or birth(home)
+
+
+def keeps_reign_set(site: Site, tx: Transaction, channel: Channel) -> bool:
+    """Whether the log must be kept whole: it tells what was changed in a reign that the partner has not answered for yet."""
+    return any(channel in load_serving(tx, home).open for home in site.homes)
+
+
+def recoveries(tx: Transaction, channel: Channel) -> tuple[Recovery, ...]:
+    """What is spooled on a channel, oldest first."""
+    found = (tx.load(Recovery, name) for name in tx.names(recovery_prefix(channel)))
+    return tuple(recovery for recovery in found if recovery is not None)
+
+
+def _forget(tx: Transaction, channel: Channel, recovery: Recovery) -> None:
+    tx.forget_spool(recovery.number, channel)
+    tx.delete(recovery_name(channel, recovery.number))

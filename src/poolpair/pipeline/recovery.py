@@ -1,0 +1,78 @@
+"""Recovery, from the side of the pool that returned: what it spooled goes out, arrives, and comes back as what became of it.
+
+From the side of the server: what it must keep until then. A recovery is handed in again until the package that carries it was applied;
+it is closed when a package of the server's, cut after that, was applied here: then merged rows and ledger entries stand in both stores.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from poolpair.model import Channel, Cookie, Position
+from poolpair.pipeline.adopt import load_serving, recoveries
+from poolpair.pipeline.intents import find_intent
+from poolpair.pipeline.site import Site, recovery_name, recovery_prefix, serving_name
+from poolpair.reigns import confirmed, was_ever_moved
+from poolpair.state import Outbound, Recovery
+from poolpair.store.port import Transaction
+
+
+def waiting_recovery(site: Site, channel: Channel, out: Outbound) -> int:
+    """The number of the recovery to hand in next, 0 if there is none."""
+    if not was_ever_moved(site.serving(home) for home in site.homes):
+        return 0
+    for recovery in site.store.read_all(Recovery, recovery_prefix(channel)).values():
+        if not recovery.arrived and recovery.position not in out.in_flight:
+            return recovery.number
+    return 0
+
+
+def settle_recoveries(tx: Transaction, channel: Channel, before: Outbound, after: Outbound) -> None:
+    """Note which recoveries the acknowledged positions carried; one that the partner's store forgot is handed in again."""
+    waiting = [recovery for recovery in recoveries(tx, channel) if recovery.position is not None]
+    if not waiting:
+        return
+    applied = _applied_since(tx, channel, before, after)
+    for recovery in waiting:
+        assert recovery.position is not None
+        if not recovery.arrived and recovery.position in applied:
+            tx.save(recovery_name(channel, recovery.number), replace(recovery, arrived=True))
+        elif recovery.arrived and after.curing and not before.curing and _is_forgotten(recovery.position, after.root):
+            again = replace(recovery, arrived=False, closed=False, position=None)
+            tx.save(recovery_name(channel, recovery.number), again)
+
+
+def _applied_since(tx: Transaction, channel: Channel, before: Outbound, after: Outbound) -> set[Position]:
+    """What was applied since the last acknowledgement: each package followed the one before."""
+    found: set[Position] = set()
+    at = after.acknowledged
+    while at is not None and at != before.acknowledged and at not in found:
+        found.add(at)
+        intent = find_intent(tx, channel, at)
+        at = intent.follows if intent else None
+    return found
+
+
+def _is_forgotten(position: Position, root: Position | None) -> bool:
+    return root is None or root.stream != position.stream or root.sequence < position.sequence
+
+
+def close_recoveries(tx: Transaction, channel: Channel, heard: Position) -> None:
+    """The partner had applied this much of ours when it cut what was just applied here."""
+    for recovery in recoveries(tx, channel):
+        position = recovery.position
+        if recovery.arrived and not recovery.closed and position is not None and not _is_forgotten(position, heard):
+            tx.save(recovery_name(channel, recovery.number), replace(recovery, closed=True))
+
+
+def confirm(site: Site, tx: Transaction, cookie: Cookie) -> bool:
+    """Take in which of our reigns the partner knows, and whether it still has groups for us; returns whether that is news."""
+    changed = False
+    for home in site.homes:
+        mine = load_serving(tx, home)
+        fresh = confirmed(mine, cookie, site.pool, site.partner)
+        if fresh != mine:
+            tx.save(serving_name(home), fresh)
+            site.memory.serving.pop(home, None)
+            changed = True
+    return changed

@@ -1,0 +1,48 @@
+"""The ledger's table, the same in every kind of store: a tracked table of the users channel that every pair has.
+
+An entry belongs to the home whose group it is about, so it travels with that home: the present server writes and decides, and
+its partner holds a copy. A decision is a state of the row, never a deletion. An entry's id is made of what it says, so
+that the same finding made twice is one entry.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from poolpair.model import Channel
+from poolpair.store.values import Choice, LedgerEntry, LedgerNote
+
+TABLE = "poolpair_ledger"
+KEY = ("home", "entry_id")
+COLUMNS = (
+    "home", "entry_id", "channel", "tbl", "tkey", "why", "reign_id", "theirs", "ours", "state", "since_utc", "decided_utc",
+)  # fmt: skip
+
+
+def ledger_row(
+    home: str, channel: Channel, table: str, key: str, theirs: str, ours: str, note: LedgerNote
+) -> tuple[str, ...]:
+    """A new entry, in the order of COLUMNS."""
+    said = "\0".join((note.reign_id, channel.value, table, key, theirs))
+    entry_id = sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    head = (home, entry_id, channel.value, table, key, note.why, note.reign_id)
+    return (*head, theirs, ours, Choice.OPEN.value, note.now_utc, "")
+
+
+def entry_of(row: tuple[object, ...]) -> LedgerEntry:
+    """Read a row in the order of COLUMNS."""
+    home, entry_id, channel, table, key, why, reign_id, theirs, ours, state, since_utc, decided_utc = map(str, row)
+    return LedgerEntry(
+        home=home,
+        entry_id=entry_id,
+        channel=Channel(channel),
+        table=table,
+        key=key,
+        why=why,
+        reign_id=reign_id,
+        theirs=theirs,
+        ours=ours,
+        state=Choice(state),
+        since_utc=since_utc,
+        decided_utc=decided_utc,
+    )

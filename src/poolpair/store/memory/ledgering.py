@@ -1,0 +1,103 @@
+"""Recovery on a draft: groups of a returned pool are merged, found equal, or put into the ledger with both versions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from poolpair.errors import Code, PoolpairError, Refused
+from poolpair.store.ledger import COLUMNS, ledger_row
+from poolpair.store.memory.applying import refusal
+from poolpair.store.memory.rows import Groups
+from poolpair.store.memory.schema import Key, MemorySchema, MemoryTable, Row
+from poolpair.store.memory.state import Draft, values_of
+from poolpair.store.row_text import rows_from_text, rows_to_text
+from poolpair.store.values import Choice, LedgerEntry, LedgerNote, Reclaimed, RecoverPlan
+
+
+class Ledgering:
+    """Writes the ledger within one transaction; every entry is captured like a row of the application."""
+
+    def __init__(self, draft: Draft, schema: MemorySchema, note: LedgerNote | None) -> None:
+        self._draft = draft
+        self._schema = schema
+        self._note = note
+
+    def differing(self, table: MemoryTable, key: Key, theirs: tuple[Row, ...]) -> int:
+        """Put a group into the ledger unless it is what stands here; returns 1 if it did."""
+        assert self._note is not None
+        ours = self._here(table, key)
+        home = self._schema.home(table, key)
+        if ours == theirs or home is None:
+            return 0
+        texts = rows_to_text((key,)), rows_to_text(theirs), rows_to_text(ours)
+        self._put(ledger_row(home, table.channel, table.name, *texts, self._note))
+        return 1
+
+    def _here(self, table: MemoryTable, key: Key) -> tuple[Row, ...]:
+        return values_of(self._draft.groups[table.number - 1].now.get(key, ()))
+
+    def _put(self, row: tuple[str, ...]) -> None:
+        """An entry that is there already stays as it is, decided or not."""
+        ledger = self._schema.ledger
+        key = ledger.key_of(row)
+        if key not in self._draft.groups[ledger.number - 1].now:
+            self._draft.put(ledger, key, (row,))
+        self._draft.log(ledger, key)
+
+    def recover(
+        self,
+        plan: RecoverPlan,
+        content: Iterable[tuple[MemoryTable, Groups]],
+        refuses: Callable[[str, Row], str | None],
+    ) -> Reclaimed:
+        """Take in whole tables of groups."""
+        total = Reclaimed()
+        for table, groups in content:
+            for key, rows in groups.items():
+                if table.home_is_pool or not table.is_tracked(key) or self._schema.home(table, key) != plan.home:
+                    raise Refused(Code.FOREIGN_PACKAGE, f"it brings rows of table {table.name} that are not of its home")
+                total = self._recover_group(plan, total, table, key, rows, refuses)
+        return total
+
+    def _recover_group(
+        self,
+        plan: RecoverPlan,
+        total: Reclaimed,
+        table: MemoryTable,
+        key: Key,
+        rows: tuple[Row, ...],
+        refuses: Callable[[str, Row], str | None],
+    ) -> Reclaimed:
+        changed = self._draft.logs[table.number - 1].now.get(key, 0) > plan.reign_token
+        try:
+            if self._here(table, key) == rows:
+                return replace(total, equal=total.equal + 1)
+            if changed or not plan.merge or refusal(table, rows, refuses) is not None:
+                return replace(total, in_ledger=total.in_ledger + self.differing(table, key, rows))
+            self._draft.put(table, key, rows)
+            return replace(total, merged=total.merged + 1)
+        finally:
+            self._draft.log(table, key)
+
+    def resolve(self, entry: LedgerEntry, choice: Choice, now_utc: str) -> LedgerEntry:
+        """Let the chosen version stand. Raises LEDGER_MOVED if the rows are no longer what the entry says of them."""
+        table = self._schema.named(entry.table)
+        (key,) = rows_from_text(entry.key)
+        here = rows_to_text(self._here(table, key))
+        if choice is Choice.THEIRS and here not in {entry.ours, entry.theirs}:
+            raise PoolpairError(Code.LEDGER_MOVED, f"{entry.table} {table.describe(key)} was written again since")
+        if choice is Choice.THEIRS:
+            self._draft.put(table, key, rows_from_text(entry.theirs))
+            self._draft.log(table, key)
+        decided = replace(entry, state=choice, decided_utc=now_utc)
+        row = tuple(_value(decided, column) for column in COLUMNS)
+        ledger = self._schema.ledger
+        self._draft.put(ledger, ledger.key_of(row), (row,))
+        self._draft.log(ledger, ledger.key_of(row))
+        return decided
+
+
+def _value(entry: LedgerEntry, column: str) -> str:
+    names = {"tbl": "table", "tkey": "key"}
+    return str(getattr(entry, names.get(column, column)))

@@ -1,0 +1,98 @@
+"""The sum over all writes: whatever a pool ever accepted is there, or is an ancestor of what is there, or was given up knowingly.
+
+A version is what a group consisted of after a write; every write brings values that no other one brought. Each knows the version that
+it replaced where it was written: that one was overwritten knowingly. What is there: rows of either store, parked and spooled groups,
+both sides of ledger entries, what an overruling repair kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from poolpair.store.ledger import COLUMNS, TABLE
+from poolpair.store.memory.schema import Row
+from poolpair.store.row_text import rows_from_text
+from poolpair.testing.view import Database, Group, Rows, View, Write
+
+Version = tuple[Group, Rows]
+
+
+class Held(Protocol):
+    """A pool, as far as it is looked at here."""
+
+    @property
+    def database(self) -> Database:
+        """Its store."""
+        ...
+
+
+@dataclass(slots=True)
+class Accounts:
+    """Every accepted version that is neither given up nor deleted knowingly, and what it replaced."""
+
+    replaced: dict[Version, Version] = field(default_factory=dict)
+    open: dict[Version, str] = field(default_factory=dict)
+    """Accepted versions that must be found, and where they were accepted."""
+
+    def accepted(self, pool: str, before: View, writes: Iterable[Write]) -> None:
+        """A transaction committed at a pool."""
+        stands: dict[Group, Rows] = {}
+        for write in writes:
+            group = (write.table, write.key)
+            old, new = (group, stands.get(group, before.groups.get(group, ()))), (group, write.rows)
+            stands[group] = write.rows
+            if not write.rows:
+                self._settle(old)
+                continue
+            if old != new:
+                self.replaced[new] = old
+            self.open[new] = pool
+
+    def _settle(self, version: Version) -> None:
+        """A version, and all that it replaced, need not be found any more."""
+        at: Version | None = version
+        while at is not None:
+            self.open.pop(at, None)
+            at = self.replaced.get(at)
+
+    def give_up_groups(self, groups: set[Group]) -> None:
+        """Somebody tampered with these, or an operator dropped them."""
+        for version in [version for version in self.open if version[0] in groups]:
+            del self.open[version]
+
+    def lost_with_a_store(self, pools: Mapping[str, Held]) -> None:
+        """A store was set back just now. Until then all was accounted for; what is not any more is lost with it."""
+        views = [pool.database.view() for pool in pools.values()]
+        held = {version for view in views for version in versions(view)}
+        for version, _ in self.missing(held, frozenset(row for view in views for row in view.kept)):
+            del self.open[version]
+
+    def missing(self, held: Iterable[Version], kept: Set[tuple[str, Row]]) -> list[tuple[Version, str]]:
+        """Accepted versions that are nowhere; `kept` are single rows that an overruling repair put aside."""
+        aside = {version for version in self.open if all((version[0][0], row) in kept for row in version[1])}
+        alive = self._with_ancestors((*held, *aside))
+        return [(version, where) for version, where in self.open.items() if version not in alive]
+
+    def _with_ancestors(self, held: Iterable[Version]) -> set[Version]:
+        found: set[Version] = set()
+        for version in held:
+            at: Version | None = version
+            while at is not None and at not in found:
+                found.add(at)
+                at = self.replaced.get(at)
+        return found
+
+
+def versions(view: View) -> Iterator[Version]:
+    """Every version that a store holds in any way."""
+    yield from view.groups.items()
+    yield from ((group, rows) for group, (_, rows) in view.parked.items())
+    yield from view.spooled
+    for (table, _), rows in view.groups.items():
+        if table == TABLE:
+            entry = dict(zip(COLUMNS, rows[0], strict=True))
+            (key,) = rows_from_text(str(entry["tkey"]))
+            for side in ("theirs", "ours"):
+                yield (str(entry["tbl"]), key), rows_from_text(str(entry[side]))

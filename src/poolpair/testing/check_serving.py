@@ -1,0 +1,83 @@
+"""Checkers of failover: one server per epoch, epochs that only grow, a fence that fits, and every accepted write accounted for."""
+
+from __future__ import annotations
+
+from poolpair.format.layout import data_dir, parse_package_name
+from poolpair.model import serving_pool
+from poolpair.pipeline.adopt import refused_homes
+from poolpair.reigns import takes_writes
+from poolpair.testing.accounts import Version, versions
+from poolpair.testing.facts import Lines, Violation, serving_of
+from poolpair.testing.schema import CHANNELS, POOLS, other
+from poolpair.testing.world import World
+
+
+def one_pool_serves_per_epoch(world: World, _found: Lines) -> Violation | None:
+    """Two pools may both take writes for a home for a while after a disaster; never in the same epoch."""
+    for home in POOLS:
+        servings = {name: serving_of(world.pools[name].database.view(), home) for name in POOLS}
+        writers = [name for name in POOLS if takes_writes(servings[name], name, other(name))]
+        epochs = {servings[name].present.epoch for name in writers}
+        world.truth.used["one_pool_serves_per_epoch"] += 1
+        if len(writers) > len(epochs):
+            return Violation("one_pool_serves_per_epoch", f"both serve {home} at epoch {epochs}")
+    return None
+
+
+def epochs_never_fall(world: World, _found: Lines) -> Violation | None:
+    """But for a store that was set back."""
+    for name in POOLS:
+        for home in POOLS:
+            epoch = serving_of(world.pools[name].database.view(), home).present.epoch
+            if epoch < world.truth.epochs.get((name, home), 0):
+                return Violation("epochs_never_fall", f"the epoch of {home} fell at {name} to {epoch}")
+            world.truth.epochs[name, home] = epoch
+    world.truth.used["epochs_never_fall"] += 1
+    return None
+
+
+def fence_is_what_serving_says(world: World, _found: Lines) -> Violation | None:
+    """The database refuses exactly the homes that this pool does not take writes for, and names who does."""
+    for name in POOLS:
+        view = world.pools[name].database.view()
+        servings = {home: serving_of(view, home) for home in POOLS}
+        wanted = refused_homes(servings, name, other(name))
+        world.truth.used["fence_is_what_serving_says"] += 1
+        if dict(view.fence) != wanted:
+            return Violation("fence_is_what_serving_says", f"{name} refuses {dict(view.fence)}, should refuse {wanted}")
+    return None
+
+
+def every_accepted_write_is_accounted_for(world: World, _found: Lines) -> Violation | None:
+    """It stands in a store, a spool, the ledger or a package, or something that replaced it knowingly does."""
+    accounts, views = world.truth.accounts, [pool.database.view() for pool in world.pools.values()]
+    if not world.truth.is_news("every_accepted_write_is_accounted_for", "", *views):
+        return None
+    held: set[Version] = {version for view in views for version in versions(view)}
+    kept = frozenset(row for view in views for row in view.kept)
+    missing = accounts.missing(held, kept)
+    if missing:
+        missing = accounts.missing(held | _in_packages(world), kept)
+    if missing:
+        (group, rows), where = missing[0]
+        return Violation("every_accepted_write_is_accounted_for", f"{group} = {rows}, accepted at {where}, is nowhere")
+    return None
+
+
+def _in_packages(world: World) -> set[Version]:
+    """What packages carry that stand in a share."""
+    found: set[Version] = set()
+    for pool in world.pools.values():
+        for folder in map(data_dir, CHANNELS):
+            for name in pool.share.tree[folder]:
+                parsed = parse_package_name(name)
+                for package_id, cut in world.truth.cuts.items() if parsed else ():
+                    if parsed is not None and package_id.startswith(parsed.short_id):
+                        found |= set(cut.view.groups.items())
+    return found
+
+
+def served_by(home: str, world: World) -> str:
+    """Who serves a home by the knowledge of the pool with the higher epoch."""
+    presents = [serving_of(pool.database.view(), home).present for pool in world.pools.values()]
+    return serving_pool(max(presents, key=lambda reign: reign.epoch), POOLS)

@@ -1,0 +1,75 @@
+"""Operators who move homes from pool to pool, and decide on the ledger, through the same documents as the commands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from poolpair.errors import Code, PoolpairError
+from poolpair.pipeline.site import Site
+from poolpair.serving.plan import Move, give_up as give_up_plan
+from poolpair.serving.plan import order
+from poolpair.store.values import Choice
+from poolpair.testing.schema import POOLS
+from poolpair.testing.steps import Step
+from poolpair.testing.world import World
+
+NOTHING_TO_DO = "nothing to do"
+REFUSALS = frozenset({Code.USAGE, Code.INCOMPLETE, Code.STORE_SET_BACK, Code.LEDGER_MOVED})
+
+
+def _decide(world: World, step: Step, decide: Callable[[Site], str]) -> str:
+    site = world.commander(world.pools[step.pool])
+    try:
+        return decide(site)
+    except PoolpairError as error:
+        if error.code in REFUSALS:
+            return NOTHING_TO_DO
+        if error.code is not Code.STORE_LOCKED:
+            raise
+        return "waits for the lock"
+    finally:
+        site.store.close()
+
+
+def _home(step: Step) -> str:
+    """Mostly the users of pool a, so that moves meet each other."""
+    return POOLS[step.number % 4 == 0]
+
+
+def handover(world: World, step: Step) -> str:
+    """A planned failover or failback, ordered at the pool that serves."""
+    return _decide(world, step, lambda site: order(site, Move.HANDOVER, _home(step)).step)
+
+
+def takeover(world: World, step: Step) -> str:
+    """A disaster failover, ordered at the other pool; sometimes of a copy that is not complete."""
+    incomplete = step.number % 3 == 0
+    return _decide(
+        world, step, lambda site: order(site, Move.TAKEOVER, _home(step), accept_incomplete=incomplete).step
+    )
+
+
+def give_up(world: World, step: Step) -> str:
+    """The handover is given up, wherever it stands."""
+
+    def decide(site: Site) -> str:
+        give_up_plan(site, _home(step))
+        return "given up"
+
+    return _decide(world, step, decide)
+
+
+def ledger(world: World, step: Step) -> str:
+    """Decide on one open entry of a home that is served here."""
+
+    def decide(site: Site) -> str:
+        served = site.served()
+        entries = [entry for entry in site.store.ledger() if entry.state is Choice.OPEN and entry.home in served]
+        if not entries:
+            return NOTHING_TO_DO
+        choice = Choice.THEIRS if step.number % 2 else Choice.OURS
+        with site.store.transaction() as tx:
+            tx.resolve(entries[step.number % len(entries)], choice, site.clock.utc_iso())
+        return choice
+
+    return _decide(world, step, decide)
