@@ -14,7 +14,7 @@ from poolpair.errors import Code
 from poolpair.model import Channel, Fault, Position, Recovered, Reign, new_id, serving_pool
 from poolpair.pipeline.capture import scan
 from poolpair.pipeline.intents import find_intent
-from poolpair.pipeline.site import Site, inbound_name, outbound_name, recovery_name, recovery_prefix, serving_name
+from poolpair.pipeline.site import Counts, Site, counts_name, inbound_name, outbound_name, recovery_name, recovery_prefix, serving_name
 from poolpair.protocol import compare_anew, rewound
 from poolpair.reigns import News, adopted, begun, birth, news, serves, takes_writes
 from poolpair.state import Inbound, Outbound, Recovery, Serving
@@ -48,7 +48,9 @@ def _adopt(site: Site, home: str, listed: tuple[Reign, ...]) -> None:
             tx.save(serving_name(home), fresh)
             for channel in site.channels:
                 spooled = _spool(site, tx, channel, mine, found)
-                tx.forget_log(channel, home)
+                if foreign := tx.forget_log(channel, home):
+                    counts = tx.load(Counts, counts_name(channel)) or Counts()
+                    tx.save(counts_name(channel), replace(counts, foreign_writes=counts.foreign_writes + foreign))
                 _begin_as_target(site, tx, channel, found.unknown[-1], spooled)
         fence(site, tx)
     site.memory.serving.clear()
