@@ -52,7 +52,7 @@ def news(mine: Serving, theirs: Iterable[Reign], pool: str, partner: str) -> New
 
 
 def adopted(mine: Serving, found: News) -> Serving:
-    """The partner serves; nothing of our own reign is left."""
+    """The newest of them counts, and nothing of an older reign of ours is left."""
     known = (*mine.known, *(reign.reign_id for reign in found.unknown))
     return Serving(reigns=found.unknown[-1:], known=known)
 

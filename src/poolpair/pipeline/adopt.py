@@ -28,7 +28,9 @@ def adopt(site: Site, theirs: Iterable[Reign]) -> bool:
     changed = False
     for home in site.homes:
         listed = tuple(reign for reign in reigns if reign.home == home)
-        if site.serving(home).stopped is None and news(site.serving(home), listed, site.pool, site.partner):
+        mine = site.serving(home)
+        found = news(mine, listed, site.pool, site.partner)
+        if found and (mine.stopped is None or mine.accepts or not found.own):
             if site.tree is not None and home in site.served():
                 scan(site, site.tree, rescan=True)  # what changed until now is ours, and not somebody's tampering
             _adopt(site, home, listed)
@@ -41,7 +43,9 @@ def _adopt(site: Site, home: str, listed: tuple[Reign, ...]) -> None:
         mine = load_serving(tx, home)
         found = news(mine, listed, site.pool, site.partner)
         assert found is not None, "only this process changes who serves"
-        if found.own:
+        if found.own and mine.accepts:
+            tx.save(serving_name(home), adopted(mine, found))
+        elif found.own:
             _stop(site, tx, mine, found)
         else:
             fresh = adopted(mine, found)
