@@ -74,9 +74,7 @@ def begun(
     own_parity = 0 if present.home == pool else 1
     handed_out = present.epoch + (1 if mine.fencing is Fencing.HANDING else 0)
     epoch = next(number for number in (handed_out + 1, handed_out + 2) if number % 2 == own_parity)
-    reign = Reign(
-        home=present.home, epoch=epoch, reign_id=reign_id, began=began, begin=begin, complete=complete
-    )
+    reign = Reign(home=present.home, epoch=epoch, reign_id=reign_id, began=began, begin=begin, complete=complete)
     unconfirmed = tuple(each for each in mine.reigns if serving_pool(each, (pool, partner)) == pool and each.epoch)
     keeps_set = bool(mine.open) and serves(mine, pool, partner)
     return Serving(

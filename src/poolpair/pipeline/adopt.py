@@ -14,7 +14,16 @@ from poolpair.errors import Code
 from poolpair.model import Channel, Fault, Position, Recovered, Reign, new_id, serving_pool
 from poolpair.pipeline.capture import scan
 from poolpair.pipeline.intents import find_intent
-from poolpair.pipeline.site import Counts, Site, counts_name, inbound_name, outbound_name, recovery_name, recovery_prefix, serving_name
+from poolpair.pipeline.site import (
+    Counts,
+    Site,
+    counts_name,
+    inbound_name,
+    outbound_name,
+    recovery_name,
+    recovery_prefix,
+    serving_name,
+)
 from poolpair.protocol import compare_anew, rewound
 from poolpair.reigns import News, adopted, begun, birth, news, serves, takes_writes
 from poolpair.state import Inbound, Outbound, Recovery, Serving

@@ -79,7 +79,12 @@ def files_equal_origin_at_one_commit(world: World, found: Lines) -> Violation | 
             entry = line.copy.files.get(path)
             if there.get(path) == here.get(path):
                 spoilt.discard(path)
-            elif path in spoilt or (entry and entry.file.foreign) or (entry and entry.deleting) or _is_ahead(world, cut, path, here.get(path)):
+            elif (
+                path in spoilt
+                or (entry and entry.file.foreign)
+                or (entry and entry.deleting)
+                or _is_ahead(world, cut, path, here.get(path))
+            ):
                 continue
             elif path.decode().partition("/")[2] not in cut.left_behind:
                 story = f"{line.name}: file {path.decode()} is not what it was at package {cut.position.sequence}"
