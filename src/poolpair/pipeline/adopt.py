@@ -152,6 +152,7 @@ def begin_reign(site: Site, tx: Transaction, home: str, began: str, *, complete:
             found = find_intent(tx, channel, out.acknowledged) if out.acknowledged else None
             again = rewound(out, out.acknowledged or out.root, found)
             tx.save(outbound_name(channel), again if began == "handover" else compare_anew(out, f"{began} of {home}"))
+    tx.claim_files(home)
     fresh = begun(
         mine,
         site.pool,

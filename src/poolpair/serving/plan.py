@@ -226,6 +226,8 @@ def hindrance(site: Site, channel: Channel, home: str) -> str:
         return f"{channel}: the partner's copy is not complete"
     if out.partner.parked or out.partner.held or out.partner.spooled:
         return f"{channel}: the partner has groups parked, held or not yet handed in"
+    if out.partner.foreign_writes:
+        return f"{channel}: somebody wrote into the partner's copy; `poolpair verify --repair` puts that right"
     counts = site.store.read(Counts, counts_name(channel)) or Counts()
     if counts.left_behind or counts.unreadable:
         return f"{channel}: {', '.join((*counts.left_behind, *counts.unreadable)[:3])} cannot be carried"

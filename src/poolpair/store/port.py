@@ -128,6 +128,10 @@ class Transaction(Protocol):
         """
         ...
 
+    def claim_files(self, home: str) -> None:
+        """The home is served here from now on: files of it that somebody had changed here are its files, and are sent."""
+        ...
+
     def resolve(self, entry: LedgerEntry, choice: Choice, now_utc: str) -> LedgerEntry:
         """Decide on a ledger entry; with `theirs` its rows replace what is here, which is returned in `ours`. Both are captured."""
         ...

@@ -71,7 +71,8 @@ class Accounts:
 
     def missing(self, held: Iterable[Version], kept: Set[tuple[str, Row]]) -> list[tuple[Version, str]]:
         """Accepted versions that are nowhere; `kept` are single rows that an overruling repair put aside."""
-        aside = {version for version in self.open if all((version[0][0], row) in kept for row in version[1])}
+        known = self.open.keys() | self.replaced.keys()
+        aside = {version for version in known if all((version[0][0], row) in kept for row in version[1])}
         alive = self._with_ancestors((*held, *aside))
         return [(version, where) for version, where in self.open.items() if version not in alive]
 

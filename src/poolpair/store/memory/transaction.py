@@ -182,6 +182,13 @@ class MemoryTransaction:
         else:
             del self.draft.files.edit[path]
 
+    def claim_files(self, home: str) -> None:
+        """Log foreign files of a home as changed."""
+        for path, entry in list(self.draft.files.now.items()):
+            if entry.file.home == home and entry.file.foreign:
+                owned = replace(entry.file, foreign=False)
+                self.draft.files.edit[path] = replace(entry, gen=self.draft.gen, file=owned)
+
     def resolve(self, entry: LedgerEntry, choice: Choice, now_utc: str) -> LedgerEntry:
         """Write the chosen version, and the decision."""
         return Ledgering(self.draft, self._schema, None).resolve(entry, choice, now_utc)

@@ -188,6 +188,11 @@ class SqliteTransaction:
         self._c.execute("DELETE FROM main.poolpair_file WHERE gen > 0 AND home = ?", (home,))
         return foreign
 
+    def claim_files(self, home: str) -> None:
+        """Log foreign files of a home as changed."""
+        stamp = "(SELECT value FROM main.poolpair_gen)"
+        self._c.execute(f"UPDATE main.poolpair_file SET gen = {stamp} WHERE gen = ? AND home = ?", (FOREIGN_GEN, home))
+
     def resolve(self, entry: LedgerEntry, choice: Choice, now_utc: str) -> LedgerEntry:
         """Write the chosen version, and the decision."""
         b = next((b for b in self._bound if b.spec.name == entry.table and b.spec.channel is entry.channel), None)
