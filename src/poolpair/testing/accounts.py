@@ -7,7 +7,8 @@ both sides of ledger entries, what an overruling repair kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -69,7 +70,7 @@ class Accounts:
         for version, _ in self.missing(held, frozenset(row for view in views for row in view.kept)):
             del self.open[version]
 
-    def missing(self, held: Iterable[Version], kept: Set[tuple[str, Row]]) -> list[tuple[Version, str]]:
+    def missing(self, held: Iterable[Version], kept: AbstractSet[tuple[str, Row]]) -> list[tuple[Version, str]]:
         """Accepted versions that are nowhere; `kept` are single rows that an overruling repair put aside."""
         known = self.open.keys() | self.replaced.keys()
         aside = {version for version in known if all((version[0][0], row) in kept for row in version[1])}
