@@ -19,18 +19,29 @@ from poolpair.testing.world import Pool, Process, World, bare
 
 def status_of(pool: Pool, process: Process) -> PairStatus:
     """What the command says while this process works."""
-    site = replace(process.site, store=bare(process.site.store), own=cast("Any", pool.share))
-    return gather(site)
+    if process.asked is None:
+        process.asked = replace(process.site, store=bare(process.site.store), own=cast("Any", pool.share))
+    return gather(process.asked)
 
 
 def _told(world: World) -> Iterator[tuple[Pool, Process, PairStatus]]:
-    """Who can be asked. Time alone makes no status greener: where nothing was committed and no word came it is not asked again."""
+    """Who can be asked. Time alone makes no status greener: where nothing was committed and no word came it is not asked again.
+
+    Nor if it was not green at all and nothing was committed in that pool's own store, of which alone it speaks.
+    """
     views = [pool.database.view() for pool in world.pools.values()]
     for pool in world.pools.values():
         for process in pool.processes[-1:]:
             words = [process.site.memory.word_s.get(channel) for channel in CHANNELS]
-            if process.told and world.truth.is_news("status", pool.name, *views, *words):
-                yield pool, process, status_of(pool, process)
+            if not process.told or not world.truth.is_news("status", pool.name, *views, *words):
+                continue
+            own = pool.database.view()
+            if world.truth.drab.get(pool.name) is own:
+                continue
+            status = status_of(pool, process)
+            if status.exit_status and all(view.export.status is not ExportStatus.FINAL for view in status.channels):
+                world.truth.drab[pool.name] = own
+            yield pool, process, status
 
 
 def status_is_never_greener_than_the_truth(world: World, found: Lines) -> Violation | None:

@@ -28,6 +28,8 @@ class Violation:
 class Line:
     """One direction of one channel: the origin's and the target's committed documents."""
 
+    name: str
+    """Origin, target and channel."""
     channel: Channel
     origin: Pool
     target: Pool
@@ -36,11 +38,6 @@ class Line:
     out: Outbound
     inbound: Inbound
     owed: bool
-
-    @property
-    def name(self) -> str:
-        """Origin, target and channel."""
-        return f"{self.origin.name}->{self.target.name} {self.channel}"
 
     @property
     def is_complete(self) -> bool:
@@ -73,8 +70,13 @@ Lines = tuple[Line, ...]
 
 
 def lines(world: World) -> Lines:
-    """Both directions of every channel."""
-    return tuple(_lines(world))
+    """Both directions of every channel; those of the last time if neither store committed anything since."""
+    views = tuple(world.pools[name].database.view() for name in POOLS)
+    known = world.truth.lines
+    if known is None or any(one is not other for one, other in zip(known[0], views, strict=True)):
+        known = world.truth.lines = (views, tuple(_lines(world)))
+    found: Lines = known[1]
+    return found
 
 
 def _lines(world: World) -> Iterator[Line]:
@@ -86,7 +88,7 @@ def _lines(world: World) -> Iterator[Line]:
             assert out is not None
             inbound = copy.document(Inbound, inbound_name(channel)) or Inbound()
             owed = copy.document(Owed, owed_name(channel)) is not None
-            yield Line(channel, origin, target, sent, copy, out, inbound, owed)
+            yield Line(f"{name}->{target.name} {channel}", channel, origin, target, sent, copy, out, inbound, owed)
 
 
 def digests_on_disk(pool: Pool, home: str) -> dict[bytes, str]:

@@ -98,7 +98,7 @@ def _run(kind: StoreKind, victim: str, fuse: Trip) -> Outcome:
                     simulation.take(Step(Verb.START, victim))
                 if simulation.outcome.violation:
                     return simulation.outcome
-            simulation.finish(compare=False)
+            simulation.finish()
         finally:
             outcome = simulation.close()
     return outcome

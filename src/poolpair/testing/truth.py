@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from poolpair.model import Channel, Position
 from poolpair.testing.view import Group, View
@@ -63,6 +64,10 @@ class Truth:
     """Since when, by the origin's clock, something is parked or held at the end of a line."""
     looked: dict[tuple[str, str], tuple[object, ...]] = field(default_factory=dict)
     """What a checker saw last, per line: the same again is not looked at again."""
+    lines: tuple[tuple[View, ...], Any] | None = None
+    """Both stores as `facts.lines` saw them last, and what it made of them."""
+    drab: dict[str, View] = field(default_factory=dict)
+    """The state of a pool's store from which its status said nothing good."""
     broken: list[tuple[str, str]] = field(default_factory=list)
     """Violations seen in the middle of a step: checker and story."""
 
@@ -96,8 +101,12 @@ class Truth:
     def is_news(self, checker: str, line: str, *facts: object) -> bool:
         """Whether a checker has not seen just these objects on this line; counts a use if so."""
         before = self.looked.get((checker, line), ())
-        if len(before) == len(facts) and all(one is another for one, another in zip(before, facts, strict=True)):
-            return False
+        if len(before) == len(facts):
+            for one, another in zip(before, facts, strict=True):
+                if one is not another:
+                    break
+            else:
+                return False
         self.looked[checker, line] = facts
         self.used[checker] += 1
         return True
