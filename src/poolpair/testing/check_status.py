@@ -11,7 +11,7 @@ from poolpair.model import Channel, ExportStatus
 from poolpair.report import gather
 from poolpair.status import PairStatus
 from poolpair.testing.check_copies import unlike
-from poolpair.testing.facts import Line, Lines, Violation, digests_in_catalogue, digests_on_disk
+from poolpair.testing.facts import Line, Lines, Violation, digests_in_catalogue, digests_on_disk, lines
 from poolpair.testing.schema import CHANNELS, POOLS, other
 from poolpair.testing.view import Group, channel_of_group, home_of_group
 from poolpair.testing.world import Pool, Process, World, bare
@@ -108,6 +108,18 @@ def _unsound(line: Line) -> str | None:
 
 def _parked(line: Line) -> Group | None:
     return next((group for group in line.copy.parked if channel_of_group(group) is line.channel), None)
+
+
+def check_quiet(world: World) -> Violation | None:
+    """A pair at rest sends no packages, and no files of a pass lie about in its scratch folders."""
+    for line in lines(world):
+        more = line.out.next_sequence - world.truth.packed_at_rest.get(line.name, line.out.next_sequence)
+        if more:
+            return Violation("the_pair_comes_to_rest", f"{line.name}: {more} packages were sent at rest")
+    for pool in world.pools.values():
+        if left := sorted(path.name for path in pool.scratch.iterdir()):
+            return Violation("the_pair_comes_to_rest", f"{pool.name} left {left[0]} in its scratch folder")
+    return None
 
 
 def check_liveness(world: World, found: Lines) -> Violation | None:

@@ -2,7 +2,8 @@
 
 They read the committed documents and rows of both stores, the files in both trees and shares, and what `Truth` saw from outside. What
 production code computes for people is used only to be held against the facts. `no_echo`, `nothing_is_applied_twice`,
-`what_is_overruled_is_kept` and `a_clone_does_nothing` are checked where they happen (`watching`, `truth`, `machines`).
+`what_is_overruled_is_kept`, `mass_deletions_are_approved`, `a_row_never_comes_before_its_file` and `a_clone_does_nothing` are checked
+where they happen (`watching`, `truth`, `check_applies`, `machines`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ CHECKERS: tuple[Callable[[World, Lines], Violation | None], ...] = (
     check_copies.nothing_acknowledged_is_lost,
     check_copies.copy_equals_origin_at_one_commit,
     check_copies.files_equal_origin_at_one_commit,
+    check_copies.what_is_changed_here_is_set_aside,
     check_copies.nothing_is_pruned_before_acknowledged,
     check_copies.parked_rows_are_kept,
     check_status.status_is_never_greener_than_the_truth,
@@ -37,6 +39,9 @@ NAMES = (
     "nothing_is_applied_twice",
     "copy_equals_origin_at_one_commit",
     "files_equal_origin_at_one_commit",
+    "a_row_never_comes_before_its_file",
+    "mass_deletions_are_approved",
+    "what_is_changed_here_is_set_aside",
     "nothing_is_pruned_before_acknowledged",
     "no_echo",
     "parked_rows_are_kept",

@@ -97,6 +97,12 @@ def digests_on_disk(pool: Pool, home: str) -> dict[bytes, str]:
     return {path: _digest(pool.tree.content(path) or b"") for path, owner in found.items() if owner.home == home}
 
 
+def digest_on_disk(pool: Pool, path: bytes) -> str | None:
+    """The digest of one file on a pool's disk; None if it is not there."""
+    content = pool.tree.content(path)
+    return None if content is None else _digest(content)
+
+
 @lru_cache(maxsize=512)
 def _digest(content: bytes) -> str:
     return sha256(content).hexdigest()

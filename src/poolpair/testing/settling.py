@@ -43,3 +43,4 @@ def settle(world: World) -> Iterator[Step]:
         if rests and rested:
             return
         rested = rests
+        truth.packed_at_rest = {line.name: line.out.next_sequence for line in lines(world)}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from poolpair.testing import application, intruder, machines, operator
-from poolpair.testing.check_status import check_liveness
+from poolpair.testing.check_status import check_liveness, check_quiet
 from poolpair.testing.checkers import CHECKERS
 from poolpair.testing.facts import Violation, lines
 from poolpair.testing.randomness import seeded_ids
@@ -189,7 +189,7 @@ class Simulation:
             if outcome.violation:
                 return
         outcome.faults = drawn  # what heals is no fault
-        outcome.violation = check_liveness(world, lines(world))
+        outcome.violation = check_liveness(world, lines(world)) or check_quiet(world)
         if outcome.violation:
             outcome.trace.append(f"     violated at rest: {outcome.violation.checker}: {outcome.violation.story}")
 
@@ -206,7 +206,7 @@ class Simulation:
 
 NOTHING = {
     "none stands", "no two stand", "none was seen", "nothing is held", "nothing is parked", "not set back", "not stopped",
-    "no backup", "not now", "too early", "is down", "runs already", "has it", "is empty", application.UNMOUNTED,
+    "no backup", "not now", "too early", "is down", "runs already", "has it", "is empty", application.UNMOUNTED, application.FEW,
 }  # fmt: skip
 """What a step says when there was nothing for it to do: it does not count as a fault that was there."""
 

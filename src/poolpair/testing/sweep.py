@@ -37,6 +37,7 @@ WAYS: dict[str, Trip] = {
     "the application writes": Trip(0, TripKind.INTERLUDE, 0, Step(Verb.WRITE, "", 21)),
     "a file changes": Trip(0, TripKind.INTERLUDE, 0, Step(Verb.FILE, "", 7)),
     "the heartbeat": Trip(0, TripKind.INTERLUDE, 0, Step(Verb.BEAT, "", 3)),
+    "a second service works": Trip(0, TripKind.INTERLUDE, 0, Step(Verb.RIVAL, "", 0)),
     "the partner passes": Trip(0, TripKind.INTERLUDE, 0, Step(Verb.PASS, "partner", 44)),
 }
 

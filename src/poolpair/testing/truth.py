@@ -49,6 +49,10 @@ class Truth:
     spoilt_files: dict[str, set[bytes]] = field(default_factory=lambda: defaultdict(set))
     acts: dict[str, float] = field(default_factory=dict)
     """When the simulator last did something to a pool's copy, by the clock of its partner, who must hear of it."""
+    approved: set[str] = field(default_factory=set)
+    """Packages whose deletions an operator approved."""
+    written_here: dict[str, dict[bytes, bytes]] = field(default_factory=lambda: defaultdict(dict))
+    """What somebody wrote into the partner's files at a pool, as long as it lies in their place."""
     tampered: set[str] = field(default_factory=set)
     """Pools in which somebody wrote into the partner's rows or files, or whose store does not fit their tree any more."""
     before_apply: dict[str, View] = field(default_factory=dict)
@@ -66,6 +70,8 @@ class Truth:
     """What a checker saw last, per line: the same again is not looked at again."""
     lines: tuple[tuple[View, ...], Any] | None = None
     """Both stores as `facts.lines` saw them last, and what it made of them."""
+    packed_at_rest: dict[str, int] = field(default_factory=dict)
+    """Per line, how much had been packed when the pair was first found at rest."""
     drab: dict[str, View] = field(default_factory=dict)
     """The state of a pool's store from which its status said nothing good."""
     broken: list[tuple[str, str]] = field(default_factory=list)

@@ -8,6 +8,7 @@ from poolpair.model import Channel, Position
 from poolpair.pipeline.site import inbound_name, intent_name, outbound_name
 from poolpair.state import Inbound, Intent, Outbound
 from poolpair.store.values import ApplyPlan
+from poolpair.testing.check_applies import check_apply
 from poolpair.testing.faulty import APPLY
 from poolpair.testing.truth import CutTaken
 from poolpair.testing.view import View
@@ -57,6 +58,7 @@ def _apply(world: World, name: str, plan: ApplyPlan, *, over: bool) -> None:
     was = before.document(Inbound, inbound_name(channel))
     if inbound is not None and inbound.applied is not None and (was is None or was.applied != inbound.applied):
         truth.committed((name, channel), inbound.applied.package_id)
+        check_apply(world, name, plan, before, view)
     truth.used["nothing_is_applied_twice"] += 1
     if plan.keep_replaced:
         _overruled(world, name, before, view)
