@@ -114,6 +114,10 @@ def check_quiet(world: World) -> Violation | None:
     """A pair at rest sends no packages, and no files of a pass lie about in its scratch folders."""
     for line in lines(world):
         more = line.out.next_sequence - world.truth.packed_at_rest.get(line.name, line.out.next_sequence)
+        if line.out.curing:
+            return Violation(
+                "the_pair_comes_to_rest", f"{line.name}: the partner's store is taken for set back at rest"
+            )
         if more:
             return Violation("the_pair_comes_to_rest", f"{line.name}: {more} packages were sent at rest")
     for pool in world.pools.values():

@@ -53,7 +53,8 @@ FAILS_AFTER = {
 """Calls that a file server may carry out and report failed all the same."""
 APPLY = "store.incoming.apply"
 LIST = "own.list"
-WATCHED = {APPLY, "store.snapshot", "store.snapshot.export"}
+DELIVER = "other.deliver"
+WATCHED = {APPLY, DELIVER, "store.snapshot", "store.snapshot.export"}
 """What the truth is told of; see `watching`."""
 WRITES = {"other.deliver", "other.replace", "own.write_small", "own.prepare", "own.quarantine"}
 CHANGES = WRITES | {"own.remove", "own.sweep_temp"}

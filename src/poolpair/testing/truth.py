@@ -49,6 +49,8 @@ class Truth:
     spoilt_files: dict[str, set[bytes]] = field(default_factory=lambda: defaultdict(set))
     acts: dict[str, float] = field(default_factory=dict)
     """When the simulator last did something to a pool's copy, by the clock of its partner, who must hear of it."""
+    delivered: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    """Packages by target and name, as their origin put them into its partner's share."""
     approved: set[str] = field(default_factory=set)
     """Packages whose deletions an operator approved."""
     written_here: dict[str, dict[bytes, bytes]] = field(default_factory=lambda: defaultdict(dict))
@@ -64,6 +66,8 @@ class Truth:
     """Streams whose origin was set back: packages of the lost future may still come."""
     standing: dict[str, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
     """Packages that stood in a pool's share after the last step; what an intruder took is taken out here too."""
+    quarantined: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """Names in a pool's Quarantine that were looked at."""
     since: dict[str, float] = field(default_factory=dict)
     """Since when, by the origin's clock, something is parked or held at the end of a line."""
     looked: dict[tuple[str, str], tuple[object, ...]] = field(default_factory=dict)

@@ -22,7 +22,7 @@ from poolpair.state import Outbound, Seed
 from poolpair.store.tree_memory import MemoryTree
 from poolpair.testing.clock import VirtualClock
 from poolpair.testing.faulty import Gate, Gated, ProcessEnd
-from poolpair.testing.schema import CHANNELS, LIMITS, POOLS, SETTINGS, file_home, other
+from poolpair.testing.schema import CHANNELS, LIMITS, POOLS, SETTINGS, file_home, inherited_file, other
 from poolpair.testing.steps import Step
 from poolpair.testing.truth import Truth
 from poolpair.testing.view import Database
@@ -112,6 +112,7 @@ class World:
         scratch.mkdir()
         clock = VirtualClock()
         share, tree = MemoryShare(clock.monotonic_s), MemoryTree(clock.monotonic_s)
+        tree.write(*inherited_file(name))
         watch = self._watch
         gate = Gate(name, interlude, self.advance, lambda point, over, args: watch(self, name, point, over, args))
         pool = Pool(name, clock, database, share, tree, self.ring, gate, scratch)
