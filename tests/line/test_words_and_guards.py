@@ -11,10 +11,12 @@ from poolpair.cycle import beat, run_pass
 from poolpair.decisions import approve_held
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import data_dir
+from poolpair.model import Fault, ImportStatus
 from poolpair.pipeline.deliver import deliver
 from poolpair.pipeline.pack import pack
 from poolpair.pipeline.site import inbound_name
 from poolpair.protocol import Want
+from poolpair.report import gather
 from poolpair.state import Held, Inbound
 from tests.memory_pair import LIMITS, POOLS, USERS, MemoryPair
 
@@ -140,3 +142,31 @@ def test_a_service_that_lost_its_lease_ends_at_its_next_commit(pair: MemoryPair)
     assert ended.value.code is Code.LEASE
     pair.settle()
     assert pair.rows("a") == pair.rows("b")
+
+
+@pytest.mark.parametrize(
+    ("export", "imports", "expected"),
+    [
+        ({}, {}, 0),
+        ({"partner_import": ImportStatus.DEGRADED}, {}, 1),
+        ({"partner_import": ImportStatus.ERROR}, {}, 2),
+        ({"partner_foreign_writes": 1}, {}, 1),
+        ({"left_behind": ("one",)}, {}, 1),
+        ({}, {"partner_sending": Fault(code=Code.TOO_LARGE, detail="one waits there")}, 1),
+        ({}, {"partner_sending": Fault(code=Code.STORE_SET_BACK, detail="it stopped")}, 2),
+        ({}, {"complete": ()}, 1),
+        ({}, {"foreign_writes": 1}, 1),
+    ],
+)
+def test_the_exit_status_is_0_only_if_both_sides_are_well(
+    pair: MemoryPair, export: dict[str, object], imports: dict[str, object], expected: int
+) -> None:
+    """What a script asks either side counts what is wrong at the other."""
+    status = gather(pair.sites["b" if imports else "a"])
+    (channel,) = status.channels
+    spoilt = replace(
+        channel,
+        export=replace(channel.export, **export),  # type: ignore[arg-type]
+        imports=replace(channel.imports, **imports),  # type: ignore[arg-type]
+    )
+    assert replace(status, channels=(spoilt,)).exit_status == expected

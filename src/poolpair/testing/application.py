@@ -40,12 +40,16 @@ def bulk(world: World, step: Step) -> str:
 
 
 def mass_delete(world: World, step: Step) -> str:
-    """Delete most accounts at once: the partner's guard should hold that. Where there are few, they are made first."""
+    """Delete most accounts at once, or all files too: the partner's guard should hold that. Where there are few, they are made first."""
     pool, host = world.pools[step.pool], HOSTS[step.pool]
     accounts = [key for table, key in pool.database.view().groups if table == "account" and key[0] == host]
     if len(accounts) < USERS_PER_HOST // 2:
         bulk(world, step)
         return FEW
+    if step.number % 2 and not pool.tree.missing:  # an empty mount point looks the same
+        for path in pool.tree.paths():
+            if path.startswith(host.encode()):
+                pool.tree.remove(path)
     users = [f"u{number}" for number in range(USERS_PER_HOST) if number != step.number % USERS_PER_HOST]
     return _commit(pool, tuple(Write("account", (host, user), ()) for user in users))
 

@@ -14,6 +14,8 @@ from poolpair.testing.view import Group, View
 from poolpair.testing.world import World
 
 FILES = "the files"
+EMPTIED_MIN = 2
+"""A tree of so many files that is emptied is always held."""
 
 
 def check_apply(world: World, name: str, plan: ApplyPlan, before: View, after: View) -> None:
@@ -39,11 +41,17 @@ def mass_deletions_are_approved(
         total[FILES] = len(mine)
         gone[FILES] = sum(path not in after.files or not after.files[path].file.present for path in mine)
     for table, count in gone.items():
-        if count <= LIMITS.guard_groups or count <= LIMITS.guard_fraction * total[table]:
+        many = count > LIMITS.guard_groups and count > LIMITS.guard_fraction * total[table]
+        emptied = table == FILES and count == total[table] >= EMPTIED_MIN and not _holds_files(cut.view, home)
+        if not (many or emptied):
             continue
         world.truth.used[checker] += 1
         if cut.position.package_id not in world.truth.approved:
             yield Violation(checker, f"{name} deleted {count} of {total[table]} of {table}, which nobody approved")
+
+
+def _holds_files(view: View, home: str) -> bool:
+    return any(entry.file.present and entry.file.home == home for entry in view.files.values())
 
 
 def _files_first(world: World, name: str, cut: CutTaken, before: View, after: View) -> Iterator[Violation]:
