@@ -261,6 +261,18 @@ def test_a_seed_names_and_deletes_surplus_files(a: Bench, b: Bench, rows: Path) 
     assert known(b, b"theirs.bin") == theirs
 
 
+def test_a_surplus_file_that_somebody_made_here_is_known_as_such(a: Bench, b: Bench, rows: Path) -> None:
+    """A seed deletes it, but what lies on disk is not the partner's: whoever carries that out must be able to tell."""
+    note(a, ONE)
+    note(b, ONE, TWO, replace(THREE, foreign=True), log=False)
+    cut = Cut(channel=FILES, served=("a",), since=None, buckets=(TREE,))
+    exported = cut_files(a, rows, cut)
+    assert isinstance(apply(b, rows, exported, plan_for(cut), placed=[ONE]), Applied)
+    assert {file.path: file.foreign for file in b.store.pending_deletions()} == {b"two.bin": False, ODD: True}
+    b.store.finish_deletions([b"two.bin", ODD])
+    assert known(b, ODD) is None
+
+
 def test_the_guard_of_the_tree_trips(a: Bench, b: Bench, rows: Path) -> None:
     """Too many deletions, or an emptied tree of two files or more, are held; approved they are done."""
     note(b, ONE, TWO, log=False)

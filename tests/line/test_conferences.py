@@ -167,6 +167,22 @@ def test_a_file_changed_at_the_copy_is_kept_aside(tmp_path: Path) -> None:
     assert [path.read_bytes() for path in kept] == [b"scribbled here"]
 
 
+def test_a_file_made_at_the_copy_is_kept_aside_when_a_repair_deletes_it(tmp_path: Path) -> None:
+    """The partner never had it, so it is in nobody's copy: it leaves the tree, but is not thrown away."""
+    pair = _started(tmp_path)
+    name = next(name for name in pair.files("b") if "a%2eexample" in name)
+    made = (pair.folder / "data-b" / name).with_name("ffffffff%2d0000%2d4000%2d8000%2d000000000001.bin")
+    made.write_bytes(b"made here")
+    pair.clock.advance(130)
+    pair.turn("b")
+    assert pair.channel("b", Channel.CONFERENCES).imports.foreign_writes == 1
+    begin_repair(pair, "a", Channel.CONFERENCES)
+    pair.settle()
+    assert pair.files("a") == pair.files("b")
+    kept = list((pair.folder / "data-b" / "prosody.sqlite.poolpair" / "spool").iterdir())
+    assert [path.read_bytes() for path in kept] == [b"made here"]
+
+
 def test_times_are_kept(tmp_path: Path) -> None:
     """A copied file has the time of the original."""
     pair = _started(tmp_path)

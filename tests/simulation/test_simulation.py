@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from poolpair.testing.options import draw_history
-from poolpair.testing.regressions import Regression, read_regressions
+from poolpair.testing.regressions import Run, keep, read_regressions
 from poolpair.testing.report import failure
 from poolpair.testing.shrink import shrink
 from poolpair.testing.simulation import play
@@ -20,16 +20,16 @@ from poolpair.testing.stores import StoreKind
 STEPS = 150
 
 
-def _holds(run: Regression) -> None:
-    outcome = play(draw_history(run.seed, run.steps), run.seed, run.kind)
+def _holds(run: Run) -> None:
+    outcome = play(run.history, run.seed, run.kind)
     if outcome.violation:
-        pytest.fail("\n".join(failure(run.seed, run.steps, run.kind, outcome)))
+        pytest.fail("\n".join(failure(run, outcome)))
 
 
 @pytest.mark.parametrize("seed", range(1, 21))
 def test_a_fixed_seed_holds_every_guarantee(seed: int) -> None:
     """Twenty histories with faults end with both pools equal, and no checker has anything to say on the way."""
-    _holds(Regression(seed, STEPS, StoreKind.MEMORY))
+    _holds(Run.drawn(seed, STEPS, StoreKind.MEMORY))
 
 
 def test_seeds_that_found_something_stay_cured() -> None:
@@ -47,6 +47,41 @@ def test_the_same_seed_gives_the_same_trace() -> None:
     ]
     assert traces[0] == traces[1]
     assert traces[0].count(b"\n") > 150
+
+
+def test_a_history_that_is_written_down_is_the_same(tmp_path: Path) -> None:
+    """Steps with all that goes wrong in them survive as text: a run that found something stays what it was."""
+    path = tmp_path / "kept.txt"
+    for seed in range(30):
+        history = draw_history(seed, 250)
+        keep(history, path)
+        assert Run.kept(seed, path, StoreKind.MEMORY).history == history
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (("seeds", "1", "0"), 2, "nothing that runs proves nothing"),
+        (("regressions", "/nowhere/seeds.txt"), 64, "No such file"),
+        (("replay", "1", "--history", __file__), 64, "not a step"),
+        (("soak", "0", "--first", "3", "--steps", "5"), 1, "so this run fails"),
+    ],
+)
+def test_the_command_says_what_is_wrong(arguments: tuple[str, ...], status: int, words: str) -> None:
+    """Neither a wrong argument nor a run that proved little ends with success or with a traceback."""
+    done = subprocess.run(
+        [sys.executable, "-m", "poolpair.testing", *arguments], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (status, False), done.stderr
+    assert words in done.stdout + done.stderr
+
+
+def test_whoever_reads_the_output_may_stop_reading() -> None:
+    """Piped into `head` the command ends without a traceback."""
+    command = f"{sys.executable} -m poolpair.testing replay 5 --steps 400 | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stdout.count("\n") == 1
+    assert not done.stderr
 
 
 def test_a_history_is_shrunk_to_what_matters() -> None:

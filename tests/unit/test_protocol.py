@@ -192,6 +192,26 @@ def test_an_equal_answer_ends_the_comparison() -> None:
     assert out.last_verify.equal
 
 
+def test_an_answer_to_another_package_is_no_answer() -> None:
+    """What was equal then says nothing of the digests that were sent since."""
+    origin = Origin(made=2, acknowledged=1)
+    origin.out = replace(origin.out, initialised=False, seed=Seed(phase=SeedPhase.AWAIT, asked=position(2)))
+    out = origin.hear(position(2), answer=Answer(package_id=position(1).package_id))
+    assert out.seed == origin.out.seed
+    assert not out.initialised
+
+
+def test_a_comparison_without_repair_finishes_no_first_copy() -> None:
+    """It only says that something differs."""
+    origin = Origin(made=1, acknowledged=1)
+    origin.out = replace(
+        origin.out, initialised=False, seed=Seed(phase=SeedPhase.AWAIT, asked=position(1), repair=False)
+    )
+    out = origin.hear(position(1), answer=Answer(package_id=position(1).package_id, differs=(BUCKETS,)))
+    assert out.seed is None
+    assert not out.initialised
+
+
 @pytest.mark.parametrize(("pending", "due", "expected"), [(0, True, None), (3, False, None), (3, True, Want())])
 def test_a_delta_needs_changes_and_a_due_time(pending: int, due: bool, expected: Want | None) -> None:
     """Without changes nothing is packed; with changes only when it is due."""

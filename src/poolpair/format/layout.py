@@ -63,9 +63,12 @@ PLACES: Final = (
 )
 
 
+_BY_CHANNEL: Final = {each.channel: each for each in PLACES}
+
+
 def place(channel: Channel) -> Place:
     """Give the place of a channel."""
-    return next(each for each in PLACES if each.channel is channel)
+    return _BY_CHANNEL[channel]
 
 
 def data_dir(channel: Channel) -> str:

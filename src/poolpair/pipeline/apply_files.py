@@ -120,7 +120,7 @@ class _Part(io.RawIOBase):
 
 
 def finish_deletions(site: Site) -> None:
-    """Remove files whose deletion was applied; a file that changed here since is set aside."""
+    """Remove files whose deletion was applied; one that somebody changed or made here, before or since, is set aside."""
     if site.tree is None:
         return
     files = site.store.pending_deletions()
@@ -128,7 +128,8 @@ def finish_deletions(site: Site) -> None:
         here = site.tree.stat(file.path)
         if here is None:
             continue
-        if replace(file, present=True).rests(here) or _digest(site.tree, file.path) == file.sha256:
+        ours = not file.foreign and replace(file, present=True).rests(here)
+        if ours or (not file.foreign and _digest(site.tree, file.path) == file.sha256):
             site.tree.remove(file.path)
         else:
             site.tree.set_aside(file.path, f"deleted-{here.mtime_ns}-{here.inode}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import MAX_IDENTITY_BYTES, POOL_JSON, PoolIdentity
 from poolpair.pipeline.site import Site
@@ -43,5 +45,6 @@ def check_partner_share(site: Site) -> None:
         )
 
 
+@lru_cache(maxsize=16)
 def _read_identity(data: bytes | None) -> PoolIdentity | None:
     return PoolIdentity.parse(data) if data is not None else None

@@ -96,12 +96,13 @@ def _finish(site: Site, channel: Channel, wanted: Want, intent: Intent, since: i
                 written = _write(site, channel, carries, intent, since, sink, rows)
             if written is None:
                 carries = Want(digests=True, skips=True)
+        package_bytes = path.stat().st_size
     except OSError as error:
         raise PoolpairError(Code.SCRATCH, f"cannot write a package to {site.scratch}: {error.strerror}") from error
     finally:
         rows.unlink(missing_ok=True)
     manifest, left_behind = written
-    intent = replace(intent, package_bytes=path.stat().st_size, groups=manifest.groups + manifest.files)
+    intent = replace(intent, package_bytes=package_bytes, groups=manifest.groups + manifest.files)
     with site.store.transaction() as tx:
         tx.save(intent_name(channel, intent.position), intent)
         counts = tx.load(Counts, counts_name(channel)) or Counts()

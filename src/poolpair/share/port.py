@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import BinaryIO, Protocol
 
 from poolpair.errors import Code, Refused
@@ -75,6 +76,7 @@ def safe_component(name: str) -> str:
     return name
 
 
+@lru_cache(maxsize=256)
 def safe_folder(folder: str) -> tuple[str, ...]:
     """Split a folder into checked components; the root is the empty text."""
     return tuple(safe_component(part) for part in folder.split("/")) if folder else ()

@@ -1,14 +1,17 @@
 """`python -m poolpair.testing`: fixed seeds for every change, fresh seeds for as long as wished, and one seed again.
 
 seeds FIRST COUNT [--steps N] [--store memory|sqlite]   a fixed set; exit status 1 if one fails
-regressions FILE                                        the seeds that once found something
+regressions FILE                                        the runs that once found something
 soak SECONDS [--store ...]                              fresh seeds; also fails if a fault or checker was never used
-replay SEED [--steps N] [--store ...] [--shrink]        one seed, its whole trace
+sweep [--stride N] [--store ...]                        one scenario, and every N-th port call of it goes wrong in every way
+replay SEED [--steps N | --history FILE] [--store ...] [--shrink] [--keep FILE]
+                                                        one seed, its whole trace; --keep writes its steps down
 """
 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -16,56 +19,76 @@ from itertools import count
 from pathlib import Path
 from secrets import randbelow
 
-from poolpair.testing.options import DEFAULT_STEPS, draw_history
-from poolpair.testing.regressions import Regression, read_regressions
+from poolpair.testing.options import DEFAULT_STEPS
+from poolpair.testing.regressions import Run, keep, read_regressions
 from poolpair.testing.report import Tally, failure
-from poolpair.testing.shrink import History, shrink
+from poolpair.testing.schema import POOLS
+from poolpair.testing.shrink import shrink
 from poolpair.testing.simulation import Outcome, play
+from poolpair.testing.steps import History
 from poolpair.testing.stores import StoreKind
+from poolpair.testing.sweep import WAYS, sweep
 
 FAST_DISK = Path("/dev/shm")  # noqa: S108 - scratch files of made-up data
+USAGE = 64
 
 
 def main() -> int:
     """Run what the arguments say."""
-    arguments = _arguments()
+    parser = _parser()
+    arguments = parser.parse_args()
     kind, steps = StoreKind(arguments.store), arguments.steps
-    match arguments.command:
-        case "seeds":
-            wanted = (
-                Regression(seed, steps, kind) for seed in range(arguments.first, arguments.first + arguments.count)
-            )
-            return _run_all(wanted, time.monotonic() + 1e9, complete=False)
-        case "regressions":
-            return _run_all(iter(read_regressions(arguments.file)), time.monotonic() + 1e9, complete=False)
-        case "soak":
-            first = arguments.first if arguments.first is not None else randbelow(1 << 40)
-            fresh = (Regression(seed, steps, kind) for seed in count(first))
-            return _run_all(fresh, time.monotonic() + arguments.seconds, complete=True)
-        case _:
-            return _replay(arguments.seed, steps, kind, shorter=arguments.shrink)
+    try:
+        match arguments.command:
+            case "seeds":
+                seeds = range(arguments.first, arguments.first + arguments.count)
+                return _run_all((Run.drawn(seed, steps, kind) for seed in seeds), None)
+            case "regressions":
+                return _run_all(iter(read_regressions(arguments.file)), None)
+            case "soak":
+                first = arguments.first if arguments.first is not None else randbelow(1 << 40)
+                return _run_all((Run.drawn(seed, steps, kind) for seed in count(first)), arguments.seconds)
+            case "sweep":
+                return _sweep(kind, arguments.stride)
+            case _:
+                kept = arguments.history
+                run = Run.kept(arguments.seed, kept, kind) if kept else Run.drawn(arguments.seed, steps, kind)
+                return _replay(run, shorter=arguments.shrink, path=arguments.keep)
+    except (OSError, ValueError) as error:
+        parser.exit(USAGE, f"{parser.prog}: {error}\n")
 
 
-def _arguments() -> argparse.Namespace:
+def _natural(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more: nothing that runs proves nothing")
+    return number
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m poolpair.testing", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True)
     seeds = commands.add_parser("seeds")
     seeds.add_argument("first", type=int)
-    seeds.add_argument("count", type=int)
+    seeds.add_argument("count", type=_natural)
     regressions = commands.add_parser("regressions")
     regressions.add_argument("file", type=Path)
     soak = commands.add_parser("soak")
     soak.add_argument("seconds", type=float)
     soak.add_argument("--first", type=int)
+    swept = commands.add_parser("sweep")
+    swept.add_argument("--stride", type=_natural, default=1)
     replay = commands.add_parser("replay")
     replay.add_argument("seed", type=int)
+    replay.add_argument("--history", type=Path)
     replay.add_argument("--shrink", action="store_true")
-    for each in (seeds, regressions, soak, replay):
-        each.add_argument("--steps", type=int, default=DEFAULT_STEPS)
+    replay.add_argument("--keep", type=Path)
+    for each in (seeds, regressions, soak, swept, replay):
+        each.add_argument("--steps", type=_natural, default=DEFAULT_STEPS)
         each.add_argument("--store", choices=[kind.value for kind in StoreKind], default=StoreKind.MEMORY.value)
-    return parser.parse_args()
+    return parser
 
 
 def _say(line: str) -> None:
@@ -73,42 +96,62 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
-def _run_all(wanted: Iterator[Regression], deadline_s: float, *, complete: bool) -> int:
+def _run_all(wanted: Iterator[Run], limit_s: float | None) -> int:
+    """Make runs until none is left or the time is up; a limited time must also use every fault and checker."""
     tally, begun_s = Tally(), time.monotonic()
-    for each in wanted:
-        outcome = _play(draw_history(each.seed, each.steps), each.seed, each.kind)
-        tally.add(each.seed, outcome)
+    for run in wanted:
+        outcome = _play(run)
+        tally.add(run.seed, outcome)
         if outcome.violation:
-            for line in failure(each.seed, each.steps, each.kind, outcome):
+            for line in failure(run, outcome):
                 _say(line)
-        if time.monotonic() >= deadline_s:
+        if limit_s is not None and time.monotonic() - begun_s >= limit_s:
             break
-    for line in tally.lines(time.monotonic() - begun_s):
+    for line in tally.lines(time.monotonic() - begun_s, complete=limit_s is not None):
         _say(line)
-    return 1 if tally.failed or (complete and tally.unused()) else 0
+    return 1 if tally.failed or (limit_s is not None and tally.unused()) else 0
 
 
-def _play(history: History, seed: int, kind: StoreKind) -> Outcome:
-    return play(history, seed, kind, scratch=FAST_DISK if FAST_DISK.is_dir() else None)
+def _play(run: Run, history: History | None = None) -> Outcome:
+    scratch = FAST_DISK if FAST_DISK.is_dir() else None
+    return play(run.history if history is None else history, run.seed, run.kind, scratch=scratch)
 
 
-def _replay(seed: int, steps: int, kind: StoreKind, *, shorter: bool) -> int:
-    history = draw_history(seed, steps)
-    outcome = _play(history, seed, kind)
+def _replay(run: Run, *, shorter: bool, path: Path | None) -> int:
+    history, outcome = run.history, _play(run)
     violation = outcome.violation
     if violation and shorter:
 
         def fails(tried: History) -> bool:
-            found = _play(tried, seed, kind).violation
+            found = _play(run, tried).violation
             return found is not None and found.checker == violation.checker
 
         history = shrink(history[: outcome.steps], fails)
-        outcome = _play(history, seed, kind)
+        outcome = _play(run, history)
         _say(f"{len(history)} steps are left, in {outcome.steps} with those that heal")
     for line in outcome.trace:
         _say(line)
+    if path:
+        keep(history, path)
     return 1 if violation else 0
 
 
+def _sweep(kind: StoreKind, stride: int) -> int:
+    failed = 0
+    for way in WAYS:
+        for victim in POOLS:
+            places = bad = 0
+            for each in sweep(kind, victim, way, stride=stride):
+                places += 1
+                if each.outcome.violation:
+                    bad += 1
+                    violation = each.outcome.violation
+                    _say(f"{way} at call {each.at}, {each.point} of {victim}: {violation.checker}: {violation.story}")
+            failed += bad
+            _say(f"{way} at {victim}: {places} places, {bad} failed")
+    return 1 if failed else 0
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # whoever reads this may stop reading
     sys.exit(main())

@@ -15,6 +15,7 @@ from poolpair.testing.view import Write
 from poolpair.testing.world import Pool, World
 
 UNMOUNTED = "the disk is not there"
+FEW = "there were few, now there are many"
 
 
 def write(world: World, step: Step) -> str:
@@ -43,9 +44,17 @@ def bulk(world: World, step: Step) -> str:
 
 
 def mass_delete(world: World, step: Step) -> str:
-    """Delete most accounts at once: the partner's guard should hold that."""
+    """Delete most accounts at once, or all files too: the partner's guard should hold that. Where there are few, they are made first."""
     pool = world.pools[step.pool]
     host = HOSTS[_home(pool, step)]
+    accounts = [key for table, key in pool.database.view().groups if table == "account" and key[0] == host]
+    if len(accounts) < USERS_PER_HOST // 2:
+        bulk(world, step)
+        return FEW
+    if step.number % 2 and not pool.tree.missing:  # an empty mount point looks the same
+        for path in pool.tree.paths():
+            if path.startswith(host.encode()):
+                pool.tree.remove(path)
     users = [f"u{number}" for number in range(USERS_PER_HOST) if number != step.number % USERS_PER_HOST]
     return _commit(world, pool, tuple(Write("account", (host, user), ()) for user in users))
 
@@ -166,9 +175,12 @@ def file_tamper(world: World, step: Step) -> str:
     if pool.tree.missing:
         return UNMOUNTED
     if rng.random() < 0.5:
-        pool.tree.write(path, b"tampered %d" % _next(world))
+        content = b"tampered %d" % _next(world)
+        pool.tree.write(path, content)
+        world.truth.written_here[pool.name][path] = content
     else:
         pool.tree.remove(path)
+        world.truth.written_here[pool.name].pop(path, None)
     world.truth.spoilt_files[pool.name].add(path)
     world.truth.tampered.add(pool.name)
     world.acted(pool)

@@ -92,6 +92,22 @@ def files_equal_origin_at_one_commit(world: World, found: Lines) -> Violation | 
     return None
 
 
+def what_is_changed_here_is_set_aside(world: World, _found: Lines) -> Violation | None:
+    """What somebody wrote into a copied file lies in its place, or was set aside: it is overwritten and deleted by nobody."""
+    for pool in world.pools.values():
+        written = world.truth.written_here[pool.name]
+        if not written or not world.truth.is_news("what_is_changed_here_is_set_aside", pool.name, pool.tree.hint()):
+            continue
+        for path, content in tuple(written.items()):
+            if pool.tree.content(path) == content:
+                continue
+            del written[path]
+            if content not in pool.tree.spooled.values():
+                story = f"{path.decode()} was changed at {pool.name}, and that is nowhere any more"
+                return Violation("what_is_changed_here_is_set_aside", story)
+    return None
+
+
 def _is_ahead(world: World, applied: CutTaken, path: bytes, digest: str | None) -> bool:
     """Files are placed before the position moves: a later package may have brought this one already."""
     later = False
@@ -114,8 +130,9 @@ def nothing_is_pruned_before_acknowledged(world: World, found: Lines) -> Violati
     for line in found:
         intent, acknowledged = line.applied_intent(), line.out.acknowledged
         behind = acknowledged and intent and _is_past(acknowledged, intent.position)
-        begun_anew = acknowledged is None and line.out.seed is not None and line.out.seed.overrule
-        if not line.is_complete or intent is None or behind or begun_anew:
+        # Who overrules does not know any more what was acknowledged before; the comparison that it began finds what lacks.
+        overrules = line.out.seed is not None and line.out.seed.overrule
+        if not line.is_complete or intent is None or behind or overrules:
             continue
         if not world.truth.is_news("nothing_is_pruned_before_acknowledged", line.name, line.copy, line.sent):
             continue

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from poolpair.errors import Code
 from poolpair.format.layout import data_dir, parse_package_name
 from poolpair.model import Channel, Position
 from poolpair.pipeline.site import Counts, counts_name, inbound_name, intent_name, outbound_name
-from poolpair.share.port import QUARANTINE
+from poolpair.share.port import QUARANTINE, REASON_SUFFIX
 from poolpair.state import Inbound, Intent, Outbound
 from poolpair.testing.facts import Lines, Violation, serving_of
 from poolpair.testing.schema import CHANNELS, POOLS, other
@@ -75,6 +76,25 @@ def packages_leave_only_when_done(world: World, _found: Lines) -> Violation | No
             if not _is_done(world, pool, folder, name):
                 return Violation(
                     "packages_leave_only_when_done", f"{name} left the share of {pool.name} without a reason"
+                )
+    return None
+
+
+def honest_packages_are_not_refused(world: World, _found: Lines) -> Violation | None:
+    """What lies in Quarantine was not put there whole by its origin, unless it stood twice under one number after a set back."""
+    for pool in world.pools.values():
+        folder = pool.share.tree[QUARANTINE]
+        for name in sorted(folder.keys() - world.truth.quarantined[pool.name]):
+            world.truth.quarantined[pool.name].add(name)
+            world.truth.used["honest_packages_are_not_refused"] += 1
+            reason = folder.get(name + REASON_SUFFIX)
+            whole = next(
+                (data for (to, sent), data in world.truth.delivered.items() if to == pool.name and name.endswith(sent)),
+                None,
+            )
+            if reason and whole == folder[name].data and Code.STORE_SET_BACK.value.encode() not in reason.data:
+                return Violation(
+                    "honest_packages_are_not_refused", f"{name} came whole to {pool.name}: {reason.data.decode()}"
                 )
     return None
 

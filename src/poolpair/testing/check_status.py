@@ -11,7 +11,7 @@ from poolpair.model import Channel, ExportStatus
 from poolpair.report import gather
 from poolpair.status import PairStatus
 from poolpair.testing.check_copies import unlike
-from poolpair.testing.facts import Line, Lines, Violation, digests_in_catalogue, digests_on_disk
+from poolpair.testing.facts import Line, Lines, Violation, digests_in_catalogue, digests_on_disk, lines
 from poolpair.testing.schema import CHANNELS, POOLS, other
 from poolpair.testing.view import Group, channel_of_group, home_of_group
 from poolpair.testing.world import Pool, Process, World, bare
@@ -19,18 +19,29 @@ from poolpair.testing.world import Pool, Process, World, bare
 
 def status_of(pool: Pool, process: Process) -> PairStatus:
     """What the command says while this process works."""
-    site = replace(process.site, store=bare(process.site.store), own=cast("Any", pool.share))
-    return gather(site)
+    if process.asked is None:
+        process.asked = replace(process.site, store=bare(process.site.store), own=cast("Any", pool.share))
+    return gather(process.asked)
 
 
 def _told(world: World) -> Iterator[tuple[Pool, Process, PairStatus]]:
-    """Who can be asked. Time alone makes no status greener: where nothing was committed and no word came it is not asked again."""
+    """Who can be asked. Time alone makes no status greener: where nothing was committed and no word came it is not asked again.
+
+    Nor if it was not green at all and nothing was committed in that pool's own store, of which alone it speaks.
+    """
     views = [pool.database.view() for pool in world.pools.values()]
     for pool in world.pools.values():
         for process in pool.processes[-1:]:
             words = [process.site.memory.word_s.get(channel) for channel in CHANNELS]
-            if process.told and world.truth.is_news("status", pool.name, *views, *words):
-                yield pool, process, status_of(pool, process)
+            if not process.told or not world.truth.is_news("status", pool.name, *views, *words):
+                continue
+            own = pool.database.view()
+            if world.truth.drab.get(pool.name) is own:
+                continue
+            status = status_of(pool, process)
+            if status.exit_status and all(view.export.status is not ExportStatus.FINAL for view in status.channels):
+                world.truth.drab[pool.name] = own
+            yield pool, process, status
 
 
 def status_is_never_greener_than_the_truth(world: World, found: Lines) -> Violation | None:
@@ -95,6 +106,22 @@ def _unsound(line: Line) -> str | None:
 
 def _parked(line: Line) -> Group | None:
     return next((group for group in line.copy.parked if channel_of_group(group) is line.channel), None)
+
+
+def check_quiet(world: World) -> Violation | None:
+    """A pair at rest sends no packages, and no files of a pass lie about in its scratch folders."""
+    for line in lines(world):
+        more = line.out.next_sequence - world.truth.packed_at_rest.get(line.name, line.out.next_sequence)
+        if line.out.curing:
+            return Violation(
+                "the_pair_comes_to_rest", f"{line.name}: the partner's store is taken for set back at rest"
+            )
+        if more:
+            return Violation("the_pair_comes_to_rest", f"{line.name}: {more} packages were sent at rest")
+    for pool in world.pools.values():
+        if left := sorted(path.name for path in pool.scratch.iterdir()):
+            return Violation("the_pair_comes_to_rest", f"{pool.name} left {left[0]} in its scratch folder")
+    return None
 
 
 def check_liveness(world: World, found: Lines) -> Violation | None:

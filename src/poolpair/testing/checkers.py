@@ -2,7 +2,8 @@
 
 They read the committed documents and rows of both stores, the files in both trees and shares, and what `Truth` saw from outside. What
 production code computes for people is used only to be held against the facts. `no_echo`, `nothing_is_applied_twice`,
-`what_is_overruled_is_kept` and `a_clone_does_nothing` are checked where they happen (`watching`, `truth`, `machines`).
+`what_is_overruled_is_kept`, `mass_deletions_are_approved`, `a_row_never_comes_before_its_file` and `a_clone_does_nothing` are checked
+where they happen (`watching`, `truth`, `check_applies`, `machines`).
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ CHECKERS: tuple[Callable[[World, Lines], Violation | None], ...] = (
     check_line.watermarks_are_in_order,
     check_line.log_is_bounded,
     check_line.packages_leave_only_when_done,
+    check_line.honest_packages_are_not_refused,
     check_line.foreign_writes_are_real,
     check_copies.nothing_acknowledged_is_lost,
     check_copies.copy_equals_origin_at_one_commit,
     check_copies.files_equal_origin_at_one_commit,
+    check_copies.what_is_changed_here_is_set_aside,
     check_copies.nothing_is_pruned_before_acknowledged,
     check_copies.parked_rows_are_kept,
     check_status.status_is_never_greener_than_the_truth,
@@ -35,11 +38,16 @@ NAMES = (
     "watermarks_are_in_order",
     "log_is_bounded",
     "packages_leave_only_when_done",
+    "honest_packages_are_not_refused",
+    "what_is_delivered_is_wanted",
     "foreign_writes_are_real",
     "nothing_acknowledged_is_lost",
     "nothing_is_applied_twice",
     "copy_equals_origin_at_one_commit",
     "files_equal_origin_at_one_commit",
+    "a_row_never_comes_before_its_file",
+    "mass_deletions_are_approved",
+    "what_is_changed_here_is_set_aside",
     "nothing_is_pruned_before_acknowledged",
     "no_echo",
     "parked_rows_are_kept",

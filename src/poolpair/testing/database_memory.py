@@ -11,7 +11,7 @@ from poolpair.store.memory.state import State, values_of
 from poolpair.store.memory.store import MemoryStore
 from poolpair.store.memory.transaction import read_document
 from poolpair.store.port import Store
-from poolpair.testing.schema import SCHEMA
+from poolpair.testing.schema import SCHEMA, inherited
 from poolpair.testing.view import View, Write, sorted_by_line
 
 REFUSE_MODULUS = 7
@@ -22,7 +22,7 @@ class MemoryDatabase:
 
     def __init__(self, location: str, disk: MemoryDisk | None = None) -> None:
         self._location = location
-        self._disk = disk or MemoryDisk(SCHEMA, location=location)
+        self._disk = disk or _inhabited(location)
         self._long = ExitStack()
         self._seen: tuple[State, View] | None = None
 
@@ -94,6 +94,15 @@ class MemoryDatabase:
     def close(self) -> None:
         """Roll back what is open."""
         self.end_long(commit=False)
+
+
+def _inhabited(location: str) -> MemoryDisk:
+    """A disk whose application was there first: nothing of what it holds is logged."""
+    disk = MemoryDisk(SCHEMA, location=location)
+    with disk.change() as draft:
+        for table, key, rows in inherited(location):
+            draft.put(SCHEMA.named(table), key, rows)
+    return disk
 
 
 class _RolledBack(Exception):

@@ -20,7 +20,7 @@ from poolpair.store.profile import parse_profile
 from poolpair.store.sqlite import setup
 from poolpair.store.sqlite.store import SqliteStore
 from poolpair.testing.database_memory import REFUSE_MODULUS
-from poolpair.testing.schema import HOMES, SCHEMA, SETTINGS
+from poolpair.testing.schema import HOMES, SCHEMA, SETTINGS, inherited
 from poolpair.testing.sqlite_view import read_view
 from poolpair.testing.view import View, Write
 
@@ -55,12 +55,14 @@ class SqliteDatabase:
         self._seen: tuple[int, View] | None = None
 
     @classmethod
-    def make(cls, folder: Path) -> SqliteDatabase:
-        """A new database, prepared."""
+    def make(cls, folder: Path, pool: str) -> SqliteDatabase:
+        """A new database with what its application had before, prepared."""
         folder.mkdir()
         path = folder / "app.sqlite"
         with closing(sqlite3.connect(path)) as connection, connection:
             connection.executescript(TABLES)
+            for group in inherited(pool):
+                _write(connection, Write(*group))
         homes = [(home.rank, home.pattern, home.pool) for home in home_ranks(HOMES)]
         lock = folder / "lock"
         setup.install(path, PROFILE, homes, SETTINGS, 1.0, lock_path=lock, record=lambda *_: None)

@@ -29,6 +29,8 @@ class Violation:
 class Line:
     """One direction of one channel: the origin's and the target's committed documents."""
 
+    name: str
+    """Origin, target and channel."""
     channel: Channel
     origin: Pool
     target: Pool
@@ -39,11 +41,6 @@ class Line:
     owed: bool
     homes: tuple[str, ...]
     """Homes that the origin serves, in a reign that both pools know, with nothing left to recover."""
-
-    @property
-    def name(self) -> str:
-        """Origin, target and channel."""
-        return f"{self.origin.name}->{self.target.name} {self.channel}"
 
     @property
     def is_complete(self) -> bool:
@@ -92,8 +89,13 @@ Lines = tuple[Line, ...]
 
 
 def lines(world: World) -> Lines:
-    """Both directions of every channel."""
-    return tuple(_lines(world))
+    """Both directions of every channel; those of the last time if neither store committed anything since."""
+    views = tuple(world.pools[name].database.view() for name in POOLS)
+    known = world.truth.lines
+    if known is None or any(one is not other for one, other in zip(known[0], views, strict=True)):
+        known = world.truth.lines = (views, tuple(_lines(world)))
+    found: Lines = known[1]
+    return found
 
 
 def _lines(world: World) -> Iterator[Line]:
@@ -106,13 +108,21 @@ def _lines(world: World) -> Iterator[Line]:
             assert out is not None
             inbound = copy.document(Inbound, inbound_name(channel)) or Inbound()
             owed = copy.document(Owed, owed_name(channel)) is not None
-            yield Line(channel, origin, target, sent, copy, out, inbound, owed, homes)
+            yield Line(
+                f"{name}->{target.name} {channel}", channel, origin, target, sent, copy, out, inbound, owed, homes
+            )
 
 
 def digests_on_disk(pool: Pool, homes: tuple[str, ...]) -> dict[bytes, str]:
     """The files of some homes as they lie on a pool's disk."""
     found = {path: owner for path in pool.tree.paths() if (owner := file_home(path)) is not None}
     return {path: _digest(pool.tree.content(path) or b"") for path, owner in found.items() if owner.home in homes}
+
+
+def digest_on_disk(pool: Pool, path: bytes) -> str | None:
+    """The digest of one file on a pool's disk; None if it is not there."""
+    content = pool.tree.content(path)
+    return None if content is None else _digest(content)
 
 
 @lru_cache(maxsize=512)

@@ -53,6 +53,10 @@ FAILS_AFTER = {
 """Calls that a file server may carry out and report failed all the same."""
 APPLY = "store.incoming.apply"
 RECOVER = "store.incoming.recover"
+LIST = "own.list"
+DELIVER = "other.deliver"
+WATCHED = {APPLY, RECOVER, DELIVER, "store.snapshot", "store.snapshot.export"}
+"""What the truth is told of; see `watching`."""
 WRITES = {"other.deliver", "other.replace", "own.write_small", "own.prepare", "own.quarantine"}
 CHANGES = WRITES | {"own.remove", "own.sweep_temp"}
 
@@ -114,13 +118,15 @@ class Gate:
         """Pass the point ahead of a call."""
         self.calls += 1
         self.passed.append(point)
-        self._suffer_mode(port, point)
-        trip = self._trips.pop(self.calls, None)
+        if port in self.modes:
+            self._suffer_mode(port, point)
+        trip = self._trips.pop(self.calls, None) if self._trips else None
         if self.fuse is not None and self.fuse.at == len(self.passed):
             trip = self.fuse
         if trip is not None:
             self._trip(trip, port, point)
-        self._watch(point, False, args)
+        if point in WATCHED:
+            self._watch(point, False, args)
 
     def _trip(self, trip: Trip, port: str, point: str) -> None:
         match trip.kind:
@@ -146,22 +152,23 @@ class Gate:
 
     def after(self, point: str, args: tuple[Any, ...], result: Any) -> Any:  # noqa: ANN401
         """Pass the point behind a call; gives what the caller shall see of the result."""
-        self._watch(point, True, args)
-        trip = self._trips.pop(-self.calls, None)
+        if point in WATCHED:
+            self._watch(point, True, args)
+        trip = self._trips.pop(-self.calls, None) if self._trips else None
         if trip is not None:
             self._note(trip.kind, point)
             if trip.kind is TripKind.CRASH_AFTER:
                 raise ProcessEnd(self.pool)
             raise PoolpairError(Code.SHARE_FAILED if "tree" not in point else Code.TREE, f"simulated after {point}")
-        return self._seen(point, args, result)
+        return result if point != LIST else self._seen(args, result)
 
     def _note(self, kind: str, point: str) -> None:
         self.fired[kind] += 1
         self._points.append(f"{kind}@{self.calls}:{point}")
 
     def _suffer_mode(self, port: str, point: str) -> None:
-        mode = self.modes.get(port)
-        if mode is None or point in NEVER_RAISES or point.count(".") > 1:
+        mode = self.modes[port]
+        if point in NEVER_RAISES or point.count(".") > 1:
             return
         if mode.slow_s:
             self.fired["share-slow"] += 1
@@ -176,10 +183,8 @@ class Gate:
             self.fired["share-read-only"] += 1
             raise PoolpairError(Code.SHARE_READ_ONLY, "simulated: the share is read-only")
 
-    def _seen(self, point: str, args: tuple[Any, ...], result: Any) -> Any:  # noqa: ANN401
+    def _seen(self, args: tuple[Any, ...], result: Any) -> Any:  # noqa: ANN401
         """A listing as a caching client shows it."""
-        if point != "own.list":
-            return result
         mode, folder = self.modes["own"], args[0]
         if mode.stale:
             self.fired["share-stale"] += 1

@@ -80,12 +80,16 @@ def start(world: World, step: Step) -> str:
 
 
 def rival(world: World, step: Step) -> str:
-    """The file system loses the lock, and a second service of the same pool starts beside the first."""
+    """The file system loses the lock, and a second service of the same pool starts beside the first; every other one works at once."""
     pool = world.pools[step.pool]
     if len(pool.processes) != 1 or pool.gate.writing:
         return "not now"
     pool.database.lose_lock()
-    return _start(world, pool)
+    said = _start(world, pool)
+    if len(pool.processes) < 2 or step.number % 2:
+        return said
+    second = pool.processes[-1]
+    return f"{said}, {serve(world, pool, second, lambda: one_pass(second, CHANNELS, force=False, rescan=False))}"
 
 
 def _start(world: World, pool: Pool) -> str:

@@ -35,7 +35,14 @@ def _decide(world: World, step: Step, decide: Callable[[Site], str]) -> str:
 
 def held_apply(world: World, step: Step) -> str:
     """The deletions are meant."""
-    return _decide(world, step, lambda site: _held(site, decisions.approve_held))
+
+    def approve(site: Site, channel: Channel) -> None:
+        inbound = site.store.read(Inbound, inbound_name(channel))
+        decisions.approve_held(site, channel)
+        if inbound and inbound.held:
+            world.truth.approved.add(inbound.held.position.package_id)
+
+    return _decide(world, step, lambda site: _held(site, approve))
 
 
 def held_refuse(world: World, step: Step) -> str:

@@ -36,25 +36,32 @@ INTERLUDES = (
     Verb.FILE_GROWS,
     Verb.FILE_DELETE,
     Verb.DELETE,
+    Verb.RIVAL,
 )
 
 
+RARE = (
+    ("mass_delete", "held_apply", "held_refuse", "resume"),
+    ("refuse_rows", "take_rows", "parked_drop", "parked_retry"),
+    ("key_add", "key_activate", "kill"),
+)
+"""Themes of what needs several things in a row: little else happens in their histories."""
 THEMES = (
     ("save", "restore"),
     ("save", "restore", "kill"),
-    ("mass_delete", "held_apply", "held_refuse", "resume"),
+    *RARE,
     ("cookie_replayed", "cookie_lost"),
     ("package_replayed", "package_duplicated", "package_lost"),
     ("package_corrupted", "package_truncated", "package_partial"),
-    ("refuse_rows", "take_rows", "parked_drop"),
     ("kill", "crash_before_permille", "crash_after_permille"),
     ("error_permille", "fails_after_permille"),
+    *RARE,
     ("rival", "kill"),
     ("begin_long", "lock"),
     ("tamper", "file_tamper", "verify"),
     ("file_large", "file_grows", "tree_missing"),
     ("share_down", "share_full", "share_stale"),
-    ("key_add", "key_activate", "kill"),
+    ("mass_delete", "held_apply", "package_lost", "package_corrupted"),
 )
 """What may be the theme of a history: these faults come much more often, so that they meet each other."""
 THEME_FACTOR = 8
@@ -106,7 +113,7 @@ class Faults:
     held_apply: float = 8
     held_refuse: float = 6
     parked_retry: float = 6
-    parked_drop: float = 3
+    parked_drop: float = 6
     setback_ours: float = 12
     verify: float = 5
     resume: float = 8
@@ -119,18 +126,19 @@ class Faults:
     slow_permille: float = 10
     interlude_permille: float = 150
 
-    def some(self, rng: Random) -> Faults:
-        """Some of these faults, at other weights."""
-        share = rng.choice((0.1, 0.3, 0.3, 0.6, 1.0))
+    def some(self, rng: Random, theme: int) -> Faults:
+        """Some of these faults, at other weights; the themes take turns, so that few seeds have met them all."""
+        names = THEMES[theme % len(THEMES)]
+        share = 0.05 if names in RARE else rng.choice((0.1, 0.3, 0.3, 0.6, 1.0))
         weights = {
             name: weight * rng.choice((0.5, 1, 1, 3)) if rng.random() < share else 0.0
             for name, weight in asdict(self).items()
         }
-        for theme in rng.sample(THEMES, rng.choice((0, 1, 1, 2))):
-            weights |= {name: THEME_FACTOR * getattr(self, name) for name in theme}
+        for more in (names, *rng.sample(THEMES, rng.choice((0, 0, 0, 1)))):
+            weights |= {name: THEME_FACTOR * getattr(self, name) for name in more}
         # What undoes a fault, or decides what it left to be decided, is always there.
         always = ("end_long", "take_rows", "tree_back", "held_apply", "setback_ours", "resume", "parked_retry")
-        return replace(self, **(weights | {name: getattr(self, name) for name in always}))
+        return replace(self, **(weights | {name: max(weights[name], getattr(self, name)) for name in always}))
 
 
 DEFAULT_STEPS = 250
@@ -154,7 +162,7 @@ TRIPS = (
 def draw_history(seed: int, steps: int, faults: Faults | None = None) -> tuple[Step, ...]:
     """The history of a seed."""
     rng = Random(seed)
-    chosen = (faults or Faults()).some(rng)
+    chosen = (faults or Faults()).some(rng, seed)
     weights = asdict(chosen)
     verbs = [*ORDINARY, *(Verb(name.replace("_", "-")) for name in weights if not name.endswith("_permille"))]
     chances = [*ORDINARY.values(), *(weight for name, weight in weights.items() if not name.endswith("_permille"))]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from poolpair.testing.checkers import NAMES
 from poolpair.testing.options import kinds_of_fault
+from poolpair.testing.regressions import Run
 from poolpair.testing.simulation import Outcome
 from poolpair.testing.stores import StoreKind
 
@@ -46,8 +47,8 @@ class Tally:
         faults = [name for name in kinds_of_fault() if not self.faults[name]]
         return faults + [name for name in NAMES if not self.checks[name]]
 
-    def lines(self, elapsed_s: float) -> Iterator[str]:
-        """The report of a soak."""
+    def lines(self, elapsed_s: float, *, complete: bool) -> Iterator[str]:
+        """The report of many runs; of a complete one it is a failure not to have used everything."""
         yield (
             f"{self.seeds} seeds, {self.steps} steps ({self.steps / max(elapsed_s, 0.001):.0f}/s),"
             f" {self.simulated_s / 3600:.0f} simulated hours, {len(self.failed)} failed"
@@ -56,16 +57,18 @@ class Tally:
         yield "checks: " + _counted(self.checks, NAMES)
         if unused := self.unused():
             yield "never used: " + ", ".join(unused)
+            if complete:
+                yield "so this run fails: a fault that never happened, or a checker with nothing to check, proves nothing"
 
 
 def _counted(counts: Counter[str], names: Iterable[str]) -> str:
     return ", ".join(f"{name} {counts[name]}" for name in names)
 
 
-def failure(seed: int, steps: int, kind: StoreKind, outcome: Outcome) -> Iterator[str]:
+def failure(run: Run, outcome: Outcome) -> Iterator[str]:
     """A failing run: what failed, how it came to that, and how to see it again."""
     assert outcome.violation is not None
-    yield f"seed {seed} at commit {commit()} fails: {outcome.violation.checker}"
+    yield f"seed {run.seed} at commit {commit()} fails: {outcome.violation.checker}"
     yield f"  {outcome.violation.story}"
     yield f"  {LEGEND}"
     ends = outcome.healing_from or len(outcome.trace)
@@ -73,8 +76,8 @@ def failure(seed: int, steps: int, kind: StoreKind, outcome: Outcome) -> Iterato
     if outcome.healing_from:
         yield f"     the faults are over; {len(outcome.trace) - ends} more lines, of which the last:"
         yield from outcome.trace[-3:]
-    store = "" if kind is StoreKind.MEMORY else f" --store {kind}"
-    yield f"again: .venv/bin/python -m poolpair.testing replay {seed} --steps {steps}{store} --shrink"
+    store = "" if run.kind is StoreKind.MEMORY else f" --store {run.kind}"
+    yield f"again: .venv/bin/python -m poolpair.testing replay {run.seed} {run.again}{store} --shrink"
 
 
 def commit() -> str:

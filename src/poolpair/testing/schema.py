@@ -11,7 +11,7 @@ from functools import cache
 from poolpair.homes import home_of, home_ranks, settings_digest
 from poolpair.model import Channel
 from poolpair.pipeline.site import FileHome, Limits
-from poolpair.store.memory.schema import Key, MemorySchema, MemoryTable
+from poolpair.store.memory.schema import Key, MemorySchema, MemoryTable, Row
 
 POOLS = ("a", "b")
 CHANNELS = (Channel.USERS, Channel.CONFERENCES)
@@ -75,6 +75,20 @@ SCHEMA = MemorySchema(
     ),
     HOMES,
 )
+
+
+def inherited(pool: str) -> tuple[tuple[str, Key, tuple[Row, ...]], ...]:
+    """Groups that an application has before poolpair comes to it: no log names them, so only a comparison brings them over."""
+    host, base = HOSTS[pool], -100 * (1 + POOLS.index(pool))
+    accounts = [("account", (host, f"u{n}"), ((host, f"u{n}", base - n),)) for n in range(3)]
+    rosters = [("roster", (host, f"u{n}"), ((host, f"u{n}", base - 10 - n), (host, f"u{n}", None))) for n in range(2)]
+    notices = [("notice", ("n0",), (("n0", base - 20),))] if pool == POOLS[0] else []
+    return (*accounts, *rosters, *notices, ("upload", (host, "s0"), ((host, "s0", base - 30),)))
+
+
+def inherited_file(pool: str) -> tuple[bytes, bytes]:
+    """A file that was there before, and what it holds."""
+    return f"{HOSTS[pool]}/s0".encode(), b"from before"
 
 
 @cache

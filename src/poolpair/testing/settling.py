@@ -16,12 +16,17 @@ HEALING = (Verb.END_LONG, Verb.SHARE_HEALS, Verb.TREE_BACK, Verb.FILE_SHRINK, Ve
 DECISIONS = (Verb.HELD_APPLY, Verb.PARKED_RETRY, Verb.SETBACK_OURS, Verb.RESUME)
 FIVE_S, WHOLE_TREE, ALL_CHANNELS, WITH_REPAIR = 2, 11 * 4, 3, 1
 """Numbers with which those steps do just that."""
-COMPARED_AT = 9
+COMPARED_AT = 6
 
 
-def settle(world: World, *, compare: bool = True) -> Iterator[Step]:
-    """The steps after the faults; no more once the pair is at rest, and has compared its copies if that is wished."""
-    compared_at = COMPARED_AT if compare else 0
+def settle(world: World) -> Iterator[Step]:
+    """The steps after the faults; no more once the pair is at rest, and stayed so for a cycle.
+
+    What somebody did to a copy, or an operator gave up, only a comparison puts right: then, and only then, it is asked for, once.
+    """
+    truth, rested = world.truth, False
+    spoilt = any((*truth.spoilt.values(), *truth.spoilt_files.values()))
+    compared_at = COMPARED_AT if spoilt or truth.tampered else -1
     for verb in HEALING:
         yield from (Step(verb, pool, 1) for pool in POOLS)
     for pool in POOLS:
@@ -32,8 +37,10 @@ def settle(world: World, *, compare: bool = True) -> Iterator[Step]:
         for verb in (Verb.PASS, Verb.BEAT, *decide):
             yield from (Step(verb, pool, WHOLE_TREE if verb is Verb.PASS else ALL_CHANNELS) for pool in POOLS)
         yield Step(Verb.WAIT, "a", FIVE_S)
-        if compare and cycle == compared_at:
-            # What somebody did to a copy, or an operator gave up, only a comparison puts right: it is asked for once.
+        if cycle == compared_at:
             yield from (Step(Verb.VERIFY, pool, WITH_REPAIR) for pool in POOLS)
-        if cycle > compared_at + 2 and check_liveness(world, lines(world)) is None:
+        rests = cycle > compared_at + 1 and check_liveness(world, lines(world)) is None
+        if rests and rested:
             return
+        rested = rests
+        truth.packed_at_rest = {line.name: line.out.next_sequence for line in lines(world)}

@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from poolpair.testing.steps import Step
-
-History = tuple[Step, ...]
+from poolpair.testing.steps import History
 
 
 def shrink(history: History, fails: Callable[[History], bool], *, tries_max: int = 2000) -> History:

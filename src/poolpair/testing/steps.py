@@ -6,6 +6,7 @@ step's own random number: whatever a step must choose when it runs (a row, a pac
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -112,12 +113,31 @@ class Step:
     trips: tuple[Trip, ...] = ()
 
 
+History = tuple[Step, ...]
+_STEP = re.compile(r"(?P<verb>[a-z-]+) (?P<pool>[ab-]) #(?P<number>\d+)(?P<trips>.*)")
+_TRIP = re.compile(r" (?P<kind>[a-z-]+)@(?P<at>\d+)#(?P<number>\d+)(?:\((?P<then>[^()]*)\))?")
+
+
 def describe(step: Step) -> str:
-    """One dense line: verb, pool, number, and trips as kind@call."""
+    """One dense line: verb, pool, #number, and trips as kind@call#number; `parse` reads it back."""
     trips = "".join(f" {_describe_trip(trip)}" for trip in step.trips)
     return f"{step.verb} {step.pool or '-'} #{step.number}{trips}"
 
 
 def _describe_trip(trip: Trip) -> str:
     then = f"({describe(trip.then)})" if trip.then else ""
-    return f"{trip.kind}@{trip.at}{then}"
+    return f"{trip.kind}@{trip.at}#{trip.number}{then}"
+
+
+def parse(line: str) -> Step:
+    """Read what `describe` wrote. Raises ValueError for anything else."""
+    found = _STEP.fullmatch(line)
+    if found is None or _TRIP.sub("", found["trips"]):
+        raise ValueError(f"not a step: {line[:200]!r}")
+    trips = tuple(_parse_trip(trip) for trip in _TRIP.finditer(found["trips"]))
+    return Step(Verb(found["verb"]), found["pool"].strip("-"), int(found["number"]), trips)
+
+
+def _parse_trip(found: re.Match[str]) -> Trip:
+    then = parse(found["then"]) if found["then"] else None
+    return Trip(int(found["at"]), TripKind(found["kind"]), int(found["number"]), then)

@@ -21,5 +21,5 @@ class StoreKind(StrEnum):
 def maker(kind: StoreKind, scratch: Path) -> Callable[[str], Database]:
     """How a pool gets its database."""
     if kind is StoreKind.SQLITE:
-        return lambda name: SqliteDatabase.make(scratch / f"database-{name}")
+        return lambda name: SqliteDatabase.make(scratch / f"database-{name}", name)
     return MemoryDatabase

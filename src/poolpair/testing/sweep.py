@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from poolpair.testing.facts import Violation, lines
 from poolpair.testing.faulty import FAILS_AFTER, NEVER_RAISES
 from poolpair.testing.randomness import seeded_ids
 from poolpair.testing.schema import POOLS, other
@@ -37,6 +38,7 @@ WAYS: dict[str, Trip] = {
     "the application writes": Trip(0, TripKind.INTERLUDE, 0, Step(Verb.WRITE, "", 21)),
     "a file changes": Trip(0, TripKind.INTERLUDE, 0, Step(Verb.FILE, "", 7)),
     "the heartbeat": Trip(0, TripKind.INTERLUDE, 0, Step(Verb.BEAT, "", 3)),
+    "a second service works": Trip(0, TripKind.INTERLUDE, 0, Step(Verb.RIVAL, "", 0)),
     "the partner passes": Trip(0, TripKind.INTERLUDE, 0, Step(Verb.PASS, "partner", 44)),
 }
 
@@ -87,6 +89,16 @@ def _points(kind: StoreKind, victim: str) -> tuple[int, list[str]]:
     return begun, points
 
 
+def _check_needless(simulation: Simulation, fuse: Trip) -> None:
+    """Where nothing was lost and nobody died, nothing is sent twice: other things only happened at the same time."""
+    if simulation.outcome.violation or fuse.then is None or fuse.then.verb is Verb.RIVAL:
+        return
+    for line in lines(simulation.world):
+        if line.out.rewinds:
+            story = f"{line.name} was rewound {line.out.rewinds} times though nothing was lost"
+            simulation.outcome.violation = Violation("nothing_is_sent_twice_for_nothing", story)
+
+
 def _run(kind: StoreKind, victim: str, fuse: Trip) -> Outcome:
     with tempfile.TemporaryDirectory() as folder, seeded_ids(SEED):
         simulation = Simulation(Path(folder), kind)
@@ -98,7 +110,8 @@ def _run(kind: StoreKind, victim: str, fuse: Trip) -> Outcome:
                     simulation.take(Step(Verb.START, victim))
                 if simulation.outcome.violation:
                     return simulation.outcome
-            simulation.finish(compare=False)
+            simulation.finish()
+            _check_needless(simulation, fuse)
         finally:
             outcome = simulation.close()
     return outcome

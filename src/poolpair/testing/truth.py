@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from poolpair.model import Channel, Position
 from poolpair.testing.accounts import Accounts
@@ -49,6 +50,12 @@ class Truth:
     spoilt_files: dict[str, set[bytes]] = field(default_factory=lambda: defaultdict(set))
     acts: dict[str, float] = field(default_factory=dict)
     """When the simulator last did something to a pool's copy, by the clock of its partner, who must hear of it."""
+    delivered: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    """Packages by target and name, as their origin put them into its partner's share."""
+    approved: set[str] = field(default_factory=set)
+    """Packages whose deletions an operator approved."""
+    written_here: dict[str, dict[bytes, bytes]] = field(default_factory=lambda: defaultdict(dict))
+    """What somebody wrote into the partner's files at a pool, as long as it lies in their place."""
     tampered: set[str] = field(default_factory=set)
     """Pools in which somebody wrote into the partner's rows or files, or whose store does not fit their tree any more."""
     before_apply: dict[str, View] = field(default_factory=dict)
@@ -60,6 +67,8 @@ class Truth:
     """Streams whose origin was set back: packages of the lost future may still come."""
     standing: dict[str, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
     """Packages that stood in a pool's share after the last step; what an intruder took is taken out here too."""
+    quarantined: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """Names in a pool's Quarantine that were looked at."""
     since: dict[str, float] = field(default_factory=dict)
     """Since when, by the origin's clock, something is parked or held at the end of a line."""
     looked: dict[tuple[str, str], tuple[object, ...]] = field(default_factory=dict)
@@ -67,6 +76,12 @@ class Truth:
     accounts: Accounts = field(default_factory=Accounts)
     epochs: dict[tuple[str, str], int] = field(default_factory=dict)
     """The highest epoch that a pool's store has known, per home."""
+    lines: tuple[tuple[View, ...], Any] | None = None
+    """Both stores as `facts.lines` saw them last, and what it made of them."""
+    packed_at_rest: dict[str, int] = field(default_factory=dict)
+    """Per line, how much had been packed when the pair was first found at rest."""
+    drab: dict[str, View] = field(default_factory=dict)
+    """The state of a pool's store from which its status said nothing good."""
     broken: list[tuple[str, str]] = field(default_factory=list)
     """Violations seen in the middle of a step: checker and story."""
 
@@ -100,8 +115,12 @@ class Truth:
     def is_news(self, checker: str, line: str, *facts: object) -> bool:
         """Whether a checker has not seen just these objects on this line; counts a use if so."""
         before = self.looked.get((checker, line), ())
-        if len(before) == len(facts) and all(one is another for one, another in zip(before, facts, strict=True)):
-            return False
+        if len(before) == len(facts):
+            for one, another in zip(before, facts, strict=True):
+                if one is not another:
+                    break
+            else:
+                return False
         self.looked[checker, line] = facts
         self.used[checker] += 1
         return True

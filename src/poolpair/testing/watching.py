@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from poolpair.format.layout import data_dir, package_name
 from poolpair.model import Channel, PackageKind, Position
 from poolpair.pipeline.site import inbound_name, intent_name, outbound_name
 from poolpair.state import Inbound, Intent, Outbound
 from poolpair.store.values import ApplyPlan, RecoverPlan
-from poolpair.testing.faulty import APPLY, RECOVER
+from poolpair.testing.check_applies import check_apply
+from poolpair.testing.faulty import APPLY, DELIVER, RECOVER
+from poolpair.testing.schema import CHANNELS, other
 from poolpair.testing.truth import CutTaken
 from poolpair.testing.view import View
 from poolpair.testing.world import World
@@ -27,6 +30,30 @@ def watch(world: World, name: str, point: str, over: bool, args: tuple[Any, ...]
         _apply(world, name, args[0], over=over)
     elif point == RECOVER:
         _recover(world, name, args[0], over=over)
+    elif point == DELIVER:
+        _deliver(world, name, args[1], args[2], over=over)
+
+
+def _deliver(world: World, name: str, folder: str, package: str, *, over: bool) -> None:
+    """What leaves is the next package of a channel that was not stopped; a service that lost its lease does not know that."""
+    truth, pool = world.truth, world.pools[name]
+    if over:
+        truth.delivered[other(name), package] = world.pools[other(name)].share.tree[folder][package].data
+        return
+    channel = next(each for each in CHANNELS if data_dir(each) == folder)
+    out = pool.database.view().document(Outbound, outbound_name(channel))
+    if out is None or len(pool.processes) != 1:
+        return
+    truth.used["what_is_delivered_is_wanted"] += 1
+    intent = _newest_intent(world, name, channel)
+    if out.stopped is not None:
+        truth.broken.append(
+            ("what_is_delivered_is_wanted", f"{name} delivers on {channel}, which is stopped: {out.stopped}")
+        )
+    elif package_name(intent.position) != package or intent.follows != out.base:
+        truth.broken.append(
+            ("what_is_delivered_is_wanted", f"{name} delivers {package}, which does not follow {out.base}")
+        )
 
 
 def _newest_intent(world: World, name: str, channel: Channel) -> Intent:
@@ -64,6 +91,7 @@ def _apply(world: World, name: str, plan: ApplyPlan, *, over: bool) -> None:
     was = before.document(Inbound, inbound_name(channel))
     if inbound is not None and inbound.applied is not None and (was is None or was.applied != inbound.applied):
         truth.committed((name, channel), inbound.applied.package_id)
+        check_apply(world, name, plan, before, view)
     truth.used["nothing_is_applied_twice"] += 1
     if plan.keep_replaced:
         _overruled(world, name, before, view)

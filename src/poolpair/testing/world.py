@@ -18,12 +18,12 @@ from poolpair.model import Channel, new_id
 from poolpair.pipeline.site import Site, outbound_name
 from poolpair.service import REQUEST, Request, write_pulse
 from poolpair.serving.plan import advance
-from poolpair.share.memory import MemoryShare
+from poolpair.share.memory import MemoryShare, Stored
 from poolpair.state import Outbound, Seed
 from poolpair.store.tree_memory import MemoryTree
 from poolpair.testing.clock import VirtualClock
 from poolpair.testing.faulty import Gate, Gated, ProcessEnd
-from poolpair.testing.schema import CHANNELS, LIMITS, POOLS, SETTINGS, file_home, other
+from poolpair.testing.schema import CHANNELS, LIMITS, POOLS, SETTINGS, file_home, inherited_file, other
 from poolpair.testing.steps import Step
 from poolpair.testing.truth import Truth
 from poolpair.testing.view import Database, Write
@@ -31,6 +31,7 @@ from poolpair.wiring import begin_work
 
 TICK_S = 0.001
 """Every step and every interlude takes this long, so that times tell their order."""
+FOLDERS = tuple(folder(channel) for channel in CHANNELS for folder in (data_dir, cookie_dir))
 RECORDED_MAX = 24
 """Packages and cookies that somebody who watches a share keeps, to bring them again."""
 
@@ -60,6 +61,8 @@ class Process:
     """In the middle of a pass: it has one thread for that."""
     told: bool = False
     """It wrote a pulse since it started."""
+    asked: Site | None = None
+    """The same ports without gates, for who asks for its status."""
 
 
 @dataclass(slots=True)
@@ -80,6 +83,10 @@ class Pool:
     """Files that once stood in this pool's share: folder, name and content."""
     long: tuple[Write, ...] = ()
     """What the open transaction of the application has written."""
+
+    def standing(self) -> tuple[Stored, ...]:
+        """Packages and cookies in this pool's share; each file that is put there is an object of its own."""
+        return tuple(stored for folder in FOLDERS for stored in self.share.tree[folder].values())
 
 
 Watcher = Callable[["World", str, str, bool, tuple[Any, ...]], None]
@@ -108,6 +115,7 @@ class World:
         scratch.mkdir()
         clock = VirtualClock()
         share, tree = MemoryShare(clock.monotonic_s), MemoryTree(clock.monotonic_s)
+        tree.write(*inherited_file(name))
         watch = self._watch
         gate = Gate(name, interlude, self.advance, lambda point, over, args: watch(self, name, point, over, args))
         pool = Pool(name, clock, database, share, tree, self.ring, gate, scratch)
@@ -203,12 +211,11 @@ class World:
 
     def record(self, pool: Pool) -> None:
         """Whoever watches a share keeps copies of what stands in it."""
-        for channel in CHANNELS:
-            for folder in (data_dir(channel), cookie_dir(channel)):
-                for name, stored in pool.share.tree[folder].items():
-                    entry = (folder, name, stored.data)
-                    if entry not in pool.recorded[-RECORDED_MAX:]:
-                        pool.recorded.append(entry)
+        for folder in FOLDERS:
+            for name, stored in pool.share.tree[folder].items():
+                entry = (folder, name, stored.data)
+                if entry not in pool.recorded:
+                    pool.recorded.append(entry)
         del pool.recorded[:-RECORDED_MAX]
 
 

@@ -141,7 +141,7 @@ class MemoryIncoming:
         files = tx.draft.files
         for path in [*(packed.file.path for packed in self._content.files if not packed.file.present), *surplus]:
             if known := files.now.get(path):
-                files.edit[path] = FileEntry(file=replace(known.file, present=False, foreign=False), deleting=True)
+                files.edit[path] = FileEntry(file=replace(known.file, present=False), deleting=True)
 
 
 def open_rows(path: Path, disk: MemoryDisk, channel: Channel, shapes: tuple[TableShape, ...]) -> RowsFile:

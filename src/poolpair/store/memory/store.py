@@ -43,7 +43,8 @@ class MemoryStore:
         """Who this store is."""
         found = read_document(self._state.documents, StoreIdentity, IDENTITY)
         assert found is not None, "a disk has an identity from its beginning"
-        return replace(found, location=self._disk.location)
+        here = self._disk.location
+        return found if found.location == here else replace(found, location=here)
 
     def adopt(self, store_id: str) -> None:
         """Take a new id and the present location."""

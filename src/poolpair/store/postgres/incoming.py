@@ -253,7 +253,7 @@ class PostgresIncoming:
             return
         surplus = [f.path for f in self.surplus_files(plan)]
         transaction.note_files(placed, log=False)
-        gone = f"UPDATE {FILE} SET present = false, deleting = true, gen = 0, placed_digest = ''"
+        gone = f"UPDATE {FILE} SET present = false, deleting = true, gen = least(gen, 0), placed_digest = ''"
         self._db.run(f"{gone} WHERE path IN (SELECT path FROM pg_temp.f WHERE NOT present)")
         self._db.run(f"{gone} WHERE path = ANY ($1::bytea[])", surplus)
 

@@ -265,7 +265,7 @@ class SqliteIncoming:
             return
         surplus = [f.path for f in self.surplus_files(plan)]
         transaction.note_files(placed, log=False)
-        gone = "UPDATE main.poolpair_file SET present = 0, deleting = 1, gen = 0, placing = ''"
+        gone = "UPDATE main.poolpair_file SET present = 0, deleting = 1, gen = min(gen, 0), placing = ''"
         self._c.execute(f"{gone} WHERE path IN (SELECT path FROM pkg.f WHERE present = 0)")
         self._c.executemany(f"{gone} WHERE path = ?", ((path,) for path in surplus))
 
