@@ -155,15 +155,18 @@ def _function(first: Bound, event: str) -> str:
 
 
 def _log(b: Bound, event: str) -> str:
+    but_for = ""
     if event == "truncate":
-        # Of a partition only its own keys go; those of the others are logged too: a superset.
         source = b.table
+        if b.on.partitions:  # of a partition only its own rows go, and each has its own trigger
+            but_for = f"(TG_RELID = {literal(b.table)}::regclass OR tableoid = TG_RELID)"
     else:
         tables = {"insert": ["new"], "delete": ["old"], "update": ["old", "new"]}[event.removesuffix("_beside")]
         source = " UNION ALL ".join(f"SELECT {b.key} FROM poolpair_{table}" for table in tables)
         source = f"({source}) poolpair_row"
-    beside = f"coalesce({home_of(b)}, '') <> ALL (string_to_array(current_setting('{APPLIED_HOMES}', true), '|'))"
-    where = admitted(b, beside if event in BESIDE else "")
+    if event in BESIDE:
+        but_for = f"coalesce({home_of(b)}, '') <> ALL (string_to_array(current_setting('{APPLIED_HOMES}', true), '|'))"
+    where = admitted(b, but_for)
     return f"INSERT INTO {b.log} ({b.key}) SELECT DISTINCT {listed(b.spec.key)} FROM {source} WHERE {where};"
 
 
