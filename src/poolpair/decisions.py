@@ -12,9 +12,9 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import data_dir, package_name
 from poolpair.model import Channel, RefusedPackage, new_id, new_nonce
 from poolpair.pipeline.receive import REFUSED_KEPT
-from poolpair.pipeline.site import Site, inbound_name, outbound_name
+from poolpair.pipeline.site import Site, inbound_name, outbound_name, serving_name
 from poolpair.service import REQUEST, Request
-from poolpair.state import Held, Inbound, Outbound, Seed, VerifyResult
+from poolpair.state import Held, Inbound, Outbound, Seed, Serving, VerifyResult
 from poolpair.store.port import Transaction
 from poolpair.store.values import ParkedGroup
 
@@ -117,6 +117,11 @@ def begin_verify(site: Site, channel: Channel, *, repair: bool) -> VerifyResult 
 def overrule_partner(site: Site) -> tuple[Channel, ...]:
     """Let this store, which was set back, win: a new stream on top of whatever the partner applied last. Returns the channels."""
     won: list[Channel] = []
+    with site.store.transaction() as tx:
+        for home in site.homes:
+            serving = tx.load(Serving, serving_name(home))
+            if serving is not None and serving.stopped is not None:
+                tx.save(serving_name(home), replace(serving, accepts=True))
     for channel in site.channels:
         with site.store.transaction() as tx:
             found = tx.load(Outbound, outbound_name(channel))

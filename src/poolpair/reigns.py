@@ -52,7 +52,7 @@ def news(mine: Serving, theirs: Iterable[Reign], pool: str, partner: str) -> New
 
 
 def adopted(mine: Serving, found: News) -> Serving:
-    """The partner serves; nothing of our own reign is left."""
+    """The newest of them counts, and nothing of an older reign of ours is left."""
     known = (*mine.known, *(reign.reign_id for reign in found.unknown))
     return Serving(reigns=found.unknown[-1:], known=known)
 
@@ -74,9 +74,7 @@ def begun(
     own_parity = 0 if present.home == pool else 1
     handed_out = present.epoch + (1 if mine.fencing is Fencing.HANDING else 0)
     epoch = next(number for number in (handed_out + 1, handed_out + 2) if number % 2 == own_parity)
-    reign = Reign(
-        home=present.home, epoch=epoch, reign_id=reign_id, began=began, begin=begin, complete=complete
-    )
+    reign = Reign(home=present.home, epoch=epoch, reign_id=reign_id, began=began, begin=begin, complete=complete)
     unconfirmed = tuple(each for each in mine.reigns if serving_pool(each, (pool, partner)) == pool and each.epoch)
     keeps_set = bool(mine.open) and serves(mine, pool, partner)
     return Serving(

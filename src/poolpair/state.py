@@ -199,6 +199,8 @@ class Serving:
     fencing: Fencing = Fencing.NONE
     stopped: Fault | None = None
     """A reign of our own was heard of that this store does not know: it was set back. Neither served nor taken over until decided."""
+    accepts: bool = False
+    """Decided: what this store holds is what counts. It serves again in the reign that it forgot, when the partner names it again."""
     reign_token: int = 0
     """What the log holds after this token was changed in the present reign of ours: the reign set."""
     open: tuple[Channel, ...] = ()

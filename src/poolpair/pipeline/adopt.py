@@ -14,7 +14,16 @@ from poolpair.errors import Code
 from poolpair.model import Channel, Fault, Position, Recovered, Reign, new_id, serving_pool
 from poolpair.pipeline.capture import scan
 from poolpair.pipeline.intents import find_intent
-from poolpair.pipeline.site import Site, inbound_name, outbound_name, recovery_name, recovery_prefix, serving_name
+from poolpair.pipeline.site import (
+    Counts,
+    Site,
+    counts_name,
+    inbound_name,
+    outbound_name,
+    recovery_name,
+    recovery_prefix,
+    serving_name,
+)
 from poolpair.protocol import compare_anew, rewound
 from poolpair.reigns import News, adopted, begun, birth, news, serves, takes_writes
 from poolpair.state import Inbound, Outbound, Recovery, Serving
@@ -28,7 +37,9 @@ def adopt(site: Site, theirs: Iterable[Reign]) -> bool:
     changed = False
     for home in site.homes:
         listed = tuple(reign for reign in reigns if reign.home == home)
-        if site.serving(home).stopped is None and news(site.serving(home), listed, site.pool, site.partner):
+        mine = site.serving(home)
+        found = news(mine, listed, site.pool, site.partner)
+        if found and (mine.stopped is None or mine.accepts or not found.own):
             if site.tree is not None and home in site.served():
                 scan(site, site.tree, rescan=True)  # what changed until now is ours, and not somebody's tampering
             _adopt(site, home, listed)
@@ -41,14 +52,18 @@ def _adopt(site: Site, home: str, listed: tuple[Reign, ...]) -> None:
         mine = load_serving(tx, home)
         found = news(mine, listed, site.pool, site.partner)
         assert found is not None, "only this process changes who serves"
-        if found.own:
+        if found.own and mine.accepts:
+            tx.save(serving_name(home), adopted(mine, found))
+        elif found.own:
             _stop(site, tx, mine, found)
         else:
             fresh = adopted(mine, found)
             tx.save(serving_name(home), fresh)
             for channel in site.channels:
                 spooled = _spool(site, tx, channel, mine, found)
-                tx.forget_log(channel, home)
+                if foreign := tx.forget_log(channel, home):
+                    counts = tx.load(Counts, counts_name(channel)) or Counts()
+                    tx.save(counts_name(channel), replace(counts, foreign_writes=counts.foreign_writes + foreign))
                 _begin_as_target(site, tx, channel, found.unknown[-1], spooled)
         fence(site, tx)
     site.memory.serving.clear()

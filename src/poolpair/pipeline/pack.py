@@ -152,7 +152,9 @@ def _write(
     writer = PackageWriter(
         sink, site.ring, channel=channel, origin=site.pool, target=site.partner, position=intent.position
     )
-    heard = (site.store.read(Inbound, inbound_name(channel)) or Inbound()).applied  # before the view, which holds at least that
+    heard = (
+        site.store.read(Inbound, inbound_name(channel)) or Inbound()
+    ).applied  # before the view, which holds at least that
     if wanted.recovers:
         return _write_recovered(site, channel, wanted, intent, writer, rows, heard)
     served = site.served()
@@ -187,7 +189,13 @@ def _write(
 
 
 def _write_recovered(
-    site: Site, channel: Channel, wanted: Want, intent: Intent, writer: PackageWriter, rows: Path, heard: Position | None
+    site: Site,
+    channel: Channel,
+    wanted: Want,
+    intent: Intent,
+    writer: PackageWriter,
+    rows: Path,
+    heard: Position | None,
 ) -> tuple[Manifest, frozenset[str]]:
     """Write what was spooled, and nothing else."""
     recovery = site.store.read(Recovery, recovery_name(channel, wanted.recovers))

@@ -6,14 +6,15 @@ line. So a plan survives the death of everybody, and nobody but that process eve
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel, new_id, serving_pool
 from poolpair.pipeline.adopt import begin_reign, fence, load_serving
-from poolpair.pipeline.site import Site, inbound_name, outbound_name, serving_name
+from poolpair.pipeline.site import Counts, Site, counts_name, inbound_name, outbound_name, serving_name
 from poolpair.reigns import serves
 from poolpair.state import Fencing, Inbound, Outbound, Seed
 from poolpair.store.port import Transaction
@@ -33,7 +34,6 @@ class PlanStep(StrEnum):
 
     FENCE = "fence"
     DRAIN = "drain"
-    HAND = "hand over"
     CONFIRM = "confirm"
     APPLY = "apply what stands"
     SERVE = "serve"
@@ -49,6 +49,8 @@ class Plan:
     move: Move
     home: str
     step: PlanStep
+    reign_id: str = ""
+    """The reign that it is to end; once that is over, by whatever means, so is the plan."""
     accept_incomplete: bool = False
     begun_utc: str = ""
     waits_for: str = ""
@@ -77,6 +79,7 @@ def order(site: Site, move: Move, home: str, *, accept_incomplete: bool = False)
             move=move,
             home=home,
             step=first,
+            reign_id=load_serving(tx, home).present.reign_id,
             accept_incomplete=accept_incomplete,
             begun_utc=site.clock.utc_iso(),
         )
@@ -116,7 +119,9 @@ def advance(site: Site) -> bool:
     moved = False
     for plan in site.store.read_all(Plan, plan_name("")).values():
         if plan.step is not PlanStep.DONE:
-            moved |= STEPS[plan.step](site, plan)
+            over = site.serving(plan.home).present.reign_id != plan.reign_id
+            with suppress(_Overtaken):
+                moved |= _end(site, plan) if over else STEPS[plan.step](site, plan)
     return moved
 
 
@@ -131,7 +136,7 @@ def give_up(site: Site, home: str) -> None:
 
 def _give_up(site: Site, plan: Plan) -> bool:
     """Before the final package that lifts the fence; after it, this pool takes over again, above the epoch that it handed out."""
-    with site.store.transaction(fencing=True) as tx:
+    with _stepping(site, plan, fencing=True) as tx:
         mine = load_serving(tx, plan.home)
         if serves(mine, site.pool, site.partner) and mine.fencing is Fencing.HANDING:
             begin_reign(site, tx, plan.home, "takeover", complete=True)
@@ -142,20 +147,43 @@ def _give_up(site: Site, plan: Plan) -> bool:
     return True
 
 
+@contextmanager
+def _stepping(site: Site, plan: Plan, *, fencing: bool = False) -> Iterator[Transaction]:
+    """One step's transaction; nothing happens if somebody changed the plan meanwhile."""
+    with site.store.transaction(fencing=fencing) as tx:
+        if tx.load(Plan, plan_name(plan.home)) != plan:
+            raise _Overtaken
+        yield tx
+    site.memory.serving.clear()
+
+
+class _Overtaken(Exception):
+    """The plan is not what it was: the next look sees what it is now."""
+
+
 def _go(site: Site, tx: Transaction, plan: Plan, step: PlanStep) -> None:
     tx.save(plan_name(plan.home), replace(plan, step=step, waits_for=""))
-    site.memory.serving.clear()
+
+
+def _end(site: Site, plan: Plan) -> bool:
+    with _stepping(site, plan) as tx:
+        _go(site, tx, plan, PlanStep.DONE)
+    return True
 
 
 def _wait(site: Site, plan: Plan, why: str) -> bool:
     if plan.waits_for != why:
-        with site.store.transaction() as tx:
+        with _stepping(site, plan) as tx:
             tx.save(plan_name(plan.home), replace(plan, waits_for=why))
     return False
 
 
 def _fence(site: Site, plan: Plan) -> bool:
-    with site.store.transaction(fencing=True) as tx:
+    """Not before everything is in order at both ends: nobody is kept from writing while something else has to be mended first."""
+    for channel in site.channels:
+        if why := hindrance(site, channel, plan.home):
+            return _wait(site, plan, why)
+    with _stepping(site, plan, fencing=True) as tx:
         mine = load_serving(tx, plan.home)
         if not serves(mine, site.pool, site.partner):
             _go(site, tx, plan, PlanStep.DONE)
@@ -184,14 +212,29 @@ def undrained(site: Site, channel: Channel, home: str) -> str:
         return f"{channel}: the partner's copy is being compared"
     if out.in_flight or site.store.pending(channel, out.base_token):
         return f"{channel}: changes are on their way"
+    return hindrance(site, channel, home)
+
+
+def hindrance(site: Site, channel: Channel, home: str) -> str:
+    """What time alone does not mend before a home can be handed over; empty if nothing stands in the way."""
+    out = site.store.read(Outbound, outbound_name(channel))
+    if out is None or out.partner is None:
+        return f"{channel}: no word from the partner yet"
+    if out.stopped is not None:
+        return f"{channel}: stopped, {out.stopped.detail}"
+    if home not in out.partner.complete:
+        return f"{channel}: the partner's copy is not complete"
     if out.partner.parked or out.partner.held or out.partner.spooled:
         return f"{channel}: the partner has groups parked, held or not yet handed in"
+    counts = site.store.read(Counts, counts_name(channel)) or Counts()
+    if counts.left_behind or counts.unreadable:
+        return f"{channel}: {', '.join((*counts.left_behind, *counts.unreadable)[:3])} cannot be carried"
     return ""
 
 
 def _hand(site: Site, plan: Plan) -> bool:
     """From here on only another reign ends this one. The final package is a comparison that hands over if it finds both copies equal."""
-    with site.store.transaction() as tx:
+    with _stepping(site, plan) as tx:
         mine = load_serving(tx, plan.home)
         out = tx.load(Outbound, outbound_name(Channel.USERS))
         assert out is not None
@@ -206,24 +249,24 @@ def _confirm(site: Site, plan: Plan) -> bool:
     if serves(mine, site.pool, site.partner):
         out = site.store.read(Outbound, outbound_name(Channel.USERS))
         if out is not None and out.seed is None and out.stopped is None and not out.in_flight:
-            with site.store.transaction() as tx:  # it was answered without being taken: ask again
+            with _stepping(site, plan) as tx:  # it was answered without being taken: ask again
                 tx.save(outbound_name(Channel.USERS), replace(out, seed=Seed(reason="handover")))
             return True
         return _wait(site, plan, "the partner has not taken over yet")
-    with site.store.transaction() as tx:
+    with _stepping(site, plan) as tx:
         _go(site, tx, plan, PlanStep.DONE)
     return True
 
 
 def _apply(site: Site, plan: Plan) -> bool:
     """The pass before this step applied what could be applied."""
-    with site.store.transaction() as tx:
+    with _stepping(site, plan) as tx:
         _go(site, tx, plan, PlanStep.SERVE)
     return True
 
 
 def _serve(site: Site, plan: Plan) -> bool:
-    with site.store.transaction(fencing=True) as tx:
+    with _stepping(site, plan, fencing=True) as tx:
         mine = load_serving(tx, plan.home)
         if serves(mine, site.pool, site.partner):
             _go(site, tx, plan, PlanStep.DONE)
@@ -240,7 +283,6 @@ def _serve(site: Site, plan: Plan) -> bool:
 STEPS: dict[PlanStep, Callable[[Site, Plan], bool]] = {
     PlanStep.FENCE: _fence,
     PlanStep.DRAIN: _drain,
-    PlanStep.HAND: _hand,
     PlanStep.CONFIRM: _confirm,
     PlanStep.APPLY: _apply,
     PlanStep.SERVE: _serve,

@@ -10,6 +10,8 @@ from __future__ import annotations
 from hashlib import sha256
 
 from poolpair.model import Channel
+from poolpair.store.profile import ProfileTable
+from poolpair.store.profile_check import ColumnInfo, TableInfo
 from poolpair.store.values import Choice, LedgerEntry, LedgerNote
 
 TABLE = "poolpair_ledger"
@@ -17,6 +19,20 @@ KEY = ("home", "entry_id")
 COLUMNS = (
     "home", "entry_id", "channel", "tbl", "tkey", "why", "reign_id", "theirs", "ours", "state", "since_utc", "decided_utc",
 )  # fmt: skip
+
+
+def ledger_table(number: int) -> ProfileTable:
+    """The ledger as an entry beside those of the profile, after the last of them."""
+    return ProfileTable(number=number, name=TABLE, channel=Channel.USERS, key=KEY, home_is_pool=True)
+
+
+def ledger_info() -> TableInfo:
+    """The ledger as a database would describe it."""
+    columns = tuple(
+        ColumnInfo(name=name, declared_type="TEXT", not_null=True, pk_rank=1 + KEY.index(name) if name in KEY else 0)
+        for name in COLUMNS
+    )
+    return TableInfo(name=TABLE, columns=columns, unique_keys=(KEY,))
 
 
 def ledger_row(
@@ -46,3 +62,9 @@ def entry_of(row: tuple[object, ...]) -> LedgerEntry:
         since_utc=since_utc,
         decided_utc=decided_utc,
     )
+
+
+def row_of(entry: LedgerEntry) -> tuple[str, ...]:
+    """An entry in the order of COLUMNS."""
+    names = {"tbl": "table", "tkey": "key"}
+    return tuple(str(getattr(entry, names.get(column, column))) for column in COLUMNS)

@@ -121,8 +121,11 @@ class Transaction(Protocol):
         """This pool serves the home now: its parked groups are the partner's word no longer, and go to the ledger."""
         ...
 
-    def forget_log(self, channel: Channel, home: str) -> None:
-        """The home is served elsewhere: nothing of it is to be sent. Files that were not sent yet count as foreign: never overwritten."""
+    def forget_log(self, channel: Channel, home: str) -> int:
+        """The home is served elsewhere: nothing of it is to be sent. Files that were not sent yet are foreign from now on.
+
+        A foreign file is never overwritten, but set aside; returns how many there are.
+        """
         ...
 
     def resolve(self, entry: LedgerEntry, choice: Choice, now_utc: str) -> LedgerEntry:

@@ -52,6 +52,8 @@ class ProfileTable:
     """Whether the application's own triggers run on applied rows."""
     conference: str | None = None
     """Over the key columns: the conference that a row of the conferences channel describes."""
+    home_is_pool: bool = False
+    """The first key column names the home pool itself. No profile says this: it is the ledger, which every store tracks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

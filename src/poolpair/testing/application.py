@@ -6,7 +6,9 @@ from collections.abc import Callable
 from random import Random
 
 from poolpair.errors import Code, PoolpairError
+from poolpair.reigns import serves
 from poolpair.store.memory.disk import RowRefused
+from poolpair.testing.facts import serving_of
 from poolpair.testing.schema import HOSTS, LARGE_BYTES, NOBODY, POOLS, SLOTS_PER_HOST, USERS_PER_HOST, other
 from poolpair.testing.steps import Step
 from poolpair.testing.view import Write
@@ -148,7 +150,9 @@ def file_grows(world: World, step: Step) -> str:
 def file_shrink(world: World, step: Step) -> str:
     """Files that are too large are made small."""
     pool = world.pools[step.pool]
-    large = [path for path in pool.tree.paths() if path.startswith(HOSTS[_home(pool, step)].encode())]
+    view = pool.database.view()
+    hosts = tuple(HOSTS[home].encode() for home in POOLS if serves(serving_of(view, home), pool.name, other(pool.name)))
+    large = [path for path in pool.tree.paths() if path.startswith(hosts)]
     large = [path for path in large if len(pool.tree.content(path) or b"") >= LARGE_BYTES]
     for path in large:
         pool.tree.write(path, b"small %d" % _next(world))

@@ -79,7 +79,12 @@ def files_equal_origin_at_one_commit(world: World, found: Lines) -> Violation | 
             entry = line.copy.files.get(path)
             if there.get(path) == here.get(path):
                 spoilt.discard(path)
-            elif path in spoilt or (entry and entry.deleting) or _is_ahead(world, cut, path, here.get(path)):
+            elif (
+                path in spoilt
+                or (entry and entry.file.foreign)
+                or (entry and entry.deleting)
+                or _is_ahead(world, cut, path, here.get(path))
+            ):
                 continue
             elif path.decode().partition("/")[2] not in cut.left_behind:
                 story = f"{line.name}: file {path.decode()} is not what it was at package {cut.position.sequence}"
@@ -126,7 +131,9 @@ def _unexplained_file(line: Line, world: World, token: int) -> str | None:
     spoilt = world.truth.spoilt_files[line.target.name]
     there, here = digests_in_catalogue(line.sent, line.homes), digests_in_catalogue(line.copy, line.homes)
     for path in sorted(there.keys() | here.keys()):
-        entry = line.sent.files.get(path)
+        entry, copied = line.sent.files.get(path), line.copy.files.get(path)
+        if copied is not None and copied.file.foreign:
+            continue  # written there before its home moved here: only a comparison puts it right
         if there.get(path) != here.get(path) and path not in spoilt and (entry is None or entry.gen <= token):
             return f"{line.name}: file {path.decode()} differs, and nothing is logged after {token}"
     return None

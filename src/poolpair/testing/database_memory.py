@@ -123,7 +123,9 @@ def _flat(state: State, before: tuple[State, View] | None) -> View:
         },
         fence=state.fence,
         spooled=frozenset(
-            ((tables[group.table - 1].name, group.key), group.rows) for spool in state.spools.values() for group in spool
+            ((tables[group.table - 1].name, group.key), group.rows)
+            for spool in state.spools.values()
+            for group in spool
         ),
         kept=frozenset((tables[row.table - 1].name, row.values) for row in state.kept),
         read=lambda cls, name: read_document(state.documents, cls, name),

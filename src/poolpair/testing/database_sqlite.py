@@ -77,22 +77,25 @@ class SqliteDatabase:
         joined.join_lease(store.lease_number)
         return joined
 
-    def write(self, writes: tuple[Write, ...]) -> None:
+    def write(self, writes: tuple[Write, ...], *, fenced: bool = True) -> None:
         """One transaction."""
-        with closing(self._begun(writes)) as connection:
+        with closing(self._begun(writes, fenced=fenced)) as connection:
             connection.execute("COMMIT")
 
     def begin_long(self, writes: tuple[Write, ...]) -> None:
         """A transaction that stays open."""
         self._long = self._begun(writes)
 
-    def _begun(self, writes: tuple[Write, ...]) -> sqlite3.Connection:
+    def _begun(self, writes: tuple[Write, ...], *, fenced: bool = True) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=0, isolation_level=None)
         try:
             with _as_the_application():
                 connection.execute("BEGIN IMMEDIATE")
+                fence = [] if fenced else connection.execute("SELECT * FROM poolpair_fence").fetchall()
+                connection.execute("DELETE FROM poolpair_fence" if fence else "SELECT 1")
                 for write in writes:
                     _write(connection, write)
+                connection.executemany("INSERT INTO poolpair_fence VALUES (?, ?)", fence)
         except BaseException:  # whatever it was: nothing stays open
             connection.close()
             raise
@@ -138,7 +141,7 @@ class SqliteDatabase:
         """Let triggers of the application refuse rows by their value."""
         listed = ", ".join(map(str, sorted(values)))
         with closing(self._begun(())) as connection:
-            for table in SCHEMA.tables:
+            for table in SCHEMA.application:
                 for event in ("insert", "update"):
                     trigger = f"app_{table.name}_{event}"
                     connection.execute(f"DROP TRIGGER IF EXISTS {trigger}")

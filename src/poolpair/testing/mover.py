@@ -44,9 +44,7 @@ def handover(world: World, step: Step) -> str:
 def takeover(world: World, step: Step) -> str:
     """A disaster failover, ordered at the other pool; sometimes of a copy that is not complete."""
     incomplete = step.number % 3 == 0
-    return _decide(
-        world, step, lambda site: order(site, Move.TAKEOVER, _home(step), accept_incomplete=incomplete).step
-    )
+    return _decide(world, step, lambda site: order(site, Move.TAKEOVER, _home(step), accept_incomplete=incomplete).step)
 
 
 def give_up(world: World, step: Step) -> str:

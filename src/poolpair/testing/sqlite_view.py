@@ -24,6 +24,8 @@ def read_view(connection: sqlite3.Connection) -> View:
             log=_log(connection),
             files=_files(connection),
             parked=_parked(connection),
+            fence=dict(connection.execute("SELECT poolpair_home, poolpair_serving FROM poolpair_fence")),
+            spooled=_spooled(connection),
             kept=_kept(connection),
             read=_reader(dict(connection.execute("SELECT name, body FROM poolpair_document"))),
         )
@@ -75,6 +77,20 @@ def _parked_key(connection: sqlite3.Connection, table: MemoryTable, group_id: in
     query = f"SELECT {', '.join(table.key)} FROM poolpair_parked_key_{table.number} WHERE poolpair_id = ?"
     key: Key = connection.execute(query, (group_id,)).fetchone()
     return key
+
+
+def _spooled(connection: sqlite3.Connection) -> frozenset[tuple[Group, Rows]]:
+    found: dict[tuple[int, Group], Rows] = {}
+    for table in SCHEMA.application:
+        keys = f"SELECT poolpair_number, {', '.join(table.key)} FROM poolpair_spool_key_{table.number}"
+        found |= {(number, (table.name, tuple(key))): () for number, *key in connection.execute(keys)}
+        rows = (
+            f"SELECT poolpair_number, {', '.join(table.columns)} FROM poolpair_spool_row_{table.number} ORDER BY rowid"
+        )
+        for number, *row in connection.execute(rows):
+            at = (number, (table.name, table.key_of(tuple(row))))
+            found[at] = (*found[at], tuple(row))
+    return frozenset((group, rows) for (_, group), rows in found.items())
 
 
 def _kept(connection: sqlite3.Connection) -> frozenset[tuple[str, Row]]:

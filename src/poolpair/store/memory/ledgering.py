@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from poolpair.errors import Code, PoolpairError, Refused
-from poolpair.store.ledger import COLUMNS, ledger_row
+from poolpair.store.ledger import ledger_row, row_of
 from poolpair.store.memory.applying import refusal
 from poolpair.store.memory.rows import Groups
 from poolpair.store.memory.schema import Key, MemorySchema, MemoryTable, Row
@@ -56,7 +56,9 @@ class Ledgering:
         for table, groups in content:
             for key, rows in groups.items():
                 if table.home_is_pool or not table.is_tracked(key) or self._schema.home(table, key) != plan.home:
-                    raise Refused(Code.FOREIGN_PACKAGE, f"it brings rows of table {table.name} that are not of its home")
+                    raise Refused(
+                        Code.FOREIGN_PACKAGE, f"it brings rows of table {table.name} that are not of its home"
+                    )
                 total = self._recover_group(plan, total, table, key, rows, refuses)
         return total
 
@@ -91,13 +93,8 @@ class Ledgering:
             self._draft.put(table, key, rows_from_text(entry.theirs))
             self._draft.log(table, key)
         decided = replace(entry, state=choice, decided_utc=now_utc)
-        row = tuple(_value(decided, column) for column in COLUMNS)
+        row = row_of(decided)
         ledger = self._schema.ledger
         self._draft.put(ledger, ledger.key_of(row), (row,))
         self._draft.log(ledger, ledger.key_of(row))
         return decided
-
-
-def _value(entry: LedgerEntry, column: str) -> str:
-    names = {"tbl": "table", "tkey": "key"}
-    return str(getattr(entry, names.get(column, column)))

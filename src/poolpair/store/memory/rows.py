@@ -29,7 +29,8 @@ class RowsFile:
     def write(self, path: Path) -> None:
         """Write it."""
         tables = [
-            [[row_to_json(key), [row_to_json(row) for row in rows]] for key, rows in groups.items()] for groups in self.tables
+            [[row_to_json(key), [row_to_json(row) for row in rows]] for key, rows in groups.items()]
+            for groups in self.tables
         ]
         path.write_text(json.dumps({"files": [_file_line(file) for file in self.files], "tables": tables}))
 

@@ -64,9 +64,7 @@ class MemorySnapshot:
         assert self._rows is not None, "the view was opened without a rows file"
         tables = self._schema.of(channel)
         spooled = self._state.spools.get((number, channel), ())
-        groups = tuple(
-            {group.key: group.rows for group in spooled if group.table == table.number} for table in tables
-        )
+        groups = tuple({group.key: group.rows for group in spooled if group.table == table.number} for table in tables)
         RowsFile(groups, ()).write(self._rows)
         return Exported(
             groups=len(spooled),

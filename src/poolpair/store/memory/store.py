@@ -135,7 +135,9 @@ class MemoryStore:
     def ledger(self) -> tuple[LedgerEntry, ...]:
         """Every ledger entry, oldest first."""
         number = self._disk.schema.ledger.number
-        rows = sorted((row for group in self._state.groups[number - 1].values() for row in group), key=lambda r: r.number)
+        rows = sorted(
+            (row for group in self._state.groups[number - 1].values() for row in group), key=lambda r: r.number
+        )
         return tuple(entry_of(row.values) for row in rows)
 
     def parked(self, channel: Channel | None = None) -> tuple[ParkedGroup, ...]:

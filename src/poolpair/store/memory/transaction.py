@@ -162,16 +162,19 @@ class MemoryTransaction:
                 del self.draft.parked.edit[group_id]
         return written
 
-    def forget_log(self, channel: Channel, home: str) -> None:
+    def forget_log(self, channel: Channel, home: str) -> int:
         """Nothing of this home is to be sent."""
         for table in self._schema.of(channel):
             log = self.draft.logs[table.number - 1]
             for key in [key for key in log.now if self._schema.home(table, key) == home]:
                 del log.edit[key]
+        foreign = 0
         if channel is Channel.CONFERENCES:
             for path, entry in list(self.draft.files.now.items()):
                 if entry.file.home == home and entry.gen > 0:
+                    foreign += entry.file.present
                     self._forget_file(path, entry)
+        return foreign
 
     def _forget_file(self, path: bytes, entry: FileEntry) -> None:
         if entry.file.present or entry.deleting:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import TableShape
+from poolpair.store.ledger import ledger_info, ledger_table
 from poolpair.store.profile import Profile, ProfileTable
 from poolpair.store.profile_check import TableInfo, check_profile, unique_key_within
 from poolpair.store.sqlite.connection import PREFIX, literal, quote
@@ -89,6 +90,8 @@ class Bound:
     @property
     def home(self) -> str:
         """The home pool of a row, over the key columns; NULL if it has none."""
+        if self.spec.home_is_pool:
+            return quote(self.spec.key[0])
         if self.spec.shared:
             return f"(SELECT h.poolpair_pool FROM {PREFIX}home h WHERE h.poolpair_pattern = 'shared')"
         return (
@@ -132,10 +135,16 @@ def bind(connection: sqlite3.Connection, profile: Profile) -> tuple[Bound, ...]:
     fatal = [problem for problem in check_profile(profile, infos) if problem.fatal]
     if fatal:
         raise PoolpairError(Code.PROFILE, "; ".join(f"{problem.table}: {problem.reason}" for problem in fatal))
-    return tuple(_bind_one(connection, spec, infos[spec.name]) for spec in profile.tables)
+    ledger = ledger_table(len(profile.tables) + 1)
+    bound = tuple(_bind_one(connection, spec, infos[spec.name]) for spec in profile.tables)
+    return (*bound, _bound(ledger, ledger_info(), ()))
 
 
 def _bind_one(connection: sqlite3.Connection, spec: ProfileTable, info: TableInfo) -> Bound:
+    return _bound(spec, info, replace_keys(connection, info))
+
+
+def _bound(spec: ProfileTable, info: TableInfo, replaced_by: tuple[UniqueKey, ...]) -> Bound:
     columns = tuple(c.name for c in info.columns if not c.generated and c.name not in spec.leave_out)
     types = {c.name: _declaration(c.declared_type, c.collation) for c in info.columns if c.name in spec.key}
     return Bound(
@@ -144,7 +153,7 @@ def _bind_one(connection: sqlite3.Connection, spec: ProfileTable, info: TableInf
         columns=columns,
         conflict=unique_key_within(info, spec.key),
         types=types,
-        replace_keys=replace_keys(connection, info),
+        replace_keys=replaced_by,
     )
 
 

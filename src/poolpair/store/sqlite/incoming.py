@@ -17,10 +17,19 @@ from poolpair.model import Channel, TableShape
 from poolpair.store.sqlite.applying import TableApply
 from poolpair.store.sqlite.binding import Bound
 from poolpair.store.sqlite.connection import literal, text
+from poolpair.store.sqlite.ledgering import Ledgering
 from poolpair.store.sqlite.refusing import Ranges, RolledBack
 from poolpair.store.sqlite.snapshot import TREE
 from poolpair.store.sqlite.transaction import FILE_COLUMNS, SqliteTransaction, applying, catalogue_file
-from poolpair.store.values import Applied, ApplyPlan, CatalogueFile, MassDelete, PackedFile
+from poolpair.store.values import (
+    Applied,
+    ApplyPlan,
+    CatalogueFile,
+    MassDelete,
+    PackedFile,
+    Reclaimed,
+    RecoverPlan,
+)
 
 FILE_ROW = {"path", "size", "mtime_ns", "mode", "sha256", "home", "conference", "present", "member", "offset"}
 UNSOUND_FILE = """
@@ -199,6 +208,44 @@ class SqliteIncoming:
                 self._c.execute("ROLLBACK")
             raise
         return total
+
+    def recover(self, plan: RecoverPlan, record: Callable[[SqliteTransaction, Reclaimed], None]) -> Reclaimed:
+        """Take in what a returned pool had, in one transaction. Raises STORE_BROKEN if a trigger of the application's ends that."""
+        bound = [b for b in self._bound if b.spec.channel is plan.channel and not b.spec.home_is_pool]
+        self._refuse_strangers(bound, plan)
+        transaction = self._begin()
+        try:
+            total = Reclaimed()
+            for b in bound:
+                found = Ledgering(self._c, b, plan.note).recover(plan)
+                total = Reclaimed(
+                    merged=total.merged + found.merged,
+                    equal=total.equal + found.equal,
+                    in_ledger=total.in_ledger + found.in_ledger,
+                )
+            record(transaction, total)
+            self._c.execute("COMMIT")
+        except RolledBack as rolled:
+            detail = f"a group to be recovered was rolled back with the whole transaction: {rolled.reason}"
+            raise PoolpairError(Code.STORE_BROKEN, detail, "let that trigger use ABORT; the package waits") from rolled
+        except BaseException:  # whatever ended it: clean up, then let it pass
+            if self._c.in_transaction:
+                self._c.execute("ROLLBACK")
+            raise
+        return total
+
+    def _refuse_strangers(self, bound: list[Bound], plan: RecoverPlan) -> None:
+        """What is recovered must be of the home that the package names; decisions in the ledger are the server's alone."""
+        for b in self._bound:
+            if b.spec.channel is not plan.channel:
+                continue
+            strange = f"NOT {b.scope} OR {b.home} IS NOT {literal(plan.home)}" if b in bound else "1"
+            for table in (f"pkg.k{b.n}", f"pkg.r{b.n}"):
+                with readable():
+                    found = self._c.execute(f"SELECT 1 FROM {table} WHERE {strange} LIMIT 1").fetchone()
+                if found:
+                    detail = f"it brings rows of table {b.spec.name} that are not of the home that it recovers"
+                    raise Refused(Code.FOREIGN_PACKAGE, detail)
 
     def check(self, plan: ApplyPlan) -> MassDelete | None:
         """Look at rows and files in a transaction that changes nothing."""

@@ -11,8 +11,9 @@ that share the values of any unique index which does not contain the group key, 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
+from poolpair.store import ledger
 from poolpair.store.sqlite.binding import Bound
 from poolpair.store.sqlite.connection import PREFIX, literal, quote, text
 from poolpair.store.sqlite.index_terms import Term, UniqueKey
@@ -45,13 +46,20 @@ CREATE INDEX IF NOT EXISTS poolpair_file_gen ON poolpair_file (gen) WHERE gen > 
 CREATE TABLE IF NOT EXISTS poolpair_parked (
   id INTEGER PRIMARY KEY, tbl INTEGER NOT NULL, channel TEXT NOT NULL, key TEXT NOT NULL, reason TEXT NOT NULL, package_id TEXT NOT NULL,
   since_utc TEXT NOT NULL, gen INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS poolpair_fence (poolpair_home TEXT PRIMARY KEY, poolpair_serving TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS poolpair_pool (name TEXT PRIMARY KEY) WITHOUT ROWID;
 """
+LEDGER_TABLE = (
+    f"CREATE TABLE IF NOT EXISTS {ledger.TABLE} ({', '.join(f'{name} TEXT NOT NULL' for name in ledger.COLUMNS)},"
+    f" PRIMARY KEY ({', '.join(ledger.KEY)}))"
+)
 
 
 def own_tables(bound: Iterable[Bound]) -> Iterator[str]:
     """The statements that make poolpair's own tables."""
     yield DOCUMENT_TABLE
     yield HOME_TABLE
+    yield LEDGER_TABLE
     yield from (statement.strip() for statement in _without_comments(OWN_TABLES).split(";") if statement.strip())
     for b in bound:
         yield f"CREATE TABLE IF NOT EXISTS {PREFIX}log_{b.n} ({b.key_types}, poolpair_gen INTEGER NOT NULL)"
@@ -59,6 +67,8 @@ def own_tables(bound: Iterable[Bound]) -> Iterator[str]:
         yield f"CREATE TABLE IF NOT EXISTS {PREFIX}parked_key_{b.n} (poolpair_id INTEGER PRIMARY KEY, {b.key_types})"
         yield f"CREATE TABLE IF NOT EXISTS {PREFIX}parked_row_{b.n} (poolpair_id INTEGER NOT NULL, {b.column_list})"
         yield f"CREATE INDEX IF NOT EXISTS {PREFIX}parked_row_{b.n}_id ON {PREFIX}parked_row_{b.n} (poolpair_id)"
+        yield f"CREATE TABLE IF NOT EXISTS {PREFIX}spool_key_{b.n} (poolpair_number INTEGER NOT NULL, {b.key_types})"
+        yield f"CREATE TABLE IF NOT EXISTS {PREFIX}spool_row_{b.n} (poolpair_number INTEGER NOT NULL, {b.column_list})"
         kept = f"poolpair_package TEXT NOT NULL, poolpair_utc TEXT NOT NULL, {b.column_list}"
         yield f"CREATE TABLE IF NOT EXISTS {PREFIX}kept_row_{b.n} ({kept})"
 
@@ -66,7 +76,7 @@ def own_tables(bound: Iterable[Bound]) -> Iterator[str]:
 def widen_own_tables(connection: sqlite3.Connection, bound: Iterable[Bound]) -> None:
     """Give the tables that keep whole rows the columns that the application's tables have gained."""
     for b in bound:
-        for kind in ("parked_row", "kept_row"):
+        for kind in ("parked_row", "kept_row", "spool_row"):
             table = f"{PREFIX}{kind}_{b.n}"
             have = {text(name) for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
             for column in b.columns if have else ():
@@ -78,8 +88,8 @@ def _without_comments(script: str) -> str:
     return "\n".join(line.split("--")[0] for line in script.splitlines())
 
 
-def triggers(b: Bound) -> dict[str, str]:
-    """The capture triggers of one table by name."""
+def triggers(b: Bound, pools: Sequence[str]) -> dict[str, str]:
+    """The triggers of one table by name: they refuse what is fenced, naming one of `pools`, and capture the rest."""
     table = quote(b.spec.name)
     new, old = b.scoped("NEW"), b.scoped("OLD")
     watching, new_watched, old_watched = (
@@ -90,20 +100,31 @@ def triggers(b: Bound) -> dict[str, str]:
     moved = " OR ".join(f"OLD.{quote(name)} IS NOT NEW.{quote(name)}" for name in b.spec.key)
     name = f"{PREFIX}{b.n}"
     made = {
-        f"{name}_insert": f"AFTER INSERT ON {table} WHEN {new_watched} AND {new} BEGIN {_log(b, 'NEW')} END",
-        f"{name}_delete": f"AFTER DELETE ON {table} WHEN {old_watched} AND {old} BEGIN {_log(b, 'OLD')} END",
-        f"{name}_update": f"AFTER UPDATE ON {table} WHEN {new_watched} AND {new} BEGIN {_log(b, 'NEW')} END",
-        f"{name}_rekey": f"AFTER UPDATE ON {table} WHEN {old_watched} AND ({moved}) AND {old} BEGIN {_log(b, 'OLD')} END",
+        f"{name}_insert": f"AFTER INSERT ON {table} WHEN {new_watched} AND {new} BEGIN {refuse(b, 'NEW', pools)}{_log(b, 'NEW')} END",
+        f"{name}_delete": f"AFTER DELETE ON {table} WHEN {old_watched} AND {old} BEGIN {refuse(b, 'OLD', pools)}{_log(b, 'OLD')} END",
+        f"{name}_update": f"AFTER UPDATE ON {table} WHEN {new_watched} AND {new} BEGIN {refuse(b, 'NEW', pools)}{_log(b, 'NEW')} END",
+        f"{name}_rekey": f"AFTER UPDATE ON {table} WHEN {old_watched} AND ({moved}) AND {old} BEGIN {refuse(b, 'OLD', pools)}{_log(b, 'OLD')} END",
     }
     # A row in the way of another in all its key columns, byte for byte, is of the same group.
     whole = {Term(name, "", "BINARY") for name in b.spec.key}
     for number, unique in enumerate(each for each in b.replace_keys if not whole <= set(each.terms)):
         for event in ("INSERT", "UPDATE"):
-            body = _log_conflicting(b, unique)
+            body = _log_conflicting(b, unique, pools)
             made[f"{name}_replace_{number}_{event.lower()}"] = (
                 f"BEFORE {event} ON {table} WHEN {watching} BEGIN {body} END"
             )
     return {trigger: f"CREATE TRIGGER {trigger} {body}" for trigger, body in made.items()}
+
+
+def refuse(b: Bound, row: str, pools: Sequence[str]) -> str:
+    """Refuse a row of a home that is served elsewhere. Whoever writes it is told by whom: SQLite wants that text written out."""
+    return _raise(f"SELECT poolpair_serving FROM {PREFIX}fence WHERE poolpair_home = {b.home_of(row)}", pools)
+
+
+def _raise(serving: str, pools: Sequence[str]) -> str:
+    said = {name: literal(f"not served here: pool {name} serves these users now (poolpair)") for name in pools}
+    cases = " ".join(f"WHEN {literal(name)} THEN RAISE(ABORT, {message})" for name, message in said.items())
+    return f"SELECT CASE ({serving}) {cases} END; " if pools else ""
 
 
 def _watched(b: Bound, row: str) -> str:
@@ -119,14 +140,16 @@ def _log(b: Bound, row: str) -> str:
     return f"DELETE FROM {log} WHERE {same}; INSERT INTO {log} ({b.key}, poolpair_gen) SELECT {keys}, value FROM {PREFIX}gen;"
 
 
-def _log_conflicting(b: Bound, unique: UniqueKey) -> str:
+def _log_conflicting(b: Bound, unique: UniqueKey, pools: Sequence[str]) -> str:
     """Log the keys of rows in the way of NEW; twice the same key is harmless, the export takes it once."""
     where = " AND ".join(_in_the_way(b, term) for term in unique.terms)
     if unique.condition:
         where += f" AND ({unique.condition}) AND {_over_new(b, unique.condition)}"
     log, table = f"{PREFIX}log_{b.n}", quote(b.spec.name)
     stamp = f"(SELECT value FROM {PREFIX}gen)"
+    fenced = f"SELECT poolpair_serving FROM {table} JOIN {PREFIX}fence ON poolpair_home = {b.home} WHERE {where} AND {b.scope} LIMIT 1"
     return (
+        f"{_raise(fenced, pools)}"
         f"INSERT INTO {log} ({b.key}, poolpair_gen) SELECT {b.key}, {stamp} FROM {table} WHERE {where} AND {b.scope};"
     )
 

@@ -16,6 +16,7 @@ from poolpair.store.prepared import SETTINGS, Installed, InstalledSettings, Reco
 from poolpair.store.profile import Profile
 from poolpair.store.sqlite.binding import Bound, bind
 from poolpair.store.sqlite.connection import PREFIX, connect, quote, text, translate
+from poolpair.store.sqlite.fencing import install_triggers, known_pools, wanted_triggers
 from poolpair.store.sqlite.install import DOCUMENT_TABLE, HOME_TABLE, home_rows, own_tables, triggers, widen_own_tables
 from poolpair.store.sqlite.lease import SqliteLease
 from poolpair.store.sqlite.schema import installed_triggers
@@ -43,7 +44,7 @@ def statements(
         yield from own_tables(bound)
         yield from home_rows(homes)
         for b in bound:
-            yield from triggers(b).values()
+            yield from triggers(b, known_pools(c)).values()
 
 
 def install(
@@ -84,7 +85,7 @@ def install(
             identity = StoreIdentity(store_id=new_id(), location=here, home_location=here)
             _save(c, IDENTITY, identity)
             _save(c, MODE_BEFORE, JournalMode(mode=before))
-        repaired = _install_triggers(c, {name: sql for b in bound for name, sql in triggers(b).items()})
+        repaired = install_triggers(c, wanted_triggers(c, bound))
         changed = known is not None and known.settings != settings
         if changed:
             _doubt_catalogue(c)
@@ -109,6 +110,8 @@ def _refuse_homeless(c: sqlite3.Connection, bound: tuple[Bound, ...], homes: Seq
         for statement in (HOME_TABLE, *home_rows(homes)):
             c.execute(statement)
         for b in bound:
+            if b.spec.home_is_pool:
+                continue
             rows, homed = c.execute(f"SELECT count(*), count({b.home}) FROM {b.table} WHERE {b.scope}").fetchone()
             if rows and not homed:
                 raise PoolpairError(
@@ -141,17 +144,6 @@ def _drop_tables_of_old_profile(c: sqlite3.Connection) -> None:
             c.execute(f"ALTER TABLE main.{quote(name)} RENAME TO {quote(f'{PREFIX}old_{new_id()[:8]}')}")
         else:
             c.execute(f"DROP TABLE main.{quote(name)}")
-
-
-def _install_triggers(c: sqlite3.Connection, wanted: dict[str, str]) -> tuple[str, ...]:
-    have = installed_triggers(c)
-    for name, sql in have.items():
-        if wanted.get(name) != sql:
-            c.execute(f"DROP TRIGGER main.{quote(name)}")
-    changed = tuple(name for name, sql in wanted.items() if have.get(name) != sql)
-    for name in changed:
-        c.execute(wanted[name])
-    return changed
 
 
 def _save(c: sqlite3.Connection, name: str, value: object) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from poolpair.model import BucketSet, Channel, TableDigests
 from poolpair.store.buckets import Tally, buckets_for
+from poolpair.store.sqlite import spooling
 from poolpair.store.sqlite.binding import Bound
 from poolpair.store.sqlite.connection import PREFIX, literal, quote, text
 from poolpair.store.sqlite.transaction import FILE_COLUMNS, catalogue_file
@@ -77,6 +78,18 @@ class SqliteSnapshot:
             tables.append(b.shape())
         self._c.execute("COMMIT")
         self._c.execute("DETACH DATABASE pkg")
+        return Exported(groups=groups, rows=rows, tables=tuple(tables), sequences={})
+
+    def export_spool(self, number: int, channel: Channel) -> Exported:
+        """Fill the tables with spooled groups and end the view."""
+        self.list_files(())
+        counts, tables = [], []
+        for b in self._of(channel):
+            counts.append(spooling.export(self._c, b, number))
+            tables.append(b.shape())
+        self._c.execute("COMMIT")
+        self._c.execute("DETACH DATABASE pkg")
+        groups, rows = (sum(column) for column in zip(*counts, strict=True))
         return Exported(groups=groups, rows=rows, tables=tuple(tables), sequences={})
 
     def _export_table(self, b: Bound, cut: Cut, left: str) -> tuple[int, int]:

@@ -14,19 +14,22 @@ from poolpair.clock import Clock
 from poolpair.documents import decode
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel, TableShape
+from poolpair.store.ledger import entry_of
 from poolpair.store.profile import Profile
 from poolpair.store.sqlite.binding import Bound, bind
 from poolpair.store.sqlite.connection import connect, text, translate
+from poolpair.store.sqlite.fencing import wanted_triggers
 from poolpair.store.sqlite.incoming import SqliteIncoming, readable
-from poolpair.store.sqlite.install import triggers, widen_own_tables
+from poolpair.store.sqlite.install import widen_own_tables
 from poolpair.store.sqlite.lease import SqliteLease
+from poolpair.store.sqlite.ledgering import entries
 from poolpair.store.sqlite.parking import list_parked, retry_parked
 from poolpair.store.sqlite.refusing import RolledBack
 from poolpair.store.sqlite.schema import capture_mark, installed_triggers
 from poolpair.store.sqlite.snapshot import SqliteSnapshot
 from poolpair.store.sqlite.transaction import FILE_COLUMNS, SqliteTransaction, catalogue_file, read_document
 from poolpair.store.tree import TreeFile
-from poolpair.store.values import CatalogueFile, LeaseHolder, ParkedGroup, StoreIdentity, TreeDiff
+from poolpair.store.values import CatalogueFile, LeaseHolder, LedgerEntry, ParkedGroup, StoreIdentity, TreeDiff
 
 T = TypeVar("T")
 IDENTITY = "store/identity"
@@ -92,7 +95,8 @@ class SqliteStore:
             self._bound = bind(self._c, self._profile)
             have = installed_triggers(self._c)
             widen_own_tables(self._c, self._bound)
-            missing = sorted(name for b in self._bound for name, sql in triggers(b).items() if have.get(name) != sql)
+            wanted = wanted_triggers(self._c, self._bound)
+            missing = sorted(name for name, sql in wanted.items() if have.get(name) != sql)
             mark = capture_mark(self._c, {b.spec.name for b in self._bound})
         if missing:
             raise PoolpairError(Code.CAPTURE_BROKEN, f"capture triggers are missing or altered: {', '.join(missing)}")
@@ -100,8 +104,8 @@ class SqliteStore:
         return mark
 
     @contextmanager
-    def transaction(self) -> Iterator[SqliteTransaction]:
-        """BEGIN IMMEDIATE, the lease's check, COMMIT; ROLLBACK on any exception."""
+    def transaction(self, *, fencing: bool = False) -> Iterator[SqliteTransaction]:
+        """One writer at a time, so nobody else writes in any: BEGIN IMMEDIATE, the lease's check, COMMIT; ROLLBACK on any exception."""
         with self._translated():
             tx = self._begin()
             try:
@@ -244,6 +248,11 @@ class SqliteStore:
         """SQLite's own counter of foreign commits, and ours."""
         with self._translated():
             return self._c.execute("PRAGMA main.data_version").fetchone()[0], self._c.total_changes
+
+    def ledger(self) -> tuple[LedgerEntry, ...]:
+        """Every ledger entry, oldest first."""
+        with self._translated():
+            return tuple(map(entry_of, entries(self._c)))
 
     def parked(self, channel: Channel | None = None) -> tuple[ParkedGroup, ...]:
         """Groups that this store refused."""

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from poolpair.documents import decode, encode
+from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel
+from poolpair.store.sqlite import spooling
 from poolpair.store.sqlite.binding import Bound
 from poolpair.store.sqlite.connection import PREFIX, text
-from poolpair.store.values import CatalogueFile, Dropped
+from poolpair.store.sqlite.fencing import set_fence
+from poolpair.store.sqlite.ledgering import Ledgering
+from poolpair.store.values import CatalogueFile, Choice, Dropped, LedgerEntry, LedgerNote
 
 T = TypeVar("T")
 
@@ -139,6 +143,61 @@ class SqliteTransaction:
             return None
         forget_parked(self._c, found[0], group_id)
         return Channel(text(found[1]))
+
+    def fence(self, refused: Mapping[str, str]) -> None:
+        """Refuse writes of these homes."""
+        set_fence(self._c, self._bound, refused)
+
+    def spool(self, number: int, channel: Channel, home: str, since: int | None) -> int:
+        """Keep groups as they are."""
+        return spooling.spool(self._c, self._application_of(channel), number, home, since)
+
+    def forget_spool(self, number: int, channel: Channel) -> None:
+        """Let go of them."""
+        spooling.forget(self._c, self._application_of(channel), number)
+
+    def reclaim_spool(self, number: int, channel: Channel, note: LedgerNote) -> int:
+        """Log every spooled group; what differs goes to the ledger."""
+        written = 0
+        for b in self._application_of(channel):
+            keys, rows = spooling.keys_table(b), spooling.rows_table(b)
+            written += Ledgering(self._c, b, note).reclaim(keys, rows, "poolpair_number", number)
+        self.forget_spool(number, channel)
+        return written
+
+    def reclaim_parked(self, channel: Channel, home: str, note: LedgerNote) -> int:
+        """Parked groups of a home go to the ledger."""
+        written = 0
+        for b in self._application_of(channel):
+            keys, rows = f"main.{PREFIX}parked_key_{b.n}", f"main.{PREFIX}parked_row_{b.n}"
+            mine = self._c.execute(f"SELECT poolpair_id FROM {keys} WHERE {b.home} = ?", (home,)).fetchall()
+            for (group_id,) in mine:
+                written += Ledgering(self._c, b, note).reclaim(keys, rows, "poolpair_id", group_id)
+                forget_parked(self._c, b.n, group_id)
+        return written
+
+    def forget_log(self, channel: Channel, home: str) -> int:
+        """Nothing of this home is to be sent; its unsent files are foreign."""
+        for b in self._of(channel):
+            self._c.execute(f"DELETE FROM {b.log} WHERE {b.home} = ?", (home,))
+        if channel is not Channel.CONFERENCES:
+            return 0
+        logged = "UPDATE main.poolpair_file SET gen = ? WHERE gen > 0 AND home = ?"
+        foreign = self._c.execute(f"{logged} AND present = 1", (FOREIGN_GEN, home)).rowcount
+        self._c.execute(f"{logged} AND deleting = 1", (0, home))
+        self._c.execute("DELETE FROM main.poolpair_file WHERE gen > 0 AND home = ?", (home,))
+        return foreign
+
+    def resolve(self, entry: LedgerEntry, choice: Choice, now_utc: str) -> LedgerEntry:
+        """Write the chosen version, and the decision."""
+        b = next((b for b in self._bound if b.spec.name == entry.table and b.spec.channel is entry.channel), None)
+        if b is None:
+            raise PoolpairError(Code.USAGE, f"table {entry.table} is not carried any more")
+        return Ledgering(self._c, b, LedgerNote(reign_id="", why="", now_utc=now_utc)).decide(entry, choice, now_utc)
+
+    def _application_of(self, channel: Channel) -> tuple[Bound, ...]:
+        """The application's tables of a channel: the ledger is never spooled, it travels by itself."""
+        return tuple(b for b in self._of(channel) if not b.spec.home_is_pool)
 
     def note_files(self, files: Iterable[CatalogueFile], *, log: bool) -> None:
         """Write catalogue entries; logged ones get the present stamp."""

@@ -1,0 +1,176 @@
+"""Recovery on SQLite: groups of a returned pool are merged, found equal, or put into the ledger with both versions.
+
+This is the slow and careful way: group by group, inside one transaction. What is written here is captured like a write of the
+application's, so that what stands afterwards flows back to the pool that returned.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import replace
+
+from poolpair.errors import Code, PoolpairError
+from poolpair.store.buckets import Text
+from poolpair.store.ledger import COLUMNS, TABLE, ledger_row, row_of
+from poolpair.store.row_text import Row, rows_from_text, rows_to_text
+from poolpair.store.sqlite.binding import Bound
+from poolpair.store.sqlite.connection import PREFIX, quote, text
+from poolpair.store.sqlite.refusing import savepoint, without_triggers
+from poolpair.store.values import Choice, LedgerEntry, LedgerNote, Reclaimed, RecoverPlan
+
+
+class Ledgering:
+    """Works on one table within a transaction."""
+
+    def __init__(self, connection: sqlite3.Connection, b: Bound, note: LedgerNote) -> None:
+        self._c = connection
+        self._b = b
+        self._note = note
+
+    def reclaim(self, keys: str, rows: str, number: str, value: int) -> int:
+        """Log every group of a list; put those whose kept rows differ from what stands here into the ledger. Returns how many."""
+        b, written = self._b, 0
+        for key in self._c.execute(f"SELECT {b.key} FROM {keys} WHERE {number} = ?", (value,)).fetchall():
+            theirs = self._rows(rows, key, f"{number} = {value}")
+            written += self._differing(key, theirs)
+            self._log(key)
+        return written
+
+    def recover(self, plan: RecoverPlan) -> Reclaimed:
+        """Take in what the attached rows file names of this table."""
+        b, total = self._b, Reclaimed()
+        for key in self._c.execute(f"SELECT {b.key} FROM pkg.k{b.n} ORDER BY rowid").fetchall():
+            theirs = self._rows(f"pkg.r{b.n}", key)
+            if _same(theirs, self._here(key)):
+                total = replace(total, equal=total.equal + 1)
+            elif plan.merge and not self._was_changed(key, plan.reign_token) and self._replaced(key, theirs):
+                total = replace(total, merged=total.merged + 1)
+            else:
+                total = replace(total, in_ledger=total.in_ledger + self._differing(key, theirs))
+            self._log(key)
+        return total
+
+    def _was_changed(self, key: Row, token: int) -> bool:
+        query = f"SELECT 1 FROM {self._b.log} WHERE {_is_key(self._b, key)} AND poolpair_gen > ? LIMIT 1"
+        return self._c.execute(query, (*_bindable(key), token)).fetchone() is not None
+
+    def _replaced(self, key: Row, rows: tuple[Row, ...]) -> bool:
+        """Let the group consist of these rows; False, and nothing changed, if the table refuses them."""
+        try:
+            with savepoint(self._c, "recover"), without_triggers(self._c, self._b):
+                self.write(key, rows)
+        except sqlite3.IntegrityError:
+            return False
+        return True
+
+    def write(self, key: Row, rows: tuple[Row, ...]) -> None:
+        """Write a group; where it is a single row it is updated in place, so that columns of this site keep their values."""
+        b = self._b
+        names = ", ".join(map(quote, b.columns))
+        marks = ", ".join(_mark(value) for value in rows[0]) if rows else ""
+        if b.conflict is not None and len(rows) == 1:
+            updates = ", ".join(f"{quote(name)} = excluded.{quote(name)}" for name in b.columns)
+            conflict = f"ON CONFLICT ({', '.join(map(quote, b.conflict))}) DO UPDATE SET {updates}"
+            self._c.execute(f"INSERT INTO {b.table} ({names}) VALUES ({marks}) {conflict}", _bindable(rows[0]))
+            return
+        self._c.execute(f"DELETE FROM {b.table} WHERE {_is_key(self._b, key)} AND {b.scope}", _bindable(key))
+        for row in rows:
+            marks = ", ".join(map(_mark, row))
+            self._c.execute(f"INSERT OR ABORT INTO {b.table} ({names}) VALUES ({marks})", _bindable(row))
+
+    def _here(self, key: Row) -> tuple[Row, ...]:
+        b = self._b
+        columns = ", ".join(f"t.{quote(name)}" for name in b.columns)
+        query = f"SELECT {columns} FROM {b.table} AS t WHERE {_is_key(self._b, key, 't')} AND {b.scoped('t')} ORDER BY {b.order}"
+        return tuple(self._c.execute(query, _bindable(key)).fetchall())
+
+    def _rows(self, table: str, key: Row, extra: str = "1") -> tuple[Row, ...]:
+        query = f"SELECT {self._b.column_list} FROM {table} WHERE {_is_key(self._b, key)} AND {extra} ORDER BY rowid"
+        return tuple(self._c.execute(query, _bindable(key)).fetchall())
+
+    def _differing(self, key: Row, theirs: tuple[Row, ...]) -> int:
+        ours = self._here(key)
+        home = self._home(key)
+        if _same(ours, theirs) or home is None:
+            return 0
+        texts = (
+            rows_to_text((_plain(key),)),
+            rows_to_text(tuple(map(_plain, theirs))),
+            rows_to_text(tuple(map(_plain, ours))),
+        )
+        row = ledger_row(home, self._b.spec.channel, self._b.spec.name, *texts, self._note)
+        self._c.execute(
+            f"INSERT OR IGNORE INTO main.{TABLE} ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(row))})", row
+        )
+        return 1
+
+    def _home(self, key: Row) -> str | None:
+        b = self._b
+        columns = ", ".join(f"{_mark(value)} AS {quote(name)}" for name, value in zip(b.spec.key, key, strict=True))
+        (home,) = self._c.execute(f"SELECT {b.home} FROM (SELECT {columns})", _bindable(key)).fetchone()
+        return text(home) if home is not None else None
+
+    def _log(self, key: Row) -> None:
+        b, bindable = self._b, _bindable(key)
+        marks = ", ".join(map(_mark, key))
+        self._c.execute(f"DELETE FROM {b.log} WHERE {_is_key(self._b, key)}", bindable)
+        stamp = f"(SELECT value FROM main.{PREFIX}gen)"
+        self._c.execute(f"INSERT INTO {b.log} ({b.key}, poolpair_gen) VALUES ({marks}, {stamp})", bindable)
+
+    def decide(self, entry: LedgerEntry, choice: Choice, now_utc: str) -> LedgerEntry:
+        """Let the chosen version stand. Raises LEDGER_MOVED if the rows are no longer what the entry says of them."""
+        (key,) = rows_from_text(entry.key)
+        here = rows_to_text(tuple(map(_plain, self._here(key))))
+        if choice is Choice.THEIRS and here not in {entry.ours, entry.theirs}:
+            raise PoolpairError(Code.LEDGER_MOVED, f"a group of {entry.table} was written again since")
+        if choice is Choice.THEIRS:
+            self.write(key, rows_from_text(entry.theirs))
+        decided = replace(entry, state=choice, decided_utc=now_utc)
+        listed = ", ".join(f"{name} = ?" for name in COLUMNS)
+        self._c.execute(
+            f"UPDATE main.{TABLE} SET {listed} WHERE home = ? AND entry_id = ?",
+            (*row_of(decided), entry.home, entry.entry_id),
+        )
+        return decided
+
+
+def entries(connection: sqlite3.Connection) -> Iterable[tuple[object, ...]]:
+    """Every ledger entry as a row of COLUMNS, oldest first."""
+    for row in connection.execute(f"SELECT {', '.join(COLUMNS)} FROM main.{TABLE} ORDER BY rowid").fetchall():
+        yield tuple(map(text, row))
+
+
+def _is_key(b: Bound, key: Row, alias: str = "") -> str:
+    prefix = f"{alias}." if alias else ""
+    return " AND ".join(f"{prefix}{quote(name)} IS {_mark(value)}" for name, value in zip(b.spec.key, key, strict=True))
+
+
+def _same(one: tuple[Row, ...], other: tuple[Row, ...]) -> bool:
+    """Whether the rows are the same, storage classes included: 1 and 1.0 are two values."""
+    return [[(type(value), value) for value in row] for row in one] == [
+        [(type(value), value) for value in row] for row in other
+    ]
+
+
+def _plain(row: Row) -> Row:
+    """Texts as `str` where they are UTF-8."""
+    return tuple(_decoded(value) for value in row)
+
+
+def _decoded(value: object) -> object:
+    if not isinstance(value, Text):
+        return value
+    try:
+        return bytes(value).decode()
+    except UnicodeDecodeError:
+        return value
+
+
+def _mark(value: object) -> str:
+    """A text that was read as bytes is bound as bytes, and said to be text."""
+    return "CAST(? AS TEXT)" if isinstance(value, Text) else "?"
+
+
+def _bindable(row: Row) -> tuple[object, ...]:
+    return tuple(_decoded(value) if isinstance(value, Text) else value for value in row)
