@@ -11,12 +11,13 @@ from dataclasses import replace
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import data_dir, package_name
 from poolpair.model import Channel, RefusedPackage, new_id, new_nonce
+from poolpair.pipeline.adopt import fence
 from poolpair.pipeline.receive import REFUSED_KEPT
 from poolpair.pipeline.site import Site, inbound_name, outbound_name, serving_name
 from poolpair.service import REQUEST, Request
-from poolpair.state import Held, Inbound, Outbound, Seed, Serving, VerifyResult
+from poolpair.state import FENCE_OFF, FenceOff, Held, Inbound, Outbound, Seed, Serving, VerifyResult
 from poolpair.store.port import Transaction
-from poolpair.store.values import ParkedGroup
+from poolpair.store.values import Choice, LedgerEntry, ParkedGroup
 
 
 def request(site: Site, channels: tuple[Channel, ...], *, rescan: bool = False) -> str:
@@ -98,6 +99,41 @@ def drop_parked(site: Site, group_id: int) -> None:
 
 def _unknown_group(group_id: int) -> PoolpairError:
     return PoolpairError(Code.USAGE, f"no parked group has the number {group_id}")
+
+
+def ledger_entry(site: Site, entry_id: str) -> LedgerEntry:
+    """One entry by its id or the beginning of it. Raises USAGE."""
+    found = [entry for entry in site.store.ledger() if entry.entry_id.startswith(entry_id)]
+    if len(found) != 1:
+        raise PoolpairError(Code.USAGE, f"{len(found)} ledger entries have an id that begins with {entry_id!r}")
+    return found[0]
+
+
+def resolve_ledger(site: Site, entry_id: str | None, choice: Choice, *, force: bool = False) -> int:
+    """Decide on one open entry, or (None) on all of homes that are served here; returns how many."""
+    chosen = (ledger_entry(site, entry_id),) if entry_id is not None else site.store.ledger()
+    mine = [entry for entry in chosen if entry.state is Choice.OPEN and entry.home in site.served()]
+    if entry_id is not None and not mine:
+        raise PoolpairError(Code.USAGE, "it is decided already, or its users are served elsewhere: decide there")
+    for entry in mine:
+        with site.store.transaction() as tx:
+            tx.resolve(entry, choice, site.clock.utc_iso(), force=force)
+    nudge(site)
+    return len(mine)
+
+
+def take_fence_away(site: Site, reason: str) -> None:
+    """From now on nothing that the application writes is refused."""
+    with site.store.transaction(fencing=True) as tx:
+        tx.save(FENCE_OFF, FenceOff(reason=reason, since_utc=site.clock.utc_iso()))
+        fence(site, tx)
+
+
+def put_fence_back(site: Site) -> None:
+    """Refuse again what is not served here."""
+    with site.store.transaction(fencing=True) as tx:
+        tx.delete(FENCE_OFF)
+        fence(site, tx)
 
 
 def begin_verify(site: Site, channel: Channel, *, repair: bool) -> VerifyResult | None:

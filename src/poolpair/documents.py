@@ -34,6 +34,11 @@ def encode(value: object) -> str:
     return _adapter(type(value)).dump_json(value, exclude_defaults=True).decode()
 
 
+def encode_line(value: object) -> str:
+    """Give a frozen dataclass as one line of JSON with every field."""
+    return _adapter(type(value)).dump_json(value).decode()
+
+
 def encode_full(value: object) -> str:
     """Give a frozen dataclass as indented JSON with every field, for people and programs that read status."""
     return _adapter(type(value)).dump_json(value, indent=2).decode()

@@ -69,7 +69,7 @@ def begun(
     acknowledged: dict[Channel, Position | None],
     complete: bool,
 ) -> Serving:
-    """This pool serves from now on: at the next epoch of its own parity, above one that it may have handed out itself."""
+    """The pool serves from now on: at the next epoch of its own parity, above one that it may have handed out itself."""
     present = mine.present
     own_parity = 0 if present.home == pool else 1
     handed_out = present.epoch + (1 if mine.fencing is Fencing.HANDING else 0)

@@ -6,19 +6,30 @@ from dataclasses import dataclass, field
 
 from poolpair.errors import PoolpairError
 from poolpair.format.layout import data_dir, lync_module, parse_package_name
-from poolpair.model import Channel, ImportStatus
+from poolpair.model import Channel, ImportStatus, serving_pool
 from poolpair.pipeline.acknowledge import import_status
-from poolpair.pipeline.site import Counts, Site, counts_name, inbound_name, intent_name, outbound_name
-from poolpair.state import Inbound, Intent, Outbound
+from poolpair.pipeline.site import (
+    Counts,
+    Site,
+    counts_name,
+    inbound_name,
+    intent_name,
+    outbound_name,
+    recovery_prefix,
+)
+from poolpair.reigns import takes_writes
+from poolpair.state import FENCE_OFF, FenceOff, Inbound, Intent, Outbound, Plan, PlanStep, Recovery, plan_name
 from poolpair.status import (
     ChannelStatus,
     ExportView,
+    HomeStatus,
     ImportView,
     PairStatus,
     export_status,
     inbound_applied,
     watermarks,
 )
+from poolpair.store.values import Choice
 
 PULSE = "pulse"
 
@@ -50,6 +61,7 @@ def pulse(site: Site) -> Pulse:
 
 def gather(site: Site) -> PairStatus:
     """Read everything and say how the pair stands, from this side."""
+    site.memory.serving.clear()
     holder = site.store.lease_holder()
     known = site.store.read(Pulse, PULSE)
     if known is not None and known.boot_id != site.clock.boot_id():
@@ -64,8 +76,36 @@ def gather(site: Site) -> PairStatus:
         front_end=holder.front_end if holder else "",
         homes_served=site.served(),
         word_age_s=word_age_s,
+        homes=tuple(_home(site, home) for home in site.homes),
+        ledger_open=sum(entry.state is Choice.OPEN for entry in site.store.ledger()),
+        fence_off=off.reason if (off := site.store.read(FenceOff, FENCE_OFF)) else "",
         channels=tuple(_channel(site, channel, known, now, word_age_s) for channel in site.channels),
     )
+
+
+def _home(site: Site, home: str) -> HomeStatus:
+    serving = site.serving(home)
+    waiting = [
+        recovery
+        for channel in site.channels
+        for recovery in site.store.read_all(Recovery, recovery_prefix(channel)).values()
+        if recovery.brings.home == home and not recovery.arrived
+    ]
+    return HomeStatus(
+        home=home,
+        served_by=serving_pool(serving.present, (site.pool, site.partner)),
+        epoch=serving.present.epoch,
+        takes_writes=takes_writes(serving, site.pool, site.partner),
+        plan=_plan(site.store.read(Plan, plan_name(home))),
+        recovering=bool(serving.open or waiting),
+        stopped=serving.stopped,
+    )
+
+
+def _plan(plan: Plan | None) -> str:
+    if plan is None or plan.step is PlanStep.DONE:
+        return ""
+    return f"{plan.move}: {plan.step}{f', waits: {plan.waits_for}' if plan.waits_for else ''}"
 
 
 def _channel(site: Site, channel: Channel, known: Pulse | None, now: float, word_age_s: float | None) -> ChannelStatus:
@@ -155,6 +195,7 @@ def _import(site: Site, channel: Channel, counts: Counts) -> ImportView:
         standing=len(standing),
         standing_bytes=sum(listed.size_bytes for listed in standing),
         complete=inbound.complete,
+        expected=tuple(home for home in site.homes if home not in site.served()),
         parked=parked,
         held=held,
         unhomed=counts.unhomed,

@@ -16,6 +16,7 @@ from poolpair.format.layout import TASK_ASSIGNMENT, cookie_dir, data_dir
 from poolpair.model import Channel
 from poolpair.pipeline.site import Site
 from poolpair.report import PULSE, pulse
+from poolpair.serving.plan import advance
 
 BUSY_WAIT_S = 0.02
 IDLE_WAIT_MAX_S = 0.5
@@ -93,6 +94,7 @@ class Service:
         force = {channel for request in requested.values() for channel in request.channels}
         rescan = any(request.rescan for request in requested.values())
         moved = [run_pass(site, channel, force=channel in force, rescan=rescan) for channel in site.channels]
+        moved.append(self._advance())
         self._carried_out(requested)
         self._tell_faults()
         if site.memory.echoed_s is not None and (
@@ -102,6 +104,16 @@ class Service:
             write_pulse(site)
         self._hints = hints if not any(moved) else None
         return any(moved)
+
+    def _advance(self) -> bool:
+        """Take the next step of a failover or failback, if one is under way."""
+        try:
+            return advance(self._site)
+        except PoolpairError as error:
+            if error.code in FATAL:
+                raise
+            self._tell(f"plan: {error}")
+            return False
 
     def _carried_out(self, requested: Iterable[str]) -> None:
         """Forget requests; what the store does not let go now is carried out once more, which harms nothing."""

@@ -228,3 +228,56 @@ class Recovery:
     """That package was applied: they are merged, equal, or in the ledger over there."""
     closed: bool = False
     """And what became of them has come back here: nothing is lost any more with the partner's store."""
+
+
+class Move(StrEnum):
+    """What is done with a home."""
+
+    HANDOVER = "handover"
+    """Planned: both pools live, nothing is lost."""
+    TAKEOVER = "takeover"
+    """The serving pool is dead: what never came from it is found when it returns."""
+
+
+class PlanStep(StrEnum):
+    """Where a plan stands; the value is what `status` prints."""
+
+    FENCE = "fence"
+    DRAIN = "drain"
+    CONFIRM = "confirm"
+    APPLY = "apply what stands"
+    SERVE = "serve"
+    GIVE_UP = "give up"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One order and how far it has come."""
+
+    plan_id: str
+    move: Move
+    home: str
+    step: PlanStep
+    reign_id: str = ""
+    """The reign that it is to end; once that is over, by whatever means, so is the plan."""
+    accept_incomplete: bool = False
+    begun_utc: str = ""
+    waits_for: str = ""
+    """Why the present step is not over, in words."""
+
+
+def plan_name(home: str) -> str:
+    """The document of the plan for a home."""
+    return f"plan/{home}"
+
+
+FENCE_OFF = "fence/off"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FenceOff:
+    """An operator took the fence away: whatever is written here for users of the other pool is on nobody's account."""
+
+    reason: str
+    since_utc: str

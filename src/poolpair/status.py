@@ -79,6 +79,8 @@ class ImportView:
     standing: int
     standing_bytes: int
     complete: tuple[str, ...]
+    expected: tuple[str, ...]
+    """Homes that the partner serves: their copies here should be complete."""
     parked: int
     held: int
     unhomed: int
@@ -101,6 +103,22 @@ class ChannelStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HomeStatus:
+    """Who serves the users of one pool, as this side knows it."""
+
+    home: str
+    served_by: str
+    epoch: int
+    takes_writes: bool
+    """Here; False also while they are being handed over."""
+    plan: str
+    """The step of a failover or failback that is under way, and what it waits for; empty if none is."""
+    recovering: bool
+    """Groups written at both pools are still being brought together."""
+    stopped: Fault | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PairStatus:
     """What `poolpair status` says."""
 
@@ -112,13 +130,21 @@ class PairStatus:
     homes_served: tuple[str, ...]
     word_age_s: float | None
     channels: tuple[ChannelStatus, ...]
+    homes: tuple[HomeStatus, ...] = ()
+    ledger_open: int = 0
+    """Groups that wait in the ledger for a decision."""
+    fence_off: str = ""
+    """Why the fence was taken away by hand; empty while it stands."""
 
     @property
     def exit_status(self) -> int:
         """0 healthy; 1 not steady, degraded or not initialised; 2 error or partner silent; 3 own service down."""
         if not self.service_running:
             return 3
-        return max((_channel_exit(channel) for channel in self.channels), default=0)
+        if self.fence_off or any(home.stopped for home in self.homes):
+            return 2
+        moving = self.ledger_open or any(home.plan or home.recovering for home in self.homes)
+        return max((_channel_exit(channel) for channel in self.channels), default=0) or (1 if moving else 0)
 
 
 def _channel_exit(channel: ChannelStatus) -> int:
@@ -128,7 +154,7 @@ def _channel_exit(channel: ChannelStatus) -> int:
     if errors or export.reason is Reason.PARTNER_SILENT or (sending and CATALOGUE[sending.code].exit_status > 1):
         return 2
     degraded = ImportStatus.DEGRADED in (imports.status, export.partner_import)
-    incomplete = imports.applied and not imports.complete
+    incomplete = imports.applied and not set(imports.expected) <= set(imports.complete)
     doubtful = sending or incomplete or export.left_behind or imports.foreign_writes or export.partner_foreign_writes
     unsteady = export.status in (ExportStatus.NON_STEADY, ExportStatus.NOT_INITIALIZED)
     return 1 if degraded or doubtful or unsteady else 0

@@ -14,6 +14,7 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import POOL_JSON, TASK_ASSIGNMENT, PoolIdentity, folders
 from poolpair.keyfile import read_key_file
 from poolpair.model import Channel, new_id
+from poolpair.pipeline.adopt import fence_pools
 from poolpair.pipeline.identity import check_own_share
 from poolpair.pipeline.site import SCRATCH_SUFFIX, FileHome, Limits, Site, outbound_name
 from poolpair.protocol import compare_anew
@@ -195,7 +196,7 @@ def initialise(config: PoolConfig) -> Installed:
         profile,
         home_triples(config),
         settings_of(config, profile),
-        record=lambda tx, done: _begin_channels(tx, channels, done),
+        record=lambda tx, done: _begin(tx, config, channels, done),
     )
     share.prepare([*folders(channels), str(Path(TASK_ASSIGNMENT).parent)])
     if found is None:
@@ -204,6 +205,12 @@ def initialise(config: PoolConfig) -> Installed:
             PoolIdentity(pool=config.pool, pair_id=ring.pair_id, store_id=installed.store_id).encode().encode(),
         )
     return installed
+
+
+def _begin(tx: Transaction, config: PoolConfig, channels: tuple[Channel, ...], installed: Installed) -> None:
+    """Begin the channels, and refuse from now on what this pool does not serve."""
+    _begin_channels(tx, channels, installed)
+    fence_pools(tx, config.pool, config.partner.pool)
 
 
 def _begin_channels(tx: Transaction, channels: tuple[Channel, ...], installed: Installed) -> None:

@@ -44,6 +44,7 @@ IMPORT = ImportView(
     standing=0,
     standing_bytes=0,
     complete=("b",),
+    expected=("b",),
     parked=0,
     held=0,
     unhomed=0,

@@ -94,7 +94,9 @@ def _position(position: Position | None) -> str:
 def _manifest_lines(manifest: Manifest) -> Iterator[str]:
     yield f"follows      {_position(manifest.follows)}"
     asks = ", with digests to compare" if manifest.digests else ""
-    yield f"kind         {manifest.kind}{asks}{f', hands over {", ".join(manifest.hands)}' if manifest.hands else ''}"
+    hands = f", hands over {', '.join(manifest.hands)}" if manifest.hands else ""
+    brings = f", brings what was written for {manifest.recovered.home}" if manifest.recovered else ""
+    yield f"kind         {manifest.kind}{asks}{hands}{brings}"
     if manifest.buckets:
         yield f"buckets      {sum(len(each.buckets) for each in manifest.buckets)} sent whole"
     yield f"cut          {manifest.cut_utc} by store {manifest.store_id[:8]}"

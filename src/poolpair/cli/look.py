@@ -15,7 +15,7 @@ from poolpair.cli.inspect import inspect
 from poolpair.errors import CATALOGUE, Code
 from poolpair.model import ExportStatus, Fault, ImportStatus
 from poolpair.report import gather
-from poolpair.status import ChannelStatus, ExportView, ImportView, PairStatus, Reason, silent_fault
+from poolpair.status import ChannelStatus, ExportView, HomeStatus, ImportView, PairStatus, Reason, silent_fault
 from poolpair.wiring import open_site
 
 _COLOURS = {
@@ -70,8 +70,19 @@ def show(found: PairStatus, console: Console = out) -> None:
         width = len(f"  from {found.partner}  ")
         _block(console, f"  to {found.partner}", width, _export(channel.export, found))
         _block(console, f"  from {found.partner}", width, _import(channel.imports, found))
+    for home in found.homes:
+        console.print(_home(home, found.pool))
     for line in _remarks(found):
         console.print(Text(line))
+
+
+def _home(home: HomeStatus, pool: str) -> Text:
+    """One line on who serves whom."""
+    mine = home.served_by == pool
+    fenced = ", but fenced" if mine and not home.takes_writes else ""
+    words = f"users of {home.home}: served {'here' if mine else f'by {home.served_by}'}{fenced} (epoch {home.epoch})"
+    recovering = "; what was written at both pools is being brought together" if home.recovering else ""
+    return Text.assemble(words, (f"; {home.plan}" if home.plan else "", "yellow"), (recovering, "yellow"))
 
 
 def _word(age_s: float | None) -> str:
@@ -128,6 +139,13 @@ def _remarks(found: PairStatus) -> Iterator[str]:
         yield f"{Code.SERVICE_DOWN}: {CATALOGUE[Code.SERVICE_DOWN].meaning}; {CATALOGUE[Code.SERVICE_DOWN].hint}"
     elif any(channel.export.reason is Reason.PARTNER_SILENT for channel in found.channels):
         yield f"{silent_fault(found.word_age_s, found.partner)}; {CATALOGUE[Code.PARTNER_SILENT].hint}"
+    if found.fence_off:
+        yield f"the fence is OFF ({found.fence_off}): writes for users who are served elsewhere are not refused; `poolpair fence on`"
+    for home in found.homes:
+        if home.stopped:
+            yield f"users of {home.home}: {_fault(home.stopped)}"
+    if found.ledger_open:
+        yield f"{_count(found.ledger_open, 'group')} in the ledger without a decision; `poolpair ledger list`"
     for channel in found.channels:
         yield from _of_channel(channel, found.partner)
 

@@ -20,6 +20,7 @@ from poolpair.model import Channel, ExportStatus
 from poolpair.pipeline.site import Site
 from poolpair.report import gather
 from poolpair.service import Request, Service, write_pulse
+from poolpair.serving.plan import advance
 from poolpair.state import VerifyResult
 from poolpair.status import ChannelStatus
 from poolpair.wiring import beater, open_site, working_site
@@ -145,6 +146,7 @@ def _work_here(
         for channel in channels:
             run_pass(site, channel, force=True, rescan=first)
         first = False
+        advance(site)
         write_pulse(site)
         for channel in channels:
             if fault := site.memory.faults.get(channel):

@@ -26,7 +26,7 @@ from poolpair.pipeline.site import (
 )
 from poolpair.protocol import compare_anew, rewound
 from poolpair.reigns import News, adopted, begun, birth, news, serves, takes_writes
-from poolpair.state import Inbound, Outbound, Recovery, Serving
+from poolpair.state import FENCE_OFF, FenceOff, Inbound, Outbound, Recovery, Seed, Serving
 from poolpair.store.port import Transaction
 from poolpair.store.values import LedgerNote
 
@@ -84,7 +84,7 @@ def _stop(site: Site, tx: Transaction, mine: Serving, found: News) -> None:
 def _spool(site: Site, tx: Transaction, channel: Channel, mine: Serving, found: News) -> int:
     """Keep what the new server may not know; returns how many groups."""
     home = mine.present.home
-    since, merge = _since(tx, channel, mine, found, was_server=serves(mine, site.pool, site.partner))
+    since, merge = _since(tx, channel, found, was_server=serves(mine, site.pool, site.partner))
     taken = mine.present if mine.present.began == "takeover" and serves(mine, site.pool, site.partner) else None
     for recovery in recoveries(tx, channel):
         if recovery.brings.home == home and recovery.closed:
@@ -97,9 +97,7 @@ def _spool(site: Site, tx: Transaction, channel: Channel, mine: Serving, found: 
     return groups
 
 
-def _since(
-    tx: Transaction, channel: Channel, mine: Serving, found: News, *, was_server: bool
-) -> tuple[int | None, bool]:
+def _since(tx: Transaction, channel: Channel, found: News, *, was_server: bool) -> tuple[int | None, bool]:
     """From which token on the log tells everything, None if it does not; and whether what is found may be merged."""
     out = tx.load(Outbound, outbound_name(channel))
     begins = [begin for reign in found.unknown if (begin := reign.begin.get(channel)) is not None]
@@ -119,7 +117,9 @@ def _begin_as_target(site: Site, tx: Transaction, channel: Channel, reign: Reign
         seed = replace(out.seed, phase=type(out.seed.phase).ASK, asked=None, to_send=()) if out.seed else None
         found = find_intent(tx, channel, out.acknowledged) if out.acknowledged else None
         fresh = rewound(out, out.acknowledged or out.root, found)
-        tx.save(outbound_name(channel), replace(fresh, seed=None if reign.began == "handover" else seed))
+        if reign.began == "handover":  # that comparison found all equal; a first copy that it interrupted goes on
+            seed = None if out.initialised else Seed()
+        tx.save(outbound_name(channel), replace(fresh, seed=seed))
         if not keeps_reign_set(site, tx, channel):
             tx.prune(channel, out.acknowledged_token)
     inbound = tx.load(Inbound, inbound_name(channel)) or Inbound()
@@ -152,6 +152,7 @@ def begin_reign(site: Site, tx: Transaction, home: str, began: str, *, complete:
             found = find_intent(tx, channel, out.acknowledged) if out.acknowledged else None
             again = rewound(out, out.acknowledged or out.root, found)
             tx.save(outbound_name(channel), again if began == "handover" else compare_anew(out, f"{began} of {home}"))
+    tx.claim_files(home)
     fresh = begun(
         mine,
         site.pool,
@@ -169,9 +170,15 @@ def begin_reign(site: Site, tx: Transaction, home: str, began: str, *, complete:
 
 
 def fence(site: Site, tx: Transaction) -> None:
-    """Let the database refuse what this pool does not serve."""
-    servings = {home: load_serving(tx, home) for home in site.homes}
-    tx.fence(refused_homes(servings, site.pool, site.partner))
+    """Let the database refuse what this pool does not serve, unless an operator took the fence away."""
+    fence_pools(tx, site.pool, site.partner)
+
+
+def fence_pools(tx: Transaction, pool: str, partner: str) -> None:
+    """The same, by the names of the pools."""
+    servings = {home: load_serving(tx, home) for home in (pool, partner)}
+    off = tx.load(FenceOff, FENCE_OFF) is not None
+    tx.fence({} if off else refused_homes(servings, pool, partner))
 
 
 def refused_homes(servings: dict[str, Serving], pool: str, partner: str) -> dict[str, str]:

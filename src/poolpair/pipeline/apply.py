@@ -194,8 +194,8 @@ def _handed(manifest: Manifest) -> tuple[Reign, ...]:
 
 
 def _still_complete(inbound: Inbound, manifest: Manifest) -> tuple[str, ...]:
-    """The first package of all begins a copy, and one that skips its delta leaves a gap."""
-    if inbound.applied is None:
+    """The first package of all, or of a new stream, begins a copy, and one that skips its delta leaves a gap."""
+    if inbound.applied is None or inbound.applied.stream != manifest.position.stream:
         return ()
     return tuple(home for home in inbound.complete if not (manifest.skips and home in manifest.served))
 

@@ -8,58 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel, new_id, serving_pool
 from poolpair.pipeline.adopt import begin_reign, fence, load_serving
 from poolpair.pipeline.site import Counts, Site, counts_name, inbound_name, outbound_name, serving_name
 from poolpair.reigns import serves
-from poolpair.state import Fencing, Inbound, Outbound, Seed
+from poolpair.state import Fencing, Inbound, Move, Outbound, Plan, PlanStep, Seed, plan_name
 from poolpair.store.port import Transaction
-
-
-class Move(StrEnum):
-    """What is done with a home."""
-
-    HANDOVER = "handover"
-    """Planned: both pools live, nothing is lost."""
-    TAKEOVER = "takeover"
-    """The serving pool is dead: what never came from it is found when it returns."""
-
-
-class PlanStep(StrEnum):
-    """Where a plan stands; the value is what `status` prints."""
-
-    FENCE = "fence"
-    DRAIN = "drain"
-    CONFIRM = "confirm"
-    APPLY = "apply what stands"
-    SERVE = "serve"
-    GIVE_UP = "give up"
-    DONE = "done"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """One order and how far it has come."""
-
-    plan_id: str
-    move: Move
-    home: str
-    step: PlanStep
-    reign_id: str = ""
-    """The reign that it is to end; once that is over, by whatever means, so is the plan."""
-    accept_incomplete: bool = False
-    begun_utc: str = ""
-    waits_for: str = ""
-    """Why the present step is not over, in words."""
-
-
-def plan_name(home: str) -> str:
-    """The document of the plan for a home."""
-    return f"plan/{home}"
 
 
 def order(site: Site, move: Move, home: str, *, accept_incomplete: bool = False) -> Plan:
@@ -143,7 +100,7 @@ def _give_up(site: Site, plan: Plan) -> bool:
         elif serves(mine, site.pool, site.partner):
             tx.save(serving_name(plan.home), replace(mine, fencing=Fencing.NONE))
             fence(site, tx)
-        _go(site, tx, plan, PlanStep.DONE)
+        _go(tx, plan, PlanStep.DONE)
     return True
 
 
@@ -161,13 +118,13 @@ class _Overtaken(Exception):
     """The plan is not what it was: the next look sees what it is now."""
 
 
-def _go(site: Site, tx: Transaction, plan: Plan, step: PlanStep) -> None:
+def _go(tx: Transaction, plan: Plan, step: PlanStep) -> None:
     tx.save(plan_name(plan.home), replace(plan, step=step, waits_for=""))
 
 
 def _end(site: Site, plan: Plan) -> bool:
     with _stepping(site, plan) as tx:
-        _go(site, tx, plan, PlanStep.DONE)
+        _go(tx, plan, PlanStep.DONE)
     return True
 
 
@@ -186,11 +143,11 @@ def _fence(site: Site, plan: Plan) -> bool:
     with _stepping(site, plan, fencing=True) as tx:
         mine = load_serving(tx, plan.home)
         if not serves(mine, site.pool, site.partner):
-            _go(site, tx, plan, PlanStep.DONE)
+            _go(tx, plan, PlanStep.DONE)
             return True
         tx.save(serving_name(plan.home), replace(mine, fencing=Fencing.FENCED))
         fence(site, tx)
-        _go(site, tx, plan, PlanStep.DRAIN)
+        _go(tx, plan, PlanStep.DRAIN)
     return True
 
 
@@ -226,6 +183,8 @@ def hindrance(site: Site, channel: Channel, home: str) -> str:
         return f"{channel}: the partner's copy is not complete"
     if out.partner.parked or out.partner.held or out.partner.spooled:
         return f"{channel}: the partner has groups parked, held or not yet handed in"
+    if out.partner.foreign_writes:
+        return f"{channel}: somebody wrote into the partner's copy; `poolpair verify --repair` puts that right"
     counts = site.store.read(Counts, counts_name(channel)) or Counts()
     if counts.left_behind or counts.unreadable:
         return f"{channel}: {', '.join((*counts.left_behind, *counts.unreadable)[:3])} cannot be carried"
@@ -240,7 +199,7 @@ def _hand(site: Site, plan: Plan) -> bool:
         assert out is not None
         tx.save(serving_name(plan.home), replace(mine, fencing=Fencing.HANDING))
         tx.save(outbound_name(Channel.USERS), replace(out, seed=Seed(reason="handover")))
-        _go(site, tx, plan, PlanStep.CONFIRM)
+        _go(tx, plan, PlanStep.CONFIRM)
     return True
 
 
@@ -254,14 +213,14 @@ def _confirm(site: Site, plan: Plan) -> bool:
             return True
         return _wait(site, plan, "the partner has not taken over yet")
     with _stepping(site, plan) as tx:
-        _go(site, tx, plan, PlanStep.DONE)
+        _go(tx, plan, PlanStep.DONE)
     return True
 
 
 def _apply(site: Site, plan: Plan) -> bool:
     """The pass before this step applied what could be applied."""
     with _stepping(site, plan) as tx:
-        _go(site, tx, plan, PlanStep.SERVE)
+        _go(tx, plan, PlanStep.SERVE)
     return True
 
 
@@ -269,14 +228,14 @@ def _serve(site: Site, plan: Plan) -> bool:
     with _stepping(site, plan, fencing=True) as tx:
         mine = load_serving(tx, plan.home)
         if serves(mine, site.pool, site.partner):
-            _go(site, tx, plan, PlanStep.DONE)
+            _go(tx, plan, PlanStep.DONE)
             return True
         lacking = lacks(tx, site, plan.home)
         if lacking and not plan.accept_incomplete:
             tx.save(plan_name(plan.home), replace(plan, waits_for=f"the copy is not complete on {', '.join(lacking)}"))
             return False
         begin_reign(site, tx, plan.home, "takeover", complete=not lacking)
-        _go(site, tx, plan, PlanStep.DONE)
+        _go(tx, plan, PlanStep.DONE)
     return True
 
 

@@ -12,6 +12,7 @@ from hashlib import sha256
 from poolpair.model import Channel
 from poolpair.store.profile import ProfileTable
 from poolpair.store.profile_check import ColumnInfo, TableInfo
+from poolpair.store.row_text import rows_to_text
 from poolpair.store.values import Choice, LedgerEntry, LedgerNote
 
 TABLE = "poolpair_ledger"
@@ -39,8 +40,8 @@ def ledger_row(
     home: str, channel: Channel, table: str, key: str, theirs: str, ours: str, note: LedgerNote
 ) -> tuple[str, ...]:
     """A new entry, in the order of COLUMNS."""
-    said = "\0".join((note.reign_id, channel.value, table, key, theirs))
-    entry_id = sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    said = rows_to_text(((note.reign_id, channel.value, table, key, theirs),))
+    entry_id = sha256(said.encode()).hexdigest()[:32]
     head = (home, entry_id, channel.value, table, key, note.why, note.reign_id)
     return (*head, theirs, ours, Choice.OPEN.value, note.now_utc, "")
 

@@ -114,11 +114,11 @@ class Transaction(Protocol):
         ...
 
     def reclaim_spool(self, number: int, channel: Channel, note: LedgerNote) -> int:
-        """This pool serves the home again: log every spooled group, put those that differ from what is here into the ledger, forget them."""
+        """The home is served here again: log every spooled group, and forget it; those that differ from what is here go to the ledger."""
         ...
 
     def reclaim_parked(self, channel: Channel, home: str, note: LedgerNote) -> int:
-        """This pool serves the home now: its parked groups are the partner's word no longer, and go to the ledger."""
+        """The home is served here now: its parked groups are the partner's word no longer, and go to the ledger."""
         ...
 
     def forget_log(self, channel: Channel, home: str) -> int:
@@ -128,8 +128,15 @@ class Transaction(Protocol):
         """
         ...
 
-    def resolve(self, entry: LedgerEntry, choice: Choice, now_utc: str) -> LedgerEntry:
-        """Decide on a ledger entry; with `theirs` its rows replace what is here, which is returned in `ours`. Both are captured."""
+    def claim_files(self, home: str) -> None:
+        """The home is served here from now on: files of it that somebody had changed here are its files, and are sent."""
+        ...
+
+    def resolve(self, entry: LedgerEntry, choice: Choice, now_utc: str, *, force: bool = False) -> LedgerEntry:
+        """Decide on a ledger entry; with `theirs` its rows replace what is here, and `ours` of the entry says what that was. Captured.
+
+        Raises LEDGER_MOVED if the group is no longer what the entry says of it, unless `force`d.
+        """
         ...
 
     def note_files(self, files: Iterable[CatalogueFile], *, log: bool) -> None:
@@ -232,7 +239,7 @@ class Incoming(Protocol):
         ...
 
     def recover(self, plan: RecoverPlan, record: Callable[[Transaction, Reclaimed], None]) -> Reclaimed:
-        """Take in what a returned pool had: merged, equal, or in the ledger; every group named is logged, so that what stands flows back."""
+        """Take in what a returned pool had: merged, equal, or in the ledger; every group named is logged, so that what stands goes back."""
         ...
 
 

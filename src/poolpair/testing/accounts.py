@@ -7,7 +7,8 @@ both sides of ledger entries, what an overruling repair kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -69,9 +70,10 @@ class Accounts:
         for version, _ in self.missing(held, frozenset(row for view in views for row in view.kept)):
             del self.open[version]
 
-    def missing(self, held: Iterable[Version], kept: Set[tuple[str, Row]]) -> list[tuple[Version, str]]:
+    def missing(self, held: Iterable[Version], kept: AbstractSet[tuple[str, Row]]) -> list[tuple[Version, str]]:
         """Accepted versions that are nowhere; `kept` are single rows that an overruling repair put aside."""
-        aside = {version for version in self.open if all((version[0][0], row) in kept for row in version[1])}
+        known = self.open.keys() | self.replaced.keys()
+        aside = {version for version in known if all((version[0][0], row) in kept for row in version[1])}
         alive = self._with_ancestors((*held, *aside))
         return [(version, where) for version, where in self.open.items() if version not in alive]
 

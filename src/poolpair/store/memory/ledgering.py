@@ -82,17 +82,18 @@ class Ledgering:
         finally:
             self._draft.log(table, key)
 
-    def resolve(self, entry: LedgerEntry, choice: Choice, now_utc: str) -> LedgerEntry:
+    def resolve(self, entry: LedgerEntry, choice: Choice, now_utc: str, *, force: bool) -> LedgerEntry:
         """Let the chosen version stand. Raises LEDGER_MOVED if the rows are no longer what the entry says of them."""
         table = self._schema.named(entry.table)
         (key,) = rows_from_text(entry.key)
         here = rows_to_text(self._here(table, key))
-        if choice is Choice.THEIRS and here not in {entry.ours, entry.theirs}:
+        if choice is Choice.THEIRS and here not in {entry.ours, entry.theirs} and not force:
             raise PoolpairError(Code.LEDGER_MOVED, f"{entry.table} {table.describe(key)} was written again since")
         if choice is Choice.THEIRS:
             self._draft.put(table, key, rows_from_text(entry.theirs))
             self._draft.log(table, key)
-        decided = replace(entry, state=choice, decided_utc=now_utc)
+        replaced = here if choice is Choice.THEIRS and here != entry.theirs else entry.ours
+        decided = replace(entry, state=choice, decided_utc=now_utc, ours=replaced)
         row = row_of(decided)
         ledger = self._schema.ledger
         self._draft.put(ledger, ledger.key_of(row), (row,))

@@ -128,9 +128,8 @@ class MemoryTransaction:
         for table in self._tables_of(channel):
             here, log = self.draft.groups[table.number - 1].now, self.draft.logs[table.number - 1].now
             keys = here if since is None else [key for key, gen in log.items() if gen > since]
-            for key in keys:
-                if table.is_tracked(key) and self._schema.home(table, key) == home:
-                    found.append(SpooledGroup(table.number, key, values_of(here.get(key, ()))))
+            mine = (key for key in keys if table.is_tracked(key) and self._schema.home(table, key) == home)
+            found += [SpooledGroup(table.number, key, values_of(here.get(key, ()))) for key in mine]
         if found:
             self.draft.spools.edit[number, channel] = tuple(found)
         return len(found)
@@ -182,9 +181,16 @@ class MemoryTransaction:
         else:
             del self.draft.files.edit[path]
 
-    def resolve(self, entry: LedgerEntry, choice: Choice, now_utc: str) -> LedgerEntry:
+    def claim_files(self, home: str) -> None:
+        """Log foreign files of a home as changed."""
+        for path, entry in list(self.draft.files.now.items()):
+            if entry.file.home == home and entry.file.foreign:
+                owned = replace(entry.file, foreign=False)
+                self.draft.files.edit[path] = replace(entry, gen=self.draft.gen, file=owned)
+
+    def resolve(self, entry: LedgerEntry, choice: Choice, now_utc: str, *, force: bool = False) -> LedgerEntry:
         """Write the chosen version, and the decision."""
-        return Ledgering(self.draft, self._schema, None).resolve(entry, choice, now_utc)
+        return Ledgering(self.draft, self._schema, None).resolve(entry, choice, now_utc, force=force)
 
     def _tables_of(self, channel: Channel) -> tuple[MemoryTable, ...]:
         """The application's tables of a channel: the ledger is never spooled, it travels both ways by itself."""

@@ -98,12 +98,13 @@ def triggers(b: Bound, pools: Sequence[str]) -> dict[str, str]:
         _watched(b, "OLD"),
     )
     moved = " OR ".join(f"OLD.{quote(name)} IS NOT NEW.{quote(name)}" for name in b.spec.key)
+    take_new, take_old = (f"{refuse(b, row, pools)}{_log(b, row)}" for row in ("NEW", "OLD"))
     name = f"{PREFIX}{b.n}"
     made = {
-        f"{name}_insert": f"AFTER INSERT ON {table} WHEN {new_watched} AND {new} BEGIN {refuse(b, 'NEW', pools)}{_log(b, 'NEW')} END",
-        f"{name}_delete": f"AFTER DELETE ON {table} WHEN {old_watched} AND {old} BEGIN {refuse(b, 'OLD', pools)}{_log(b, 'OLD')} END",
-        f"{name}_update": f"AFTER UPDATE ON {table} WHEN {new_watched} AND {new} BEGIN {refuse(b, 'NEW', pools)}{_log(b, 'NEW')} END",
-        f"{name}_rekey": f"AFTER UPDATE ON {table} WHEN {old_watched} AND ({moved}) AND {old} BEGIN {refuse(b, 'OLD', pools)}{_log(b, 'OLD')} END",
+        f"{name}_insert": f"AFTER INSERT ON {table} WHEN {new_watched} AND {new} BEGIN {take_new} END",
+        f"{name}_delete": f"AFTER DELETE ON {table} WHEN {old_watched} AND {old} BEGIN {take_old} END",
+        f"{name}_update": f"AFTER UPDATE ON {table} WHEN {new_watched} AND {new} BEGIN {take_new} END",
+        f"{name}_rekey": f"AFTER UPDATE ON {table} WHEN {old_watched} AND ({moved}) AND {old} BEGIN {take_old} END",
     }
     # A row in the way of another in all its key columns, byte for byte, is of the same group.
     whole = {Term(name, "", "BINARY") for name in b.spec.key}

@@ -118,15 +118,16 @@ class Ledgering:
         stamp = f"(SELECT value FROM main.{PREFIX}gen)"
         self._c.execute(f"INSERT INTO {b.log} ({b.key}, poolpair_gen) VALUES ({marks}, {stamp})", bindable)
 
-    def decide(self, entry: LedgerEntry, choice: Choice, now_utc: str) -> LedgerEntry:
+    def decide(self, entry: LedgerEntry, choice: Choice, *, force: bool) -> LedgerEntry:
         """Let the chosen version stand. Raises LEDGER_MOVED if the rows are no longer what the entry says of them."""
         (key,) = rows_from_text(entry.key)
         here = rows_to_text(tuple(map(_plain, self._here(key))))
-        if choice is Choice.THEIRS and here not in {entry.ours, entry.theirs}:
+        if choice is Choice.THEIRS and here not in {entry.ours, entry.theirs} and not force:
             raise PoolpairError(Code.LEDGER_MOVED, f"a group of {entry.table} was written again since")
         if choice is Choice.THEIRS:
             self.write(key, rows_from_text(entry.theirs))
-        decided = replace(entry, state=choice, decided_utc=now_utc)
+        replaced = here if choice is Choice.THEIRS and here != entry.theirs else entry.ours
+        decided = replace(entry, state=choice, decided_utc=self._note.now_utc, ours=replaced)
         listed = ", ".join(f"{name} = ?" for name in COLUMNS)
         self._c.execute(
             f"UPDATE main.{TABLE} SET {listed} WHERE home = ? AND entry_id = ?",

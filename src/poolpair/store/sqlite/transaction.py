@@ -188,12 +188,19 @@ class SqliteTransaction:
         self._c.execute("DELETE FROM main.poolpair_file WHERE gen > 0 AND home = ?", (home,))
         return foreign
 
-    def resolve(self, entry: LedgerEntry, choice: Choice, now_utc: str) -> LedgerEntry:
+    def claim_files(self, home: str) -> None:
+        """Log foreign files of a home as changed."""
+        stamp = "(SELECT value FROM main.poolpair_gen)"
+        self._c.execute(f"UPDATE main.poolpair_file SET gen = {stamp} WHERE gen = ? AND home = ?", (FOREIGN_GEN, home))
+
+    def resolve(self, entry: LedgerEntry, choice: Choice, now_utc: str, *, force: bool = False) -> LedgerEntry:
         """Write the chosen version, and the decision."""
         b = next((b for b in self._bound if b.spec.name == entry.table and b.spec.channel is entry.channel), None)
         if b is None:
             raise PoolpairError(Code.USAGE, f"table {entry.table} is not carried any more")
-        return Ledgering(self._c, b, LedgerNote(reign_id="", why="", now_utc=now_utc)).decide(entry, choice, now_utc)
+        return Ledgering(self._c, b, LedgerNote(reign_id="", why="", now_utc=now_utc)).decide(
+            entry, choice, force=force
+        )
 
     def _application_of(self, channel: Channel) -> tuple[Bound, ...]:
         """The application's tables of a channel: the ledger is never spooled, it travels by itself."""

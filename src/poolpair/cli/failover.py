@@ -1,0 +1,278 @@
+"""Commands for the day: failover, failback, and what a disaster leaves to be decided: ledger and fence."""
+
+from __future__ import annotations
+
+import csv
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import Annotated
+
+import typer
+
+from poolpair import decisions, documents
+from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
+from poolpair.config import PoolConfig
+from poolpair.cycle import run_pass
+from poolpair.decisions import nudge
+from poolpair.errors import Code, PoolpairError
+from poolpair.model import serving_pool
+from poolpair.pipeline.site import Site
+from poolpair.service import write_pulse
+from poolpair.serving.plan import advance, give_up, order
+from poolpair.serving.price import price, steps_of
+from poolpair.state import Move, Plan, PlanStep, plan_name
+from poolpair.store.row_text import rows_from_text
+from poolpair.store.values import Choice, LedgerEntry
+from poolpair.wiring import open_site, working_site
+
+POLL_S = 0.05
+Disaster = Annotated[bool, typer.Option("--disaster", help="The pool that serves is dead: take over without it.")]
+WhatIf = Annotated[bool, typer.Option("--what-if", help="Print the plan and what it would cost; do nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
+Incomplete = Annotated[bool, typer.Option("--accept-incomplete", help="Serve less than the partner had.")]
+Abort = Annotated[bool, typer.Option("--abort", help="Give up a planned one that is under way.")]
+Timeout = Annotated[float, typer.Option(help="Seconds to wait for the end; the plan goes on without the command.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command(epilog=EXIT_STATUSES)(failover)
+    app.command(epilog=EXIT_STATUSES)(failback)
+    groups: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
+        "ledger": (
+            "Groups that were written at both pools.",
+            {"list": ledger_list, "show": ledger_show, "resolve": ledger_resolve},
+        ),
+        "fence": (
+            "What keeps the application from writing where it is not served.",
+            {"off": fence_off, "on": fence_on},
+        ),
+    }
+    for name, (words, commands) in groups.items():
+        group = typer.Typer(help=words, no_args_is_help=True)
+        for verb, command in commands.items():
+            group.command(verb, epilog=EXIT_STATUSES)(command)
+        app.add_typer(group, name=name)
+
+
+def failover(
+    pool: Annotated[str, typer.Argument(help="The users' home pool.")],
+    disaster: Disaster = False,
+    what_if: WhatIf = False,
+    yes: Yes = False,
+    accept_incomplete: Incomplete = False,
+    abort: Abort = False,
+    timeout: Timeout = 600.0,
+) -> None:
+    """Let the partner serve the users of a pool: planned, or because that pool is dead (--disaster)."""
+    _move(
+        pool,
+        away=True,
+        disaster=disaster,
+        what_if=what_if,
+        yes=yes,
+        incomplete=accept_incomplete,
+        abort=abort,
+        timeout_s=timeout,
+    )
+
+
+def failback(
+    pool: Annotated[str, typer.Argument(help="The users' home pool.")],
+    disaster: Disaster = False,
+    what_if: WhatIf = False,
+    yes: Yes = False,
+    accept_incomplete: Incomplete = False,
+    abort: Abort = False,
+    timeout: Timeout = 600.0,
+) -> None:
+    """Let a pool serve its own users again: planned, or because the pool that serves them is dead (--disaster)."""
+    _move(
+        pool,
+        away=False,
+        disaster=disaster,
+        what_if=what_if,
+        yes=yes,
+        incomplete=accept_incomplete,
+        abort=abort,
+        timeout_s=timeout,
+    )
+
+
+def _move(
+    home: str, *, away: bool, disaster: bool, what_if: bool, yes: bool, incomplete: bool, abort: bool, timeout_s: float
+) -> None:
+    config = chosen_config()
+    site = open_site(config)
+    try:
+        if abort:
+            give_up(site, home)
+            nudge(site)
+        elif not _is_done(site, home, away=away):
+            move = Move.TAKEOVER if disaster else Move.HANDOVER
+            _check_place(site, home, move, away=away)
+            for line in (*steps_of(site, move, home), *price(site, move, home)):
+                typer.echo(line)
+            if what_if:
+                return
+            if not yes and not typer.confirm("Go on?"):
+                raise typer.Abort
+            order(site, move, home, accept_incomplete=incomplete)
+            nudge(site)
+        else:
+            typer.echo(f"the users of {home} are served there already")
+            return
+        _follow(config, site, home, timeout_s)
+    finally:
+        site.store.close()
+
+
+def _target(site: Site, home: str, *, away: bool) -> str:
+    if home not in site.homes:
+        raise PoolpairError(Code.USAGE, f"{home} is no pool of this pair ({' and '.join(site.homes)})")
+    partner_of = site.partner if home == site.pool else site.pool
+    return partner_of if away else home
+
+
+def _is_done(site: Site, home: str, *, away: bool) -> bool:
+    target, serving = _target(site, home, away=away), site.serving(home)
+    plan = site.store.read(Plan, plan_name(home))
+    running = plan is not None and plan.step is not PlanStep.DONE
+    return serving_pool(serving.present, (site.pool, site.partner)) == target and not running
+
+
+def _check_place(site: Site, home: str, move: Move, *, away: bool) -> None:
+    """A planned move is ordered where the users are served; a takeover where they shall be."""
+    target = _target(site, home, away=away)
+    server = site.partner if target == site.pool else site.pool
+    wanted = server if move is Move.HANDOVER else target
+    if wanted == site.pool:
+        return
+    if move is Move.HANDOVER:
+        hint = f"give this command at {server}; if that pool is dead, add --disaster here"
+        raise PoolpairError(
+            Code.USAGE, f"the users of {home} are handed over by the pool that serves them, {server}", hint
+        )
+    hint = f"give this command at {target}"
+    raise PoolpairError(Code.USAGE, f"{target} is to take over, and this is pool {site.pool}", hint)
+
+
+def _follow(config: PoolConfig, site: Site, home: str, timeout_s: float) -> None:
+    """Show each step until the end. Where no service runs the command does its work."""
+    deadline_s, said = time.monotonic() + timeout_s, ""
+    with _worker(config, site) as work:
+        while True:
+            plan = site.store.read(Plan, plan_name(home))
+            if plan is None or plan.step is PlanStep.DONE:
+                break
+            line = f"{plan.step}{f', waits: {plan.waits_for}' if plan.waits_for else ''}"
+            if line != said:
+                talk.print(line, markup=False)
+                said = line
+            if time.monotonic() >= deadline_s:
+                raise PoolpairError(Code.TIMEOUT, f"the plan goes on; it stands at: {line}")
+            work()
+    site.memory.serving.clear()
+    present = site.serving(home).present
+    server = serving_pool(present, (site.pool, site.partner))
+    typer.echo(f"the users of {home} are served by pool {server} (epoch {present.epoch})")
+
+
+@contextmanager
+def _worker(config: PoolConfig, site: Site) -> Iterator[Callable[[], None]]:
+    """How to let time pass: waiting while a service does the work, doing the passes here while none runs."""
+    if site.store.lease_holder() is not None:
+        yield lambda: time.sleep(POLL_S)
+        return
+    with working_site(config) as own:
+
+        def work() -> None:
+            for channel in own.channels:
+                run_pass(own, channel, force=True)
+            if advance(own):
+                for channel in own.channels:  # what was decided is told at once
+                    run_pass(own, channel)
+            write_pulse(own)
+            time.sleep(POLL_S)
+
+        yield work
+
+
+def ledger_list(
+    everything: Annotated[bool, typer.Option("--all", help="Decided ones too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, both versions included.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="As CSV, both versions included.")] = False,
+) -> None:
+    """List what was written at both pools and waits for a decision."""
+    site = open_site(chosen_config())
+    found = [entry for entry in site.store.ledger() if everything or entry.state is Choice.OPEN]
+    site.store.close()
+    if as_csv:
+        writer = csv.writer(sys.stdout)
+        writer.writerow(field.name for field in fields(LedgerEntry))
+        writer.writerows(tuple(getattr(entry, field.name) for field in fields(LedgerEntry)) for entry in found)
+        return
+    for entry in found:
+        if as_json:
+            typer.echo(documents.encode_line(entry))
+        else:
+            key = ", ".join(map(str, rows_from_text(entry.key)[0]))
+            typer.echo(
+                f"{entry.entry_id[:8]}\t{entry.home}\t{entry.table}\t{key}\t{entry.why}\t{entry.state}\t{entry.since_utc}"
+            )
+
+
+def ledger_show(entry_id: Annotated[str, typer.Argument(help="An id from `ledger list`, or its beginning.")]) -> None:
+    """Show both versions of one group."""
+    site = open_site(chosen_config())
+    entry = decisions.ledger_entry(site, entry_id)
+    site.store.close()
+    typer.echo(f"{entry.entry_id}: table {entry.table}, group {entry.key}, users of {entry.home}")
+    typer.echo(f"{entry.why}; since {entry.since_utc}; {entry.state} {entry.decided_utc}".rstrip())
+    for side, text in (
+        ("theirs, of the pool that returned", entry.theirs),
+        ("ours, of the pool that served", entry.ours),
+    ):
+        typer.echo(f"{side}:")
+        for row in rows_from_text(text) or (("the group is not there",),):
+            typer.echo(f"  {', '.join(map(str, row))}")
+
+
+def ledger_resolve(
+    entry_id: Annotated[str | None, typer.Argument(help="An id from `ledger list`, or its beginning.")] = None,
+    theirs: Annotated[bool, typer.Option("--theirs", help="What the returned pool had replaces what is here.")] = False,
+    ours: Annotated[bool, typer.Option("--ours", help="What is here stays.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Every open entry.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Even if the group was written again since.")] = False,
+) -> None:
+    """Decide; only where the users are served now. The other version stays in the entry."""
+    if theirs == ours or (entry_id is None) == (not everything):
+        raise PoolpairError(Code.USAGE, "give one id or --all, and either --theirs or --ours")
+    site = open_site(chosen_config())
+    try:
+        done = decisions.resolve_ledger(site, entry_id, Choice.THEIRS if theirs else Choice.OURS, force=force)
+    finally:
+        site.store.close()
+    typer.echo(f"{done} decided")
+
+
+def fence_off(
+    reason: Annotated[str, typer.Option("--reason", help="Why; `status` shows it until `fence on`.")],
+    yes: Yes = False,
+) -> None:
+    """Let the application write for everybody here, whoever serves them. Needs no partner, share, key or service."""
+    if not yes and not typer.confirm("What is written here for users who are served elsewhere may be lost. Go on?"):
+        raise typer.Abort
+    site = open_site(chosen_config())
+    decisions.take_fence_away(site, reason)
+    site.store.close()
+
+
+def fence_on() -> None:
+    """Refuse again what is not served here."""
+    site = open_site(chosen_config())
+    decisions.put_fence_back(site)
+    site.store.close()

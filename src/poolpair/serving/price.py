@@ -1,0 +1,50 @@
+"""What a failover would do and cost, in figures of now: printed before anything is done, and asked for with --what-if."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from poolpair.format.layout import data_dir, parse_package_name
+from poolpair.model import Channel
+from poolpair.pipeline.site import Site, inbound_name, outbound_name
+from poolpair.serving.plan import undrained
+from poolpair.state import Inbound, Move, Outbound
+
+
+def steps_of(site: Site, move: Move, home: str) -> Iterator[str]:
+    """The steps, in the order in which they will be taken."""
+    if move is Move.HANDOVER:
+        yield f"1. fence: writes for users of {home} are refused here from now on"
+        yield f"2. drain: everything written until then is applied and acknowledged at {site.partner}"
+        yield f"3. hand over: {site.partner} compares its copy and, only if it is equal, serves"
+        return
+    yield "1. apply: every valid package that stands in the own share"
+    yield f"2. serve: writes for users of {home} are taken here, whatever {site.partner} does"
+    yield f"   when {site.partner} returns it is fenced; what never came from it is merged, or listed in the ledger"
+
+
+def price(site: Site, move: Move, home: str) -> Iterator[str]:
+    """What it costs, as far as can be known from here."""
+    for channel in site.channels:
+        yield from _handover(site, channel, home) if move is Move.HANDOVER else _takeover(site, channel, home)
+
+
+def _handover(site: Site, channel: Channel, home: str) -> Iterator[str]:
+    out = site.store.read(Outbound, outbound_name(channel)) or Outbound(stream="")
+    pending = site.store.pending(channel, out.base_token)
+    words = f"{pending} changed groups not packed, {len(out.in_flight)} packages not acknowledged"
+    why = undrained(site, channel, home)
+    yield f"{channel}: nothing is lost; {words}{f'; now: {why}' if why else ''}"
+
+
+def _takeover(site: Site, channel: Channel, home: str) -> Iterator[str]:
+    inbound = site.store.read(Inbound, inbound_name(channel)) or Inbound()
+    standing = [found for each in site.own.list(data_dir(channel)) if (found := parse_package_name(each.name))]
+    until = (
+        f"package {inbound.applied.sequence}, applied {inbound.applied_utc[:19]} UTC" if inbound.applied else "nothing"
+    )
+    whole = "complete" if home in inbound.complete else "NOT complete"
+    parked = len(site.store.parked(channel))
+    yield f"{channel}: here is everything up to {until}; the copy is {whole}"
+    yield f"{channel}: {len(standing)} packages stand to be applied; {parked} groups are parked and go to the ledger"
+    yield f"{channel}: what {site.partner} accepted after that is not here, and will be accounted for when it returns"
