@@ -241,7 +241,7 @@ def test_a_transaction_whose_view_is_older_than_the_fence_meets_it(ground: Groun
 def test_a_warm_plan_meets_the_fence(ground: Ground, mode: str) -> None:
     """A statement prepared and run many times before the fence, and a function with plans of its own, ask the new function."""
     ground.run(
-        "CREATE FUNCTION add(host text, name text) RETURNS void LANGUAGE plpgsql AS"
+        "CREATE OR REPLACE FUNCTION add(host text, name text) RETURNS void LANGUAGE plpgsql AS"
         " $$ BEGIN INSERT INTO account VALUES (host, name, 'x'); END $$"
     )
     with closing(ground.connect()) as warm:
@@ -310,11 +310,14 @@ def _wait_for_lock(ground: Ground, waiters: int = 1) -> None:
 def test_it_waits_for_who_writes_and_sees_what_they_wrote(ground: Ground) -> None:
     """A transaction that passed before the fence is waited for; it is in the log and in the table of the transaction that fences."""
     seen: list[int] = []
+    with ground.store.transaction() as tx:
+        token = tx.advance()
 
     def fence() -> None:
         with ground.store.transaction(fencing=True) as tx:
             tx.fence({"b": "c"})
-            seen.append(tx.spool(1, Channel.USERS, "b", tx.token()))
+            seen.append(tx.spool(1, Channel.USERS, "b", token))
+            tx.forget_spool(1, Channel.USERS)
 
     with closing(ground.connect()) as writer:
         writer.execute("BEGIN")

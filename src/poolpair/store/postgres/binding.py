@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 import psycopg
 
 from poolpair.errors import Code, PoolpairError
-from poolpair.model import Channel, TableShape
+from poolpair.model import TableShape
 from poolpair.store import ledger
 from poolpair.store.postgres.database import SCHEMA, Database, literal, quote, reason_of
 from poolpair.store.postgres.schema import ColumnType, Place, Table, describe_tables
 from poolpair.store.profile import Profile, ProfileTable
-from poolpair.store.profile_check import ColumnInfo, Problem, TableInfo, check_profile, unique_key_within
+from poolpair.store.profile_check import ColumnInfo, Problem, check_profile, unique_key_within
 
 HOME_TABLE = f"{SCHEMA}.home"
 SCOPE_OF_ALL = "true"
@@ -39,8 +39,6 @@ class Bound:
     """Columns of a unique key inside the group key: groups are single rows. None: groups are replaced whole."""
     rank: int = 0
     """Tables of lower rank are written first and deleted from last: the others refer to them."""
-    home_is_pool: bool = False
-    """The first column of the key names the home pool itself: only the ledger."""
 
     @property
     def n(self) -> int:
@@ -101,7 +99,7 @@ class Bound:
     @property
     def home(self) -> str:
         """The home pool of a row, over the key columns; NULL if it has none."""
-        if self.home_is_pool:
+        if self.spec.home_is_pool:
             return quote(self.spec.key[0])
         if self.spec.shared:
             return f"(SELECT h.poolpair_pool FROM {HOME_TABLE} h WHERE h.poolpair_pattern = 'shared')"
@@ -212,13 +210,10 @@ def _bind_ledger(database: Database, number: int) -> Bound:
     """The ledger, which every pair has beside the tables of its profile; where `init` did not make it yet its oid is 0."""
     row = database.row("SELECT coalesce(to_regclass($1)::oid::bigint, 0)", f"{SCHEMA}.{LEDGER_TABLE}")
     assert row is not None
-    columns = [ColumnInfo(name=name, declared_type="text", not_null=True) for name in ledger.COLUMNS]
     place = ColumnInfo(name=LEDGER_PLACE, declared_type="bigint", not_null=True, serial=True)
-    info = TableInfo(name=ledger.TABLE, columns=(*columns, place), unique_keys=(ledger.KEY,))
+    info = replace(ledger.ledger_info(), columns=(*ledger.ledger_info().columns, place))
     text, number_type = (ColumnType(base=base, collate="", exact=True, told=base) for base in ("text", "bigint"))
-    spec = ProfileTable(
-        number=number, name=ledger.TABLE, channel=Channel.USERS, key=ledger.KEY, leave_out=(LEDGER_PLACE,)
-    )
+    spec = replace(ledger.ledger_table(number), leave_out=(LEDGER_PLACE,))
     return Bound(
         spec=spec,
         on=Table(
@@ -228,7 +223,6 @@ def _bind_ledger(database: Database, number: int) -> Bound:
         ),
         columns=ledger.COLUMNS,
         conflict=ledger.KEY,
-        home_is_pool=True,
     )
 
 

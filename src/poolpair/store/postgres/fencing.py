@@ -17,8 +17,8 @@ import psycopg
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.homes import SHARED
-from poolpair.store.postgres.binding import SCOPE_OF_ALL, Bound, quote
-from poolpair.store.postgres.database import SCHEMA, Database, literal
+from poolpair.store.postgres.binding import SCOPE_OF_ALL, Bound
+from poolpair.store.postgres.database import SCHEMA, Database, literal, quote
 
 FENCE = "store/fence"
 REFUSED = f"{SCHEMA}.refused"
@@ -59,7 +59,7 @@ class FenceState:
 
 def home_of(b: Bound) -> str:
     """The home pool of a row as the triggers ask for it, over the key columns."""
-    if b.home_is_pool:
+    if b.spec.home_is_pool:
         return quote(b.spec.key[0])
     return f"{SHARED_HOME}()" if b.spec.shared else f"{HOME_OF}(({b.spec.home_key})::text)"
 
@@ -150,7 +150,7 @@ def lock_writers(database: Database, bound: Iterable[Bound]) -> None:
     The first try is shorter than the server's deadlock timeout: a writer that needs two tables and meets this between them goes on, and
     the second try waits its turn. Raises what the driver says when a writer stays.
     """
-    tables = ", ".join(dict.fromkeys(b.table for b in bound if not b.home_is_pool))
+    tables = ", ".join(dict.fromkeys(b.table for b in bound if not b.spec.home_is_pool))
     if not tables:
         return
     row = database.row("SELECT setting::int, (SELECT setting::int FROM pg_settings WHERE name = 'deadlock_timeout')"

@@ -134,7 +134,7 @@ def triggers(bound: Iterable[Bound]) -> tuple[Trigger, ...]:
 def privileges(bound: Iterable[Bound], role: str) -> Iterator[str]:
     """What a DBA grants to the role, if it does not own the tables anyway."""
     yield f"CREATE SCHEMA IF NOT EXISTS {SCHEMA} AUTHORIZATION {quote(role)}"
-    theirs = [b for b in bound if not b.home_is_pool]
+    theirs = [b for b in bound if not b.spec.home_is_pool]
     for schema in sorted({b.on.place.schema for b in theirs}):
         yield f"GRANT USAGE ON SCHEMA {quote(schema)} TO {quote(role)}"
     for first, _ in _by_table(theirs):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import psycopg
 
 from poolpair.errors import Code, PoolpairError
-from poolpair.store.ledger import COLUMNS, entry_of
+from poolpair.store.ledger import COLUMNS, entry_of, row_of
 from poolpair.store.postgres.binding import LEDGER_PLACE, Bound, listed
 from poolpair.store.postgres.database import Database, is_refusal, quote, reason_of
 from poolpair.store.postgres.fencing import begin_deciding
@@ -94,31 +94,29 @@ def list_ledger(database: Database, ledger: Bound) -> tuple[LedgerEntry, ...]:
 
 def ledger_of(bound: Iterable[Bound]) -> Bound:
     """The ledger among bound tables."""
-    return next(b for b in bound if b.home_is_pool)
+    return next(b for b in bound if b.spec.home_is_pool)
 
 
 def resolve(
-    database: Database, bound: tuple[Bound, ...], entry: LedgerEntry, choice: Choice, now_utc: str
+    database: Database, bound: tuple[Bound, ...], entry: LedgerEntry, choice: Choice, now_utc: str, *, force: bool
 ) -> LedgerEntry:
     """Let the chosen version stand. Raises LEDGER_MOVED if the rows are no longer what the entry says of them."""
     begin_deciding(database)
-    if choice is Choice.THEIRS:
-        _let_stand(database, bound, entry)
-    decided = replace(entry, state=choice, decided_utc=now_utc)
-    names = {"tbl": "table", "tkey": "key"}
-    values = [str(getattr(decided, names.get(column, column))) for column in COLUMNS]
+    replaced = _let_stand(database, bound, entry, force=force) if choice is Choice.THEIRS else entry.ours
+    decided = replace(entry, state=choice, decided_utc=now_utc, ours=replaced)
     ledger = ledger_of(bound)
     fresh = ", ".join(f"{column} = excluded.{column}" for column in COLUMNS)
     marks = ", ".join(f"${number}" for number in range(1, len(COLUMNS) + 1))
     database.run(
         f"INSERT INTO {ledger.table} ({ledger.column_list}) VALUES ({marks})"
         f" ON CONFLICT ({ledger.key}) DO UPDATE SET {fresh}",
-        *values,
+        *row_of(decided),
     )
     return decided
 
 
-def _let_stand(database: Database, bound: tuple[Bound, ...], entry: LedgerEntry) -> None:
+def _let_stand(database: Database, bound: tuple[Bound, ...], entry: LedgerEntry, *, force: bool) -> str:
+    """Write what the returned pool had; returns what stood here."""
     b, key = _find_group(database, bound, entry)
     same = f"JOIN ({key}) k ON {b.same_key('t', 'k')} WHERE {b.scoped('t')}"
     row = database.row(
@@ -126,7 +124,8 @@ def _let_stand(database: Database, bound: tuple[Bound, ...], entry: LedgerEntry)
         entry.key,
     )
     assert row is not None
-    if _as_set(row[0]) not in (_as_set(entry.ours), _as_set(entry.theirs)):
+    here, is_theirs = str(row[0]), _as_set(row[0]) == _as_set(entry.theirs)
+    if not (is_theirs or force or _as_set(here) == _as_set(entry.ours)):
         raise PoolpairError(Code.LEDGER_MOVED, f"{entry.table} {entry.key} was written again since")
     try:
         database.run("SET CONSTRAINTS ALL IMMEDIATE")
@@ -135,10 +134,10 @@ def _let_stand(database: Database, bound: tuple[Bound, ...], entry: LedgerEntry)
     except psycopg.Error as error:
         if not is_refusal(error):
             raise
-        raise PoolpairError(
-            Code.PARKED, f"table {entry.table} refuses the rows of the entry: {reason_of(error)}"
-        ) from error
+        detail = f"table {entry.table} refuses the rows of the entry: {reason_of(error)}"
+        raise PoolpairError(Code.PARKED, detail) from error
     database.run(f"INSERT INTO {b.log} ({b.key}) SELECT {b.key} FROM ({key}) k", entry.key)
+    return entry.ours if is_theirs else here
 
 
 def _find_group(database: Database, bound: tuple[Bound, ...], entry: LedgerEntry) -> tuple[Bound, str]:

@@ -70,7 +70,7 @@ class TableRecovery:
     def check_homes(self) -> None:
         """What is not of the home that is recovered is refused with the package; the ledger travels by itself."""
         b = self._b
-        strange = "true" if b.home_is_pool else f"NOT {b.scope} OR {b.home} IS DISTINCT FROM $1"
+        strange = "true" if b.spec.home_is_pool else f"NOT {b.scope} OR {b.home} IS DISTINCT FROM $1"
         for table in (f"pg_temp.k{b.n}", f"pg_temp.r{b.n}"):
             if self._db.row(
                 f"SELECT 1 FROM {table} WHERE $1::text IS NOT NULL AND ({strange}) LIMIT 1", self._plan.home

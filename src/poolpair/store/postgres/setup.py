@@ -148,6 +148,13 @@ def _drop_tables_of_old_profile(database: Database) -> None:
             "groups are parked under the old profile",
             hint="`poolpair parked list`; retry or drop them first",
         )
+    spools = "SELECT relname::text FROM pg_class WHERE relnamespace = to_regnamespace($1) AND starts_with(relname, 'spool_key_')"
+    if any(database.row(f"SELECT 1 FROM {SCHEMA}.{quote(name)} LIMIT 1") for (name,) in database.rows(spools, SCHEMA)):
+        raise PoolpairError(
+            Code.PARKED,
+            "groups that this pool had written before the partner served are spooled under the old profile",
+            hint="let them arrive at the partner first; nothing was changed",
+        )
     for function in sorted(_without_use(database, {})):
         database.run(f"DROP FUNCTION {SCHEMA}.{quote(function)}() CASCADE")
     mine = "SELECT relname::text FROM pg_class WHERE relnamespace = to_regnamespace($1) AND relkind = 'r' AND relname ~ '_[0-9]+$'"

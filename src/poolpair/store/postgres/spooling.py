@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from poolpair.model import Channel
 from poolpair.store.postgres.binding import Bound, listed
-from poolpair.store.postgres.catalogue import FILE, FOREIGN_GEN
+from poolpair.store.postgres.catalogue import FILE, FOREIGN_GEN, STAMP
 from poolpair.store.postgres.database import SCHEMA, Database
 from poolpair.store.postgres.documents import EVERYTHING, seen_at
 from poolpair.store.postgres.fencing import begin_deciding
@@ -42,7 +42,7 @@ def spool(database: Database, bound: tuple[Bound, ...], number: int, home: str, 
     forget_spool(database, bound, number)
     seen = EVERYTHING if since is None else seen_at(database, since)
     for b in bound:
-        if b.home_is_pool:
+        if b.spec.home_is_pool:
             continue  # it travels both ways by itself
         source = b.table if since is None else b.log
         later = "$3::text IS NOT NULL" if since is None else later_than(seen, "$3")
@@ -114,11 +114,18 @@ def reclaim_parked(database: Database, bound: tuple[Bound, ...], ledger: Bound, 
     return written
 
 
-def forget_log(database: Database, bound: tuple[Bound, ...], channel: Channel, home: str) -> None:
-    """Nothing of this home is to be sent; a file that was not sent yet counts as changed by somebody."""
+def forget_log(database: Database, bound: tuple[Bound, ...], channel: Channel, home: str) -> int:
+    """Nothing of this home is to be sent; its unsent files are foreign. Returns how many those are."""
     for b in bound:
         database.run(f"DELETE FROM {b.log} WHERE {b.home} = $1", home)
-    if channel is Channel.CONFERENCES:
-        logged = "home = $1 AND gen > 0"
-        database.run(f"DELETE FROM {FILE} WHERE {logged} AND NOT present AND NOT deleting", home)
-        database.run(f"UPDATE {FILE} SET gen = CASE WHEN present THEN {FOREIGN_GEN} ELSE 0 END WHERE {logged}", home)
+    if channel is not Channel.CONFERENCES:
+        return 0
+    logged = "home = $1 AND gen > 0"
+    database.run(f"DELETE FROM {FILE} WHERE {logged} AND NOT present AND NOT deleting", home)
+    database.run(f"UPDATE {FILE} SET gen = 0 WHERE {logged} AND NOT present", home)
+    return database.changed(f"UPDATE {FILE} SET gen = {FOREIGN_GEN} WHERE {logged}", home)
+
+
+def claim_files(database: Database, home: str) -> None:
+    """Log foreign files of a home as changed."""
+    database.run(f"UPDATE {FILE} SET gen = {STAMP} WHERE gen = {FOREIGN_GEN} AND home = $1", home)

@@ -188,13 +188,17 @@ class PostgresTransaction:
         """Parked groups of a home go to the ledger."""
         return spooling.reclaim_parked(self._db, self._of(channel), ledgering.ledger_of(self._bound), home, note)
 
-    def forget_log(self, channel: Channel, home: str) -> None:
-        """Nothing of this home is to be sent."""
-        spooling.forget_log(self._db, self._of(channel), channel, home)
+    def forget_log(self, channel: Channel, home: str) -> int:
+        """Nothing of this home is to be sent; its unsent files are foreign."""
+        return spooling.forget_log(self._db, self._of(channel), channel, home)
 
-    def resolve(self, entry: LedgerEntry, choice: Choice, now_utc: str) -> LedgerEntry:
+    def claim_files(self, home: str) -> None:
+        """Log foreign files of a home as changed."""
+        spooling.claim_files(self._db, home)
+
+    def resolve(self, entry: LedgerEntry, choice: Choice, now_utc: str, *, force: bool = False) -> LedgerEntry:
         """Write the chosen version, and the decision."""
-        return ledgering.resolve(self._db, self._bound, entry, choice, now_utc)
+        return ledgering.resolve(self._db, self._bound, entry, choice, now_utc, force=force)
 
     def note_files(self, files: Iterable[CatalogueFile], *, log: bool) -> None:
         """Write catalogue entries."""
