@@ -458,7 +458,7 @@ def test_the_way_out_opens_the_fence_and_is_not_forgotten(ground: Ground) -> Non
     assert ground.store.check_capture() == ""
 
 
-@pytest.mark.parametrize("function", ["refused(text)", "refuse(text)", "home_of(text)", "shared_home()"])
+@pytest.mark.parametrize("function", ["refused(text)", "refuse(text, boolean)", "home_of(text)", "shared_home()"])
 def test_a_function_that_is_gone_is_told(ground: Ground, function: str) -> None:
     """Writes fail loudly without it, and capture names it; `init` puts it back."""
     ground.fence(b="c")

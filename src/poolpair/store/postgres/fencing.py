@@ -33,18 +33,19 @@ LANGUAGE sql IMMUTABLE AS 'SELECT NULL::text';"""
 """Two lines for psql: everything may be written here again. Nobody else hears of it, and status says that the fence was altered."""
 _PURE = "RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS"
 _REFUSE = f"""
-CREATE OR REPLACE FUNCTION {REFUSE}(text) RETURNS boolean LANGUAGE plpgsql AS $poolpair$
+CREATE OR REPLACE FUNCTION {REFUSE}(text, boolean) RETURNS boolean LANGUAGE plpgsql AS $poolpair$
+DECLARE poolpair_home text := CASE WHEN $2 THEN {HOME_OF}($1) ELSE $1 END;
 BEGIN
   IF current_setting('{DECIDING}', true) = pg_current_xact_id_if_assigned()::text THEN RETURN true; END IF;
   RAISE EXCEPTION USING ERRCODE = '{SQLSTATE}', MESSAGE = format(
-    'the users of pool %s are served by pool %s now; written here it would be lost (poolpair)', $1, {REFUSED}($1));
+    'the users of pool %s are served by pool %s now; written here it would be lost (poolpair)', poolpair_home, {REFUSED}(poolpair_home));
 END $poolpair$"""
 _FUNCTIONS = (REFUSED, HOME_OF, SHARED_HOME, REFUSE)
 _MADE = """
 SELECT n.nspname || '.' || p.proname, md5(p.prosrc || p.provolatile::text || p.prosecdef::text || p.prolang::text || p.proowner::text
        || p.proisstrict::text || coalesce(p.proconfig::text, ''))
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-WHERE n.nspname = $1 AND n.nspname || '.' || p.proname = ANY ($2::text[]) AND p.proargtypes::text IN ('', '25') ORDER BY 1
+WHERE n.nspname = $1 AND n.nspname || '.' || p.proname = ANY ($2::text[]) AND p.proargtypes::text IN ('', '25', '25 16') ORDER BY 1
 """
 _TRIED = {"55P03", "40P01"}
 
@@ -67,7 +68,11 @@ def home_of(b: Bound) -> str:
 def admitted(b: Bound, but_for: str = "") -> str:
     """The condition for rows that are logged; a row that may not be written here raises. `but_for` more conditions first."""
     home = home_of(b)
-    asked = f"WHEN {REFUSED}({home}) IS NOT NULL THEN {REFUSE}({home}) ELSE true END"
+    has_key = not (b.spec.home_is_pool or b.spec.shared)
+    named = (
+        f"({b.spec.home_key})::text, true" if has_key else f"{home}, false"
+    )  # short: it is made ready for each statement
+    asked = f"WHEN {REFUSED}({home}) IS NOT NULL THEN {REFUSE}({named}) ELSE true END"
     conditions = [each for each in (b.scope, but_for) if each and each != SCOPE_OF_ALL]
     return (
         f"CASE WHEN NOT coalesce({' AND '.join(conditions)}, false) THEN false {asked}"
@@ -80,22 +85,35 @@ def functions(homes: Iterable[tuple[int, str, str]], refused: Mapping[str, str])
     """The statements that make the functions which the triggers ask."""
     ranked = sorted(homes)
     shared = next((literal(pool) for _, pattern, pool in ranked if pattern == SHARED), "NULL")
-    cases = [f"WHEN {_fits(pattern)} THEN {literal(pool)}" for _, pattern, pool in ranked if pattern != SHARED]
+    cases = [
+        f"WHEN {fits} THEN {literal(pool)}" for fits, pool in _cases([each for each in ranked if each[1] != SHARED])
+    ]
     body = f"CASE {' '.join(cases)} END" if cases else "NULL"
     yield _refused_function(refused)
     yield f"CREATE OR REPLACE FUNCTION {HOME_OF}(text) {_PURE} {literal(f'SELECT ({body})::text')}"
     yield f"CREATE OR REPLACE FUNCTION {SHARED_HOME}() {_PURE} {literal(f'SELECT {shared}::text')}"
     yield _REFUSE
-    for called in (f"{REFUSED}(text)", f"{HOME_OF}(text)", f"{SHARED_HOME}()", f"{REFUSE}(text)"):
+    for called in (f"{REFUSED}(text)", f"{HOME_OF}(text)", f"{SHARED_HOME}()", f"{REFUSE}(text, boolean)"):
         yield f"REVOKE ALL ON FUNCTION {called} FROM PUBLIC"
     said = "Homes that poolpair refuses here, and the pool that serves each. To let everything be written, run in psql:"
     yield f"COMMENT ON FUNCTION {REFUSED}(text) IS {literal(f'{said}{chr(10)}{WAY_OUT}')}"
 
 
-def _fits(pattern: str) -> str:
-    if "*" not in pattern:
-        return f'$1 COLLATE "C" = {literal(pattern)}'
-    return f'$1 COLLATE "C" LIKE {literal(like(pattern))}'
+def _cases(ranked: Iterable[tuple[int, str, str]]) -> Iterator[tuple[str, str]]:
+    """Conditions and pools in the order in which they decide: patterns in a row that mean one pool are one condition."""
+    exact: dict[str, list[str]] = {}
+    wild: list[tuple[str, list[str]]] = []
+    for _, pattern, pool in ranked:
+        if "*" not in pattern:  # a text is only one of them, so their order means nothing
+            exact.setdefault(pool, []).append(pattern)
+        elif wild and wild[-1][0] == pool:
+            wild[-1][1].append(like(pattern))
+        else:
+            wild.append((pool, [like(pattern)]))
+    for operator, runs in (("=", exact.items()), ("LIKE", wild)):
+        for pool, texts in runs:
+            listed = ", ".join(map(literal, texts))
+            yield f'$1 COLLATE "C" {operator} ANY (ARRAY[{listed}]::text[])', pool
 
 
 def like(pattern: str) -> str:
