@@ -259,7 +259,7 @@ class SqliteBench(Bench):
 
     def refuse_poison(self, *, refused: bool) -> None:
         with self.connection() as connection:
-            for spec in MEMORY_SCHEMA.tables:
+            for spec in MEMORY_SCHEMA.application:
                 for event in ("insert", "update"):
                     trigger = f"app_{spec.name}_{event}"
                     connection.execute(f"DROP TRIGGER IF EXISTS {trigger}")

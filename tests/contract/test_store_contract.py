@@ -13,6 +13,7 @@ from tests.contract.benches import POISON, Bench
 from tests.contract.carrying import advance, digests, settle_log
 from tests.contract.conftest import MakeBench
 
+LEDGER = 5
 USERS = Channel.USERS
 
 
@@ -326,7 +327,9 @@ def test_digests_do_not_see_what_is_not_carried(a: Bench) -> None:
     a.account("thenardier", 1, host="b.example")
     a.setting("valjean", 1, store="local")
     assert digests(a) == before
-    assert [(each.home, each.table) for each in digests(a, ("a", "b"))] == [(h, t) for h in "ab" for t in (1, 2, 3)]
+    assert [(each.home, each.table) for each in digests(a, ("a", "b"))] == [
+        (h, t) for h in "ab" for t in (1, 2, 3, LEDGER)
+    ]
 
 
 def test_shapes_say_what_travels(a: Bench) -> None:

@@ -14,6 +14,7 @@ import typer
 
 from poolpair import decisions, documents
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
+from poolpair.cli.work import wait
 from poolpair.config import PoolConfig
 from poolpair.cycle import run_pass
 from poolpair.decisions import nudge
@@ -28,7 +29,6 @@ from poolpair.store.row_text import rows_from_text
 from poolpair.store.values import Choice, LedgerEntry
 from poolpair.wiring import open_site, working_site
 
-POLL_S = 0.05
 Disaster = Annotated[bool, typer.Option("--disaster", help="The pool that serves is dead: take over without it.")]
 WhatIf = Annotated[bool, typer.Option("--what-if", help="Print the plan and what it would cost; do nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
@@ -172,8 +172,7 @@ def _follow(config: PoolConfig, site: Site, home: str, timeout_s: float) -> None
             if line != said:
                 talk.print(line, markup=False)
                 said = line
-            if time.monotonic() >= deadline_s:
-                raise PoolpairError(Code.TIMEOUT, f"the plan goes on; it stands at: {line}")
+            wait(deadline_s, f"the plan goes on; it stands at: {line}")
             work()
     site.memory.serving.clear()
     present = site.serving(home).present
@@ -185,7 +184,7 @@ def _follow(config: PoolConfig, site: Site, home: str, timeout_s: float) -> None
 def _worker(config: PoolConfig, site: Site) -> Iterator[Callable[[], None]]:
     """How to let time pass: waiting while a service does the work, doing the passes here while none runs."""
     if site.store.lease_holder() is not None:
-        yield lambda: time.sleep(POLL_S)
+        yield lambda: None
         return
     with working_site(config) as own:
 
@@ -196,7 +195,6 @@ def _worker(config: PoolConfig, site: Site) -> Iterator[Callable[[], None]]:
                 for channel in own.channels:  # what was decided is told at once
                     run_pass(own, channel)
             write_pulse(own)
-            time.sleep(POLL_S)
 
         yield work
 

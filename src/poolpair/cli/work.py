@@ -154,7 +154,7 @@ def _work_here(
         states = list(gather(site).channels)
         if reached(states):
             return states
-        _wait(deadline_s)
+        wait(deadline_s)
 
 
 def _ask_service(
@@ -167,7 +167,7 @@ def _ask_service(
     while site.store.read(Request, name) is not None:
         if site.store.lease_holder() is None:
             raise PoolpairError(Code.SERVICE_DOWN, "the service ended before it carried the command out")
-        _wait(deadline_s)
+        wait(deadline_s)
     while True:
         states = list(gather(site).channels)
         for state in states:
@@ -175,10 +175,11 @@ def _ask_service(
                 raise PoolpairError(state.export.fault.code, state.export.fault.detail)
         if reached(states):
             return states
-        _wait(deadline_s)
+        wait(deadline_s)
 
 
-def _wait(deadline_s: float) -> None:
+def wait(deadline_s: float, what: str = "the wished state did not come in time") -> None:
+    """Let a moment pass before the next look. Raises TIMEOUT after the deadline, a monotonic time in seconds."""
     if time.monotonic() >= deadline_s:
-        raise PoolpairError(Code.TIMEOUT, "the wished state did not come in time")
+        raise PoolpairError(Code.TIMEOUT, what)
     time.sleep(POLL_S)

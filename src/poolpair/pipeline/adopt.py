@@ -30,6 +30,8 @@ from poolpair.state import FENCE_OFF, FenceOff, Inbound, Outbound, Recovery, See
 from poolpair.store.port import Transaction
 from poolpair.store.values import LedgerNote
 
+SET_BACK = "this store was set back and serves again"
+
 
 def adopt(site: Site, theirs: Iterable[Reign]) -> bool:
     """Take in the partner's reigns; returns whether something was adopted. Raises STORE_LOCKED while a writer stays."""
@@ -54,6 +56,8 @@ def _adopt(site: Site, home: str, listed: tuple[Reign, ...]) -> None:
         assert found is not None, "only this process changes who serves"
         if found.own and mine.accepts:
             tx.save(serving_name(home), adopted(mine, found))
+            note = LedgerNote(reign_id=found.unknown[-1].reign_id, why=SET_BACK, now_utc=site.clock.utc_iso())
+            _take_hold(site, tx, home, note)
         elif found.own:
             _stop(site, tx, mine, found)
         else:
@@ -135,24 +139,15 @@ def begin_reign(site: Site, tx: Transaction, home: str, began: str, *, complete:
     note = LedgerNote(reign_id=reign_id, why="written here before the partner served", now_utc=site.clock.utc_iso())
     begin: dict[Channel, Position | None] = {}
     acknowledged: dict[Channel, Position | None] = {}
+    _take_hold(site, tx, home, note)
     for channel in site.channels:
-        for recovery in recoveries(tx, channel):
-            if recovery.brings.home == home:
-                if not recovery.closed:
-                    tx.reclaim_spool(recovery.number, channel, note)
-                _forget(tx, channel, recovery)
-        tx.reclaim_parked(channel, home, replace(note, why="refused by this store when the partner sent it"))
-        inbound = tx.load(Inbound, inbound_name(channel)) or Inbound()
-        begin[channel] = inbound.applied
-        keep = tuple(name for name in inbound.complete if name != home)
-        tx.save(inbound_name(channel), replace(inbound, complete=keep))
+        begin[channel] = (tx.load(Inbound, inbound_name(channel)) or Inbound()).applied
         out = tx.load(Outbound, outbound_name(channel))
         if out is not None:
             acknowledged[channel] = out.acknowledged
             found = find_intent(tx, channel, out.acknowledged) if out.acknowledged else None
             again = rewound(out, out.acknowledged or out.root, found)
             tx.save(outbound_name(channel), again if began == "handover" else compare_anew(out, f"{began} of {home}"))
-    tx.claim_files(home)
     fresh = begun(
         mine,
         site.pool,
@@ -167,6 +162,21 @@ def begin_reign(site: Site, tx: Transaction, home: str, began: str, *, complete:
     tx.save(serving_name(home), fresh)
     fence(site, tx)
     return fresh
+
+
+def _take_hold(site: Site, tx: Transaction, home: str, note: LedgerNote) -> None:
+    """What lies here of a home that is served here now: spooled and parked groups are settled, files are its own."""
+    for channel in site.channels:
+        for recovery in recoveries(tx, channel):
+            if recovery.brings.home == home:
+                if not recovery.closed:
+                    tx.reclaim_spool(recovery.number, channel, note)
+                _forget(tx, channel, recovery)
+        tx.reclaim_parked(channel, home, replace(note, why="refused by this store when the partner sent it"))
+        inbound = tx.load(Inbound, inbound_name(channel)) or Inbound()
+        keep = tuple(name for name in inbound.complete if name != home)
+        tx.save(inbound_name(channel), replace(inbound, complete=keep))
+    tx.claim_files(home)
 
 
 def fence(site: Site, tx: Transaction) -> None:

@@ -14,25 +14,24 @@ A capture token is an integer that only its store understands: everything logged
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from poolpair.model import Channel, TableDigests, TableShape
+from poolpair.store.port_moves import HomeMoves
 from poolpair.store.tree import TreeFile
 from poolpair.store.values import (
     Applied,
     ApplyPlan,
     CatalogueFile,
-    Choice,
     Cut,
     Dropped,
     Exported,
     LeaseHolder,
     LedgerEntry,
-    LedgerNote,
     MassDelete,
     PackedFile,
     ParkedGroup,
@@ -45,7 +44,7 @@ from poolpair.store.values import (
 T = TypeVar("T")
 
 
-class Transaction(Protocol):
+class Transaction(HomeMoves, Protocol):
     """One short write transaction; commits when its context ends without an exception."""
 
     def load(self, cls: type[T], name: str) -> T | None:
@@ -84,10 +83,7 @@ class Transaction(Protocol):
         ...
 
     def postpone(self, channel: Channel, conferences: frozenset[str], served: tuple[str, ...], *, whole: bool) -> None:
-        """Log again, after the newest token, what is logged of these conferences; with `whole` everything that is there of them.
-
-        `whole` is for what a comparison left out: nothing else would ever send it.
-        """
+        """Log again, after the newest token, what is logged of these conferences; after a comparison left them out, `whole`."""
         ...
 
     def prune(self, channel: Channel, token: int) -> int:
@@ -96,47 +92,6 @@ class Transaction(Protocol):
 
     def drop_parked(self, group_id: int) -> Channel | None:
         """Forget a parked group; the copy then lacks it. Returns its channel, None if there is no such group."""
-        ...
-
-    def fence(self, refused: Mapping[str, str]) -> None:
-        """From this commit on, writes of these homes are refused by the database itself, naming the pool that serves each.
-
-        Needs a transaction begun with `fencing`.
-        """
-        ...
-
-    def spool(self, number: int, channel: Channel, home: str, since: int | None) -> int:
-        """Keep the groups of a home as they are now: those logged after a token, or (None) all. Returns how many."""
-        ...
-
-    def forget_spool(self, number: int, channel: Channel) -> None:
-        """Let go of what `spool` kept."""
-        ...
-
-    def reclaim_spool(self, number: int, channel: Channel, note: LedgerNote) -> int:
-        """The home is served here again: log every spooled group, and forget it; those that differ from what is here go to the ledger."""
-        ...
-
-    def reclaim_parked(self, channel: Channel, home: str, note: LedgerNote) -> int:
-        """The home is served here now: its parked groups are the partner's word no longer, and go to the ledger."""
-        ...
-
-    def forget_log(self, channel: Channel, home: str) -> int:
-        """The home is served elsewhere: nothing of it is to be sent. Files that were not sent yet are foreign from now on.
-
-        A foreign file is never overwritten, but set aside; returns how many there are.
-        """
-        ...
-
-    def claim_files(self, home: str) -> None:
-        """The home is served here from now on: files of it that somebody had changed here are its files, and are sent."""
-        ...
-
-    def resolve(self, entry: LedgerEntry, choice: Choice, now_utc: str, *, force: bool = False) -> LedgerEntry:
-        """Decide on a ledger entry; with `theirs` its rows replace what is here, and `ours` of the entry says what that was. Captured.
-
-        Raises LEDGER_MOVED if the group is no longer what the entry says of it, unless `force`d.
-        """
         ...
 
     def note_files(self, files: Iterable[CatalogueFile], *, log: bool) -> None:

@@ -114,7 +114,8 @@ def nothing_is_pruned_before_acknowledged(world: World, found: Lines) -> Violati
     for line in found:
         intent, acknowledged = line.applied_intent(), line.out.acknowledged
         behind = acknowledged and intent and _is_past(acknowledged, intent.position)
-        if not line.is_complete or intent is None or behind:
+        begun_anew = acknowledged is None and line.out.seed is not None and line.out.seed.overrule
+        if not line.is_complete or intent is None or behind or begun_anew:
             continue
         if not world.truth.is_news("nothing_is_pruned_before_acknowledged", line.name, line.copy, line.sent):
             continue

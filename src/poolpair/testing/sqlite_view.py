@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from poolpair.documents import decode
 from poolpair.store.memory.schema import Key, MemoryTable, Row
 from poolpair.store.memory.state import FileEntry
-from poolpair.store.sqlite.transaction import FILE_COLUMNS, catalogue_file
+from poolpair.store.sqlite.catalogue import FILE_COLUMNS, catalogue_file
 from poolpair.testing.schema import SCHEMA
 from poolpair.testing.view import Group, Rows, View, sorted_by_line
 

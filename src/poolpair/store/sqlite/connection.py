@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from urllib.parse import quote as url_quote
 
@@ -92,3 +93,17 @@ def text(value: object) -> str:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     return str(value)
+
+
+def location_of(path: Path) -> str:
+    """A digest of where a database lies. A copy elsewhere differs; a restore in place does not."""
+    return sha256(str(path.resolve()).encode()).hexdigest()
+
+
+def file_of(path: Path) -> tuple[int, int] | None:
+    """Which file lies at a path; None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

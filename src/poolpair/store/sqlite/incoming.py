@@ -10,17 +10,18 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 
 from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.model import Channel, TableShape
 from poolpair.store.sqlite.applying import TableApply
 from poolpair.store.sqlite.binding import Bound
+from poolpair.store.sqlite.catalogue import FILE_COLUMNS, catalogue_file
 from poolpair.store.sqlite.connection import literal, text
 from poolpair.store.sqlite.ledgering import Ledgering
+from poolpair.store.sqlite.readable import FILE_ROW, UNSOUND_FILE, readable
 from poolpair.store.sqlite.refusing import Ranges, RolledBack
 from poolpair.store.sqlite.snapshot import TREE
-from poolpair.store.sqlite.transaction import FILE_COLUMNS, SqliteTransaction, applying, catalogue_file
+from poolpair.store.sqlite.transaction import SqliteTransaction, applying
 from poolpair.store.values import (
     Applied,
     ApplyPlan,
@@ -30,36 +31,6 @@ from poolpair.store.values import (
     Reclaimed,
     RecoverPlan,
 )
-
-FILE_ROW = {"path", "size", "mtime_ns", "mode", "sha256", "home", "conference", "present", "member", "offset"}
-UNSOUND_FILE = """
-SELECT 1 FROM pkg.f WHERE NOT (
-  typeof(path) = 'blob' AND typeof(sha256) = 'text' AND typeof(home) = 'text' AND typeof(conference) = 'text'
-  AND typeof(size) = 'integer' AND size >= 0 AND typeof(mtime_ns) = 'integer'
-  AND typeof(mode) = 'integer' AND mode BETWEEN 0 AND 4095
-  AND typeof(member) = 'integer' AND typeof(offset) = 'integer' AND offset >= 0
-  AND CASE present WHEN 1 THEN member > 0 AND length(sha256) = 64 AND sha256 NOT GLOB '*[^0-9a-f]*'
-                   WHEN 0 THEN member = 0 ELSE 0 END)
-UNION ALL SELECT 1 FROM pkg.f GROUP BY path HAVING count(*) > 1
-LIMIT 1
-"""
-"""Finds a line of the list of files that no origin writes; SQLite keeps any value in any column."""
-
-
-_OF_THIS_MACHINE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_IOERR", "SQLITE_NOMEM", "SQLITE_FULL", "SQLITE_CANTOPEN")
-
-
-@contextmanager
-def readable() -> Iterator[None]:
-    """A rows file that SQLite cannot read is refused, unless this machine is at fault: it would be no better the next time."""
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        if getattr(error, "sqlite_errorname", "").startswith(_OF_THIS_MACHINE):
-            raise
-        raise Refused(Code.DAMAGED, f"the rows file cannot be read: {error}") from error
-    except UnicodeDecodeError as error:  # SQLite's message quotes a name that is no UTF-8
-        raise Refused(Code.DAMAGED, "the rows file cannot be read: a name in it is no text") from error
 
 
 class SqliteIncoming:

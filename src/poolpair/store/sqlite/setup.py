@@ -15,12 +15,12 @@ from poolpair.model import new_id
 from poolpair.store.prepared import SETTINGS, Installed, InstalledSettings, Record
 from poolpair.store.profile import Profile
 from poolpair.store.sqlite.binding import Bound, bind
-from poolpair.store.sqlite.connection import PREFIX, connect, quote, text, translate
+from poolpair.store.sqlite.connection import PREFIX, connect, location_of, quote, text, translate
 from poolpair.store.sqlite.fencing import install_triggers, known_pools, wanted_triggers
 from poolpair.store.sqlite.install import DOCUMENT_TABLE, HOME_TABLE, home_rows, own_tables, triggers, widen_own_tables
 from poolpair.store.sqlite.lease import SqliteLease
 from poolpair.store.sqlite.schema import installed_triggers
-from poolpair.store.sqlite.store import IDENTITY, location_of
+from poolpair.store.sqlite.store import IDENTITY
 from poolpair.store.sqlite.transaction import SqliteTransaction, read_document
 from poolpair.store.values import StoreIdentity
 
@@ -135,6 +135,15 @@ def _drop_tables_of_old_profile(c: sqlite3.Connection) -> None:
             Code.PARKED,
             "groups are parked under the old profile",
             hint="`poolpair parked list`; retry or drop them first",
+        )
+    spools = f"SELECT name FROM main.sqlite_master WHERE type = 'table' AND name GLOB '{PREFIX}spool_key_*'"
+    if any(
+        c.execute(f"SELECT 1 FROM main.{text(name)} LIMIT 1").fetchone() for (name,) in c.execute(spools).fetchall()
+    ):
+        raise PoolpairError(
+            Code.PARKED,
+            "groups that this pool had written before the partner served are spooled under the old profile",
+            hint="let them arrive at the partner first; nothing was changed",
         )
     for name in installed_triggers(c):  # SQLite renames no table while a trigger speaks of one that is gone
         c.execute(f"DROP TRIGGER main.{quote(name)}")

@@ -17,8 +17,8 @@ from poolpair.model import BucketSet, Channel, TableDigests
 from poolpair.store.buckets import Tally, buckets_for
 from poolpair.store.sqlite import spooling
 from poolpair.store.sqlite.binding import Bound
+from poolpair.store.sqlite.catalogue import FILE_COLUMNS, catalogue_file
 from poolpair.store.sqlite.connection import PREFIX, literal, quote, text
-from poolpair.store.sqlite.transaction import FILE_COLUMNS, catalogue_file
 from poolpair.store.values import CatalogueFile, Cut, Exported, PackedFile
 
 FILES_TABLE = (

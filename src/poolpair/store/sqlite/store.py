@@ -6,7 +6,6 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,36 +16,24 @@ from poolpair.model import Channel, TableShape
 from poolpair.store.ledger import entry_of
 from poolpair.store.profile import Profile
 from poolpair.store.sqlite.binding import Bound, bind
-from poolpair.store.sqlite.connection import connect, text, translate
+from poolpair.store.sqlite.catalogue import FILE_COLUMNS, catalogue_file
+from poolpair.store.sqlite.connection import connect, file_of, location_of, text, translate
 from poolpair.store.sqlite.fencing import wanted_triggers
-from poolpair.store.sqlite.incoming import SqliteIncoming, readable
+from poolpair.store.sqlite.incoming import SqliteIncoming
 from poolpair.store.sqlite.install import widen_own_tables
 from poolpair.store.sqlite.lease import SqliteLease
 from poolpair.store.sqlite.ledgering import entries
 from poolpair.store.sqlite.parking import list_parked, retry_parked
+from poolpair.store.sqlite.readable import readable
 from poolpair.store.sqlite.refusing import RolledBack
 from poolpair.store.sqlite.schema import capture_mark, installed_triggers
 from poolpair.store.sqlite.snapshot import SqliteSnapshot
-from poolpair.store.sqlite.transaction import FILE_COLUMNS, SqliteTransaction, catalogue_file, read_document
+from poolpair.store.sqlite.transaction import SqliteTransaction, read_document
 from poolpair.store.tree import TreeFile
 from poolpair.store.values import CatalogueFile, LeaseHolder, LedgerEntry, ParkedGroup, StoreIdentity, TreeDiff
 
 T = TypeVar("T")
 IDENTITY = "store/identity"
-
-
-def location_of(path: Path) -> str:
-    """A digest of where a database lies. A copy elsewhere differs; a restore in place does not."""
-    return sha256(str(path.resolve()).encode()).hexdigest()
-
-
-def _file_of(path: Path) -> tuple[int, int] | None:
-    """Which file lies at a path; None if there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 class SqliteStore:
@@ -57,7 +44,7 @@ class SqliteStore:
         self._profile = profile
         self._lock_wait_s = lock_wait_s
         self._c = connect(path, lock_wait_s)
-        self._file = _file_of(path)
+        self._file = file_of(path)
         self._schema_version = -1
         self._capture_mark = ""
         self._looked: dict[int, int] = {}
@@ -117,7 +104,7 @@ class SqliteStore:
                 raise
 
     def _begin(self) -> SqliteTransaction:
-        if _file_of(self._path) != self._file:
+        if file_of(self._path) != self._file:
             raise PoolpairError(Code.STORE_REPLACED, f"{self._path} is not the file any more that this service opened")
         self._c.execute("BEGIN IMMEDIATE")
         try:

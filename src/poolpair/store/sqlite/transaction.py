@@ -12,6 +12,7 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel
 from poolpair.store.sqlite import spooling
 from poolpair.store.sqlite.binding import Bound
+from poolpair.store.sqlite.catalogue import FILE_COLUMNS, FOREIGN_GEN, catalogue_file
 from poolpair.store.sqlite.connection import PREFIX, text
 from poolpair.store.sqlite.fencing import set_fence
 from poolpair.store.sqlite.ledgering import Ledgering
@@ -254,35 +255,6 @@ class SqliteTransaction:
 
     def _of(self, channel: Channel) -> tuple[Bound, ...]:
         return tuple(b for b in self._bound if b.spec.channel is channel)
-
-
-FOREIGN_GEN = -1
-"""The stamp of a file that somebody changed here although its home is not served here: never sent."""
-FILE_COLUMNS = "path, size, mtime_ns, inode, mode, ctime_ns, sha256, home, conference, present, gen"
-
-
-def catalogue_file(row: tuple[object, ...]) -> CatalogueFile:
-    """Read one row of FILE_COLUMNS."""
-    path, size, mtime_ns, inode, mode, ctime_ns, sha256, home, conference, present, gen = row
-    assert isinstance(path, bytes)
-    assert isinstance(size, int)
-    assert isinstance(mtime_ns, int)
-    assert isinstance(inode, int)
-    assert isinstance(mode, int)
-    assert isinstance(ctime_ns, int)
-    return CatalogueFile(
-        path=bytes(path),
-        size=size,
-        mtime_ns=mtime_ns,
-        inode=inode,
-        mode=mode,
-        ctime_ns=ctime_ns,
-        sha256=text(sha256),
-        home=text(home),
-        conference=text(conference),
-        present=bool(present),
-        foreign=gen == FOREIGN_GEN,
-    )
 
 
 def read_document(connection: sqlite3.Connection, cls: type[T], name: str) -> T | None:

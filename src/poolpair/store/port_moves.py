@@ -1,0 +1,54 @@
+"""The part of a write transaction that moves homes from pool to pool: the fence, the spool, and the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from poolpair.model import Channel
+from poolpair.store.values import Choice, LedgerEntry, LedgerNote
+
+
+class HomeMoves(Protocol):
+    """What a `store.port.Transaction` does when a home is served elsewhere from now on, or here again."""
+
+    def fence(self, refused: Mapping[str, str]) -> None:
+        """From this commit on, writes of these homes are refused by the database itself, naming the pool that serves each.
+
+        Needs a transaction begun with `fencing`.
+        """
+        ...
+
+    def spool(self, number: int, channel: Channel, home: str, since: int | None) -> int:
+        """Keep the groups of a home as they are now: those logged after a token, or (None) all. Returns how many."""
+        ...
+
+    def forget_spool(self, number: int, channel: Channel) -> None:
+        """Let go of what `spool` kept."""
+        ...
+
+    def reclaim_spool(self, number: int, channel: Channel, note: LedgerNote) -> int:
+        """The home is served here again: log every spooled group, and forget it; those that differ from what is here go to the ledger."""
+        ...
+
+    def reclaim_parked(self, channel: Channel, home: str, note: LedgerNote) -> int:
+        """The home is served here now: its parked groups are the partner's word no longer, and go to the ledger."""
+        ...
+
+    def forget_log(self, channel: Channel, home: str) -> int:
+        """The home is served elsewhere: nothing of it is to be sent. Files that were not sent yet are foreign from now on.
+
+        A foreign file is never overwritten, but set aside; returns how many there are.
+        """
+        ...
+
+    def claim_files(self, home: str) -> None:
+        """The home is served here from now on: files of it that somebody had changed here are its files, and are sent."""
+        ...
+
+    def resolve(self, entry: LedgerEntry, choice: Choice, now_utc: str, *, force: bool = False) -> LedgerEntry:
+        """Decide on a ledger entry; with `theirs` its rows replace what is here, and `ours` of the entry says what that was. Captured.
+
+        Raises LEDGER_MOVED if the group is no longer what the entry says of it, unless `force`d.
+        """
+        ...
