@@ -19,7 +19,7 @@ DRAFT = "INSERT INTO prosody VALUES ('a.example', 'cosette', 'private', %s, 'jso
 
 def moved(pair: ServerPair, pool: str, move: Move, home: str) -> None:
     """Order a move at a pool and live until it is done."""
-    order(pair.sites[pool], move, home)
+    plan: Plan | None = order(pair.sites[pool], move, home)
     for _ in range(60):
         for site in pair.sites.values():
             advance(site)
@@ -28,7 +28,7 @@ def moved(pair: ServerPair, pool: str, move: Move, home: str) -> None:
         assert plan is not None
         if plan.step is PlanStep.DONE:
             return
-    raise AssertionError(f"{plan.step}: {plan.waits_for}")
+    raise AssertionError(f"the move does not end: {plan}")
 
 
 def refused(pair: ServerPair, pool: str, server: str) -> None:
