@@ -296,15 +296,15 @@ def _in_background(act: Callable[[], None]) -> threading.Thread:
     return thread
 
 
-def _wait_for_lock(ground: Ground, waiters: int = 1) -> None:
-    """Until so many connections wait for a lock of a table."""
+def _wait_for_lock(ground: Ground, waiting: threading.Thread) -> None:
+    """Until a connection waits for a lock of a table, on behalf of a thread."""
     with closing(ground.cluster.connect("postgres", "dba")) as looking:
-        waiting = (
+        waits = (
             "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
             " WHERE NOT l.granted AND l.locktype = 'relation' AND d.datname = %s"
         )
-        while looking.execute(waiting, (ground.database,)).fetchone() != (waiters,):
-            pass
+        while looking.execute(waits, (ground.database,)).fetchone() == (0,):
+            assert waiting.is_alive(), "it waited for nobody"
 
 
 def test_it_waits_for_who_writes_and_sees_what_they_wrote(ground: Ground) -> None:
@@ -323,7 +323,7 @@ def test_it_waits_for_who_writes_and_sees_what_they_wrote(ground: Ground) -> Non
         writer.execute("BEGIN")
         writer.execute(INSERT, ("b.example", "before"))
         fencing = _in_background(fence)
-        _wait_for_lock(ground)
+        _wait_for_lock(ground, fencing)
         writer.execute(INSERT, ("b.example", "meanwhile"))
         writer.execute("COMMIT")
         fencing.join(timeout=30)
@@ -346,7 +346,7 @@ def test_who_waits_behind_the_fence_meets_it(ground: Ground) -> None:
     with ground.store.transaction(fencing=True) as tx:
         tx.fence({"b": "c"})
         writer = _in_background(write)
-        _wait_for_lock(ground)
+        _wait_for_lock(ground, writer)
     writer.join(timeout=30)
     assert refusals == ["PP001"]
 
@@ -415,7 +415,7 @@ def test_a_writer_that_crosses_the_locks_goes_on(ground: Ground) -> None:
         writer.execute("BEGIN")
         writer.execute("INSERT INTO part VALUES ('a.example', 1, 'x')")
         fencing = _in_background(fence)
-        _wait_for_lock(ground)
+        _wait_for_lock(ground, fencing)
         writer.execute(INSERT, ("a.example", "u"))
         writer.execute("COMMIT")
     fencing.join(timeout=30)

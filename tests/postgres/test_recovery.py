@@ -279,6 +279,27 @@ def test_a_table_that_refuses_sends_the_group_to_the_ledger(pair: Returned) -> N
     assert pair.content("returned") == pair.content("server")
 
 
+def test_constraints_that_wait_name_the_groups_at_fault_in_the_end(pair: Returned) -> None:
+    """A circle needs them to wait; where they fail in the end only the group at fault goes to the ledger."""
+    pair.run(
+        "both",
+        "ALTER TABLE pet ALTER CONSTRAINT pet_host_name_fkey DEFERRABLE INITIALLY DEFERRED",
+        "INSERT INTO person (host, name) VALUES ('a.example', 'p')",
+    )
+    token = pair.begin()
+    pair.run("server", "DELETE FROM person")
+    pair.run("returned", "INSERT INTO pet VALUES ('a.example', 'p', 'orphan')")
+    pair.run(
+        "returned",
+        "INSERT INTO person (host, name) VALUES ('a.example', 'q')",
+        "INSERT INTO pet VALUES ('a.example', 'q', 'x')",
+    )
+    pair.spool()
+    assert pair.recover(token) == Reclaimed(merged=2, in_ledger=1)
+    (entry,) = pair.server.ledger()
+    assert (entry.table, entry.ours) == ("pet", "[]")
+
+
 def test_a_package_with_other_rows_is_refused_whole(pair: Returned) -> None:
     """Rows of a home that is not the one recovered change nothing."""
     token = pair.begin()
