@@ -23,7 +23,7 @@ def moved(pair: ServerPair, pool: str, move: Move, home: str) -> None:
     for _ in range(60):
         for site in pair.sites.values():
             advance(site)
-        pair.live(10)
+        pair.live(4)
         plan = pair.sites[pool].store.read(Plan, plan_name(home))
         assert plan is not None
         if plan.step is PlanStep.DONE:
@@ -73,11 +73,10 @@ def test_what_a_dead_site_had_accepted_is_merged_or_in_the_ledger(pair: ServerPa
     pair.stop("a")
     pair.run("a", ROSTER, "theirs")
     pair.run("a", DRAFT, "only there")
-    pair.live(40)
     moved(pair, "b", Move.TAKEOVER, "a")
     pair.run("b", ROSTER, "ours")
     pair.start("a")
-    pair.live(60)
+    pair.live(20)
     pair.settle()
     refused(pair, "a", "b")
     assert pair.rows("a") == pair.rows("b")
