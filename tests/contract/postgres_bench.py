@@ -109,7 +109,7 @@ class PostgresBench(Bench):
 
     def refuse_poison(self, *, refused: bool) -> None:
         with self.connection() as connection:
-            for spec in MEMORY_SCHEMA.tables:
+            for spec in MEMORY_SCHEMA.application:
                 connection.execute(f"DROP TRIGGER IF EXISTS app ON {spec.name}")
                 if refused:
                     when = f"FOR EACH ROW WHEN (NEW.value = $${POISON!r}$$) EXECUTE FUNCTION refuse()"

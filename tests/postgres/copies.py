@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -48,10 +48,10 @@ class Copies:
         self.origin, self.target = self.open(self.origin_name), self.open(self.target_name)
         self.token = 0
 
-    def install(self, database: str) -> tuple[str, ...]:
+    def install(self, database: str, homes: Sequence[tuple[int, str, str]] = HOMES) -> tuple[str, ...]:
         """What `init` does; gives what it put back."""
         url = self.cluster.url(database)
-        return setup.install(url, self.profile, HOMES, "settings", 2.0, record=lambda _tx, _done: None).repaired
+        return setup.install(url, self.profile, homes, "settings", 2.0, record=lambda _tx, _done: None).repaired
 
     def open(self, database: str, lock_wait_s: float = 2.0) -> PostgresStore:
         """A handle."""

@@ -6,7 +6,7 @@ import pytest
 
 from poolpair.errors import Code, PoolpairError
 from tests.postgres.conftest import MakeCopies
-from tests.postgres.copies import USERS, entry
+from tests.postgres.copies import HOMES, USERS, entry
 
 PARTS = """
 CREATE TABLE part (id integer, region text, value text, PRIMARY KEY (id, region)) PARTITION BY LIST (region);
@@ -323,13 +323,12 @@ def test_what_a_trigger_writes_beside_an_apply_is_captured(make_copies: MakeCopi
     schema = """
     CREATE TABLE item (id integer PRIMARY KEY); CREATE TABLE note (home text, id integer, PRIMARY KEY (home, id));
     CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-      INSERT INTO public.note VALUES ('b', NEW.id), ('shared', NEW.id); RETURN NEW; END $$;
+      INSERT INTO public.note VALUES ('b', NEW.id), ('c', NEW.id); RETURN NEW; END $$;
     """
     noted = "[[tables]]\nname = 'note'\nkey = ['home', 'id']\nhome_key = 'home'\n"
     copies = make_copies(schema, entry("item", "id") + noted)
     copies.write("CREATE TRIGGER note AFTER INSERT ON item FOR EACH ROW EXECUTE FUNCTION note()", at="target")
-    with copies.connect(at="target") as connection:
-        connection.execute("INSERT INTO poolpair.home VALUES (2, 'b', 'b', 'b'), (3, 'x', 'shared', 'a')")
+    copies.install(copies.target_name, [*HOMES, (2, "b", "b"), (3, "c", "a")])
     copies.write("INSERT INTO item VALUES (1), (2)")
     copies.carry(beside=2)
     with copies.target.transaction() as tx:

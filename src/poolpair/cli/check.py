@@ -20,6 +20,7 @@ from poolpair.format.layout import cookie_dir, data_dir, folders
 from poolpair.keyfile import read_key_file
 from poolpair.pipeline.identity import check_own_share, check_partner_share
 from poolpair.pipeline.site import Site
+from poolpair.store import ledger
 from poolpair.store.profile import load_profile
 from poolpair.store.tree import FileVanished
 from poolpair.units import show_bytes
@@ -174,7 +175,8 @@ def _prepared(site: Site) -> str:
 
 def _capture(site: Site) -> str:
     site.store.check_capture()
-    return f"every trigger is there, for {sum(len(site.store.shapes(channel)) for channel in site.channels)} entries of the profile"
+    shapes = [shape for channel in site.channels for shape in site.store.shapes(channel) if shape.name != ledger.TABLE]
+    return f"every trigger is there, for {len(shapes)} entries of the profile"
 
 
 def _own_share(config: PoolConfig, site: Site) -> str:

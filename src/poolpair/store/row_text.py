@@ -20,8 +20,8 @@ def rows_to_text(rows: tuple[Row, ...]) -> str:
 
 
 def rows_from_text(text: str) -> tuple[Row, ...]:
-    """What `rows_to_text` was given."""
-    return tuple(row_from_json(row) for row in json.loads(text))
+    """What `rows_to_text` was given. Of rows that name their columns, as PostgreSQL writes them, the values."""
+    return tuple(row_from_json(list(row.values()) if isinstance(row, dict) else row) for row in json.loads(text))
 
 
 def row_to_json(values: Row) -> list[object]:

@@ -14,12 +14,17 @@ import psycopg
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import TableShape
+from poolpair.store import ledger
 from poolpair.store.postgres.database import SCHEMA, Database, literal, quote, reason_of
-from poolpair.store.postgres.schema import ColumnType, Table, describe_tables
+from poolpair.store.postgres.schema import ColumnType, Place, Table, describe_tables
 from poolpair.store.profile import Profile, ProfileTable
-from poolpair.store.profile_check import Problem, check_profile, unique_key_within
+from poolpair.store.profile_check import ColumnInfo, Problem, check_profile, unique_key_within
 
 HOME_TABLE = f"{SCHEMA}.home"
+SCOPE_OF_ALL = "true"
+LEDGER_TABLE = "ledger"
+LEDGER_PLACE = "poolpair_place"
+"""Orders entries at this site; every other column travels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +86,7 @@ class Bound:
     @property
     def scope(self) -> str:
         """The condition for rows of this entry, over the key columns."""
-        return f"coalesce(({self.spec.where}), false)" if self.spec.where else "true"
+        return f"coalesce(({self.spec.where}), false)" if self.spec.where else SCOPE_OF_ALL
 
     def scoped(self, alias: str) -> str:
         """The same condition for a row of `alias` where other tables are in scope too."""
@@ -94,6 +99,8 @@ class Bound:
     @property
     def home(self) -> str:
         """The home pool of a row, over the key columns; NULL if it has none."""
+        if self.spec.home_is_pool:
+            return quote(self.spec.key[0])
         if self.spec.shared:
             return f"(SELECT h.poolpair_pool FROM {HOME_TABLE} h WHERE h.poolpair_pattern = 'shared')"
         return (
@@ -196,7 +203,27 @@ def bind(database: Database, profile: Profile) -> tuple[Bound, ...]:
     fatal = [problem for problem in problems_of(database, profile, tables) if problem.fatal]
     if fatal:
         raise PoolpairError(Code.PROFILE, "; ".join(f"{problem.table}: {problem.reason}" for problem in fatal))
-    return _bind_all(profile, tables)
+    return (*_bind_all(profile, tables), _bind_ledger(database, 1 + len(profile.tables)))
+
+
+def _bind_ledger(database: Database, number: int) -> Bound:
+    """The ledger, which every pair has beside the tables of its profile; where `init` did not make it yet its oid is 0."""
+    row = database.row("SELECT coalesce(to_regclass($1)::oid::bigint, 0)", f"{SCHEMA}.{LEDGER_TABLE}")
+    assert row is not None
+    place = ColumnInfo(name=LEDGER_PLACE, declared_type="bigint", not_null=True, serial=True)
+    info = replace(ledger.ledger_info(), columns=(*ledger.ledger_info().columns, place))
+    text, number_type = (ColumnType(base=base, collate="", exact=True, told=base) for base in ("text", "bigint"))
+    spec = replace(ledger.ledger_table(number), leave_out=(LEDGER_PLACE,))
+    return Bound(
+        spec=spec,
+        on=Table(
+            place=Place(oid=int(row[0]), schema=SCHEMA, name=LEDGER_TABLE),
+            info=info,
+            types=dict.fromkeys(ledger.COLUMNS, text) | {LEDGER_PLACE: number_type},
+        ),
+        columns=ledger.COLUMNS,
+        conflict=ledger.KEY,
+    )
 
 
 def _bind_all(profile: Profile, tables: dict[str, Table]) -> tuple[Bound, ...]:

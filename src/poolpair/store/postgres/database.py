@@ -214,7 +214,7 @@ def _one(c: psycopg.Connection[TupleRow], text: str) -> list[str]:
 def is_refusal(error: psycopg.Error) -> bool:
     """Whether the store refused the values of a row (or a trigger did): one group is at fault, not the store."""
     state = error.sqlstate or ""
-    return state[:2] in {"21", "22", "23", "44", "P0"}
+    return state[:2] in {"21", "22", "23", "44", "P0", "PP"}
 
 
 def reason_of(error: psycopg.Error) -> str:

@@ -19,10 +19,12 @@ from poolpair.store.postgres.binding import Bound, listed
 from poolpair.store.postgres.catalogue import COLUMNS, FILE, TREE, catalogue_file, in_buckets
 from poolpair.store.postgres.database import Database, is_refusal, quote, reason_of
 from poolpair.store.postgres.install import begin_applying
+from poolpair.store.postgres.ledgering import ledger_of
+from poolpair.store.postgres.recovering import RefusedInTheEnd, recover
 from poolpair.store.postgres.rowsfile import RowsReader, Section, reading
 from poolpair.store.postgres.snapshot import FILE_TYPES
 from poolpair.store.postgres.transaction import PostgresTransaction
-from poolpair.store.values import Applied, ApplyPlan, CatalogueFile, MassDelete, PackedFile
+from poolpair.store.values import Applied, ApplyPlan, CatalogueFile, MassDelete, PackedFile, Reclaimed, RecoverPlan
 
 _UNSOUND_FILE = """
 SELECT 1 FROM pg_temp.f WHERE NOT (size >= 0 AND mode BETWEEN 0 AND 4095 AND file_offset >= 0
@@ -31,10 +33,6 @@ UNION ALL SELECT 1 FROM pg_temp.f GROUP BY path HAVING count(*) > 1
 LIMIT 1
 """
 FILES_AT_ONCE = 500
-
-
-class _Waited(Exception):
-    """A constraint that was let wait failed in the end."""
 
 
 class PostgresIncoming:
@@ -169,8 +167,29 @@ class PostgresIncoming:
         kept = list(placed)
         try:
             return self._apply_once(plan, kept, record, waiting=True)
-        except _Waited:
+        except RefusedInTheEnd:
             return self._apply_once(plan, kept, record, waiting=False)
+
+    def recover(self, plan: RecoverPlan, record: Callable[[PostgresTransaction, Reclaimed], None]) -> Reclaimed:
+        """Take in what a returned pool had."""
+        try:
+            return self._recover_once(plan, record, waiting=True)
+        except RefusedInTheEnd:
+            return self._recover_once(plan, record, waiting=False)
+
+    def _recover_once(
+        self, plan: RecoverPlan, record: Callable[[PostgresTransaction, Reclaimed], None], *, waiting: bool
+    ) -> Reclaimed:
+        transaction = self._begin()
+        try:
+            bound = tuple(b for b in self._bound if b.spec.channel is plan.channel)
+            total = recover(self._db, bound, ledger_of(self._bound), plan, waiting=waiting)
+            record(transaction, total)
+            self._db.run("COMMIT")
+        except BaseException:  # whatever ended it: clean up, then let it pass
+            self._db.roll_back()
+            raise
+        return total
 
     def _apply_once(
         self,
@@ -206,7 +225,7 @@ class PostgresIncoming:
             self._db.run("SET CONSTRAINTS ALL IMMEDIATE")
         except psycopg.Error as error:
             if is_refusal(error):
-                raise _Waited from error
+                raise RefusedInTheEnd from error
             raise
 
     def check(self, plan: ApplyPlan) -> MassDelete | None:

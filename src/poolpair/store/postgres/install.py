@@ -18,7 +18,9 @@ from importlib.resources import files as resource_files
 
 from poolpair.store.postgres.binding import HOME_TABLE, Bound, listed
 from poolpair.store.postgres.database import SCHEMA, Database, literal, quote
+from poolpair.store.postgres.fencing import admitted, home_of, like
 from poolpair.store.postgres.schema import Place
+from poolpair.store.postgres.spooling import spool_tables
 
 APPLYING = f"{SCHEMA}.applying"
 APPLIED_HOMES = f"{SCHEMA}.homes"
@@ -64,6 +66,7 @@ def own_tables(bound: Iterable[Bound]) -> Iterator[str]:
         yield f"CREATE TABLE IF NOT EXISTS {SCHEMA}.parked_row_{b.n} ({rows}, PRIMARY KEY (poolpair_id, poolpair_place))"
         kept = f"poolpair_package text NOT NULL, poolpair_utc text NOT NULL, {b.typed(b.columns)}"
         yield f"CREATE TABLE IF NOT EXISTS {SCHEMA}.kept_row_{b.n} ({kept})"
+        yield from spool_tables(b)
 
 
 def follow_tables(database: Database, bound: Iterable[Bound]) -> None:
@@ -78,8 +81,9 @@ def follow_tables(database: Database, bound: Iterable[Bound]) -> None:
     }
     tables = {table for table, _ in have}
     for b in bound:
-        kept = dict.fromkeys((f"parked_row_{b.n}", f"kept_row_{b.n}"), b.columns)
-        for table, columns in (kept | dict.fromkeys((f"log_{b.n}", f"parked_key_{b.n}"), b.spec.key)).items():
+        whole = dict.fromkeys((f"parked_row_{b.n}", f"kept_row_{b.n}", f"spool_row_{b.n}"), b.columns)
+        keys = dict.fromkeys((f"log_{b.n}", f"parked_key_{b.n}", f"spool_key_{b.n}"), b.spec.key)
+        for table, columns in (whole | keys).items():
             for column in columns if table in tables else ():
                 here, base, name = have.get((table, column)), b.type_of(column).base, quote(column)
                 if here is None:
@@ -93,8 +97,7 @@ def home_rows(patterns: Iterable[tuple[int, str, str]]) -> Iterator[str]:
     """The statements that fill the homes map; `*` is the only wildcard."""
     yield f"DELETE FROM {HOME_TABLE}"
     for rank, pattern, pool in patterns:
-        like = pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_").replace("*", "%")
-        yield f"INSERT INTO {HOME_TABLE} VALUES ({rank}, {literal(pattern)}, {literal(like)}, {literal(pool)})"
+        yield f"INSERT INTO {HOME_TABLE} VALUES ({rank}, {literal(pattern)}, {literal(like(pattern))}, {literal(pool)})"
 
 
 def functions(bound: Iterable[Bound]) -> dict[str, str]:
@@ -131,9 +134,10 @@ def triggers(bound: Iterable[Bound]) -> tuple[Trigger, ...]:
 def privileges(bound: Iterable[Bound], role: str) -> Iterator[str]:
     """What a DBA grants to the role, if it does not own the tables anyway."""
     yield f"CREATE SCHEMA IF NOT EXISTS {SCHEMA} AUTHORIZATION {quote(role)}"
-    for schema in sorted({b.on.place.schema for b in bound}):
+    theirs = [b for b in bound if not b.spec.home_is_pool]
+    for schema in sorted({b.on.place.schema for b in theirs}):
         yield f"GRANT USAGE ON SCHEMA {quote(schema)} TO {quote(role)}"
-    for first, _ in _by_table(bound):
+    for first, _ in _by_table(theirs):
         for place in (first.on.place, *first.on.partitions):
             yield f"GRANT SELECT, INSERT, UPDATE, DELETE, TRIGGER ON {place.sql} TO {quote(role)}"
 
@@ -151,16 +155,18 @@ def _function(first: Bound, event: str) -> str:
 
 
 def _log(b: Bound, event: str) -> str:
+    but_for = ""
     if event == "truncate":
-        # Of a partition only its own keys go; those of the others are logged too: a superset.
         source = b.table
+        if b.on.partitions:  # of a partition only its own rows go, and each has its own trigger
+            but_for = f"(TG_RELID = {literal(b.table)}::regclass OR tableoid = TG_RELID)"
     else:
         tables = {"insert": ["new"], "delete": ["old"], "update": ["old", "new"]}[event.removesuffix("_beside")]
         source = " UNION ALL ".join(f"SELECT {b.key} FROM poolpair_{table}" for table in tables)
         source = f"({source}) poolpair_row"
-    where = b.scope
     if event in BESIDE:
-        where += f" AND coalesce({b.home}, '') <> ALL (string_to_array(current_setting('{APPLIED_HOMES}', true), '|'))"
+        but_for = f"coalesce({home_of(b)}, '') <> ALL (string_to_array(current_setting('{APPLIED_HOMES}', true), '|'))"
+    where = admitted(b, but_for)
     return f"INSERT INTO {b.log} ({b.key}) SELECT DISTINCT {listed(b.spec.key)} FROM {source} WHERE {where};"
 
 

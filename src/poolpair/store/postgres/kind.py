@@ -85,7 +85,8 @@ def _lacking(database: Database, bound: tuple[Bound, ...]) -> Iterator[str]:
     if not _yes(database, f"SELECT {owned} OR has_database_privilege({here}, 'CREATE')"):
         yield f"CREATE on the database, or a schema {SCHEMA} of its own"
     for name, place in sorted(
-        {(b.spec.name, place) for b in bound for place in (b.on.place, *b.on.partitions)}, key=str
+        {(b.spec.name, place) for b in bound if not b.spec.home_is_pool for place in (b.on.place, *b.on.partitions)},
+        key=str,
     ):
         for privilege in NEEDED:
             if not _yes(database, "SELECT has_table_privilege($1::bigint::oid, $2)", place.oid, privilege):

@@ -33,3 +33,9 @@ CREATE TABLE IF NOT EXISTS poolpair.parked (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, tbl integer NOT NULL, channel text NOT NULL, key text NOT NULL, reason text NOT NULL,
   package_id text NOT NULL, since_utc text NOT NULL,
   snapshot pg_snapshot NOT NULL);              -- what somebody writes here after it is newer than what is parked
+
+CREATE TABLE IF NOT EXISTS poolpair.ledger (
+  home text NOT NULL, entry_id text NOT NULL, channel text NOT NULL, tbl text NOT NULL, tkey text NOT NULL, why text NOT NULL,
+  reign_id text NOT NULL, theirs text NOT NULL, ours text NOT NULL,
+  state text NOT NULL CHECK (state IN ('open', 'theirs', 'ours')), since_utc text NOT NULL, decided_utc text NOT NULL,
+  poolpair_place bigint GENERATED ALWAYS AS IDENTITY, PRIMARY KEY (home, entry_id));

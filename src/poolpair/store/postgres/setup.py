@@ -8,12 +8,13 @@ from contextlib import ExitStack, closing, contextmanager
 from poolpair.clock import SystemClock
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import new_id
-from poolpair.store.postgres import capturing
+from poolpair.store.postgres import capturing, fencing
 from poolpair.store.postgres.binding import Bound, bind
 from poolpair.store.postgres.capturing import CAPTURE, CaptureState
 from poolpair.store.postgres.catalogue import FILE
 from poolpair.store.postgres.database import SCHEMA, Database, quote
 from poolpair.store.postgres.documents import read_document, write_document
+from poolpair.store.postgres.fencing import FENCE, FenceState
 from poolpair.store.postgres.install import (
     Trigger,
     follow_tables,
@@ -39,8 +40,10 @@ def statements(url: str, profile: Profile, homes: Iterable[tuple[int, str, str]]
         role = database.row("SELECT current_user::text")
         assert role is not None
         yield from privileges(bound, role[0])
+        listed = tuple(homes)
         yield from own_tables(bound)
-        yield from home_rows(homes)
+        yield from home_rows(listed)
+        yield from fencing.functions(listed, {})
         yield from functions(bound).values()
         yield from (trigger.create for trigger in triggers(bound))
 
@@ -66,6 +69,7 @@ def install(
             _make_schema(database)
             for statement in own_tables(()):
                 database.run(statement)
+            bound = bind(database, profile)  # with the ledger, which is there now
             database.run(TURN)
             known = read_document(database, InstalledSettings, SETTINGS)
             if known is not None and known.profile != profile.digest:
@@ -80,7 +84,7 @@ def install(
                 here = location_of(database)
                 identity = StoreIdentity(store_id=new_id(), location=here, home_location=here)
                 write_document(database, IDENTITY, identity)
-            repaired = _install_triggers(database, bound)
+            repaired = (*_install_fence(database, homes), *_install_triggers(database, bound))
             changed = known is not None and known.settings != settings
             if changed:
                 _doubt_catalogue(database)
@@ -144,6 +148,13 @@ def _drop_tables_of_old_profile(database: Database) -> None:
             "groups are parked under the old profile",
             hint="`poolpair parked list`; retry or drop them first",
         )
+    spools = "SELECT relname::text FROM pg_class WHERE relnamespace = to_regnamespace($1) AND starts_with(relname, 'spool_key_')"
+    if any(database.row(f"SELECT 1 FROM {SCHEMA}.{quote(name)} LIMIT 1") for (name,) in database.rows(spools, SCHEMA)):
+        raise PoolpairError(
+            Code.PARKED,
+            "groups that this pool had written before the partner served are spooled under the old profile",
+            hint="let them arrive at the partner first; nothing was changed",
+        )
     for function in sorted(_without_use(database, {})):
         database.run(f"DROP FUNCTION {SCHEMA}.{quote(function)}() CASCADE")
     mine = "SELECT relname::text FROM pg_class WHERE relnamespace = to_regnamespace($1) AND relkind = 'r' AND relname ~ '_[0-9]+$'"
@@ -152,6 +163,14 @@ def _drop_tables_of_old_profile(database: Database) -> None:
             database.run(f"ALTER TABLE {SCHEMA}.{quote(name)} RENAME TO {quote(f'old_{new_id()[:8]}')}")
         elif not name.startswith("old_"):
             database.run(f"DROP TABLE {SCHEMA}.{quote(name)}")
+
+
+def _install_fence(database: Database, homes: Sequence[tuple[int, str, str]]) -> tuple[str, ...]:
+    """Make the functions that the triggers ask, with the fence that stands. Returns what was put back."""
+    known = read_document(database, FenceState, FENCE) or FenceState()
+    state, altered = fencing.install(database, homes, known)
+    write_document(database, FENCE, state)
+    return altered
 
 
 def _install_triggers(database: Database, bound: tuple[Bound, ...]) -> tuple[str, ...]:

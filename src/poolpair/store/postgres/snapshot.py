@@ -18,6 +18,7 @@ from poolpair.store.postgres.database import Database
 from poolpair.store.postgres.digests import digest_files, digest_table
 from poolpair.store.postgres.documents import EVERYTHING, newest_token, seen_at
 from poolpair.store.postgres.rowsfile import RowsWriter, Section, copy_line
+from poolpair.store.postgres.spooling import spooled_keys, spooled_rows
 from poolpair.store.postgres.transaction import SEEN
 from poolpair.store.values import CatalogueFile, Cut, Exported, PackedFile
 
@@ -83,6 +84,19 @@ class PostgresSnapshot:
         for b in self._of(cut.channel):
             more_groups, more_rows = self._export_table(self._writer, b, cut, sorted(left_behind))
             groups, rows = groups + more_groups, rows + more_rows
+            tables.append(b.shape())
+        self._writer.close()
+        return Exported(groups=groups, rows=rows, tables=tuple(tables), sequences={})
+
+    def export_spool(self, number: int, channel: Channel) -> Exported:
+        """Write the sections of every table from what is spooled."""
+        assert self._writer is not None
+        self._writer.section(FILES, ())
+        groups = rows = 0
+        tables = []
+        for b in self._of(channel):
+            groups += self._copy(self._writer, self._section(b, "k", b.spec.key), spooled_keys(b, number))
+            rows += self._copy(self._writer, self._section(b, "r", b.columns), spooled_rows(b, number))
             tables.append(b.shape())
         self._writer.close()
         return Exported(groups=groups, rows=rows, tables=tuple(tables), sequences={})

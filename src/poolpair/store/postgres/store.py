@@ -12,6 +12,7 @@ from poolpair.clock import Clock
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel, TableShape
 from poolpair.store.postgres import capturing, catalogue
+from poolpair.store.postgres import fencing as fences
 from poolpair.store.postgres.binding import Bound, bind
 from poolpair.store.postgres.capturing import CAPTURE, CaptureState
 from poolpair.store.postgres.catalogue import COLUMNS, FILE, catalogue_file
@@ -20,12 +21,13 @@ from poolpair.store.postgres.documents import DOCUMENT, EVERYTHING, TOKEN, read_
 from poolpair.store.postgres.incoming import PostgresIncoming
 from poolpair.store.postgres.install import follow_tables, made_of
 from poolpair.store.postgres.lease import TURN, PostgresLease
+from poolpair.store.postgres.ledgering import ledger_of, list_ledger
 from poolpair.store.postgres.parking import list_parked, retry_parked
 from poolpair.store.postgres.snapshot import VIEW, PostgresSnapshot
 from poolpair.store.postgres.transaction import PostgresTransaction
 from poolpair.store.profile import Profile
 from poolpair.store.tree import TreeFile
-from poolpair.store.values import CatalogueFile, LeaseHolder, ParkedGroup, StoreIdentity, TreeDiff
+from poolpair.store.values import CatalogueFile, LeaseHolder, LedgerEntry, ParkedGroup, StoreIdentity, TreeDiff
 
 T = TypeVar("T")
 IDENTITY = "store/identity"
@@ -106,6 +108,7 @@ class PostgresStore:
             if self._checked != self._version:
                 known = read_document(self._db, CaptureState, CAPTURE) or CaptureState()
                 capturing.check(self._db, self._bound, made_of(self._bound), known)
+                fences.check(self._db, read_document(self._db, fences.FenceState, fences.FENCE) or fences.FenceState())
                 self._checked = self._version
         return ""
 
@@ -119,11 +122,15 @@ class PostgresStore:
         self._version = version
 
     @contextmanager
-    def transaction(self) -> Iterator[PostgresTransaction]:
+    def transaction(self, *, fencing: bool = False) -> Iterator[PostgresTransaction]:
         """BEGIN, the turn, the lease's check, COMMIT; ROLLBACK on any exception."""
         with self._db.translated():
+            if fencing:
+                self._rebind()
             tx = self._begin()
             try:
+                if fencing:
+                    tx.wait_for_writers()
                 yield tx
                 self._db.run("COMMIT")
             except BaseException:  # whatever ended it: clean up, then let it pass
@@ -229,6 +236,11 @@ class PostgresStore:
         assert row is not None
         written, self._documents = self._documents != row[1], row[1]
         return bool(row[0]) or written
+
+    def ledger(self) -> tuple[LedgerEntry, ...]:
+        """Every ledger entry, oldest first."""
+        with self._db.translated():
+            return list_ledger(self._db, ledger_of(self._bound))
 
     def parked(self, channel: Channel | None = None) -> tuple[ParkedGroup, ...]:
         """Groups that this store refused."""

@@ -6,11 +6,11 @@ order of transaction ids or of rows: transactions commit in another order than t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from poolpair.model import Channel
-from poolpair.store.postgres import catalogue
+from poolpair.store.postgres import catalogue, fencing, ledgering, spooling
 from poolpair.store.postgres.binding import Bound
 from poolpair.store.postgres.catalogue import COLUMNS, FILE, STAMP, catalogue_file
 from poolpair.store.postgres.database import SCHEMA, Database, literal
@@ -23,7 +23,8 @@ from poolpair.store.postgres.documents import (
     seen_at,
     write_document,
 )
-from poolpair.store.values import CatalogueFile, Dropped
+from poolpair.store.postgres.fencing import FENCE, FenceState
+from poolpair.store.values import CatalogueFile, Choice, Dropped, LedgerEntry, LedgerNote
 
 T = TypeVar("T")
 COMPACT_ENTRIES = 10_000
@@ -39,6 +40,12 @@ class PostgresTransaction:
         self._bound = bound
         self._compacted = compacted if compacted is not None else {}
         """How long each log was after it was last compacted."""
+        self._is_alone = False
+
+    def wait_for_writers(self) -> None:
+        """Begin when no transaction of the application is left that writes tracked tables."""
+        fencing.lock_writers(self._db, self._bound)
+        self._is_alone = True
 
     def load(self, cls: type[T], name: str) -> T | None:
         """Read a document."""
@@ -157,6 +164,41 @@ class PostgresTransaction:
             return None
         forget_parked(self._db, int(found[0]), group_id)
         return Channel(str(found[1]))
+
+    def fence(self, refused: Mapping[str, str]) -> None:
+        """Refuse writes of these homes, and of no others. In a transaction that did not wait for writers, it waits now."""
+        if not self._is_alone:
+            self.wait_for_writers()
+        if state := fencing.set_fence(self._db, self.load(FenceState, FENCE) or FenceState(), refused):
+            self.save(FENCE, state)
+
+    def spool(self, number: int, channel: Channel, home: str, since: int | None) -> int:
+        """Keep groups as they are."""
+        return spooling.spool(self._db, self._of(channel), number, home, since)
+
+    def forget_spool(self, number: int, channel: Channel) -> None:
+        """Let go of them."""
+        spooling.forget_spool(self._db, self._of(channel), number)
+
+    def reclaim_spool(self, number: int, channel: Channel, note: LedgerNote) -> int:
+        """Log every spooled group; what differs goes to the ledger."""
+        return spooling.reclaim_spool(self._db, self._of(channel), ledgering.ledger_of(self._bound), number, note)
+
+    def reclaim_parked(self, channel: Channel, home: str, note: LedgerNote) -> int:
+        """Parked groups of a home go to the ledger."""
+        return spooling.reclaim_parked(self._db, self._of(channel), ledgering.ledger_of(self._bound), home, note)
+
+    def forget_log(self, channel: Channel, home: str) -> int:
+        """Nothing of this home is to be sent; its unsent files are foreign."""
+        return spooling.forget_log(self._db, self._of(channel), channel, home)
+
+    def claim_files(self, home: str) -> None:
+        """Log foreign files of a home as changed."""
+        spooling.claim_files(self._db, home)
+
+    def resolve(self, entry: LedgerEntry, choice: Choice, now_utc: str, *, force: bool = False) -> LedgerEntry:
+        """Write the chosen version, and the decision."""
+        return ledgering.resolve(self._db, self._bound, entry, choice, now_utc, force=force)
 
     def note_files(self, files: Iterable[CatalogueFile], *, log: bool) -> None:
         """Write catalogue entries."""

@@ -1,0 +1,173 @@
+"""Recovery on PostgreSQL: what a returned pool had is merged, found equal, or put into the ledger with both versions.
+
+Works on the temporary tables that an incoming rows file was copied into. Whatever becomes of a group, it is logged, so that what stands
+here flows back. Nothing is parked: what a table refuses goes to the ledger, and what stood here stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import psycopg
+
+from poolpair.errors import Code, Refused
+from poolpair.store.postgres.binding import Bound, listed
+from poolpair.store.postgres.database import Database, is_refusal, quote
+from poolpair.store.postgres.documents import seen_at
+from poolpair.store.postgres.fencing import begin_deciding
+from poolpair.store.postgres.ledgering import Theirs, differing, put_differing
+from poolpair.store.postgres.skipping import without_triggers
+from poolpair.store.postgres.spooling import later_than
+from poolpair.store.values import Reclaimed, RecoverPlan
+
+
+class RefusedInTheEnd(Exception):
+    """A constraint that was let wait failed in the end."""
+
+
+def recover(
+    database: Database, bound: tuple[Bound, ...], ledger: Bound, plan: RecoverPlan, *, waiting: bool
+) -> Reclaimed:
+    """Take in every table of a package, inside a transaction. Raises RefusedInTheEnd only if constraints were `waiting`."""
+    begin_deciding(database)
+    database.run(f"SET CONSTRAINTS ALL {'DEFERRED' if waiting else 'IMMEDIATE'}")
+    tables = [TableRecovery(database, b, ledger, plan) for b in sorted(bound, key=lambda b: b.rank)]
+    for table in tables:
+        table.check_homes()
+    for table in tables:
+        table.sort_out()
+    for table in reversed(tables):
+        table.delete()
+    for table in tables:
+        table.write()
+    if waiting:
+        try:
+            database.run("SET CONSTRAINTS ALL IMMEDIATE")
+        except psycopg.Error as error:
+            if is_refusal(error):
+                raise RefusedInTheEnd from error
+            raise
+    done = [table.settle() for table in tables]
+    return Reclaimed(
+        merged=sum(each.merged for each in done),
+        equal=sum(each.equal for each in done),
+        in_ledger=sum(each.in_ledger for each in done),
+    )
+
+
+class TableRecovery:
+    """One table. The fate of a group is `equal`, `ledger`, `delete` or `write`."""
+
+    def __init__(self, database: Database, b: Bound, ledger: Bound, plan: RecoverPlan) -> None:
+        self._db = database
+        self._b = b
+        self._ledger = ledger
+        self._plan = plan
+        self._fates = f"pg_temp.fate_{b.n}"
+        self._rows = f"SELECT poolpair_place, {b.column_list} FROM pg_temp.r{b.n}"
+        self._groups = 0
+
+    def check_homes(self) -> None:
+        """What is not of the home that is recovered is refused with the package; the ledger travels by itself."""
+        b = self._b
+        strange = "true" if b.spec.home_is_pool else f"NOT {b.scope} OR {b.home} IS DISTINCT FROM $1"
+        for table in (f"pg_temp.k{b.n}", f"pg_temp.r{b.n}"):
+            if self._db.row(
+                f"SELECT 1 FROM {table} WHERE $1::text IS NOT NULL AND ({strange}) LIMIT 1", self._plan.home
+            ):
+                raise Refused(Code.FOREIGN_PACKAGE, f"it brings rows of table {b.spec.name} that are not of its home")
+
+    def sort_out(self) -> None:
+        """Give each group its fate, by what stands here and what the log tells."""
+        b, s = self._b, self._db
+        place = "poolpair_place bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, poolpair_fate text NOT NULL DEFAULT 'equal'"
+        s.run(f"CREATE TEMPORARY TABLE fate_{b.n} ({place}, {b.key_types}) ON COMMIT DROP")
+        self._groups = s.changed(f"INSERT INTO {self._fates} ({b.key}) SELECT DISTINCT {b.key} FROM pg_temp.k{b.n}")
+        if not self._groups:
+            return
+        s.run(f"ANALYZE {self._fates}")
+        s.run(
+            f"UPDATE {self._fates} f SET poolpair_fate = 'ledger' FROM ({differing(b, self._theirs('equal'))}) d"
+            " WHERE f.poolpair_place = d.poolpair_place"
+        )
+        if self._plan.merge:
+            seen = seen_at(s, self._plan.reign_token)
+            changed = f"SELECT 1 FROM {b.log} l WHERE {later_than(seen, '$1')} AND {b.same_key('l', 'f')}"
+            has_rows = f"EXISTS (SELECT 1 FROM pg_temp.r{b.n} r WHERE {b.same_key('r', 'f')})"
+            s.run(
+                f"UPDATE {self._fates} f SET poolpair_fate = CASE WHEN {has_rows} THEN 'write' ELSE 'delete' END"
+                f" WHERE poolpair_fate = 'ledger' AND NOT EXISTS ({changed})",
+                seen,
+            )
+
+    def _theirs(self, fate: str) -> Theirs:
+        keys = f"SELECT poolpair_place, {self._b.key} FROM {self._fates} WHERE poolpair_fate = '{fate}'"
+        return Theirs(keys=keys, rows=self._rows)
+
+    def delete(self) -> None:
+        """Delete groups that the returned pool had deleted."""
+        if self._groups:
+            with without_triggers(self._db, self._b):
+                self._merge(self._take("delete"))
+
+    def write(self) -> None:
+        """Write what the returned pool had written."""
+        if self._groups:
+            with without_triggers(self._db, self._b):
+                self._merge(self._put)
+
+    def _take(self, fate: str) -> Callable[[int, int], None]:
+        def take(low: int, high: int) -> None:
+            b = self._b
+            chosen = f"g.poolpair_fate = '{fate}' AND g.poolpair_place BETWEEN {low} AND {high}"
+            self._db.run(
+                f"DELETE FROM {b.table} t USING {self._fates} g WHERE {chosen} AND {b.same_key('t', 'g')} AND {b.scoped('t')}"
+            )
+
+        return take
+
+    def _put(self, low: int, high: int) -> None:
+        b = self._b
+        on_conflict = ""
+        if b.conflict is None:
+            self._take("write")(low, high)
+        else:
+            fresh = ", ".join(f"{q} = excluded.{q}" for q in map(quote, b.columns))
+            on_conflict = f"ON CONFLICT ({listed(b.conflict)}) DO UPDATE SET {fresh} WHERE {b.differs('t', 'excluded')}"
+        chosen = f"g.poolpair_fate = 'write' AND g.poolpair_place BETWEEN {low} AND {high}"
+        self._db.run(
+            f"INSERT INTO {b.table} AS t ({b.column_list}) SELECT {listed(b.columns, 'r')} FROM pg_temp.r{b.n} r"
+            f" JOIN {self._fates} g ON {b.same_key('r', 'g')} WHERE {chosen} ORDER BY r.poolpair_place {on_conflict}"
+        )
+
+    def _merge(self, act: Callable[[int, int], None]) -> None:
+        refused = list(self._refused(1, self._groups, act))
+        if refused:
+            self._db.run(
+                f"UPDATE {self._fates} SET poolpair_fate = 'ledger' WHERE poolpair_place = ANY ($1::bigint[])", refused
+            )
+
+    def _refused(self, low: int, high: int, act: Callable[[int, int], None]) -> Iterator[int]:
+        """Act on a range of groups; where it is refused, on its halves. Yields each group that is refused alone."""
+        try:
+            with self._db.savepoint():
+                act(low, high)
+        except psycopg.Error as error:
+            if not is_refusal(error):
+                raise
+            if low == high:
+                yield low
+                return
+            middle = (low + high) // 2
+            yield from self._refused(low, middle, act)
+            yield from self._refused(middle + 1, high, act)
+
+    def settle(self) -> Reclaimed:
+        """Put what was not merged into the ledger, and log every group."""
+        b, s = self._b, self._db
+        if not self._groups:
+            return Reclaimed()
+        merged = s.number(f"SELECT count(*) FROM {self._fates} WHERE poolpair_fate IN ('delete', 'write')")
+        in_ledger = put_differing(s, b, self._ledger, self._theirs("ledger"), self._plan.note)
+        s.run(f"INSERT INTO {b.log} ({b.key}) SELECT {b.key} FROM {self._fates}")
+        return Reclaimed(merged=merged, equal=self._groups - merged - in_ledger, in_ledger=in_ledger)
