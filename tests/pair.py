@@ -163,6 +163,15 @@ class Pair:
         with closing(sqlite3.connect(self.path(pool), timeout=5)) as connection, connection:
             yield connection
 
+    @contextmanager
+    def tampering(self, pool: str) -> Iterator[sqlite3.Connection]:
+        """The database as somebody opens it who takes the fence away for what he does."""
+        with self.sql(pool) as connection:
+            fence = connection.execute("SELECT * FROM poolpair_fence").fetchall()
+            connection.execute("DELETE FROM poolpair_fence")
+            yield connection
+            connection.executemany("INSERT INTO poolpair_fence VALUES (?, ?)", fence)
+
     def rows(self, pool: str) -> list[tuple[object, ...]]:
         """Every carried row, in a comparable order."""
         with self.sql(pool) as connection:

@@ -209,6 +209,7 @@ def test_verify_finds_and_repairs_a_tampered_row(worn: Pools) -> None:
     equal = a.run("verify")
     assert (equal.exit_status, equal.out) == (0, "users: equal\nconferences: equal\n")
     with sqlite3.connect(b.database, timeout=30) as connection:
+        connection.execute("DELETE FROM poolpair_fence")
         connection.execute("UPDATE prosody SET value = 'tampered' WHERE user = 'myriel' AND key = 'napoleon@b.example'")
     connection.close()
     found = a.run("verify")

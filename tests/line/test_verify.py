@@ -31,7 +31,7 @@ def _verify(pair: Pair, *, repair: bool) -> None:
 def test_tampering_at_the_copy_is_counted_found_and_healed(tmp_path: Path) -> None:
     """A changed, a lost and an invented row of A's users at B: counted as foreign, found by verify, put right by repair."""
     pair = _started(tmp_path)
-    with pair.sql("b") as connection:
+    with pair.tampering("b") as connection:
         connection.execute("UPDATE prosody SET value = 'forged' WHERE user = 'myriel' AND key = 'napoleon@b.example'")
         connection.execute("DELETE FROM prosodyarchive WHERE host = 'a.example' AND user = 'judge'")
         connection.execute("INSERT INTO prosody VALUES ('a.example', 'ghost', 'accounts', 'salt', 'string', 'x')")
@@ -58,7 +58,7 @@ def test_a_second_pool_may_home_nobody(tmp_path: Path) -> None:
     """One active site and one cold one are a full pair."""
     homes = {"a.example": "a", "*.a.example": "a", "b.example": "a", "*.b.example": "a"}
     pair = make_pair(tmp_path, homes=homes)
-    with pair.sql("b") as connection:
+    with pair.tampering("b") as connection:
         connection.execute("DELETE FROM prosody")
         connection.execute("DELETE FROM prosodyarchive")
     for pool in ("a", "b"):

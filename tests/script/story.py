@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -125,10 +126,19 @@ class Player:
         yield from ()
 
     def do_sql(self, pool: str, text: str) -> Iterator[str]:
-        """Let the application run statements, and print what a query gives."""
-        with self.pair.sql(pool) as connection:
-            for statement in text.split(";\n"):
-                yield from ("|".join(map(str, row)) for row in connection.execute(statement))
+        """Let the application run statements, and print what a query gives, or why it is refused."""
+        try:
+            with self.pair.sql(pool) as connection:
+                for statement in text.split(";\n"):
+                    yield from ("|".join(map(str, row)) for row in connection.execute(statement))
+        except sqlite3.IntegrityError as error:
+            yield f"refused: {error}"
+
+    def do_tamper(self, pool: str, text: str) -> Iterator[str]:
+        """Somebody takes the fence away for a statement."""
+        with self.pair.tampering(pool) as connection:
+            connection.execute(text)
+        yield from ()
 
     def do_upload(self, pool: str, name: str, content: str) -> Iterator[str]:
         """Let a user of the pool upload a file, with the row that describes it."""

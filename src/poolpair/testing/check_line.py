@@ -80,8 +80,12 @@ def packages_leave_only_when_done(world: World, _found: Lines) -> Violation | No
     return None
 
 
+HONEST = (Code.STORE_SET_BACK, Code.STALE)
+"""Why a package may be refused that is whole and was meant to be applied."""
+
+
 def honest_packages_are_not_refused(world: World, _found: Lines) -> Violation | None:
-    """What lies in Quarantine was not put there whole by its origin, unless it stood twice under one number after a set back."""
+    """What lies in Quarantine was not put there whole by its origin: unless it stood twice under one number, or its reign has ended."""
     for pool in world.pools.values():
         folder = pool.share.tree[QUARANTINE]
         for name in sorted(folder.keys() - world.truth.quarantined[pool.name]):
@@ -92,7 +96,7 @@ def honest_packages_are_not_refused(world: World, _found: Lines) -> Violation | 
                 (data for (to, sent), data in world.truth.delivered.items() if to == pool.name and name.endswith(sent)),
                 None,
             )
-            if reason and whole == folder[name].data and Code.STORE_SET_BACK.value.encode() not in reason.data:
+            if reason and whole == folder[name].data and not any(code.encode() in reason.data for code in HONEST):
                 return Violation(
                     "honest_packages_are_not_refused", f"{name} came whole to {pool.name}: {reason.data.decode()}"
                 )
