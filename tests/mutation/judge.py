@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from poolpair.testing.options import draw_history
+from poolpair.testing.options import draw
 from poolpair.testing.simulation import play
 from poolpair.testing.stores import StoreKind
 
@@ -13,7 +13,7 @@ def main() -> int:
     """`judge FIRST COUNT STEPS STORE`: which seeds, how long each history is, and on which kind of store."""
     first, count, steps = (int(word) for word in sys.argv[1:4])
     for seed in range(first, first + count):
-        outcome = play(draw_history(seed, steps), seed, StoreKind(sys.argv[4]))
+        outcome = play(draw(seed, steps), seed, StoreKind(sys.argv[4]))
         if outcome.violation is not None:
             story = outcome.violation.story.splitlines()[0]
             print(f"seed {seed}: {outcome.violation.checker}: {story}")  # noqa: T201 - a tool

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from poolpair.testing.options import draw_history
+from poolpair.testing.options import draw
 from poolpair.testing.regressions import Run, keep, read_regressions
 from poolpair.testing.report import failure
 from poolpair.testing.shrink import shrink
@@ -53,7 +53,7 @@ def test_a_history_that_is_written_down_is_the_same(tmp_path: Path) -> None:
     """Steps with all that goes wrong in them survive as text: a run that found something stays what it was."""
     path = tmp_path / "kept.txt"
     for seed in range(30):
-        history = draw_history(seed, 250)
+        history = draw(seed, 250)
         keep(history, path)
         assert Run.kept(seed, path, StoreKind.MEMORY).history == history
 

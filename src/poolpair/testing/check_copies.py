@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from poolpair.model import Channel, Position
-from poolpair.testing.facts import Line, Lines, Violation, digests_in_catalogue, digests_on_disk, serving_of
+from poolpair.testing.facts import (
+    Line,
+    Lines,
+    Violation,
+    digests_in_catalogue,
+    digests_on_disk,
+    homes_served,
+    serving_of,
+)
+from poolpair.testing.schema import file_home
 from poolpair.testing.truth import CutTaken
 from poolpair.testing.view import Group, Rows, View, channel_of_group, home_of_group
 from poolpair.testing.world import World
@@ -98,7 +107,12 @@ def what_is_changed_here_is_set_aside(world: World, _found: Lines) -> Violation 
         written = world.truth.written_here[pool.name]
         if not written or not world.truth.is_news("what_is_changed_here_is_set_aside", pool.name, pool.tree.hint()):
             continue
+        served = homes_served(pool)
         for path, content in tuple(written.items()):
+            owner = file_home(path)
+            if owner is not None and owner.home in served:
+                del written[path]  # its home is served here now: it is the application's own file
+                continue
             if pool.tree.content(path) == content:
                 continue
             del written[path]

@@ -80,6 +80,12 @@ def _homes(origin: str, sent: View, copy: View) -> tuple[str, ...]:
     return tuple(found)
 
 
+def homes_served(pool: Pool) -> tuple[str, ...]:
+    """Homes that a pool exports, by what its store knows."""
+    view = pool.database.view()
+    return tuple(home for home in POOLS if serving_pool(serving_of(view, home).present, POOLS) == pool.name)
+
+
 def serving_of(view: View, home: str) -> Serving:
     """What a store knows of who serves a home."""
     return view.document(Serving, serving_name(home)) or birth(home)

@@ -146,7 +146,8 @@ DEFAULT_STEPS = 250
 
 def kinds_of_fault() -> tuple[str, ...]:
     """The names under which runs count faults."""
-    return tuple(name.removesuffix("_permille").replace("_", "-") for name in asdict(Faults()))
+    faults = tuple(name.removesuffix("_permille").replace("_", "-") for name in asdict(Faults()))
+    return (*faults, *(verb.value for verb in dict.fromkeys(MOVES)))
 
 
 TRIPS = (
@@ -170,8 +171,13 @@ def draw_history(seed: int, steps: int, faults: Faults | None = None) -> tuple[S
     return tuple(_draw_step(rng, verb, trips) for verb in rng.choices(verbs, chances, k=steps))
 
 
-MOVES = (Verb.HANDOVER, Verb.HANDOVER, Verb.TAKEOVER, Verb.TAKEOVER, Verb.GIVE_UP, Verb.LEDGER)
+MOVES = (Verb.HANDOVER, Verb.HANDOVER, Verb.TAKEOVER, Verb.TAKEOVER, Verb.GIVE_UP, Verb.LEDGER, Verb.LEDGER)
 MOVES_PERMILLE = 60
+
+
+def draw(seed: int, steps: int) -> tuple[Step, ...]:
+    """The history that a seed stands for: in every other one operators move homes from pool to pool."""
+    return draw_moves(seed, steps) if seed % 2 else draw_history(seed, steps)
 
 
 def draw_moves(seed: int, steps: int, faults: Faults | None = None) -> tuple[Step, ...]:

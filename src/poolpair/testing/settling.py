@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from poolpair.reigns import was_ever_moved
 from poolpair.testing.check_status import check_liveness
-from poolpair.testing.facts import lines
+from poolpair.testing.facts import lines, serving_of
 from poolpair.testing.schema import POOLS
 from poolpair.testing.steps import Step, Verb
 from poolpair.testing.world import World
@@ -26,7 +27,11 @@ def settle(world: World) -> Iterator[Step]:
     """
     truth, rested = world.truth, False
     spoilt = any((*truth.spoilt.values(), *truth.spoilt_files.values()))
-    compared_at = COMPARED_AT if spoilt or truth.tampered else -1
+    views = [pool.database.view() for pool in world.pools.values()]
+    moved = was_ever_moved(
+        serving_of(view, home) for view in views for home in POOLS
+    )  # files stay behind where they were written
+    compared_at = COMPARED_AT if spoilt or truth.tampered or moved else -1
     for verb in HEALING:
         yield from (Step(verb, pool, 1) for pool in POOLS)
     for pool in POOLS:
