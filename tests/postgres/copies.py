@@ -34,15 +34,18 @@ def entry(name: str, *key: str, more: str = "") -> str:
 class Copies:
     """Origin and target. `tables` are quoted names, whose whole content is compared."""
 
-    def __init__(self, cluster: Cluster, folder: Path, schema: str, profile: str) -> None:
+    def __init__(
+        self, cluster: Cluster, folder: Path, schema: str, profile: str, target: Cluster | None = None
+    ) -> None:
         self.cluster = cluster
+        self.clusters = (cluster, target or cluster)
         self.rows = folder / "package.rows"
         self.profile: Profile = parse_profile(profile.encode(), "copies")
         self.databases = tuple(f"copies_{next(_NUMBER)}" for _ in range(2))
         self.origin_name, self.target_name = self.databases
-        for database in self.databases:
-            cluster.create(database)
-            with cluster.connect(database) as connection:
+        for database, server in zip(self.databases, self.clusters, strict=True):
+            server.create(database)
+            with server.connect(database) as connection:
                 connection.execute(schema)
             self.install(database)
         self.origin, self.target = self.open(self.origin_name), self.open(self.target_name)
@@ -50,19 +53,24 @@ class Copies:
 
     def install(self, database: str) -> tuple[str, ...]:
         """What `init` does; gives what it put back."""
-        url = self.cluster.url(database)
+        url = self._server(database).url(database)
         return setup.install(url, self.profile, HOMES, "settings", 2.0, record=lambda _tx, _done: None).repaired
 
     def open(self, database: str, lock_wait_s: float = 2.0) -> PostgresStore:
         """A handle."""
-        return PostgresStore(self.cluster.url(database), self.profile, VirtualClock(), lock_wait_s=lock_wait_s)
+        return PostgresStore(
+            self._server(database).url(database), self.profile, VirtualClock(), lock_wait_s=lock_wait_s
+        )
 
     def connect(
         self, *, autocommit: bool = True, at: str = "origin", role: str = "app"
     ) -> psycopg.Connection[TupleRow]:
         """The application's connection."""
         database = self.origin_name if at == "origin" else self.target_name
-        return self.cluster.connect(database, role, autocommit=autocommit)
+        return self._server(database).connect(database, role, autocommit=autocommit)
+
+    def _server(self, database: str) -> Cluster:
+        return self.clusters[self.databases.index(database)]
 
     def write(self, *statements: str, at: str = "origin") -> None:
         """Each statement in a transaction of its own."""
@@ -133,8 +141,8 @@ class Copies:
         """Close the handles and drop the databases."""
         self.origin.close()
         self.target.close()
-        for database in self.databases:
-            self.cluster.drop(database)
+        for database, server in zip(self.databases, self.clusters, strict=True):
+            server.drop(database)
 
 
 def _nothing(_tx: Transaction, _applied: Applied) -> None:

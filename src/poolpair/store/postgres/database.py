@@ -237,6 +237,9 @@ def translate(error: psycopg.Error, name: str) -> PoolpairError:
         return PoolpairError(Code.STORE_BROKEN, f"{name}: {said}", hint=hint)
     if state in {"42P01", "3F000", "42883"} and f"{SCHEMA}" in said:
         return PoolpairError(Code.NOT_INSTALLED, f"{name} was not prepared for poolpair")
+    if state == "25006":
+        hint = "promote it, or name every server: postgresql://role@/db?host=one,other&target_session_attrs=read-write"
+        return PoolpairError(Code.STORE_MISSING, f"{name} is a standby, which takes no writes: {said}", hint=hint)
     if state == "42501":
         hint = "`poolpair -c FILE init --print-sql` prints the privileges that its role needs"
         return PoolpairError(Code.STORE_BROKEN, f"{name}: {said}", hint=hint)

@@ -29,14 +29,14 @@ from poolpair.store.values import CatalogueFile, LeaseHolder, ParkedGroup, Store
 
 T = TypeVar("T")
 IDENTITY = "store/identity"
-_LOCATION = """
-SELECT system_identifier::text,
-       substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8), current_database()::text FROM pg_control_system()
-"""
+_LOCATION = "SELECT system_identifier::text, current_database()::text FROM pg_control_system()"
 
 
 def location_of(database: Database) -> str:
-    """A digest of server, timeline and database. A copy elsewhere differs, and so does a promoted standby; a restore in place does not."""
+    """A digest of cluster and database: a dump that was loaded elsewhere differs, a promoted standby of the same cluster does not.
+
+    What a standby had not received when it was promoted is told by positions: the partner names a package that this store never made.
+    """
     row = database.row(_LOCATION)
     assert row is not None
     return sha256("\n".join(row).encode()).hexdigest()
