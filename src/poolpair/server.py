@@ -36,7 +36,6 @@ max_prepared_transactions = 2
 _SETTINGS = """
 listen_addresses = ''
 unix_socket_directories = '{socket}'
-unix_socket_permissions = 0777
 """
 
 
@@ -173,6 +172,10 @@ class Server:
         if self.postmaster is not None:
             self.stop("immediate")
         shutil.rmtree(self.folder, ignore_errors=True)
+        self.forget_socket()
+
+    def forget_socket(self) -> None:
+        """Remove the folder of the socket: the server is stopped for good."""
         shutil.rmtree(self.socket, ignore_errors=True)
 
     def url(self, database: str, role: str) -> str:

@@ -352,3 +352,26 @@ def test_triggers_of_the_application(make_copies: MakeCopies) -> None:
     copies.target.check_capture()
     copies.write("INSERT INTO quiet VALUES (2)", at="target")
     assert copies.content("seen", at="target") == ["(item)", "(quiet)"]
+
+
+def test_triggers_that_are_skipped_stay_as_they_were(make_copies: MakeCopies) -> None:
+    """Those of partitions are skipped too; one that fires always, or only for replicas, or not at all, does so afterwards as before."""
+    schema = """
+    CREATE TABLE quiet (id integer PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE seen (what text);
+    CREATE TABLE quiet_low PARTITION OF quiet FOR VALUES FROM (0) TO (100);
+    CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.seen VALUES (TG_NAME); RETURN NEW; END $$;
+    CREATE TRIGGER whole AFTER INSERT ON quiet FOR EACH ROW EXECUTE FUNCTION see();
+    CREATE TRIGGER part AFTER INSERT ON quiet_low FOR EACH ROW EXECUTE FUNCTION see();
+    CREATE TRIGGER always AFTER INSERT ON quiet_low FOR EACH ROW EXECUTE FUNCTION see();
+    CREATE TRIGGER replica AFTER INSERT ON quiet_low FOR EACH ROW EXECUTE FUNCTION see();
+    CREATE TRIGGER never AFTER INSERT ON quiet_low FOR EACH ROW EXECUTE FUNCTION see();
+    ALTER TABLE quiet_low ENABLE ALWAYS TRIGGER always, ENABLE REPLICA TRIGGER replica, DISABLE TRIGGER never;
+    """
+    copies = make_copies(schema, entry("quiet", "id", more='triggers = "skip"'))
+    states = "SELECT tgname || tgenabled::text FROM pg_trigger WHERE NOT tgisinternal AND tgname !~ 'poolpair' ORDER BY 1, tgrelid"
+    with copies.connect(at="target") as connection:
+        before = connection.execute(states).fetchall()
+        copies.write("INSERT INTO quiet VALUES (1)")
+        copies.carry()
+        assert copies.content("seen", at="target") == []
+        assert connection.execute(states).fetchall() == before

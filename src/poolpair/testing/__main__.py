@@ -1,6 +1,6 @@
 """`python -m poolpair.testing`: fixed seeds for every change, fresh seeds for as long as wished, and one seed again.
 
-seeds FIRST COUNT [--steps N] [--store memory|sqlite]   a fixed set; exit status 1 if one fails
+seeds FIRST COUNT [--steps N] [--store memory|sqlite|postgresql]   a fixed set; exit status 1 if one fails
 regressions FILE                                        the seeds that once found something
 soak SECONDS [--store ...]                              fresh seeds; also fails if a fault or checker was never used
 replay SEED [--steps N] [--store ...] [--shrink]        one seed, its whole trace

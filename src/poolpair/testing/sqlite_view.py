@@ -25,7 +25,7 @@ def read_view(connection: sqlite3.Connection) -> View:
             files=_files(connection),
             parked=_parked(connection),
             kept=_kept(connection),
-            read=_reader(dict(connection.execute("SELECT name, body FROM poolpair_document"))),
+            read=reader(dict(connection.execute("SELECT name, body FROM poolpair_document"))),
         )
     finally:
         connection.execute("COMMIT")
@@ -85,7 +85,7 @@ def _kept(connection: sqlite3.Connection) -> frozenset[tuple[str, Row]]:
     )
 
 
-def _reader(documents: Mapping[str, str]) -> Callable[[type, str], object]:
+def reader(documents: Mapping[str, str]) -> Callable[[type, str], object]:
     """Documents are decoded when they are asked for, and once."""
     known: dict[str, object] = {}
 

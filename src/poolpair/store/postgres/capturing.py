@@ -30,6 +30,7 @@ SELECT md5(coalesce(string_agg(part, ',' ORDER BY part), '')) FROM (
   UNION ALL SELECT 'x' || indexrelid || ':' || xmin FROM pg_index WHERE indrelid = ANY($1::bigint[]::oid[])
   UNION ALL SELECT 'c' || oid || ':' || relname || ':' || relnamespace || ':' || relrowsecurity || relforcerowsecurity FROM pg_class
   WHERE oid = ANY($1::bigint[]::oid[])
+  UNION ALL SELECT 'r' || oid || ':' || xmin FROM pg_rewrite WHERE ev_class = ANY($1::bigint[]::oid[])
   UNION ALL SELECT 'p' || oid || ':' || xmin FROM pg_proc WHERE pronamespace = (SELECT oid FROM pg_namespace WHERE nspname = $2)
   UNION ALL SELECT 'd' || tbl || ':' || reason FROM poolpair.doubt
 ) parts(part)

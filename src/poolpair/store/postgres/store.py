@@ -115,7 +115,8 @@ class PostgresStore:
             return
         self._bound = bind(self._db, self._profile)
         version = capturing.version(self._db, self._bound)
-        follow_tables(self._db, self._bound)
+        with self._db.transaction():
+            follow_tables(self._db, self._bound)
         self._version = version
 
     @contextmanager
