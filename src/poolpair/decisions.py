@@ -14,7 +14,7 @@ from poolpair.model import Channel, RefusedPackage, new_id, new_nonce
 from poolpair.pipeline.receive import REFUSED_KEPT
 from poolpair.pipeline.site import Site, inbound_name, outbound_name
 from poolpair.service import REQUEST, Request
-from poolpair.state import Held, Inbound, Outbound, Seed, VerifyResult
+from poolpair.state import Held, Inbound, Outbound, Seed, SeedPhase, VerifyResult
 from poolpair.store.port import Transaction
 from poolpair.store.values import ParkedGroup
 
@@ -107,7 +107,7 @@ def begin_verify(site: Site, channel: Channel, *, repair: bool) -> VerifyResult 
         assert out is not None
         if channel is Channel.CONFERENCES:
             tx.doubt_files(site.served())
-        if out.seed is None:
+        if out.seed is None or out.seed.phase is SeedPhase.WAIT:
             tx.save(outbound_name(channel), replace(out, seed=Seed(reason="verify", repair=repair, reread=True)))
         elif repair and not out.seed.repair:  # a plain comparison that runs already shall now repair, too
             tx.save(outbound_name(channel), replace(out, seed=replace(out.seed, repair=True)))

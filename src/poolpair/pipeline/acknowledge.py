@@ -152,6 +152,7 @@ def _content(site: Site, channel: Channel) -> Cookie:
         status=import_status(inbound, parked=parked, held=held, counts=counts),
         fault=inbound.fault,
         doubts=inbound.doubts,
+        waiting=tuple(map(str, inbound.waiting)),
         sending=_sending_fault(site, channel, counts),
         homes=site.reigns(),
         complete=inbound.complete,
@@ -193,7 +194,7 @@ def import_status(inbound: Inbound, *, parked: int, held: int, counts: Counts) -
     """The import side's state, in the original's words."""
     if inbound.fault is not None:
         return ImportStatus.ERROR
-    return ImportStatus.DEGRADED if parked or held or counts.unhomed else ImportStatus.NORMAL
+    return ImportStatus.DEGRADED if parked or held or inbound.waiting or counts.unhomed else ImportStatus.NORMAL
 
 
 def _stamp(site: Site) -> str:

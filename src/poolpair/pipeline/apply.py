@@ -15,7 +15,7 @@ from pathlib import Path
 from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.format.layout import data_dir
 from poolpair.format.package import PackageReader
-from poolpair.model import Answer, Channel, Manifest, PackageKind
+from poolpair.model import Answer, Channel, Manifest, PackageKind, WaitingTable
 from poolpair.pipeline.apply_files import finish_deletions, place_files
 from poolpair.pipeline.capture import CHUNK_BYTES
 from poolpair.pipeline.pack import ROWS_MEMBER
@@ -132,6 +132,8 @@ def _record(site: Site, tx: Transaction, manifest: Manifest, applied: Applied) -
         applied_utc=site.clock.utc_iso(),
         partner_homes=manifest.homes,
     )
+    if applied.waiting or inbound.waiting:
+        fresh = _with_waiting(site, fresh, applied.waiting, manifest)
     tx.save(name, fresh)
     if manifest.digests:
         tx.save(
@@ -143,6 +145,28 @@ def _record(site: Site, tx: Transaction, manifest: Manifest, applied: Applied) -
                 reread=manifest.reread,
             ),
         )
+
+
+def _with_waiting(site: Site, inbound: Inbound, waiting: tuple[WaitingTable, ...], manifest: Manifest) -> Inbound:
+    """What waits makes the copy incomplete; what waited and does not any more is made up for by a comparison."""
+    back = {table.number for table in inbound.waiting} - {table.number for table in waiting}
+    return replace(
+        inbound,
+        waiting=waiting,
+        layout=site.store.layout(manifest.channel) if waiting else "",
+        doubts=inbound.doubts or bool(back),
+        complete=tuple(home for home in inbound.complete if home not in manifest.served),
+    )
+
+
+def look_at_waiting(site: Site, channel: Channel) -> None:
+    """When tables of ours have changed, those that wait may be the partner's now: a comparison tells, and makes up for what was missed."""
+    inbound = site.store.read(Inbound, inbound_name(channel))
+    if inbound is None or not inbound.waiting or inbound.layout == site.store.layout(channel):
+        return
+    with site.store.transaction() as tx:
+        inbound = tx.load(Inbound, inbound_name(channel)) or Inbound()
+        tx.save(inbound_name(channel), replace(inbound, waiting=(), layout="", doubts=True))
 
 
 def _still_complete(inbound: Inbound, manifest: Manifest) -> tuple[str, ...]:
@@ -175,10 +199,12 @@ def compare(site: Site, channel: Channel) -> bool:
     if owed.reread and channel is Channel.CONFERENCES and site.tree is not None:
         reread(site, site.tree, owed, homes)
     with site.store.snapshot() as view:
-        found = differing(owed.digests, view.digests(channel, homes, owed.digests, frozenset(owed.left_behind)))
-    unequal = {buckets.home for buckets in found}
+        ours = view.digests(channel, homes, owed.digests, frozenset(owed.left_behind))
     with site.store.transaction() as tx:
         inbound = tx.load(Inbound, inbound_name(channel)) or Inbound()
+        waits = {table.number for table in inbound.waiting}
+        found = differing((digests for digests in owed.digests if digests.table not in waits), ours)
+        unequal = {buckets.home for buckets in found} | (set(homes) if waits else set())
         complete = (set(inbound.complete) | set(homes)) - unequal
         answer = Answer(package_id=owed.package_id, differs=found)
         tx.save(inbound_name(channel), replace(inbound, answer=answer, complete=tuple(sorted(complete)), doubts=False))

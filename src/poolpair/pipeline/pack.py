@@ -17,12 +17,12 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.format.package import MemberWriter, PackageWriter
 from poolpair.model import FORMAT_VERSION, Channel, Manifest, PackageKind, Position, new_id
 from poolpair.pipeline.capture import CHUNK_BYTES
-from poolpair.pipeline.intents import find_intent, shapes_digest
+from poolpair.pipeline.intents import find_intent
 from poolpair.pipeline.pack_files import FilePacking
 from poolpair.pipeline.packed import Packed
 from poolpair.pipeline.site import Counts, Site, counts_name, intent_name, outbound_name
 from poolpair.protocol import Want, rewound
-from poolpair.state import Intent, Outbound
+from poolpair.state import Intent, Outbound, SeedPhase
 from poolpair.store.values import Cut, Exported
 
 ROWS_MEMBER = "rows/0000.0001"
@@ -48,7 +48,7 @@ def _still_fits(site: Site, channel: Channel, packed: Packed, wanted: Want) -> b
         and packed.path.is_file()
         and (out.stream, out.next_sequence) == (intent.position.stream, intent.position.sequence + 1)
         and (out.base, site.settings) == (intent.follows, intent.settings)
-        and shapes_digest(site.store.shapes(channel)) == intent.shapes
+        and site.store.layout(channel) == intent.shapes
     )
 
 
@@ -60,10 +60,22 @@ def give_up_reshaped(site: Site, channel: Channel) -> None:
         return
     with site.store.transaction() as tx:
         first = find_intent(tx, channel, out.in_flight[0])
-        if first is not None and first.shapes != shapes_digest(site.store.shapes(channel)):
+        if first is not None and first.shapes != site.store.layout(channel):
             applied = out.partner.applied if out.partner else None
             found = find_intent(tx, channel, applied) if applied else None
             tx.save(outbound_name(channel), rewound(out, applied, found))
+
+
+def ask_reshaped(site: Site, channel: Channel) -> None:
+    """Compare anew when tables of ours have changed for which a comparison waits: they may be the partner's now."""
+    out = site.store.read(Outbound, outbound_name(channel))
+    if out is None or out.seed is None or out.seed.phase is not SeedPhase.WAIT:
+        return
+    if out.layout != site.store.layout(channel):
+        with site.store.transaction() as tx:
+            fresh = tx.load(Outbound, outbound_name(channel))
+            if fresh is not None and fresh.seed is not None and fresh.seed.phase is SeedPhase.WAIT:
+                tx.save(outbound_name(channel), replace(fresh, seed=replace(fresh.seed, phase=SeedPhase.ASK, rounds=0)))
 
 
 def _cut(site: Site, channel: Channel, wanted: Want) -> Packed:
@@ -117,7 +129,7 @@ def _intend(site: Site, channel: Channel, wanted: Want) -> tuple[Intent, int]:
             token=token,
             kind=PackageKind.SEED if wanted.buckets else PackageKind.DELTA,
             settings=site.settings,
-            shapes=shapes_digest(site.store.shapes(channel)),
+            shapes=site.store.layout(channel),
             captured_s=site.memory.captured_s.get(channel, now),
             boot_id=site.clock.boot_id(),
         )

@@ -42,6 +42,8 @@ class CaptureState:
     """How `init` left each trigger: "schema.table trigger" -> (what made it, how it reads, who wrote its catalogue row)."""
 
     triggers: dict[str, tuple[str, str, str]] = field(default_factory=dict)
+    entries: dict[str, int] = field(default_factory=dict)
+    """Of each trigger the profile's entry for its table."""
 
 
 def version(database: Database, bound: Iterable[Bound]) -> str:
@@ -72,7 +74,13 @@ def whole(database: Database, bound: tuple[Bound, ...], made: dict[str, str], kn
             wrong[called] = "altered"
         elif noted[2] != xmin:
             wrong[called] = "altered, or disabled for a while"
-    gone = {called for called in known.triggers if called not in made}
+    bound_numbers = {b.n for b in bound}
+    # With a table that was dropped nothing of it can be missed; when it is there again its triggers will be missing.
+    gone = {
+        called
+        for called in known.triggers
+        if called not in made and known.entries.get(called, 0) in {0, *bound_numbers}
+    }
     return wrong | dict.fromkeys(gone, "its table is no part any more")
 
 

@@ -45,6 +45,8 @@ class Trigger:
     name: str
     function: str
     create: str
+    entry: int
+    """The first entry of the profile for its table."""
 
     @property
     def called(self) -> str:
@@ -138,7 +140,7 @@ def triggers(bound: Iterable[Bound]) -> tuple[Trigger, ...]:
                     f"CREATE TRIGGER {name} {timing.format(place.sql)} FOR EACH STATEMENT"
                     f" WHEN ({'NOT ' if event in BESIDE else ''}({NOT_APPLYING})) EXECUTE FUNCTION {SCHEMA}.{function}()"
                 )
-                made.append(Trigger(place=place, name=name, function=function, create=create))
+                made.append(Trigger(place=place, name=name, function=function, create=create, entry=first.n))
     return tuple(made)
 
 

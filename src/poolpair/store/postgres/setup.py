@@ -186,7 +186,8 @@ def _install_triggers(database: Database, bound: tuple[Bound, ...]) -> tuple[str
     for trigger in wanted:
         _, xmin, text = have[(trigger.place.oid, trigger.name)]
         state[trigger.called] = (made[trigger.called], text, xmin)
-    write_document(database, CAPTURE, CaptureState(triggers=state))
+    entries = {trigger.called: trigger.entry for trigger in wanted}
+    write_document(database, CAPTURE, CaptureState(triggers=state, entries=entries))
     return tuple(sorted({*wrong, *(str(table) for (table,) in doubted)}))
 
 

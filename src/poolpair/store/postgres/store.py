@@ -63,7 +63,7 @@ class PostgresStore:
         self._lease = PostgresLease(self._db, clock)
         try:
             with self._db.translated():
-                self._bound: tuple[Bound, ...] = bind(self._db, profile)
+                self._bound: tuple[Bound, ...] = bind(self._db, profile, partly=True)
         except BaseException:  # whatever ended it: no connection is left behind
             self._db.close()
             raise
@@ -96,6 +96,14 @@ class PostgresStore:
         """The tracked tables of a channel."""
         return tuple(b.shape() for b in self._bound if b.spec.channel is channel)
 
+    def layout(self, channel: Channel) -> str:
+        """A digest of the tables that are there, with the types of their columns."""
+        with self._db.translated():
+            self._rebind()
+        bound = [b for b in self._bound if b.spec.channel is channel]
+        told = [(b.n, b.shape(), [b.type_of(name).told for name in b.columns]) for b in bound]
+        return sha256(repr(told).encode()).hexdigest()[:16]
+
     def check_capture(self) -> str:
         """Bind anew after a schema change, and see that every trigger is what it should be.
 
@@ -111,9 +119,10 @@ class PostgresStore:
 
     def _rebind(self) -> None:
         """Bind anew if the catalogue rows of tracked tables changed."""
-        if self._version and capturing.version(self._db, self._bound) == self._version:
+        whole = len(self._bound) == len(self._profile.tables)  # a table that is not there has no row that could change
+        if whole and self._version and capturing.version(self._db, self._bound) == self._version:
             return
-        self._bound = bind(self._db, self._profile)
+        self._bound = bind(self._db, self._profile, partly=True)
         version = capturing.version(self._db, self._bound)
         with self._db.transaction():
             follow_tables(self._db, self._bound)
@@ -161,7 +170,7 @@ class PostgresStore:
         """Copy a rows file into temporary tables and check it."""
         with self._db.translated():
             self._rebind()
-            incoming = PostgresIncoming(self._db, self._bound, self._begin)
+            incoming = PostgresIncoming(self._db, self._bound, self._profile.tables, self._begin)
             incoming.open(rows, channel, tables)
             try:
                 yield incoming
