@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,9 @@ tables = [
   { name = "tag", key = ["owner", "tag"], home_key = "owner" },
 ]
 """
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "MIGRATING.md"
 
 
 @contextmanager
@@ -232,3 +236,35 @@ def test_a_first_copy_of_tables_that_differ(cluster: Cluster, tmp_path: Path) ->
         assert len(pair.ask("b", "SELECT * FROM item")) == 0
         pair.do("b", ADDED)
         pair.whole()
+
+
+def test_the_page_is_right(cluster: Cluster, tmp_path: Path) -> None:
+    """The commands of docs/MIGRATING.md, in their order, on a table that is made anew; what it quotes of `status` is printed."""
+    text = PAGE.read_text()
+    (quoted,) = re.findall(r"P204 table item waits: column more is lacking here", text)
+    before, put_back, compare = re.findall(r"^ +poolpair -c FILE (\w+)$", text, re.MULTILINE)
+    assert (before, put_back, compare) == ("status", "init", "verify")
+    with pair_of(cluster, tmp_path) as pair:
+        pair.stop("a")
+        pair.start("a")
+        pair.whole()
+        assert pair.command("a", before).output.startswith("pool a: service runs")
+        assert pair.status("a").exit_status == 0
+        anew = "CREATE TABLE fresh AS SELECT owner, name, value, 'x' AS more FROM item; DROP TABLE item; ALTER TABLE fresh RENAME TO item;"
+        keyed = "ALTER TABLE item ADD PRIMARY KEY (owner, name), ALTER owner SET NOT NULL"
+        pair.do("a", anew + keyed)
+        pair.settle()
+        assert pair.fault("a").startswith("P205")
+        assert pair.command("a", put_back).exit_code == 0
+        pair.do("a", "INSERT INTO item VALUES ('u@a', '2', 2, 'y')")
+        pair.settle(force=True)
+        assert quoted in pair.command("b", "status").output
+        pair.do("b", anew + keyed)
+        pair.settle(force=True)
+        assert pair.command("b", put_back).exit_code == 0
+        pair.whole()
+        pair.command("a", compare, "--timeout", "0")
+        pair.whole()
+        verified = pair.channel("a").export.last_verify
+        assert verified is not None
+        assert (verified.equal, verified.reason) == (True, "verify")
