@@ -14,9 +14,8 @@ from poolpair.store.postgres import setup
 from tests.cluster import Cluster
 from tests.postgres.conftest import MakeCopies
 from tests.postgres.copies import Copies, entry
-from tests.postgres.server_pair import ServerPair
-from tests.postgres.test_server_commands import command
-from tests.postgres.test_server_line import ROSTER, started
+from tests.postgres.own_pair import ITEM as OWN_ITEM
+from tests.postgres.own_pair import own_pair
 
 ITEM = "CREATE TABLE item (id integer PRIMARY KEY, value text)"
 ITEMS = entry("item", "id")
@@ -103,34 +102,24 @@ def test_rows_that_somebody_holds_are_waited_for_a_moment(make_copies: MakeCopie
     copies.assert_equal(["item"])
 
 
-def test_verify_repair_puts_capture_back(pair: ServerPair) -> None:
+def test_verify_repair_puts_capture_back(cluster: Cluster, tmp_path: Path) -> None:
     """A dropped and a disabled trigger are P205 in `check` and status; `verify --repair` makes both copies equal again."""
-    started(pair)
-    for pool in ("a", "b"):
-        pair.stop(pool)
-    for change in ("DROP TRIGGER poolpair_insert ON prosody", "ALTER TABLE prosody DISABLE TRIGGER poolpair_insert"):
-        pair.run("a", change)
-        pair.run("a", ROSTER, change)
-        checked = command(pair, "check")
-        assert checked.exit_code == 2
-        assert "FAIL  capture: P205" in checked.output
-        pair.start("b")
-        site = pair.start("a")
-        pair.turn()
-        fault = pair.channel("a").export.fault
-        assert fault is not None
-        assert fault.code is Code.CAPTURE_BROKEN
-        assert pair.status("a").exit_status == 2
-        assert command(pair, "verify", "--timeout", "0").exit_code, "a plain comparison changes nothing"
-        repairing = command(pair, "verify", "--repair", "--timeout", "0")  # asks the service, and does not wait here
-        assert "put back" in repairing.output
-        pair.settle(force=True)
-        assert site.memory.faults == {}
-        assert pair.rows("a") == pair.rows("b")
-        assert change in str(pair.rows("b"))
-        assert command(pair, "check").exit_code == 0
-        for pool in ("a", "b"):
-            pair.stop(pool)
+    with own_pair(cluster, tmp_path, profile=OWN_ITEM, tables=("item",)) as pair:
+        for number, change in enumerate(
+            ("DROP TRIGGER poolpair_insert ON item", "ALTER TABLE item DISABLE TRIGGER poolpair_insert")
+        ):
+            pair.do("a", change, f"INSERT INTO item VALUES ('u@a', 'unseen', {number}) ON CONFLICT DO NOTHING")
+            checked = pair.command("a", "check")
+            assert checked.exit_code == 2
+            assert "FAIL  capture: P205" in checked.output
+            pair.turn()
+            assert "P205" in pair.fault("a")
+            assert pair.status("a").exit_status == 2
+            repairing = pair.command("a", "verify", "--repair", "--timeout", "0")  # asks the service, and does not wait
+            assert "put back" in repairing.output
+            pair.whole()
+            assert pair.ask("b", "SELECT name FROM item WHERE owner = 'u@a'") == [("unseen",)]
+            assert pair.command("a", "check").exit_code == 0
 
 
 def schema_of(cluster: Cluster, database: str) -> str:

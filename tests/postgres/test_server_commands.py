@@ -16,6 +16,9 @@ from tests.cluster import Cluster
 from tests.postgres.server_pair import ServerPair
 
 WAIT_S = 30.0
+LOOK_S = 0.1
+FEW = 1500
+"""More rows than either pool has of its own."""
 EDIT = "UPDATE prosody SET value = %s WHERE \"user\" = 'myriel' AND key = 'napoleon@b.example'"
 
 
@@ -120,12 +123,21 @@ class Services:
     def wait_equal(self) -> None:
         """Both pools hold the same rows and say that all is done."""
         pair = self.pair
-        wait_for("equal rows", lambda: pair.rows("a") == pair.rows("b"), WAIT_S)
+        wait_for("as many rows", lambda: self._count("a") == self._count("b") > FEW, WAIT_S, poll_s=LOOK_S)
+        wait_for("equal rows", lambda: pair.rows("a") == pair.rows("b"), WAIT_S, poll_s=LOOK_S)
+
+    def _count(self, pool: str) -> int:
+        with self.pair.connect(pool) as connection:
+            found = connection.execute("SELECT (SELECT count(*) FROM prosody) + (SELECT count(*) FROM prosodyarchive)")
+            (number,) = found.fetchone() or (0,)
+        return int(number)
 
     def edit(self, value: str) -> None:
         """Change a row at a and see it at b."""
         self.pair.run("a", EDIT, value)
-        wait_for(value, lambda: any(value in row for row in self.pair.rows("b")), WAIT_S)
+        with self.pair.connect("b") as connection:
+            query = "SELECT 1 FROM prosody WHERE \"user\" = 'myriel' AND value = %s"
+            wait_for(value, lambda: connection.execute(query, (value,)).fetchone(), WAIT_S, poll_s=LOOK_S)
 
 
 @pytest.fixture

@@ -85,12 +85,25 @@ def cut_off(primary: Cluster, standby: Server) -> None:
     standby.dba("ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()")
 
 
+def assert_refused(local: Local) -> None:
+    """A service that finds only the server in recovery says so (P201) and does not begin."""
+    toml = local.pair.toml("a")
+    text = toml.read_text()
+    start = text.index("?host=")
+    toml.write_text(text[:start] + f"?host={local.standby.socket}" + text[text.index('"', start) :])
+    refused = local.command("run", "--allow-root")
+    toml.write_text(text)
+    assert "is a standby, which takes no writes" in str(refused.exception)
+    assert "P201" in str(refused.exception)
+
+
 def test_a_synchronous_standby_takes_over_and_nobody_notices(local: Local) -> None:
     """The server dies between a change and its package; the promoted standby has both, and the pair goes on without a word."""
     local.primary.dba(SYNCHRONOUS, "ALTER SYSTEM SET synchronous_commit = on", "SELECT pg_reload_conf()")
     local.pair.run("a", ROSTER, "first")
     local.pair.settle()
     local.pair.run("a", ROSTER, "second")
+    assert_refused(local)
     local.lose_primary()
     local.pair.settle()
     assert local.pair.rows("a") == local.pair.rows("b")
@@ -100,22 +113,6 @@ def test_a_synchronous_standby_takes_over_and_nobody_notices(local: Local) -> No
         assert channel.export.last_verify is None or channel.export.last_verify.reason == "first copy"
     assert local.pair.status("a").exit_status == local.pair.status("b").exit_status == 0
     assert local.command("setback", "show").output.strip() == "no channel is set back"
-
-
-def test_a_standby_alone_is_no_store_to_work_in(local: Local) -> None:
-    """A server in recovery takes no writes: P201 with what to do; promoted, it is the pool's own store and no copy."""
-    caught_up(local.primary, local.standby)
-    text = local.pair.toml("a").read_text()
-    start = text.index("?host=")
-    local.pair.stop("a")
-    local.pair.toml("a").write_text(text[:start] + f"?host={local.standby.socket}" + text[text.index('"', start) :])
-    refused = local.command("run", "--allow-root")
-    assert "is a standby, which takes no writes" in str(refused.exception)
-    assert "P201" in str(refused.exception)
-    local.lose_primary()
-    local.pair.start("a")
-    local.pair.settle()
-    assert local.pair.status("a").exit_status == 0
 
 
 def test_an_asynchronous_standby_is_a_store_set_back(local: Local) -> None:

@@ -13,6 +13,9 @@ from poolpair.store.postgres.binding import Bound
 from poolpair.store.postgres.rowsfile import Section
 from poolpair.store.profile import ProfileTable
 
+REASON_MAX = 400
+"""Characters: a cookie carries the reasons, and columns may be many."""
+
 
 def carried(specs: Iterable[ProfileTable], tables: tuple[TableShape, ...]) -> dict[int, TableShape]:
     """The partner's tables by their number in the profile, which both pools share; one that it lacks is not among them."""
@@ -42,7 +45,7 @@ def waiting(
     names = {spec.number: spec.name for spec in specs}
     while tied := dict(_tied(bound, why, names)):
         why |= tied
-    return tuple(WaitingTable(number=n, name=names[n], reason=reason) for n, reason in sorted(why.items()))
+    return tuple(WaitingTable(number=n, name=names[n], reason=reason[:REASON_MAX]) for n, reason in sorted(why.items()))
 
 
 def _difference(b: Bound | None, shape: TableShape | None, section: Section | None) -> str:

@@ -144,6 +144,14 @@ def triggers(bound: Iterable[Bound]) -> tuple[Trigger, ...]:
     return tuple(made)
 
 
+def create_trigger(database: Database, trigger: Trigger) -> None:
+    """Make one capture trigger; on a table of ours it fires for those too who write as a replica does."""
+    database.run(trigger.create)
+    owner = "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = $1::bigint::oid"
+    if database.row(owner, trigger.place.oid) == (True,):
+        database.run(f"ALTER TABLE ONLY {trigger.place.sql} ENABLE ALWAYS TRIGGER {trigger.name}")
+
+
 def privileges(bound: Iterable[Bound], role: str, *, parameters: bool) -> Iterator[str]:
     """What a DBA grants to the role, if it does not own the tables anyway; `parameters` can be granted from release 15 on."""
     yield f"CREATE SCHEMA IF NOT EXISTS {SCHEMA} AUTHORIZATION {quote(role)}"

@@ -15,7 +15,7 @@ from poolpair.store.postgres.catalogue import FILE
 from poolpair.store.postgres.database import SCHEMA, Database, quote
 from poolpair.store.postgres.documents import read_document, write_document
 from poolpair.store.postgres.install import (
-    Trigger,
+    create_trigger,
     follow_tables,
     functions,
     home_rows,
@@ -178,9 +178,7 @@ def _install_triggers(database: Database, bound: tuple[Bound, ...]) -> tuple[str
         database.run(f"REVOKE ALL ON FUNCTION {SCHEMA}.{function}() FROM PUBLIC")
     for trigger in wanted:
         if trigger.function in rebuilt:
-            database.run(trigger.create)
-            if _owns(database, trigger):  # then it fires for those too who write as a replica does
-                database.run(f"ALTER TABLE ONLY {trigger.place.sql} ENABLE ALWAYS TRIGGER {trigger.name}")
+            create_trigger(database, trigger)
     have = capturing.installed(database)
     state = {}
     for trigger in wanted:
@@ -189,11 +187,6 @@ def _install_triggers(database: Database, bound: tuple[Bound, ...]) -> tuple[str
     entries = {trigger.called: trigger.entry for trigger in wanted}
     write_document(database, CAPTURE, CaptureState(triggers=state, entries=entries))
     return tuple(sorted({*wrong, *(str(table) for (table,) in doubted)}))
-
-
-def _owns(database: Database, trigger: Trigger) -> bool:
-    owner = "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = $1::bigint::oid"
-    return database.row(owner, trigger.place.oid) == (True,)
 
 
 def _running(database: Database, functions_of_ours: set[str]) -> list[str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
+
+import psycopg
 
 from poolpair.clock import Clock
 from poolpair.errors import Code, PoolpairError
@@ -17,6 +19,7 @@ from poolpair.store.postgres.capturing import CAPTURE, CaptureState
 from poolpair.store.postgres.catalogue import COLUMNS, FILE, catalogue_file
 from poolpair.store.postgres.database import SCHEMA, Database
 from poolpair.store.postgres.documents import DOCUMENT, EVERYTHING, TOKEN, read_document, read_documents
+from poolpair.store.postgres.following import follow_partitions, moved
 from poolpair.store.postgres.incoming import PostgresIncoming
 from poolpair.store.postgres.install import follow_tables, made_of
 from poolpair.store.postgres.lease import TURN, PostgresLease
@@ -56,7 +59,7 @@ class PostgresStore:
         self._seen = self._documents = ""
         self._news = 0
         """What `hint` saw last, and how often there was something new."""
-        self._version = self._checked = ""
+        self._version = self._checked = self._moved = ""
         """The catalogue as it was bound, and as capture was found whole in it."""
         self._location = ""
         """Where this connection's server is, once it was asked."""
@@ -98,8 +101,9 @@ class PostgresStore:
 
     def layout(self, channel: Channel) -> str:
         """A digest of the tables that are there, with the types of their columns."""
-        with self._db.translated():
-            self._rebind()
+        if not self._db.in_transaction:  # in an apply: as they were bound for it
+            with self._db.translated():
+                self._rebind()
         bound = [b for b in self._bound if b.spec.channel is channel]
         told = [(b.n, b.shape(), [b.type_of(name).told for name in b.columns]) for b in bound]
         return sha256(repr(told).encode()).hexdigest()[:16]
@@ -107,15 +111,24 @@ class PostgresStore:
     def check_capture(self) -> str:
         """Bind anew after a schema change, and see that every trigger is what it should be.
 
-        What was dropped and made again is found by its catalogue numbers and raises CAPTURE_BROKEN, so no mark is needed.
+        What was dropped and made again is found by its catalogue numbers and raises CAPTURE_BROKEN; the mark tells of partitions only.
         """
         with self._db.translated():
             self._rebind()
             if self._checked != self._version:
+                self._follow_partitions()
                 known = read_document(self._db, CaptureState, CAPTURE) or CaptureState()
                 capturing.check(self._db, self._bound, made_of(self._bound), known)
-                self._checked = self._version
-        return ""
+                self._checked, self._moved = self._version, moved(self._db)
+        return self._moved
+
+    def _follow_partitions(self) -> None:
+        """The service takes new partitions in; whoever only looks changes nothing."""
+        if self._lease.number is None:
+            return
+        with suppress(psycopg.errors.InsufficientPrivilege), self.transaction():
+            if follow_partitions(self._db, self._bound):
+                self._version = capturing.version(self._db, self._bound)
 
     def _rebind(self) -> None:
         """Bind anew if the catalogue rows of tracked tables changed."""
