@@ -190,6 +190,7 @@ def test_tables_that_foreign_keys_tie_wait_together(cluster: Cluster, tmp_path: 
         said = pair.channel("b").imports
         assert said.waiting[0] == "table item waits: a foreign key ties it to other"
         assert said.parked == 0
+        assert said.complete == ()
         assert pair.ask("b", "SELECT count(*) FROM tag WHERE tag = 'y'") == [(1,)]
         pair.do("b", "ALTER TABLE other ADD more text")
         pair.whole()
