@@ -373,7 +373,7 @@ MUTANTS = (
         name="final-while-parked",
         rule="FinalState is impossible while a group is parked, held or unhomed",
         file="status.py",
-        old="    return not (partner.parked or partner.held or partner.unhomed or partner.foreign_writes)\n",
+        old="    return not (partner.parked or partner.held or partner.waiting or partner.unhomed or partner.foreign_writes)\n",
         new="    return True\n",
     ),
     Mutant(

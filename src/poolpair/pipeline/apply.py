@@ -199,12 +199,13 @@ def compare(site: Site, channel: Channel) -> bool:
     if owed.reread and channel is Channel.CONFERENCES and site.tree is not None:
         reread(site, site.tree, owed, homes)
     with site.store.snapshot() as view:
-        ours = view.digests(channel, homes, owed.digests, frozenset(owed.left_behind))
+        found = differing(owed.digests, view.digests(channel, homes, owed.digests, frozenset(owed.left_behind)))
+    unequal = {buckets.home for buckets in found}
     with site.store.transaction() as tx:
         inbound = tx.load(Inbound, inbound_name(channel)) or Inbound()
-        waits = {table.number for table in inbound.waiting}
-        found = differing((digests for digests in owed.digests if digests.table not in waits), ours)
-        unequal = {buckets.home for buckets in found} | (set(homes) if waits else set())
+        if inbound.waiting:  # nothing of these is asked for, and no home is whole without them
+            waits = {table.number for table in inbound.waiting}
+            found, unequal = tuple(buckets for buckets in found if buckets.table not in waits), set(homes)
         complete = (set(inbound.complete) | set(homes)) - unequal
         answer = Answer(package_id=owed.package_id, differs=found)
         tx.save(inbound_name(channel), replace(inbound, answer=answer, complete=tuple(sorted(complete)), doubts=False))
