@@ -17,7 +17,7 @@ from poolpair.pipeline.apply_files import finish_deletions
 from poolpair.pipeline.capture import capture
 from poolpair.pipeline.deliver import deliver
 from poolpair.pipeline.identity import check_own_share, check_partner_share
-from poolpair.pipeline.pack import ask_reshaped, give_up_reshaped, pack
+from poolpair.pipeline.pack import mind_reshaped, pack
 from poolpair.pipeline.receive import receive
 from poolpair.pipeline.site import Counts, Site, counts_name, inbound_name, outbound_name
 from poolpair.protocol import QUICK_TRIES, want
@@ -62,8 +62,7 @@ def _export(site: Site, channel: Channel, *, force: bool, rescan: bool) -> bool:
     check_own_share(site)
     moved = hear_word(site, channel) is not None
     captured = capture(site, channel, rescan=rescan)
-    give_up_reshaped(site, channel)
-    ask_reshaped(site, channel)
+    mind_reshaped(site, channel)
     for cuts in range(PACKAGES_PER_PASS):
         out = site.store.read(Outbound, outbound_name(channel))
         assert out is not None

@@ -107,8 +107,11 @@ def begin_verify(site: Site, channel: Channel, *, repair: bool) -> VerifyResult 
         assert out is not None
         if channel is Channel.CONFERENCES:
             tx.doubt_files(site.served())
-        if out.seed is None or out.seed.phase is SeedPhase.WAIT:
+        if out.seed is None:
             tx.save(outbound_name(channel), replace(out, seed=Seed(reason="verify", repair=repair, reread=True)))
+        elif out.seed.phase is SeedPhase.WAIT:  # what does not wait is compared once more, and a first copy stays one
+            again = replace(out.seed, phase=SeedPhase.ASK, rounds=0, reread=True)
+            tx.save(outbound_name(channel), replace(out, seed=again))
         elif repair and not out.seed.repair:  # a plain comparison that runs already shall now repair, too
             tx.save(outbound_name(channel), replace(out, seed=replace(out.seed, repair=True)))
     return out.last_verify

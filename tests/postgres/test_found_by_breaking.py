@@ -13,7 +13,7 @@ from poolpair.store.postgres.schema import COLUMNS_MAX
 from tests.cluster import Cluster
 from tests.postgres.own_pair import ITEM, SCHEMA, own_pair
 
-SMALL = '[sync]\nconference_max="1KiB"\n'
+SMALL = '[sync]\nconference_max="1KiB"\ninterval="5s"\n'
 
 
 def test_a_row_of_no_conference_waits_for_none(cluster: Cluster, tmp_path: Path) -> None:
@@ -25,16 +25,16 @@ def test_a_row_of_no_conference_waits_for_none(cluster: Cluster, tmp_path: Path)
     with own_pair(cluster, tmp_path, schema, extra=SMALL) as pair:
         pair.write_file("a", "big", b"x" * 5000)
         pair.do("a", "INSERT INTO upload VALUES ('u@a', 'big', 1)", "INSERT INTO upload VALUES ('u@a', NULL, 'mine')")
-        pair.live(200, 5)
+        pair.live(18, 3)
         assert pair.ask("b", "SELECT note FROM upload") == [("mine",)]
         begin_verify(pair.sites["a"], Channel.CONFERENCES, repair=False)
-        pair.live(60, 5)
+        pair.live(18, 3)
         verified = pair.channel("a", Channel.CONFERENCES).export.last_verify
         assert verified is not None
         assert verified.equal
         assert pair.status("a").exit_status == 1, "a conference waits"
         pair.do("a", "DELETE FROM upload WHERE name IS NULL")
-        pair.live(200, 5)
+        pair.live(18, 3)
         assert pair.ask("b", "SELECT note FROM upload") == []
 
 

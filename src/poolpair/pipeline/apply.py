@@ -149,6 +149,7 @@ def _record(site: Site, tx: Transaction, manifest: Manifest, applied: Applied) -
 
 def _with_waiting(site: Site, inbound: Inbound, waiting: tuple[WaitingTable, ...], manifest: Manifest) -> Inbound:
     """What waits makes the copy incomplete; what waited and does not any more is made up for by a comparison."""
+    site.memory.nothing_waits.discard(manifest.channel)
     back = {table.number for table in inbound.waiting} - {table.number for table in waiting}
     return replace(
         inbound,
@@ -161,8 +162,13 @@ def _with_waiting(site: Site, inbound: Inbound, waiting: tuple[WaitingTable, ...
 
 def look_at_waiting(site: Site, channel: Channel) -> None:
     """When tables of ours have changed, those that wait may be the partner's now: a comparison tells, and makes up for what was missed."""
+    if channel in site.memory.nothing_waits:
+        return
     inbound = site.store.read(Inbound, inbound_name(channel))
-    if inbound is None or not inbound.waiting or inbound.layout == site.store.layout(channel):
+    if inbound is None or not inbound.waiting:
+        site.memory.nothing_waits.add(channel)
+        return
+    if inbound.layout == site.store.layout(channel):
         return
     with site.store.transaction() as tx:
         inbound = tx.load(Inbound, inbound_name(channel)) or Inbound()

@@ -52,11 +52,15 @@ def _still_fits(site: Site, channel: Channel, packed: Packed, wanted: Want) -> b
     )
 
 
-def give_up_reshaped(site: Site, channel: Channel) -> None:
-    """Rewind when the partner cannot take what stands because our tables have changed since: only a new package can fit."""
+def mind_reshaped(site: Site, channel: Channel) -> None:
+    """When our tables have changed: give up what the partner cannot take, and ask again where tables wait to be the same as ours."""
     out = site.store.read(Outbound, outbound_name(channel))
-    said = out.partner.fault if out and out.partner else None
-    if out is None or not out.in_flight or said is None or said.code is not Code.SCHEMA:
+    if out is None:
+        return
+    if out.seed is not None and out.seed.phase is SeedPhase.WAIT and out.layout != site.store.layout(channel):
+        _ask_again(site, channel)
+    said = out.partner.fault if out.partner else None
+    if not out.in_flight or said is None or said.code is not Code.SCHEMA:
         return
     with site.store.transaction() as tx:
         first = find_intent(tx, channel, out.in_flight[0])
@@ -66,16 +70,11 @@ def give_up_reshaped(site: Site, channel: Channel) -> None:
             tx.save(outbound_name(channel), rewound(out, applied, found))
 
 
-def ask_reshaped(site: Site, channel: Channel) -> None:
-    """Compare anew when tables of ours have changed for which a comparison waits: they may be the partner's now."""
-    out = site.store.read(Outbound, outbound_name(channel))
-    if out is None or out.seed is None or out.seed.phase is not SeedPhase.WAIT:
-        return
-    if out.layout != site.store.layout(channel):
-        with site.store.transaction() as tx:
-            fresh = tx.load(Outbound, outbound_name(channel))
-            if fresh is not None and fresh.seed is not None and fresh.seed.phase is SeedPhase.WAIT:
-                tx.save(outbound_name(channel), replace(fresh, seed=replace(fresh.seed, phase=SeedPhase.ASK, rounds=0)))
+def _ask_again(site: Site, channel: Channel) -> None:
+    with site.store.transaction() as tx:
+        out = tx.load(Outbound, outbound_name(channel))
+        if out is not None and out.seed is not None and out.seed.phase is SeedPhase.WAIT:
+            tx.save(outbound_name(channel), replace(out, seed=replace(out.seed, phase=SeedPhase.ASK, rounds=0)))
 
 
 def _cut(site: Site, channel: Channel, wanted: Want) -> Packed:

@@ -92,6 +92,8 @@ class Volatile:
     strays: dict[str, tuple[float, Position]] = field(default_factory=dict)
     """Packages that lead nowhere: since when, and what was applied then."""
     faults: dict[Channel, Fault] = field(default_factory=dict)
+    nothing_waits: set[Channel] = field(default_factory=set)
+    """Channels on which no table is known to wait."""
     speaking: RLock = field(default_factory=RLock)
     """Held while a cookie is made and written: the heartbeat thread speaks too."""
 

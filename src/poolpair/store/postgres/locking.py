@@ -42,6 +42,11 @@ def lock_tables(database: Database, tables: Iterable[str], mode: Mode) -> None:
         database.run("SAVEPOINT poolpair_lock")
         try:
             database.run(lock)
+        except (
+            psycopg.errors.InsufficientPrivilege
+        ):  # what follows may be allowed all the same, and then waits its turn
+            database.run("ROLLBACK TO SAVEPOINT poolpair_lock")
+            return
         except psycopg.errors.LockNotAvailable:
             database.run("ROLLBACK TO SAVEPOINT poolpair_lock")  # lets go of those that were free
             database.run(f"SELECT pg_sleep({RETRY_S})")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
@@ -126,9 +126,13 @@ class PostgresStore:
         """The service takes new partitions in; whoever only looks changes nothing."""
         if self._lease.number is None:
             return
-        with suppress(psycopg.errors.InsufficientPrivilege), self.transaction():
-            if follow_partitions(self._db, self._bound):
-                self._version = capturing.version(self._db, self._bound)
+        try:
+            with self.transaction():
+                if follow_partitions(self._db, self._bound):
+                    self._version = capturing.version(self._db, self._bound)
+        except PoolpairError as error:
+            if not isinstance(error.__cause__, psycopg.errors.InsufficientPrivilege):
+                raise  # else the check that follows says what is missing
 
     def _rebind(self) -> None:
         """Bind anew if the catalogue rows of tracked tables changed."""
