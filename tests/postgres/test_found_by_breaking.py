@@ -52,7 +52,12 @@ def test_rows_that_a_fired_trigger_makes_for_an_own_home(cluster: Cluster, tmp_p
         assert pair.ask("a", "SELECT count(*) FROM item WHERE name = 'to u@a'") == [(1,)]
 
 
-@pytest.mark.parametrize("number", ["double precision", "real", "numeric"])
+LONG = pytest.mark.long
+
+
+@pytest.mark.parametrize(
+    "number", ["double precision", pytest.param("real", marks=LONG), pytest.param("numeric", marks=LONG)]
+)
 def test_minus_zero_is_carried_and_keeps_no_repair_busy(cluster: Cluster, tmp_path: Path, number: str) -> None:
     """`=` takes 0 and -0 for equal; what is written differs, so it is carried, and a repair comes to an end."""
     schema = SCHEMA.replace("double precision", number)
@@ -100,6 +105,7 @@ def test_rows_that_come_from_hidden_places(cluster: Cluster, tmp_path: Path) -> 
         assert "P102 owners: it has a rule" in pair.fault("a")
 
 
+@LONG
 def test_a_table_of_very_many_columns(cluster: Cluster, tmp_path: Path) -> None:
     """As many columns as PostgreSQL allows but two are carried; with more the profile is refused with the reason."""
     many = ", ".join(f"c{n} boolean" for n in range(COLUMNS_MAX - 2))
@@ -116,7 +122,7 @@ def test_a_table_of_very_many_columns(cluster: Cluster, tmp_path: Path) -> None:
         assert f"it has {COLUMNS_MAX + 1} columns" in str(refused.exception)
 
 
-@pytest.mark.long
+@LONG
 def test_rows_of_fifty_megabytes(cluster: Cluster, tmp_path: Path) -> None:
     """Large values pass through copy, digests, repair and parking."""
     schema = "CREATE TABLE item (owner text, name text, raw bytea, words text, PRIMARY KEY (owner, name))"

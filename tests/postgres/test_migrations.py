@@ -74,7 +74,12 @@ WIDER = "ALTER TABLE item ALTER value TYPE bigint"
     [
         ("a", ADDED, "table item waits: column more is lacking here"),
         pytest.param("b", ADDED, "table item waits: column more is lacking at the partner", marks=pytest.mark.long),
-        ("a", WIDER, "table item waits: column value is bigint at the partner and integer here"),
+        pytest.param(
+            "a",
+            WIDER,
+            "table item waits: column value is bigint at the partner and integer here",
+            marks=pytest.mark.long,
+        ),
     ],
     ids=["column-at-origin", "column-at-target", "type-at-origin"],
 )
@@ -163,6 +168,7 @@ def test_a_table_that_is_dropped_at_the_target(cluster: Cluster, tmp_path: Path)
         pair.whole()
 
 
+@pytest.mark.long
 def test_a_dropped_table_hides_no_status(cluster: Cluster, tmp_path: Path) -> None:
     """A service that starts without the table, and commands beside it, work; `check` names the table."""
     with pair_of(cluster, tmp_path) as pair:
@@ -196,6 +202,7 @@ def test_tables_that_foreign_keys_tie_wait_together(cluster: Cluster, tmp_path: 
         pair.whole()
 
 
+@pytest.mark.long
 def test_what_replaces_and_keeps_waits_whole(cluster: Cluster, tmp_path: Path) -> None:
     """After `setback resolve --ours` every replaced row is kept aside: a table that waits would lose that, so the package waits (P204)."""
     with pair_of(cluster, tmp_path) as pair:
