@@ -57,6 +57,8 @@ def _difference(b: Bound | None, shape: TableShape | None, section: Section | No
     if lacking or more:
         return (_columns("is lacking here", lacking) + _columns("is lacking at the partner", more)).rstrip("; ")
     told = dict(zip(section.columns, section.types, strict=False)) if section else {}
+    if section and len(told) != len(section.columns):
+        return ""  # no origin writes that: what reads the section refuses it
     other = [(name, told[name]) for name in b.columns if name in told and told[name] != b.type_of(name).told]
     return "; ".join(
         f"column {name} is {theirs} at the partner and {b.type_of(name).told} here" for name, theirs in other
