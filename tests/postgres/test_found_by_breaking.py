@@ -16,6 +16,7 @@ from tests.postgres.own_pair import ITEM, SCHEMA, own_pair
 SMALL = '[sync]\nconference_max="1KiB"\ninterval="5s"\n'
 
 
+@pytest.mark.long
 def test_a_row_of_no_conference_waits_for_none(cluster: Cluster, tmp_path: Path) -> None:
     """A NULL conference is neither in the list of those that wait nor out of it: its row travels, and is compared."""
     schema = SCHEMA.replace(
@@ -81,6 +82,7 @@ def test_rows_without_a_home_are_not_final_at_their_own_pool(cluster: Cluster, t
         assert pair.status("a").exit_status == 1
 
 
+@LONG
 def test_rows_that_come_from_hidden_places(cluster: Cluster, tmp_path: Path) -> None:
     """Rules, views, functions and cascades write into a table that the statement does not name: all of it is captured."""
     schema = SCHEMA + (

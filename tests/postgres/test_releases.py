@@ -50,6 +50,7 @@ def test_values_of_every_type_cross_releases(
         copies.close()
 
 
+@pytest.mark.long
 def test_a_pair_of_two_releases(cluster: Cluster, other: Cluster, tmp_path: Path) -> None:
     """The shipped profile between two releases: first copy, changes of either side, FinalState."""
     pair = server_pair(cluster, tmp_path / "pair", {"b": other})
