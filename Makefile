@@ -1,4 +1,4 @@
-# make setup | demo | test | test-long | sim | soak SECONDS=600 | mutants | lint | format | clean
+# make setup | demo [STORE=postgresql] | test | test-long | sim | soak SECONDS=600 | mutants | lint | format | clean
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := test
@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 CODE := src tests
 
 # Debian packages that the tests call; add a name here when a test needs the real thing.
-SYSTEM_PACKAGES := git postgresql
+SYSTEM_PACKAGES := git pgbouncer postgresql
 
 # $(call timed,label,command) runs the command and says how long it took.
 timed = start=$$SECONDS; echo "== $(1)"; $(2); echo "== $(1): $$((SECONDS - start)) s"
@@ -37,8 +37,10 @@ system:
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y -qq $$missing; \
 	else echo "missing system packages: apt-get install$$missing" >&2; exit 1; fi
 
+# With STORE=postgresql on two servers of its own.
+demo: STORE ?= sqlite
 demo: setup
-	@$(BIN)/python -m poolpair.lab.demo
+	@$(BIN)/python -m poolpair.lab.demo --store $(STORE)
 
 test: setup system lint
 	@$(call timed,pytest,$(BIN)/python -m pytest --durations=10)

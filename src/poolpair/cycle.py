@@ -12,12 +12,12 @@ from dataclasses import replace
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel, Fault
 from poolpair.pipeline.acknowledge import hear_word, listen, send_word
-from poolpair.pipeline.apply import apply, compare
+from poolpair.pipeline.apply import apply, compare, look_at_waiting
 from poolpair.pipeline.apply_files import finish_deletions
 from poolpair.pipeline.capture import capture
 from poolpair.pipeline.deliver import deliver
 from poolpair.pipeline.identity import check_own_share, check_partner_share
-from poolpair.pipeline.pack import give_up_reshaped, pack
+from poolpair.pipeline.pack import mind_reshaped, pack
 from poolpair.pipeline.receive import receive
 from poolpair.pipeline.recovery import waiting_recovery
 from poolpair.pipeline.site import Counts, Site, counts_name, inbound_name, outbound_name
@@ -49,6 +49,7 @@ def beat(site: Site, channel: Channel) -> bool:
 def _import(site: Site, channel: Channel) -> bool:
     check_own_share(site)
     moved = compare(site, channel)
+    look_at_waiting(site, channel)
     finish_deletions(site)
     for _ in range(PACKAGES_PER_PASS):
         received = receive(site, channel)
@@ -63,7 +64,7 @@ def _export(site: Site, channel: Channel, *, force: bool, rescan: bool) -> bool:
     check_own_share(site)
     moved = hear_word(site, channel) is not None
     captured = capture(site, channel, rescan=rescan)
-    give_up_reshaped(site, channel)
+    mind_reshaped(site, channel)
     for cuts in range(PACKAGES_PER_PASS):
         out = site.store.read(Outbound, outbound_name(channel))
         assert out is not None

@@ -15,7 +15,7 @@ from poolpair.pipeline.adopt import fence
 from poolpair.pipeline.receive import REFUSED_KEPT
 from poolpair.pipeline.site import Site, inbound_name, outbound_name, serving_name
 from poolpair.service import REQUEST, Request
-from poolpair.state import FENCE_OFF, FenceOff, Held, Inbound, Outbound, Seed, Serving, VerifyResult
+from poolpair.state import FENCE_OFF, FenceOff, Held, Inbound, Outbound, Seed, SeedPhase, Serving, VerifyResult
 from poolpair.store.port import Transaction
 from poolpair.store.values import Choice, LedgerEntry, ParkedGroup
 
@@ -145,6 +145,9 @@ def begin_verify(site: Site, channel: Channel, *, repair: bool) -> VerifyResult 
             tx.doubt_files(site.served())
         if out.seed is None:
             tx.save(outbound_name(channel), replace(out, seed=Seed(reason="verify", repair=repair, reread=True)))
+        elif out.seed.phase is SeedPhase.WAIT:  # what does not wait is compared once more, and a first copy stays one
+            again = replace(out.seed, phase=SeedPhase.ASK, rounds=0, reread=True)
+            tx.save(outbound_name(channel), replace(out, seed=again))
         elif repair and not out.seed.repair:  # a plain comparison that runs already shall now repair, too
             tx.save(outbound_name(channel), replace(out, seed=replace(out.seed, repair=True)))
     return out.last_verify

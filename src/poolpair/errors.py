@@ -120,7 +120,7 @@ CATALOGUE: dict[Code, Entry] = {
     Code.SCHEMA: Entry(
         _P,
         2,
-        "the tables of the two pools differ, packages wait",
+        "tables of the two pools differ; what cannot be applied waits",
         "run the application's migration on the side that lacks it",
     ),
     Code.CAPTURE_BROKEN: Entry(

@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from hashlib import sha256
 from typing import ClassVar
 
 from poolpair.errors import Code
@@ -88,6 +89,23 @@ class TableShape:
     name: str
     key: tuple[str, ...]
     columns: tuple[str, ...]
+
+
+def shapes_digest(shapes: tuple[TableShape, ...]) -> str:
+    """Tell two shapes of the tracked tables apart."""
+    return sha256(repr(shapes).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingTable:
+    """A table that is not the same at both pools: nothing of it is applied until it is, and a comparison makes up for that."""
+
+    number: int
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"table {self.name} waits: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,6 +276,8 @@ class Cookie:
     fault: Fault | None = None
     doubts: bool = False
     """The copy at the writer may have been changed unseen: the reader shall compare, and send what differs."""
+    waiting: tuple[str, ...] = ()
+    """Tables that are not the same at both pools, and why: nothing of them is applied at the writer until they are."""
     sending: Fault | None = None
     """Why the writer's own sending on this channel is not whole; the reader's copy of the writer's home is then stale."""
     homes: tuple[Reign, ...] = ()

@@ -13,12 +13,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from poolpair.comparing import first_buckets, minding_waiting
 from poolpair.errors import Code
 from poolpair.model import FORMAT_VERSION, BucketSet, Cookie, Fault, Manifest, Position
 from poolpair.state import Intent, Outbound, Seed, SeedPhase, VerifyResult
-
-BUCKETS_PER_PACKAGE = 1024
-"""Differing buckets that one seed package carries, over all tables; the rest follows in further packages."""
 
 QUICK_ROUNDS = 3
 """Rounds of a comparison that follow each other at once; later ones keep the pace of the channel."""
@@ -85,6 +83,7 @@ def hear(out: Outbound, cookie: Cookie, lookup: Lookup, fresh: Freshness, now_ut
         out = replace(rewound(out, applied, lookup(applied) if applied else None), seed=_asked_again(out.seed))
     if cookie.doubts and out.seed is None and out.initialised:
         out = replace(out, seed=Seed(reason="the partner's tables or triggers were put back"))
+    out = minding_waiting(out, cookie)
     return _answered(out, cookie, now_utc)
 
 
@@ -220,9 +219,14 @@ def _answered(out: Outbound, cookie: Cookie, now_utc: str) -> Outbound:
         return replace(
             out, seed=replace(seed, phase=SeedPhase.SEND, to_send=answer.differs, rounds=seed.rounds + 1, asked=None)
         )
+    if cookie.doubts:  # not yet, when this was compared
+        return replace(out, seed=replace(seed, phase=SeedPhase.ASK, asked=None))
+    found += len(cookie.waiting)
     result = VerifyResult(
         at_utc=now_utc, equal=not found, differing_buckets=found, repaired=seed.sent > 0, reason=seed.reason
     )
+    if cookie.waiting and seed.repair:
+        return replace(out, seed=replace(seed, phase=SeedPhase.WAIT, asked=None), last_verify=result)
     return replace(out, seed=None, initialised=out.initialised or not found, last_verify=result)
 
 
@@ -242,7 +246,7 @@ def want(out: Outbound, *, pending: int, due: bool, window: int, recovery: int =
     if seed and asking and (due or seed.rounds < QUICK_ROUNDS):
         return Want(digests=True)
     if seed and seed.phase is SeedPhase.SEND and seed.to_send:
-        return Want(buckets=_first_buckets(seed.to_send)[0])
+        return Want(buckets=first_buckets(seed.to_send)[0])
     return Want() if pending and due else None
 
 
@@ -252,20 +256,6 @@ def _asked_in_vain(out: Outbound, seed: Seed) -> bool:
     if seed.phase is not SeedPhase.AWAIT or asked is None or asked in out.in_flight:
         return False
     return acknowledged is None or acknowledged.stream != asked.stream or acknowledged.sequence < asked.sequence
-
-
-def _first_buckets(sets: tuple[BucketSet, ...]) -> tuple[tuple[BucketSet, ...], tuple[BucketSet, ...]]:
-    """Split off what one package carries."""
-    now: list[BucketSet] = []
-    later: list[BucketSet] = []
-    room = BUCKETS_PER_PACKAGE
-    for buckets in sets:
-        if room:
-            now.append(replace(buckets, buckets=buckets.buckets[:room]))
-        if len(buckets.buckets) > room:
-            later.append(replace(buckets, buckets=buckets.buckets[room:]))
-        room = max(0, room - len(buckets.buckets))
-    return tuple(now), tuple(later)
 
 
 def compare_anew(out: Outbound, reason: str) -> Outbound:
@@ -286,7 +276,7 @@ def packed(out: Outbound, wanted: Want, intent: Intent) -> Outbound:
     elif seed and wanted.digests:
         seed = replace(seed, phase=SeedPhase.AWAIT, asked=intent.position)
     elif seed and wanted.buckets:
-        carried, later = _first_buckets(seed.to_send)
+        carried, later = first_buckets(seed.to_send)
         seed = replace(seed, to_send=later, sent=seed.sent + sum(len(buckets.buckets) for buckets in carried))
     return replace(
         out,
@@ -295,4 +285,5 @@ def packed(out: Outbound, wanted: Want, intent: Intent) -> Outbound:
         in_flight=(*out.in_flight, intent.position),
         seed=seed,
         settings=intent.settings,
+        layout=intent.shapes,
     )

@@ -159,6 +159,7 @@ def _export(
         partner_unhomed=cookie.unhomed if cookie else 0,
         partner_quarantined=cookie.quarantined if cookie else 0,
         partner_foreign_writes=cookie.foreign_writes if cookie else 0,
+        partner_waiting=cookie.waiting if cookie else (),
         partner_fault=cookie.fault if cookie else None,
     )
 
@@ -202,6 +203,7 @@ def _import(site: Site, channel: Channel, counts: Counts) -> ImportView:
         foreign_writes=counts.foreign_writes,
         quarantined=counts.quarantined,
         superseded=inbound.superseded,
+        waiting=tuple(map(str, inbound.waiting)),
         fault=fault,
         partner_sending=out.partner.sending if out and out.partner else None,
     )

@@ -21,6 +21,7 @@ from poolpair.model import (
     RefusedPackage,
     Reign,
     TableDigests,
+    WaitingTable,
 )
 
 
@@ -75,11 +76,15 @@ class Owed:
 
 
 class SeedPhase(StrEnum):
-    """Where a comparison of both copies stands: digests to be sent, awaited, or differing buckets to be sent."""
+    """Where a comparison of both copies stands: digests to be sent, awaited, or differing buckets to be sent.
+
+    Or what could be compared is equal, and it waits for tables that differ to become the same.
+    """
 
     ASK = "ask"
     AWAIT = "await"
     SEND = "send"
+    WAIT = "wait"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +139,8 @@ class Outbound:
     seed: Seed | None = None
     stopped: Fault | None = None
     settings: str = ""
+    layout: str = ""
+    """The tracked tables as they were when the last package was cut."""
     rewinds: int = 0
     in_vain: int = 0
     """Rewinds since the last acknowledgement."""
@@ -165,6 +172,10 @@ class Inbound:
     complete: tuple[str, ...] = ()
     doubts: bool = False
     """The copy may have been changed unseen; a comparison settles it."""
+    waiting: tuple[WaitingTable, ...] = ()
+    """Tables of which the last package applied nothing, since they are not the same at both pools."""
+    layout: str = ""
+    """Our own tables as they were then."""
     answer: Answer | None = None
     refused: tuple[RefusedPackage, ...] = ()
     held: Held | None = None

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from poolpair.errors import CATALOGUE, Code
 from poolpair.model import Channel, Cookie, ExportStatus, Fault, ImportStatus
-from poolpair.state import Inbound, Outbound, VerifyResult
+from poolpair.state import Inbound, Outbound, SeedPhase, VerifyResult
 
 SILENT_AFTER_S = 30.0
 """The partner counts as silent after this long without a fresh word, or three heartbeats if that is longer."""
@@ -25,6 +25,7 @@ class Reason(StrEnum):
     BACKLOG = "Backlog"
     COMPARING = "Comparing"
     INCOMPLETE = "CopyIncomplete"
+    TABLES_DIFFER = "TablesDiffer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,7 @@ class ExportView:
     partner_unhomed: int
     partner_quarantined: int
     partner_foreign_writes: int
+    partner_waiting: tuple[str, ...]
     partner_fault: Fault | None
 
 
@@ -87,6 +89,7 @@ class ImportView:
     foreign_writes: int
     quarantined: int
     superseded: int
+    waiting: tuple[str, ...]
     fault: Fault | None
     partner_sending: Fault | None
     """Why the partner's sending is not whole, by its own word: what is here may be stale."""
@@ -179,6 +182,8 @@ def export_status(
         return ExportStatus.NOT_INITIALIZED, Reason.PARTNER_SILENT if silent else Reason.COMPARING
     if silent:
         return ExportStatus.NON_STEADY, Reason.PARTNER_SILENT
+    if out.seed is not None and out.seed.phase is SeedPhase.WAIT:
+        return ExportStatus.NON_STEADY, Reason.TABLES_DIFFER
     if out.seed is not None and out.seed.repair:
         return ExportStatus.NON_STEADY, Reason.COMPARING
     if lag_s > 2 * interval_s:
@@ -192,7 +197,7 @@ def export_status(
 
 def _is_whole(partner: Cookie) -> bool:
     """Whether the copy lacks nothing: parked, held, unhomed groups and rows that somebody changed there make FinalState impossible."""
-    return not (partner.parked or partner.held or partner.unhomed or partner.foreign_writes)
+    return not (partner.parked or partner.held or partner.waiting or partner.unhomed or partner.foreign_writes)
 
 
 def watermarks(out: Outbound, *, pending: int, applied: int) -> Watermarks:

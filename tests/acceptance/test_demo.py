@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from poolpair.lab.pool import Pool, wait_for
 
 DEMO = (sys.executable, "-m", "poolpair.lab.demo")
@@ -31,6 +33,18 @@ def test_the_demo_sees_every_step(tmp_path: Path) -> None:
     assert figures["one edited buddy list"] < 5000 < figures["the first copy"]
     for name in ("a", "b"):
         assert (folder / f"share-{name}" / "pool.json").is_file()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(400)
+def test_the_demo_sees_every_step_on_postgresql(tmp_path: Path) -> None:
+    """The same steps on two servers of the demo's own, which are stopped at the end."""
+    folder = tmp_path / "demo"
+    words = [*DEMO, "--folder", str(folder), "--store", "postgresql"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=390, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [step["ok"] for step in json.loads((folder / "report.json").read_text())["steps"]] == [True] * 11
+    assert not list(folder.glob("server-*/data/postmaster.pid"))
 
 
 def test_the_demo_deletes_nothing_that_it_did_not_make(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_kill_9_at_any_moment_loses_and_doubles_nothing(worn: Pools) -> None:
     assert found.rows > 12_000
     wait_final(a, b)
     for pool in worn:
-        assert doubled(pool.data) == 0
+        assert doubled(pool) == 0
         for channel in pool.status()["channels"]:
             imports = channel["imports"]
             assert (imports["parked"], imports["held"], imports["foreign_writes"], imports["quarantined"]) == (

@@ -103,7 +103,7 @@ def test_init_twice_is_harmless(pair: Pools) -> None:
     assert a.ask("SELECT type, name, sql FROM sqlite_master ORDER BY name") == schema
     assert (a.share / "pool.json").read_text() == identity
     wait_final(a, b)
-    assert compare(a.data, b.data).equal
+    assert compare(a, b).equal
 
 
 def test_exit_statuses_of_status(pair: Pools) -> None:
@@ -222,8 +222,8 @@ def test_verify_finds_and_repairs_a_tampered_row(worn: Pools) -> None:
     assert repaired.exit_status == 0, repaired.talk
     assert "after repair" in repaired.out
     assert value(b) == value(a) == before
-    assert compare(a.data, b.data).equal
-    assert doubled(b.data) == 0
+    assert compare(a, b).equal
+    assert doubled(b) == 0
     wait_for("B's status without foreign writes", lambda: b.run("status").exit_status == 0, WAIT_S)
 
 
@@ -232,7 +232,7 @@ def test_uninstall_leaves_no_trace_also_with_the_partner_gone(worn: Pools) -> No
     a, b = worn
     for pool in worn:
         pool.stop()
-    rows = content(a.data)
+    rows = content(a)
     (b.folder / "share-b").rename(b.folder / "gone")
     answer = a.run("uninstall", "--yes")
     assert answer.exit_status == 0, answer.talk
@@ -240,7 +240,7 @@ def test_uninstall_leaves_no_trace_also_with_the_partner_gone(worn: Pools) -> No
     assert a.ask("PRAGMA journal_mode") == [("delete",)]
     assert list(a.share.iterdir()) == []
     assert sorted(path.name for path in a.data.iterdir() if "prosody.sqlite" in path.name) == ["prosody.sqlite"]
-    assert content(a.data) == rows
+    assert content(a) == rows
     assert a.run("uninstall", "--yes").exit_status == 0
 
 

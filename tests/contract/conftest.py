@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from poolpair.server import releases
 from tests.cluster import Cluster
 from tests.contract.benches import Bench, memory_bench, prepared_database, sqlite_bench
 from tests.contract.postgres_bench import PostgresBench, postgres_bench, prepare_template
@@ -27,11 +28,34 @@ def prepared_cluster(cluster: Cluster) -> Cluster:
     return cluster
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
+@pytest.fixture(scope="package")
+def cluster_16() -> Iterator[Cluster]:
+    """A server of release 16, prepared."""
+    yield from _cluster_of(16)
+
+
+@pytest.fixture(scope="package")
+def cluster_18() -> Iterator[Cluster]:
+    """A server of release 18, prepared."""
+    yield from _cluster_of(18)
+
+
+def _cluster_of(release: int) -> Iterator[Cluster]:
+    made = Cluster(releases()[release])
+    prepare_template(made)
+    yield made
+    made.end()
+
+
+SERVERS = {"postgres": "prepared_cluster", "postgres-16": "cluster_16", "postgres-18": "cluster_18"}
+KINDS = ("memory", "sqlite", "postgres", *(pytest.param(name, marks=pytest.mark.long) for name in list(SERVERS)[1:]))
+
+
+@pytest.fixture(params=KINDS)
 def make_bench(request: pytest.FixtureRequest, prepared: Path, tmp_path: Path) -> Iterator[MakeBench]:
     """Makes benches of one kind by name; closes them at the end."""
     made: list[Bench] = []
-    cluster = request.getfixturevalue("prepared_cluster") if request.param == "postgres" else None
+    cluster = request.getfixturevalue(SERVERS[request.param]) if request.param in SERVERS else None
 
     def make(name: str) -> Bench:
         if cluster is not None:

@@ -24,6 +24,7 @@ from tests.contract.carrying import (
     plan_for,
     settle_log,
 )
+from tests.contract.postgres_bench import PostgresBench
 
 USERS = Channel.USERS
 ACCOUNT, SETTING, NOTICE = 1, 2, 3
@@ -284,21 +285,31 @@ def test_a_failed_record_rolls_back_the_rows(a: Bench, b: Bench, rows: Path) -> 
     assert b.store.read(Counts, "x") == Counts(unhomed=1)
 
 
-def test_tables_that_differ_are_refused(a: Bench, b: Bench, rows: Path) -> None:
-    """Another table, key or column is SCHEMA; columns in another order are not."""
+def test_tables_that_differ_are_refused_or_wait(a: Bench, b: Bench, rows: Path) -> None:
+    """Another table, key or column is SCHEMA, or on PostgreSQL makes the table wait; columns in another order do neither."""
     fill(a)
     cut = Cut(channel=USERS, served=("a",), since=0)
     exported = export(a, rows, cut)
     account, *others = exported.tables
+    waits = isinstance(b, PostgresBench)
     for wrong in (
-        (*others,),
-        (replace(account, key=("user", "host")), *others),
         (replace(account, columns=(*account.columns, "more")), *others),
         (replace(account, columns=account.columns[1:]), *others),
     ):
+        if waits:
+            with b.store.incoming(rows, USERS, wrong) as incoming:
+                done = incoming.apply(plan_for(cut), (), lambda _tx, _applied: None)
+            assert isinstance(done, Applied)
+            assert [table.name for table in done.waiting] == ["account"]
+            assert b.rows("account") == []
+            continue
         with pytest.raises(PoolpairError) as caught, b.store.incoming(rows, USERS, wrong):
             pass
         assert caught.value.code is Code.SCHEMA
+    for wrong in ((*others,), (replace(account, key=("user", "host")), *others)):
+        with pytest.raises(PoolpairError) as caught, b.store.incoming(rows, USERS, wrong):
+            pass
+        assert caught.value.code in {Code.SCHEMA, Code.DAMAGED}
 
 
 def test_a_damaged_rows_file_is_refused(a: Bench, b: Bench, rows: Path) -> None:

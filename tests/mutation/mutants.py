@@ -141,6 +141,22 @@ MUTANTS = (
         test="tests/line/test_intents.py::test_a_store_restored_to_between_intent_and_view_knows_that_it_was_set_back",
     ),
     Mutant(
+        name="a-waiting-table-is-equal",
+        rule="a table that waits ends no comparison as equal",
+        file="protocol.py",
+        old="    found += len(cookie.waiting)\n",
+        new="",
+        test="tests/unit/test_protocol.py::test_what_waits_is_not_equal",
+    ),
+    Mutant(
+        name="a-waiting-table-is-forgotten",
+        rule="while a table waits the copy is not complete",
+        file="pipeline/apply.py",
+        old="        complete=tuple(home for home in inbound.complete if home not in manifest.served),\n    )\n\n\ndef look",
+        new="    )\n\n\ndef look",
+        test="tests/postgres/test_migrations.py::test_tables_that_foreign_keys_tie_wait_together",
+    ),
+    Mutant(
         name="a-set-back-copy-is-not-compared",
         rule="a target that was set back is cured by a comparison",
         file="protocol.py",
@@ -357,7 +373,7 @@ MUTANTS = (
         name="final-while-parked",
         rule="FinalState is impossible while a group is parked, held or unhomed",
         file="status.py",
-        old="    return not (partner.parked or partner.held or partner.unhomed or partner.foreign_writes)\n",
+        old="    return not (partner.parked or partner.held or partner.waiting or partner.unhomed or partner.foreign_writes)\n",
         new="    return True\n",
     ),
     Mutant(

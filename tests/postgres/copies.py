@@ -34,35 +34,57 @@ def entry(name: str, *key: str, more: str = "") -> str:
 class Copies:
     """Origin and target. `tables` are quoted names, whose whole content is compared."""
 
-    def __init__(self, cluster: Cluster, folder: Path, schema: str, profile: str) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        folder: Path,
+        schema: str,
+        profile: str,
+        target: Cluster | None = None,
+        databases: str = "",
+    ) -> None:
         self.cluster = cluster
+        self.clusters = (cluster, target or cluster)
         self.rows = folder / "package.rows"
         self.profile: Profile = parse_profile(profile.encode(), "copies")
         self.databases = tuple(f"copies_{next(_NUMBER)}" for _ in range(2))
+        if databases:  # both begin as this one, which is the origin
+            cluster.create(self.databases[1], databases)
+            self.databases = (databases, self.databases[1])
         self.origin_name, self.target_name = self.databases
-        for database in self.databases:
-            cluster.create(database)
-            with cluster.connect(database) as connection:
+        for database, server in zip(self.databases, self.clusters, strict=True):
+            if not databases:
+                server.create(database)
+            with server.connect(database) as connection:
                 connection.execute(schema)
             self.install(database)
         self.origin, self.target = self.open(self.origin_name), self.open(self.target_name)
         self.token = 0
 
-    def install(self, database: str, homes: Sequence[tuple[int, str, str]] = HOMES) -> tuple[str, ...]:
+    def install(
+        self, database: str, homes: Sequence[tuple[int, str, str]] = HOMES, lock_wait_s: float = 2.0
+    ) -> tuple[str, ...]:
         """What `init` does; gives what it put back."""
-        url = self.cluster.url(database)
-        return setup.install(url, self.profile, homes, "settings", 2.0, record=lambda _tx, _done: None).repaired
+        url = self._server(database).url(database)
+        return setup.install(url, self.profile, homes, "settings", lock_wait_s, record=lambda *_: None).repaired
 
     def open(self, database: str, lock_wait_s: float = 2.0) -> PostgresStore:
         """A handle."""
-        return PostgresStore(self.cluster.url(database), self.profile, VirtualClock(), lock_wait_s=lock_wait_s)
+        return self.open_url(self._server(database).url(database), lock_wait_s)
+
+    def open_url(self, url: str, lock_wait_s: float = 2.0) -> PostgresStore:
+        """A handle on any database."""
+        return PostgresStore(url, self.profile, VirtualClock(), lock_wait_s=lock_wait_s)
 
     def connect(
         self, *, autocommit: bool = True, at: str = "origin", role: str = "app"
     ) -> psycopg.Connection[TupleRow]:
         """The application's connection."""
         database = self.origin_name if at == "origin" else self.target_name
-        return self.cluster.connect(database, role, autocommit=autocommit)
+        return self._server(database).connect(database, role, autocommit=autocommit)
+
+    def _server(self, database: str) -> Cluster:
+        return self.clusters[self.databases.index(database)]
 
     def write(self, *statements: str, at: str = "origin") -> None:
         """Each statement in a transaction of its own."""
@@ -129,12 +151,16 @@ class Copies:
             assert self.content(table, columns) == self.content(table, columns, at="target"), table
         assert self.differences() == ()
 
-    def close(self) -> None:
-        """Close the handles and drop the databases."""
+    def close_stores(self) -> None:
+        """Close the handles."""
         self.origin.close()
         self.target.close()
-        for database in self.databases:
-            self.cluster.drop(database)
+
+    def close(self) -> None:
+        """Close the handles and drop the databases."""
+        self.close_stores()
+        for database, server in zip(self.databases, self.clusters, strict=True):
+            server.drop(database)
 
 
 def _nothing(_tx: Transaction, _applied: Applied) -> None:

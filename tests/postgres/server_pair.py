@@ -13,6 +13,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from poolpair.keyfile import new_key_file
+from poolpair.server import Server
 from poolpair.testing.clock import VirtualClock
 from poolpair.wiring import initialise
 from tests.cluster import Cluster
@@ -39,11 +40,14 @@ class ServerPair(Pair):
 
     cluster: Cluster | None = None
     databases: dict[str, str] = field(default_factory=dict)
+    moved: dict[str, Server] = field(default_factory=dict)
+    """Pools whose database is on a server of its own now."""
 
     def connect(self, pool: str, *, autocommit: bool = True) -> psycopg.Connection[TupleRow]:
         """The database as the application opens it."""
-        assert self.cluster is not None
-        return self.cluster.connect(self.databases[pool], autocommit=autocommit)
+        server = self.moved.get(pool) or self.cluster
+        assert server is not None
+        return server.connect(self.databases[pool], "app", autocommit=autocommit)
 
     def run(self, pool: str, statement: str, *values: object) -> None:
         """One statement of the application's."""
@@ -62,8 +66,9 @@ class ServerPair(Pair):
         assert self.cluster is not None
         for pool in tuple(self.sites):
             self.sites.pop(pool).store.close()
-        for database in self.databases.values():
-            self.cluster.drop(database)
+        for pool, database in self.databases.items():
+            if pool not in self.moved:
+                self.cluster.drop(database)
 
 
 def load_example(pool: str, connection: psycopg.Connection[TupleRow]) -> None:
@@ -76,21 +81,23 @@ def load_example(pool: str, connection: psycopg.Connection[TupleRow]) -> None:
                     copy.write_row(row)
 
 
-def server_pair(cluster: Cluster, folder: Path) -> ServerPair:
-    """Prepare both pools; no service runs yet."""
+def server_pair(cluster: Cluster, folder: Path, elsewhere: dict[str, Cluster] | None = None) -> ServerPair:
+    """Prepare both pools, some on servers of their own; no service runs yet."""
     folder.mkdir(exist_ok=True)
     new_key_file(folder / "pair.key")
-    pair = ServerPair(folder, VirtualClock(), cluster=cluster)
+    own = elsewhere or {}
+    pair = ServerPair(folder, VirtualClock(), cluster=cluster, moved=dict(own))
     for pool, other in (("a", "b"), ("b", "a")):
         database = pair.databases[pool] = f"prosody_{pool}_{next(_NUMBER)}"
-        cluster.create(database)
-        with cluster.connect(database) as connection:
+        server = own.get(pool, cluster)
+        server.create(database)
+        with server.connect(database) as connection:
             load_example(pool, connection)
         shutil.copytree(EXAMPLES / pool, folder / f"data-{pool}", ignore=shutil.ignore_patterns("*.sqlite"))
         (folder / f"share-{pool}").mkdir()
         lines = "\n".join(f'"{pattern}" = "{owner}"' for pattern, owner in HOMES.items())
         pair.toml(pool).write_text(
-            f'pool = "{pool}"\nstore = "{cluster.url(database)}"\nprofile = "prosody"\nscratch = "{folder}/scratch-{pool}"\n'
+            f'pool = "{pool}"\nstore = "{server.url(database)}"\nprofile = "prosody"\nscratch = "{folder}/scratch-{pool}"\n'
             f'share = "{folder}/share-{pool}"\nfiles = "{folder}/data-{pool}"\nfront_end = "fe-{pool}"\n'
             f'[partner]\npool = "{other}"\nshare = "{folder}/share-{other}"\nkey_file = "{folder}/pair.key"\n[homes]\n{lines}\n'
         )

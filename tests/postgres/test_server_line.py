@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel, ExportStatus
+from poolpair.wiring import initialise
+from tests.cluster import Cluster
+from tests.postgres.own_pair import ITEM, own_pair
 from tests.postgres.server_pair import ServerPair
 
 ROSTER = "INSERT INTO prosody VALUES ('a.example', 'valjean', 'roster', %s, 'json', '{}')"
@@ -83,21 +88,20 @@ def test_a_second_service_is_refused_until_the_first_is_gone(pair: ServerPair) -
     pair.start("a")
 
 
-def test_capture_that_was_taken_away_is_noticed_and_put_back(pair: ServerPair) -> None:
-    """Triggers that are dropped, disabled, or disabled for a while stop the channel; `init` puts them back and all is compared."""
-    from poolpair.wiring import initialise
-
-    started(pair)
-    hidden = ROSTER.replace("%s", "'hidden'")
-    for change in (
-        "DROP TRIGGER poolpair_insert ON prosody; " + hidden,
-        f"ALTER TABLE prosody DISABLE TRIGGER USER; {hidden}; ALTER TABLE prosody ENABLE TRIGGER USER",
-        "CREATE OR REPLACE FUNCTION poolpair.capture_1_insert() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$; "
-        + hidden,
-    ):
-        pair.run("a", change)
-        pair.turn()
-        assert pair.sites["a"].memory.faults[Channel.USERS].code is Code.CAPTURE_BROKEN
-        assert initialise(pair.config("a")).repaired
-        pair.settle(force=True)
-        assert pair.rows("a") == pair.rows("b")
+def test_capture_that_was_taken_away_is_noticed_and_put_back(cluster: Cluster, tmp_path: Path) -> None:
+    """Triggers that are dropped, disabled for a while, or hollowed out stop the channel; `init` puts them back and all is compared."""
+    body = "RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$"
+    with own_pair(cluster, tmp_path, profile=ITEM, tables=("item",)) as pair:
+        for number, change in enumerate(
+            (
+                "DROP TRIGGER poolpair_insert ON item; {}",
+                "ALTER TABLE item DISABLE TRIGGER USER; {}; ALTER TABLE item ENABLE TRIGGER USER",
+                f"CREATE OR REPLACE FUNCTION poolpair.capture_1_insert() {body}; {{}}",
+            )
+        ):
+            pair.do("a", change.format(f"INSERT INTO item VALUES ('u@a', 'hidden', {number}) ON CONFLICT DO NOTHING"))
+            pair.turn()
+            assert pair.sites["a"].memory.faults[Channel.USERS].code is Code.CAPTURE_BROKEN
+            assert initialise(pair.config("a")).repaired
+            pair.whole()
+            pair.do("a", "DELETE FROM item")

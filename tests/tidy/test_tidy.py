@@ -23,7 +23,7 @@ BANNED_CALLS = re.compile(r"unittest\.mock\b|time\.sleep$|pytest\.(mark\.)?(skip
 ALLOWED_CALLS: dict[str, str] = {
     "src/poolpair/cli/work.py: time.sleep": "a command watches another process, which has no event to wait for",
     "src/poolpair/lab/crash.py: time.sleep": "the middle of an apply is short and can only be looked for",
-    "src/poolpair/lab/pool.py: time.sleep": "the demo watches real service processes from outside",
+    "src/poolpair/lab/waiting.py: time.sleep": "the demo watches real service processes from outside",
 }
 
 BANNED_STEMS = re.compile(r"(^|_)(utils?|managers?|helpers?)($|_)")

@@ -251,3 +251,44 @@ def test_what_is_sent_in_vain_keeps_the_pace_of_the_interval() -> None:
     origin = Origin(made=2, acknowledged=1)
     origin.out = replace(origin.out, in_vain=4)
     assert origin.hear(position(2)).in_vain == 0
+
+
+WAITS = ("table item waits: column more is lacking here",)
+
+
+def test_a_table_that_waits_keeps_a_comparison_open() -> None:
+    """Nothing is asked while it waits, changes of other tables go on; when it waits no more both copies are compared."""
+    origin = Origin(made=1, acknowledged=1)
+    origin.out = origin.hear(position(1), waiting=WAITS)
+    assert origin.out.seed is not None
+    assert origin.out.seed.phase is SeedPhase.WAIT
+    assert want(origin.out, pending=0, due=True, window=8) is None
+    assert want(origin.out, pending=1, due=True, window=8) == Want()
+    assert origin.hear(position(1), waiting=WAITS).seed == origin.out.seed
+    for waiting, doubts in (((), False), (WAITS, True)):
+        seed = origin.hear(position(1), waiting=waiting, doubts=doubts).seed
+        assert seed is not None
+        assert seed.phase is SeedPhase.ASK
+
+
+@pytest.mark.parametrize("repair", [True, False])
+def test_what_waits_is_not_equal(repair: bool) -> None:
+    """An answer without differing buckets ends no first copy and no repair while a table waits, and a plain comparison says unequal."""
+    origin = Origin(made=1, acknowledged=1)
+    seed = Seed(phase=SeedPhase.AWAIT, asked=position(1), repair=repair)
+    origin.out = replace(origin.out, initialised=False, seed=seed)
+    out = origin.hear(position(1), answer=Answer(package_id=position(1).package_id), waiting=WAITS)
+    assert not out.initialised
+    assert out.last_verify is not None
+    assert not out.last_verify.equal
+    assert (out.seed.phase if out.seed else None) == (SeedPhase.WAIT if repair else None)
+
+
+def test_an_answer_of_a_copy_in_doubt_is_asked_for_again() -> None:
+    """The partner's tables changed after it had compared: what it found says nothing of what is there now."""
+    origin = Origin(made=1, acknowledged=1)
+    origin.out = replace(origin.out, seed=Seed(phase=SeedPhase.AWAIT, asked=position(1)))
+    out = origin.hear(position(1), answer=Answer(package_id=position(1).package_id), doubts=True)
+    assert out.seed is not None
+    assert out.seed.phase is SeedPhase.ASK
+    assert out.last_verify is None

@@ -32,6 +32,7 @@ EXPORT = ExportView(
     partner_unhomed=0,
     partner_quarantined=0,
     partner_foreign_writes=0,
+    partner_waiting=(),
     partner_fault=None,
 )
 IMPORT = ImportView(
@@ -51,6 +52,7 @@ IMPORT = ImportView(
     foreign_writes=0,
     quarantined=0,
     superseded=0,
+    waiting=(),
     fault=None,
     partner_sending=None,
 )

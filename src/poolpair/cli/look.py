@@ -32,6 +32,7 @@ _REASONS = {
     Reason.PARTNER_SILENT: "no fresh word from {partner}",
     Reason.BACKLOG: "a change waits longer than two intervals",
     Reason.COMPARING: "both copies are being compared",
+    Reason.TABLES_DIFFER: "a table is not the same at {partner} and waits, see below",
     Reason.INCOMPLETE: "the copy at {partner} is known to differ: `verify --repair` makes it whole",
 }
 
@@ -172,6 +173,9 @@ def _of_channel(channel: ChannelStatus, partner: str) -> Iterator[str]:
             if count:
                 where = "" if place == "here" else f" ({place})"
                 yield f"{channel.channel} {place}: {count} {name} ({code}); {CATALOGUE[code].hint}{where}"
+    for place, tables in (("import", imports.waiting), (f"at {partner}", export.partner_waiting)):
+        for table in tables:
+            yield f"{channel.channel} {place}: {Code.SCHEMA} {table}; {CATALOGUE[Code.SCHEMA].hint}"
     if export.left_behind:
         named = ", ".join(export.left_behind[:5])
         words = f"{len(export.left_behind)} conferences wait ({Code.TOO_LARGE}), too large, not at rest or not readable: {named}"

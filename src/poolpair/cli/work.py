@@ -23,7 +23,7 @@ from poolpair.service import Request, Service, write_pulse
 from poolpair.serving.plan import advance
 from poolpair.state import VerifyResult
 from poolpair.status import ChannelStatus
-from poolpair.wiring import beater, open_site, working_site
+from poolpair.wiring import beater, check_settings, initialise, open_site, working_site
 
 POLL_S = 0.05
 TIMEOUT_MAX_S = 7 * 24 * 3600
@@ -82,6 +82,8 @@ def verify(
     site = open_site(config)
     before: dict[Channel, VerifyResult | None] = {}
     try:
+        if repair:
+            _put_capture_back(config, site)
         for each in _chosen(site, only):
             before[each] = begin_verify(site, each, repair=repair)
     finally:
@@ -100,6 +102,18 @@ def verify(
         typer.echo(f"{state.channel}: {words}{' (after repair)' if result.equal and result.repaired else ''}")
     if not all(state.export.last_verify and state.export.last_verify.equal for state in found):
         raise typer.Exit(1)
+
+
+def _put_capture_back(config: PoolConfig, site: Site) -> None:
+    """Put triggers back that are missing, disabled or altered; what was written meanwhile is found by the comparison that follows."""
+    check_settings(site)
+    try:
+        site.store.check_capture()
+    except PoolpairError as error:
+        if error.code is not Code.CAPTURE_BROKEN:
+            raise
+        done = initialise(config)
+        talk.print(f"put back {len(done.repaired)} triggers: {error.detail}", markup=False)
 
 
 def _chosen(site: Site, only: Channel | None) -> tuple[Channel, ...]:

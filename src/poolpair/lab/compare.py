@@ -1,4 +1,4 @@
-"""The independent comparison of two pools: plain sqlite3 and file hashing. Shares no code with the product, on purpose.
+"""The independent comparison of two pools: plain drivers and file hashing. Shares no code with the product, on purpose.
 
 Rows are compared as multisets of raw bytes, so a lost, doubled or altered row shows, also in `prosody`, which has no key. Archives
 are read in the order of `sort_id`, which each site numbers by itself; so that order is compared too.
@@ -7,11 +7,10 @@ are read in the order of `sort_id`, which each site numbers by itself; so that o
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections import Counter
-from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
+
+from poolpair.lab.pool import Pool
 
 SITE_LOCAL = ("cron", "upload_stats", "smacks_h", "state")
 """Stores that every Prosody keeps for itself."""
@@ -55,16 +54,14 @@ class Comparison:
         )
 
 
-def content(data: Path) -> Content:
+def content(pool: Pool) -> Content:
     """Read everything that one pool holds of what is carried."""
-    with closing(sqlite3.connect(f"file:{data / 'prosody.sqlite'}?mode=ro", uri=True, timeout=30)) as connection:
-        connection.text_factory = bytes
-        plain = connection.execute(
-            f"SELECT * FROM prosody WHERE store NOT IN ({', '.join('?' * len(SITE_LOCAL))})", SITE_LOCAL
-        ).fetchall()
-        archive = connection.execute(
-            'SELECT host, user, store, key, "when", "with", type, value FROM prosodyarchive ORDER BY sort_id'
-        ).fetchall()
+    marks = ", ".join("?" * len(SITE_LOCAL))
+    plain = pool.store.raw(f"SELECT * FROM prosody WHERE store NOT IN ({marks})", *SITE_LOCAL)
+    archive = pool.store.raw(
+        'SELECT host, "user", store, key, "when", "with", type, value FROM prosodyarchive ORDER BY sort_id'
+    )
+    data = pool.data
     order: dict[Row, list[Row]] = {}
     for row in archive:
         order.setdefault(row[:3], []).append(row[3:4])
@@ -78,8 +75,8 @@ def content(data: Path) -> Content:
     )
 
 
-def compare(first: Path, second: Path) -> Comparison:
-    """Compare two data folders."""
+def compare(first: Pool, second: Pool) -> Comparison:
+    """Compare two pools."""
     one, other = content(first), content(second)
     names = one.files.keys() | other.files.keys()
     return Comparison(
@@ -94,10 +91,8 @@ def compare(first: Path, second: Path) -> Comparison:
     )
 
 
-def doubled(data: Path) -> int:
+def doubled(pool: Pool) -> int:
     """Rows of `prosody` beyond the first of each (host, user, store, key): its writer never makes any."""
-    with closing(sqlite3.connect(f"file:{data / 'prosody.sqlite'}?mode=ro", uri=True, timeout=30)) as connection:
-        found = connection.execute(
-            "SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM prosody GROUP BY host, user, store, key)"
-        ).fetchone()
-    return int(found[0])
+    groups = 'SELECT count(*) AS n FROM prosody GROUP BY host, "user", store, key'
+    found = pool.ask(f"SELECT coalesce(sum(n - 1), 0) FROM ({groups}) grouped")
+    return int(found[0][0])

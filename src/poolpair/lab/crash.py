@@ -1,16 +1,15 @@
 """`kill -9` in the middle of applying: brings the moment about, and says honestly what was hit.
 
 Applying is one transaction: the rows file of the package is unpacked into the scratch folder, then rows and position are written
-and commit together. SQLite spills a large transaction into the write-ahead log before it commits. So a log that grows while the
-rows file lies there and the package stands is a transaction under way. After the kill the log itself tells: its frames after the
-last commit belong to a transaction that never ended, and none of its rows may be visible.
+and commit together. On SQLite a write-ahead log that grows while the rows file lies there and the package stands is a transaction
+under way; on PostgreSQL the server says who holds the table's lock. After the kill the log, or the server, tells that this
+transaction never ended, and none of its rows may be visible.
 """
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from poolpair.lab.pool import NotSeen, Pool
 
@@ -25,14 +24,14 @@ class Hit:
 
     when: str
     package: str
-    uncommitted: int
+    unfinished: str
     rows_written: int
     rows_visible: int
 
     def __str__(self) -> str:
         if self.when == "middle":
             return (
-                f"killed in the middle: B's log holds {self.uncommitted:,} bytes of an uncommitted transaction,\n"
+                f"killed in the middle: {self.unfinished},\n"
                 f"{self.rows_visible} of {self.rows_written:,} rows are visible, the package still stands"
             )
         return f"the kill came {self.when} applying: {self.rows_visible:,} of {self.rows_written:,} rows are visible"
@@ -53,14 +52,14 @@ def write_crowd(pool: Pool, tag: str, users: int, contacts: int) -> int:
         for user in range(users)
         for contact in range(contacts)
     ]
-    with pool.sql() as connection:
-        connection.executemany("INSERT INTO prosody VALUES (?, ?, ?, ?, ?, ?)", rows)
+    insert = "INSERT INTO prosody VALUES (?, ?, ?, ?, ?, ?)"
+    pool.change(*((insert, row) for row in rows))
     return len(rows)
 
 
 def crowd_size(pool: Pool, tag: str) -> int:
     """How many rows of that crowd are visible at a pool."""
-    found = pool.ask("SELECT count(*) FROM prosody WHERE user GLOB ?", f"{tag}-*")
+    found = pool.ask('SELECT count(*) FROM prosody WHERE "user" LIKE ?', f"{tag}-%")
     return int(found[0][0])
 
 
@@ -74,48 +73,32 @@ def kill_while_applying(origin: Pool, target: Pool, tag: str, *, users: int, con
     written = write_crowd(origin, tag, users, contacts)
     asked = origin.spawn("sync", "--channel", "users")
     deadline_s = time.monotonic() + ARRIVE_S
-    before = -1
+    watch = None
     while time.monotonic() < deadline_s:
         if not _unpacks(target):
-            if before >= 0:
+            if watch is not None:
                 break  # the moment has passed
             time.sleep(LOOK_S)
             continue
-        size = target.wal.stat().st_size if target.wal.exists() else 0
-        if before < 0:
-            before = size
-        if size > before:
+        watch = watch or target.store.watch()
+        if watch.writes():
             break
         time.sleep(LOOK_S)
     else:
         raise NotSeen(f"{target.name} began no applying within {ARRIVE_S:g} s")
     target.kill()
     asked.wait(ARRIVE_S)
-    uncommitted = uncommitted_bytes(target.wal)
+    unfinished = watch.unfinished() if watch else ""
     standing = target.packages("PresenceFocus")
     visible = crowd_size(target, tag)
     if visible:
         when = "after"
     else:
-        when = "middle" if uncommitted and standing and _unpacks(target) else "before"
+        when = "middle" if unfinished and standing and _unpacks(target) else "before"
     return Hit(
         when=when,
         package=standing[0].name if standing else "",
-        uncommitted=uncommitted,
+        unfinished=unfinished,
         rows_written=written,
         rows_visible=visible,
     )
-
-
-def uncommitted_bytes(wal: Path) -> int:
-    """Bytes of a write-ahead log after its last commit, by SQLite's file format: pages of a transaction that did not end."""
-    data = wal.read_bytes()
-    page_bytes, salts = int.from_bytes(data[8:12], "big"), data[16:24]
-    frame_bytes = 24 + page_bytes
-    open_frames = 0
-    for at in range(32, len(data) - frame_bytes + 1, frame_bytes):
-        if data[at + 8 : at + 16] != salts:
-            break  # left over from before the log was begun anew
-        is_commit = data[at + 4 : at + 8] != bytes(4)
-        open_frames = 0 if is_commit else open_frames + 1
-    return open_frames * frame_bytes

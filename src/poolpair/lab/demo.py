@@ -1,6 +1,6 @@
 """The demo: two pools of real data as two real processes, and what the original's experiment shows, step by step.
 
-`python -m poolpair.lab.demo [--folder demo]`. Exit status 0 only if every step was seen.
+`python -m poolpair.lab.demo [--folder demo] [--store postgresql]`. Exit status 0 only if every step was seen.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.text import Text
 
 from poolpair.lab.pool import EXAMPLES, NotSeen, Pool
+from poolpair.lab.server_database import ServerDatabase
 from poolpair.lab.stage import Stage
 from poolpair.lab.steps import run_steps
 
@@ -24,7 +25,9 @@ def main() -> int:
     """Run the demo; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m poolpair.lab.demo", description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("demo"), help="scratch folder, made anew (default: demo)")
-    folder = parser.parse_args().folder.resolve()
+    parser.add_argument("--store", choices=("sqlite", "postgresql"), default="sqlite", help="what keeps the rows")
+    arguments = parser.parse_args()
+    folder = arguments.folder.resolve()
     try:
         fresh_folder(folder)
     except NotSeen as reason:
@@ -32,11 +35,16 @@ def main() -> int:
         return 64
     stage = Stage()
     pools = (Pool("a", "b", folder), Pool("b", "a", folder))
+    servers = []
     stage.console.print(
         Text.assemble(("poolpair: two pools of real Prosody data back each other up, in ", "bold"), str(folder))
     )
     failure = ""
     try:
+        if arguments.store == "postgresql":
+            for pool in pools:
+                pool.elsewhere = ServerDatabase(folder / f"server-{pool.name}")
+                servers.append(pool.elsewhere)
         run_steps(stage, *pools)
     except NotSeen as reason:
         failure = str(reason)
@@ -46,6 +54,8 @@ def main() -> int:
         failure = f"{type(error).__name__}: {error}"
     finally:
         failure = "; ".join(filter(None, (failure, end_services(*pools))))
+        for server in servers:
+            server.end()
     stage.write(folder / "report.json", failure)
     end(stage, folder, failure)
     return 1 if failure else 0

@@ -1,6 +1,6 @@
 """One pool as real processes: its pool file, its service, the commands run for it.
 
-Nothing here imports the product: it is driven from outside, as an operator would. A `Pool` ends only the process it started.
+Nothing here runs the product in this process: it is driven from outside, as an operator would. A `Pool` ends only the process it started.
 """
 
 from __future__ import annotations
@@ -12,38 +12,23 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-T = TypeVar("T")
+from poolpair.lab.database import Change, Database, SqliteDatabase
+from poolpair.lab.waiting import NotSeen, wait_for
+
+__all__ = ["NotSeen", "Pool", "wait_for"]
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "les_miserables"
 HOMES = {"a.example": "a", "*.a.example": "a", "b.example": "b", "*.b.example": "b"}
-POLL_S = 0.02
 START_S = 20.0
 STOP_S = 20.0
 COMMAND_S = 90.0
 PROGRAM = (sys.executable, "-m", "poolpair.cli.main")
-
-
-class NotSeen(Exception):
-    """Something that had to be seen was not seen in time; the text says what, and what was seen instead."""
-
-
-def wait_for(what: str, look: Callable[[], T | None], timeout_s: float, *, poll_s: float = POLL_S) -> T:
-    """Look again and again until there is something to see. Raises NotSeen."""
-    deadline_s = time.monotonic() + timeout_s
-    while True:
-        seen = look()
-        if seen:
-            return seen
-        if time.monotonic() >= deadline_s:
-            raise NotSeen(f"{what}: not seen within {timeout_s:g} s")
-        time.sleep(poll_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +55,13 @@ class Pool:
     settings: dict[str, str] = field(default_factory=dict)
     """Lines of [sync], such as interval."""
     service: subprocess.Popen[bytes] | None = None
+    elsewhere: Database | None = None
+    """Its database, if that is not the file in `data`."""
+
+    @property
+    def store(self) -> Database:
+        """The application's database, whatever its kind."""
+        return self.elsewhere or SqliteDatabase(self.database)
 
     @property
     def toml(self) -> Path:
@@ -83,7 +75,7 @@ class Pool:
 
     @property
     def database(self) -> Path:
-        """The application's database."""
+        """The application's database, if it is a file."""
         return self.data / "prosody.sqlite"
 
     @property
@@ -94,7 +86,13 @@ class Pool:
     @property
     def scratch(self) -> Path:
         """Where the service unpacks."""
-        return self.data / "prosody.sqlite.poolpair"
+        return (
+            self.data / "prosody.sqlite.poolpair" if self.elsewhere is None else self._scratch / f"poolpair-{self.name}"
+        )
+
+    @property
+    def _scratch(self) -> Path:
+        return self.folder / f"scratch-{self.name}"
 
     @property
     def share(self) -> Path:
@@ -113,7 +111,9 @@ class Pool:
 
     def prepare(self) -> None:
         """Copy the example data, make the share and the pool file."""
-        shutil.copytree(EXAMPLES / self.name, self.data)
+        left = shutil.ignore_patterns("*.sqlite") if self.elsewhere else None
+        shutil.copytree(EXAMPLES / self.name, self.data, ignore=left)
+        self.store.prepare(EXAMPLES / self.name)
         self.share.mkdir()
         self.write_toml()
 
@@ -122,8 +122,9 @@ class Pool:
         self.settings = {**self.settings, **settings}
         homes = "".join(f'"{pattern}" = "{owner}"\n' for pattern, owner in HOMES.items())
         sync = "".join(f"{key} = {value}\n" for key, value in self.settings.items())
+        scratch = f'scratch = "{self._scratch}"\n' if self.elsewhere else ""
         self.toml.write_text(
-            f'pool = "{self.name}"\nstore = "sqlite:///{self.database}"\nprofile = "prosody"\n'
+            f'pool = "{self.name}"\nstore = "{self.store.url}"\nprofile = "prosody"\n{scratch}'
             f'share = "{self.share}"\nfiles = "{self.data}"\nfront_end = "fe-{self.name}"\n\n'
             f'[partner]\npool = "{self.partner}"\nshare = "{self.folder}/share-{self.partner}"\n'
             f'key_file = "{self.folder}/pair.key"\n\n[homes]\n{homes}\n[sync]\n{sync}'
@@ -209,14 +210,17 @@ class Pool:
 
     @contextmanager
     def sql(self) -> Iterator[sqlite3.Connection]:
-        """The database as the application opens it; commits at the end."""
+        """The database's file as the application opens it; commits at the end."""
         with closing(sqlite3.connect(self.database, timeout=30)) as connection, connection:
             yield connection
 
     def ask(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        """Read rows as the application would."""
-        with self.sql() as connection:
-            return connection.execute(query, values).fetchall()
+        """Read rows as the application would; `?` stands for a value."""
+        return self.store.ask(query, *values)
+
+    def change(self, *changes: Change) -> None:
+        """Change rows as the application would, in one transaction."""
+        self.store.change(*changes)
 
 
 def run_command(*words: str) -> Answer:

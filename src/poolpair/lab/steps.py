@@ -79,11 +79,11 @@ def edit(stage: Stage, a: Pool, b: Pool) -> Traffic:
     with stage.step("a user's buddy list, edited at A, is seen at B") as step:
         before = traffic(a, b)
         begun_s = time.monotonic()
-        with a.sql() as connection:
-            query = "SELECT * FROM prosody WHERE host = ? AND user = ? AND store = ?"
-            rows = connection.execute(query, FRIEND[:3]).fetchall()
-            connection.execute("DELETE FROM prosody WHERE host = ? AND user = ? AND store = ?", FRIEND[:3])
-            connection.executemany("INSERT INTO prosody VALUES (?, ?, ?, ?, ?, ?)", [*rows, FRIEND])
+        whole = 'FROM prosody WHERE host = ? AND "user" = ? AND store = ?'
+        query = f"SELECT * {whole}"
+        rows = a.ask(query, *FRIEND[:3])
+        insert = "INSERT INTO prosody VALUES (?, ?, ?, ?, ?, ?)"
+        a.change((f"DELETE {whole}", FRIEND[:3]), *((insert, row) for row in [*rows, FRIEND]))
         wait_for("the edited buddy list at B", lambda: b.ask(f"{query} AND key = ?", *FRIEND[:4]), SEEN_S)
         seen_s = time.monotonic() - begun_s
         at_b = b.ask(query, *FRIEND[:3])
@@ -106,12 +106,9 @@ def upload(stage: Stage, a: Pool, b: Pool) -> None:
         begun_s = time.monotonic()
         (b.uploads / f"{name}~").write_bytes(content)
         (b.uploads / f"{name}~").rename(b.uploads / name)
-        with b.sql() as connection:
-            connection.execute(
-                'INSERT INTO prosodyarchive (host, user, store, key, "when", "with", type, value)'
-                " VALUES ('share.b.example', '', 'uploads', ?, 1, 'valjean@b.example', 'xml', '<request/>')",
-                (SLOT,),
-            )
+        columns = 'host, "user", store, key, "when", "with", type, value'
+        values = "'share.b.example', '', 'uploads', ?, 1, 'valjean@b.example', 'xml', '<request/>'"
+        b.change((f"INSERT INTO prosodyarchive ({columns}) VALUES ({values})", (SLOT,)))
         copy = a.data / b.uploads.relative_to(b.data) / name
         wait_for("the uploaded file at A", copy.exists, SEEN_S)
         row = "SELECT 1 FROM prosodyarchive WHERE store = 'uploads' AND key = ?"
@@ -168,11 +165,8 @@ def stop_and_sync(stage: Stage, a: Pool, b: Pool) -> None:
     with stage.step("B's service is stopped, a sync is invoked at A") as step:
         if (ended := b.stop()) != 0:
             raise NotSeen(f"B's service ended with {ended} after SIGTERM")
-        with a.sql() as connection:
-            connection.execute(
-                "UPDATE prosody SET value = '{\"name\":\"Marguerite!\"}' WHERE user = 'myriel' AND key = ?",
-                (FRIEND[3],),
-            )
+        update = 'UPDATE prosody SET value = \'{"name":"Marguerite!"}\' WHERE "user" = \'myriel\' AND key = ?'
+        a.change((update, FRIEND[3:4]))
         a.must("sync", "--channel", USERS)
         (package,) = wait_for("a package in B's share", lambda: b.packages(USERS), SEEN_S)
         if left := a.cookies(USERS):
@@ -237,18 +231,18 @@ def kill(stage: Stage, a: Pool, b: Pool) -> None:
         else:
             raise NotSeen(f"{KILLS} kills came before or after applying, none in the middle")
         found = wait_equal(a, b)
-        if twice := doubled(b.data):
+        if twice := doubled(b):
             raise NotSeen(f"{twice} rows stand twice at B")
         step.say(f"after the new start: {found}; none doubled; FinalState")
 
 
 def last(stage: Stage, a: Pool, b: Pool, figures: dict[str, Traffic]) -> None:
     """Stop everything, then compare what lies on the disks, with nothing of the product."""
-    with stage.step("an independent comparison: plain sqlite3 and SHA-256, both services stopped") as step:
+    with stage.step("an independent comparison: a plain driver and SHA-256, both services stopped") as step:
         for pool in (a, b):
             if (ended := pool.stop()) != 0:
                 raise NotSeen(f"the service of {pool.name} ended with {ended} after SIGTERM")
-        found = compare(a.data, b.data)
+        found = compare(a, b)
         if not found.equal:
             raise NotSeen(str(found))
         step.say(str(found))
@@ -273,7 +267,7 @@ def wait_equal(a: Pool, b: Pool) -> Comparison:
     """Wait until both pools hold the same rows and files."""
 
     def equal() -> Comparison | None:
-        found = compare(a.data, b.data)
+        found = compare(a, b)
         return found if found.equal else None
 
     return wait_for("both pools holding the same rows and files", equal, SEEN_S, poll_s=0.1)

@@ -1,4 +1,4 @@
-"""Bytes over the line, counted from what both databases record, with plain sqlite3.
+"""Bytes over the line, counted from what both databases record, with plain drivers.
 
 Packages: every delivered package has an intent with its size in the origin's store (`intent/...`). Cookies: each carries a serial that
 its writer counts up, and the reader keeps the last one it took in (`outbound/...`); so the difference of two readings is the
@@ -7,11 +7,7 @@ number of cookies, whatever was seen of them in between. Cookies are all of abou
 
 from __future__ import annotations
 
-import json
-import sqlite3
-from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
 
 from poolpair.lab.pool import Pool
 
@@ -54,14 +50,14 @@ def traffic(*pools: Pool) -> Traffic:
     """Everything that these pools delivered since their services started; both ways if both are given."""
     packages = package_bytes = cookies = cookie_bytes = 0
     for pool in pools:
-        for name, body in _documents(pool):
+        for name, body in pool.store.documents():
             if name.startswith("intent/") and body.get("delivered"):
                 packages += 1
                 package_bytes += body.get("package_bytes", 0)
         # The serial that this pool's partner wrote last stands at this pool.
         serials = [
             (body.get("partner") or {}).get("serial", 0)
-            for name, body in _documents(pool)
+            for name, body in pool.store.documents()
             if name.startswith("outbound/")
         ]
         count = max(serials, default=0) % SERIALS_PER_START
@@ -69,10 +65,3 @@ def traffic(*pools: Pool) -> Traffic:
         cookies += count
         cookie_bytes += count * size
     return Traffic(packages=packages, package_bytes=package_bytes, cookies=cookies, cookie_bytes=cookie_bytes)
-
-
-def _documents(pool: Pool) -> list[tuple[str, dict[str, Any]]]:
-    with closing(sqlite3.connect(f"file:{pool.database}?mode=ro", uri=True, timeout=30)) as connection:
-        connection.text_factory = bytes
-        rows = connection.execute("SELECT name, body FROM poolpair_document").fetchall()
-    return [(name.decode(), json.loads(body)) for name, body in rows]

@@ -169,6 +169,7 @@ def _content(site: Site, channel: Channel) -> Cookie:
         status=import_status(inbound, parked=parked, held=held, counts=counts),
         fault=inbound.fault,
         doubts=inbound.doubts,
+        waiting=tuple(map(str, inbound.waiting)),
         sending=_sending_fault(site, channel, counts),
         homes=tuple(reign for serving in servings for reign in serving.reigns),
         spooled=tuple(sorted({each.brings.home for each in recoveries if not each.arrived})),
@@ -211,7 +212,7 @@ def import_status(inbound: Inbound, *, parked: int, held: int, counts: Counts) -
     """The import side's state, in the original's words."""
     if inbound.fault is not None:
         return ImportStatus.ERROR
-    return ImportStatus.DEGRADED if parked or held or counts.unhomed else ImportStatus.NORMAL
+    return ImportStatus.DEGRADED if parked or held or inbound.waiting or counts.unhomed else ImportStatus.NORMAL
 
 
 def _stamp(site: Site) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.format.layout import data_dir
 from poolpair.format.package import PackageReader
-from poolpair.model import Answer, Channel, Manifest, PackageKind, Reign
+from poolpair.model import Answer, Channel, Manifest, PackageKind, Reign, WaitingTable
 from poolpair.pipeline.adopt import begin_reign
 from poolpair.pipeline.apply_files import finish_deletions, place_files
 from poolpair.pipeline.capture import CHUNK_BYTES
@@ -171,6 +171,8 @@ def _record(site: Site, tx: Transaction, manifest: Manifest, applied: Applied) -
         applied_utc=site.clock.utc_iso(),
         partner_homes=manifest.homes,
     )
+    if applied.waiting or inbound.waiting:
+        fresh = _with_waiting(site, fresh, applied.waiting, manifest)
     tx.save(name, fresh)
     if manifest.digests or manifest.compares:
         tx.save(
@@ -191,6 +193,34 @@ def _handed(manifest: Manifest) -> tuple[Reign, ...]:
     """The reigns that this package would end, as its origin knows them."""
     present = {reign.home: reign for reign in manifest.homes}
     return tuple(present[home] for home in manifest.hands if home in present)
+
+
+def _with_waiting(site: Site, inbound: Inbound, waiting: tuple[WaitingTable, ...], manifest: Manifest) -> Inbound:
+    """What waits makes the copy incomplete; what waited and does not any more is made up for by a comparison."""
+    site.memory.nothing_waits.discard(manifest.channel)
+    back = {table.number for table in inbound.waiting} - {table.number for table in waiting}
+    return replace(
+        inbound,
+        waiting=waiting,
+        layout=site.store.layout(manifest.channel) if waiting else "",
+        doubts=inbound.doubts or bool(back),
+        complete=tuple(home for home in inbound.complete if home not in manifest.served),
+    )
+
+
+def look_at_waiting(site: Site, channel: Channel) -> None:
+    """When tables of ours have changed, those that wait may be the partner's now: a comparison tells, and makes up for what was missed."""
+    if channel in site.memory.nothing_waits:
+        return
+    inbound = site.store.read(Inbound, inbound_name(channel))
+    if inbound is None or not inbound.waiting:
+        site.memory.nothing_waits.add(channel)
+        return
+    if inbound.layout == site.store.layout(channel):
+        return
+    with site.store.transaction() as tx:
+        inbound = tx.load(Inbound, inbound_name(channel)) or Inbound()
+        tx.save(inbound_name(channel), replace(inbound, waiting=(), layout="", doubts=True))
 
 
 def _still_complete(inbound: Inbound, manifest: Manifest) -> tuple[str, ...]:
@@ -228,6 +258,9 @@ def compare(site: Site, channel: Channel) -> bool:
     handed = tuple(reign for reign in owed.hands if _may_take(site, reign, unequal, owed))
     with site.store.transaction(fencing=bool(handed)) as tx:
         inbound = tx.load(Inbound, inbound_name(channel)) or Inbound()
+        if inbound.waiting:  # nothing of these is asked for, and no home is whole without them
+            waits = {table.number for table in inbound.waiting}
+            found, unequal = tuple(buckets for buckets in found if buckets.table not in waits), set(homes)
         complete = (set(inbound.complete) | set(homes)) - unequal
         answer = Answer(package_id=owed.package_id, differs=found)
         tx.save(inbound_name(channel), replace(inbound, answer=answer, complete=tuple(sorted(complete)), doubts=False))

@@ -8,9 +8,8 @@ named by a partner that was set back, whose cure is a comparison and needs no to
 from __future__ import annotations
 
 from dataclasses import replace
-from hashlib import sha256
 
-from poolpair.model import Channel, Position, TableShape
+from poolpair.model import Channel, Position
 from poolpair.pipeline.site import folded_name, intent_name
 from poolpair.state import Folded, Intent, Outbound
 from poolpair.store.port import Transaction
@@ -58,8 +57,3 @@ def _fold(tx: Transaction, channel: Channel, acknowledged: Position) -> None:
             break
         tx.delete(name)
     tx.save(folded_name(channel, acknowledged.stream), Folded(sequence=horizon))
-
-
-def shapes_digest(shapes: tuple[TableShape, ...]) -> str:
-    """Tell two shapes of the tracked tables apart."""
-    return sha256(repr(shapes).encode()).hexdigest()[:16]

@@ -17,7 +17,7 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.format.package import MemberWriter, PackageWriter
 from poolpair.model import FORMAT_VERSION, Channel, Manifest, PackageKind, Position, new_id
 from poolpair.pipeline.capture import CHUNK_BYTES
-from poolpair.pipeline.intents import find_intent, shapes_digest
+from poolpair.pipeline.intents import find_intent
 from poolpair.pipeline.pack_files import FilePacking
 from poolpair.pipeline.packed import Packed
 from poolpair.pipeline.site import (
@@ -30,7 +30,7 @@ from poolpair.pipeline.site import (
     recovery_name,
 )
 from poolpair.protocol import Want, rewound
-from poolpair.state import Inbound, Intent, Outbound, Recovery
+from poolpair.state import Inbound, Intent, Outbound, Recovery, SeedPhase
 from poolpair.store.values import Cut, Exported
 
 ROWS_MEMBER = "rows/0000.0001"
@@ -56,22 +56,33 @@ def _still_fits(site: Site, channel: Channel, packed: Packed, wanted: Want) -> b
         and packed.path.is_file()
         and (out.stream, out.next_sequence) == (intent.position.stream, intent.position.sequence + 1)
         and (out.base, site.settings) == (intent.follows, intent.settings)
-        and shapes_digest(site.store.shapes(channel)) == intent.shapes
+        and site.store.layout(channel) == intent.shapes
     )
 
 
-def give_up_reshaped(site: Site, channel: Channel) -> None:
-    """Rewind when the partner cannot take what stands because our tables have changed since: only a new package can fit."""
+def mind_reshaped(site: Site, channel: Channel) -> None:
+    """When our tables have changed: give up what the partner cannot take, and ask again where tables wait to be the same as ours."""
     out = site.store.read(Outbound, outbound_name(channel))
-    said = out.partner.fault if out and out.partner else None
-    if out is None or not out.in_flight or said is None or said.code is not Code.SCHEMA:
+    if out is None:
+        return
+    if out.seed is not None and out.seed.phase is SeedPhase.WAIT and out.layout != site.store.layout(channel):
+        _ask_again(site, channel)
+    said = out.partner.fault if out.partner else None
+    if not out.in_flight or said is None or said.code is not Code.SCHEMA:
         return
     with site.store.transaction() as tx:
         first = find_intent(tx, channel, out.in_flight[0])
-        if first is not None and first.shapes != shapes_digest(site.store.shapes(channel)):
+        if first is not None and first.shapes != site.store.layout(channel):
             applied = out.partner.applied if out.partner else None
             found = find_intent(tx, channel, applied) if applied else None
             tx.save(outbound_name(channel), rewound(out, applied, found))
+
+
+def _ask_again(site: Site, channel: Channel) -> None:
+    with site.store.transaction() as tx:
+        out = tx.load(Outbound, outbound_name(channel))
+        if out is not None and out.seed is not None and out.seed.phase is SeedPhase.WAIT:
+            tx.save(outbound_name(channel), replace(out, seed=replace(out.seed, phase=SeedPhase.ASK, rounds=0)))
 
 
 def _cut(site: Site, channel: Channel, wanted: Want) -> Packed:
@@ -128,7 +139,7 @@ def _intend(site: Site, channel: Channel, wanted: Want) -> tuple[Intent, int]:
             token=token,
             kind=_kind(wanted),
             settings=site.settings,
-            shapes=shapes_digest(site.store.shapes(channel)),
+            shapes=site.store.layout(channel),
             captured_s=site.memory.captured_s.get(channel, now),
             boot_id=site.clock.boot_id(),
         )

@@ -96,6 +96,8 @@ class Volatile:
     serving: dict[str, Serving] = field(default_factory=dict)
     """As read in this pass; forgotten whenever it changes."""
     faults: dict[Channel, Fault] = field(default_factory=dict)
+    nothing_waits: set[Channel] = field(default_factory=set)
+    """Channels on which no table is known to wait."""
     speaking: RLock = field(default_factory=RLock)
     """Held while a cookie is made and written: the heartbeat thread speaks too."""
 

@@ -213,6 +213,10 @@ class Store(Protocol):
         """The tracked tables of a channel as they are now."""
         ...
 
+    def layout(self, channel: Channel) -> str:
+        """A text that changes when a tracked table of the channel comes, goes, or changes its columns."""
+        ...
+
     def check_capture(self) -> str:
         """Raise CAPTURE_BROKEN or PROFILE if the schema changed so that capture misses rows.
 
@@ -235,7 +239,7 @@ class Store(Protocol):
     def incoming(
         self, rows: Path, channel: Channel, tables: tuple[TableShape, ...]
     ) -> AbstractContextManager[Incoming]:
-        """Open a received rows file; raises SCHEMA if the tables differ."""
+        """Open a received rows file; raises SCHEMA if the tables differ, unless this store can let single tables wait."""
         ...
 
     def compare_tree(self, scan: Iterable[TreeFile]) -> TreeDiff:

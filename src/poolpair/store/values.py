@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from poolpair.model import BucketSet, Channel, TableShape
+from poolpair.model import BucketSet, Channel, TableShape, WaitingTable
 from poolpair.store.tree import TreeFile
 
 
@@ -131,6 +131,8 @@ class Applied:
     rows: int
     deleted: int
     parked: int
+    waiting: tuple[WaitingTable, ...] = ()
+    """Tables of which nothing was applied."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """`python -m poolpair.testing`: fixed seeds for every change, fresh seeds for as long as wished, and one seed again.
 
-seeds FIRST COUNT [--steps N] [--store memory|sqlite]   a fixed set; exit status 1 if one fails
+seeds FIRST COUNT [--steps N] [--store memory|sqlite|postgresql]   a fixed set; exit status 1 if one fails
 regressions FILE                                        the runs that once found something
 soak SECONDS [--store ...]                              fresh seeds; also fails if a fault or checker was never used
 sweep [--stride N] [--store ...]                        one scenario, and every N-th port call of it goes wrong in every way

@@ -27,7 +27,7 @@ def read_view(connection: sqlite3.Connection) -> View:
             fence=dict(connection.execute("SELECT poolpair_home, poolpair_serving FROM poolpair_fence")),
             spooled=_spooled(connection),
             kept=_kept(connection),
-            read=_reader(dict(connection.execute("SELECT name, body FROM poolpair_document"))),
+            read=reader(dict(connection.execute("SELECT name, body FROM poolpair_document"))),
         )
     finally:
         connection.execute("COMMIT")
@@ -101,7 +101,7 @@ def _kept(connection: sqlite3.Connection) -> frozenset[tuple[str, Row]]:
     )
 
 
-def _reader(documents: Mapping[str, str]) -> Callable[[type, str], object]:
+def reader(documents: Mapping[str, str]) -> Callable[[type, str], object]:
     """Documents are decoded when they are asked for, and once."""
     known: dict[str, object] = {}
 

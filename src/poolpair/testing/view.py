@@ -38,6 +38,13 @@ class View:
     kept: frozenset[tuple[str, Row]]
     """Rows that an overruling package replaced."""
     read: Callable[[type, str], object]
+    documents: Mapping[str, str] | None = None
+    """Their texts, where one state may be read more than once."""
+
+    def same_as(self, other: View) -> bool:
+        """Whether another reading found the same state."""
+        mine = (self.groups, self.log, self.files, self.parked, self.kept, self.documents)
+        return mine == (other.groups, other.log, other.files, other.parked, other.kept, other.documents)
 
     def document(self, cls: type[T], name: str) -> T | None:
         """A document of this commit."""

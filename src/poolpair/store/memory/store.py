@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from poolpair.clock import Clock
 from poolpair.errors import Code, PoolpairError
-from poolpair.model import Channel, TableShape
+from poolpair.model import Channel, TableShape, shapes_digest
 from poolpair.store.ledger import entry_of
 from poolpair.store.memory.applying import refusal
 from poolpair.store.memory.disk import IDENTITY, MemoryDisk
@@ -55,6 +55,10 @@ class MemoryStore:
     def shapes(self, channel: Channel) -> tuple[TableShape, ...]:
         """The tracked tables of a channel."""
         return tuple(table.shape() for table in self._disk.schema.of(channel))
+
+    def layout(self, channel: Channel) -> str:
+        """A digest of the shapes."""
+        return shapes_digest(self.shapes(channel))
 
     def check_capture(self) -> str:
         """Capture cannot break here."""

@@ -197,9 +197,11 @@ def _tried(database: Database, b: Bound) -> list[str]:
     return wrong
 
 
-def bind(database: Database, profile: Profile) -> tuple[Bound, ...]:
-    """Bind every entry of the profile. Raises PROFILE with every reason why it does not fit."""
+def bind(database: Database, profile: Profile, *, partly: bool = False) -> tuple[Bound, ...]:
+    """Bind every entry of the profile; `partly` those whose table is there, if any is. Raises PROFILE with all reasons against it."""
     tables = describe_tables(database, {spec.name for spec in profile.tables})
+    if partly and tables:
+        profile = replace(profile, tables=tuple(spec for spec in profile.tables if spec.name in tables))
     fatal = [problem for problem in problems_of(database, profile, tables) if problem.fatal]
     if fatal:
         raise PoolpairError(Code.PROFILE, "; ".join(f"{problem.table}: {problem.reason}" for problem in fatal))

@@ -30,6 +30,7 @@ SELECT md5(coalesce(string_agg(part, ',' ORDER BY part), '')) FROM (
   UNION ALL SELECT 'x' || indexrelid || ':' || xmin FROM pg_index WHERE indrelid = ANY($1::bigint[]::oid[])
   UNION ALL SELECT 'c' || oid || ':' || relname || ':' || relnamespace || ':' || relrowsecurity || relforcerowsecurity FROM pg_class
   WHERE oid = ANY($1::bigint[]::oid[])
+  UNION ALL SELECT 'r' || oid || ':' || xmin FROM pg_rewrite WHERE ev_class = ANY($1::bigint[]::oid[])
   UNION ALL SELECT 'p' || oid || ':' || xmin FROM pg_proc WHERE pronamespace = (SELECT oid FROM pg_namespace WHERE nspname = $2)
   UNION ALL SELECT 'd' || tbl || ':' || reason FROM poolpair.doubt
 ) parts(part)
@@ -41,6 +42,8 @@ class CaptureState:
     """How `init` left each trigger: "schema.table trigger" -> (what made it, how it reads, who wrote its catalogue row)."""
 
     triggers: dict[str, tuple[str, str, str]] = field(default_factory=dict)
+    entries: dict[str, int] = field(default_factory=dict)
+    """Of each trigger the profile's entry for its table."""
 
 
 def version(database: Database, bound: Iterable[Bound]) -> str:
@@ -71,7 +74,13 @@ def whole(database: Database, bound: tuple[Bound, ...], made: dict[str, str], kn
             wrong[called] = "altered"
         elif noted[2] != xmin:
             wrong[called] = "altered, or disabled for a while"
-    gone = {called for called in known.triggers if called not in made}
+    bound_numbers = {b.n for b in bound}
+    # With a table that was dropped nothing of it can be missed; when it is there again its triggers will be missing.
+    gone = {
+        called
+        for called in known.triggers
+        if called not in made and known.entries.get(called, 0) in {0, *bound_numbers}
+    }
     return wrong | dict.fromkeys(gone, "its table is no part any more")
 
 

@@ -75,7 +75,7 @@ class Database:
 
     def __init__(self, url: str, lock_wait_s: float, on_connect: Callable[[], None] | None = None) -> None:
         self._url = url
-        self._lock_wait_s = lock_wait_s
+        self.lock_wait_s = lock_wait_s
         self._on_connect = on_connect
         self.name = shown(url)
         self.schemas: tuple[str, ...] = ()
@@ -94,6 +94,7 @@ class Database:
             )
             c.server_cursor_factory = psycopg.RawServerCursor
             try:
+                self._refuse_pooler(c)
                 self.schemas = tuple(_one(c, "SELECT current_schemas(false)::text[]"))
                 encoding = c.info.parameter_status("server_encoding")
                 if encoding != "UTF8":
@@ -103,7 +104,7 @@ class Database:
                         Code.PROFILE, f"{self.name} is PostgreSQL {c.info.server_version // 10000}; poolpair needs 14"
                     )
                 settings = _SETTINGS | {
-                    "lock_timeout": f"{max(1, round(self._lock_wait_s * 1000))}ms",
+                    "lock_timeout": f"{max(1, round(self.lock_wait_s * 1000))}ms",
                     "statement_timeout": f"{STATEMENT_S}s",
                 }
                 for name, value in settings.items():
@@ -112,6 +113,13 @@ class Database:
                 c.close()
                 raise
         return c
+
+    def _refuse_pooler(self, c: psycopg.Connection[TupleRow]) -> None:
+        """The lease is a lock of this very connection: it must not be lent to somebody else between two statements."""
+        asked = c.execute("SELECT pg_backend_pid()").fetchone()
+        if asked is not None and asked[0] != c.info.backend_pid:
+            detail = f"store = {self.name} goes through a connection pooler"
+            raise PoolpairError(Code.CONFIG, detail, hint="name the server itself; the application may use the pooler")
 
     def run(self, text: str, *parameters: object) -> psycopg.Cursor[TupleRow]:
         """Execute one statement. Outside of a transaction a lost connection is made again, and the statement tried once more."""
@@ -237,6 +245,9 @@ def translate(error: psycopg.Error, name: str) -> PoolpairError:
         return PoolpairError(Code.STORE_BROKEN, f"{name}: {said}", hint=hint)
     if state in {"42P01", "3F000", "42883"} and f"{SCHEMA}" in said:
         return PoolpairError(Code.NOT_INSTALLED, f"{name} was not prepared for poolpair")
+    if state == "25006":
+        hint = "promote it, or name every server: postgresql://role@/db?host=one,other&target_session_attrs=read-write"
+        return PoolpairError(Code.STORE_MISSING, f"{name} is a standby, which takes no writes: {said}", hint=hint)
     if state == "42501":
         hint = "`poolpair -c FILE init --print-sql` prints the privileges that its role needs"
         return PoolpairError(Code.STORE_BROKEN, f"{name}: {said}", hint=hint)

@@ -8,22 +8,25 @@ and if they fail in the end everything is done again without waiting, so that th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 
 from poolpair.errors import Code, PoolpairError, Refused
-from poolpair.model import Channel, TableShape
+from poolpair.model import Channel, TableShape, WaitingTable
 from poolpair.store.postgres.applying import TableApply
-from poolpair.store.postgres.binding import Bound, listed
+from poolpair.store.postgres.binding import Bound, by_number, listed
 from poolpair.store.postgres.catalogue import COLUMNS, FILE, TREE, catalogue_file, in_buckets
 from poolpair.store.postgres.database import Database, is_refusal, quote, reason_of
+from poolpair.store.postgres.drift import carried, waiting
 from poolpair.store.postgres.install import begin_applying
 from poolpair.store.postgres.ledgering import ledger_of
 from poolpair.store.postgres.recovering import RefusedInTheEnd, recover
-from poolpair.store.postgres.rowsfile import RowsReader, Section, reading
+from poolpair.store.postgres.rowsfile import RowsReader, Section, reading, sections
 from poolpair.store.postgres.snapshot import FILE_TYPES
 from poolpair.store.postgres.transaction import PostgresTransaction
+from poolpair.store.profile import ProfileTable
 from poolpair.store.values import Applied, ApplyPlan, CatalogueFile, MassDelete, PackedFile, Reclaimed, RecoverPlan
 
 _UNSOUND_FILE = """
@@ -33,35 +36,47 @@ UNION ALL SELECT 1 FROM pg_temp.f GROUP BY path HAVING count(*) > 1
 LIMIT 1
 """
 FILES_AT_ONCE = 500
+SECTIONS = 2
+"""Of each table: the groups named, and their rows."""
 
 
 class PostgresIncoming:
     """Implements `store.port.Incoming`; the temporary tables are this connection's."""
 
-    def __init__(self, database: Database, bound: tuple[Bound, ...], begin: Callable[[], PostgresTransaction]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        bound: tuple[Bound, ...],
+        specs: tuple[ProfileTable, ...],
+        begin: Callable[[], PostgresTransaction],
+    ) -> None:
         self._db = database
         self._bound = bound
+        self._specs = specs
+        """The profile's entries, also those whose table is not here."""
         self._begin = begin
+        self._waiting: tuple[WaitingTable, ...] = ()
 
     def open(self, rows: Path, channel: Channel, tables: tuple[TableShape, ...]) -> None:
-        """Compare the origin's tables with ours, and copy the file in."""
-        bound = [b for b in self._bound if b.spec.channel is channel]
-        theirs, ours = [(t.name, t.key) for t in tables], [(b.spec.name, b.spec.key) for b in bound]
-        if theirs != ours:
-            raise PoolpairError(Code.SCHEMA, f"the partner tracks {theirs}, this pool {ours}")
-        for shape, b in zip(tables, bound, strict=True):
-            lacking, more = sorted(set(shape.columns) - set(b.columns)), sorted(set(b.columns) - set(shape.columns))
-            if lacking or more:
-                said = _columns("is lacking here", lacking) + _columns("is lacking at the partner", more)
-                raise PoolpairError(Code.SCHEMA, f"table {b.spec.name}: {said.rstrip('; ')}")
+        """Compare the origin's tables with ours, and copy in what does not wait."""
+        specs = tuple(spec for spec in self._specs if spec.channel is channel)
+        bound, theirs = by_number(b for b in self._bound if b.spec.channel is channel), carried(specs, tables)
+        self._waiting = waiting(specs, bound, theirs, sections(rows))
+        waits = {table.number for table in self._waiting}
+        self._bound = tuple(b for b in self._bound if b.n not in waits)
         with reading(rows) as reader, self._db.transaction():
-            self._copy_in(reader, bound)
+            self._copy_in(reader, [bound[n] if n not in waits else None for n in theirs])
             if self._db.row(_UNSOUND_FILE):
                 raise Refused(Code.DAMAGED, "the list of files holds values that cannot be")
 
-    def _copy_in(self, reader: RowsReader, bound: list[Bound]) -> None:
+    def _copy_in(self, reader: RowsReader, bound: list[Bound | None]) -> None:
         self._copy_section(reader, "f", "", FILE_TYPES, FILE_TYPES, None)
         for b in bound:
+            if b is None:  # its groups and their rows
+                for _ in range(SECTIONS):
+                    if reader.section() is not None:
+                        reader.skip()
+                continue
             columns = {name: b.type_of(name) for name in b.columns}
             declared = {name: kind.declared for name, kind in columns.items()}
             told = {name: kind.told for name, kind in columns.items()}
@@ -97,13 +112,10 @@ class PostgresIncoming:
 
     @staticmethod
     def _check_types(section: Section, told: dict[str, str], b: Bound | None) -> None:
-        """A column of another type is a migration that one side lacks: the package waits for it."""
-        for column, theirs in zip(section.columns, section.types, strict=True):
-            if told[column] != theirs:
-                table = b.spec.name if b else "of files"
-                raise PoolpairError(
-                    Code.SCHEMA, f"table {table}: column {column} is {theirs} at the partner and {told[column]} here"
-                )
+        """Rows of another type made their table wait; that keys or files are of another is no migration."""
+        if any(told[column] != theirs for column, theirs in zip(section.columns, section.types, strict=True)):
+            table = b.spec.name if b else "of files"
+            raise Refused(Code.DAMAGED, f"table {table} of the rows file has columns of other types than its rows")
 
     def close(self, channel: Channel) -> None:
         """Drop the temporary tables."""
@@ -165,6 +177,8 @@ class PostgresIncoming:
     ) -> Applied | MassDelete:
         """Apply rows and catalogue, and what `record` writes, in one transaction."""
         kept = list(placed)
+        if self._waiting and plan.keep_replaced:  # what a comparison brings later would replace without keeping
+            raise PoolpairError(Code.SCHEMA, "; ".join(map(str, self._waiting)))
         try:
             return self._apply_once(plan, kept, record, waiting=True)
         except RefusedInTheEnd:
@@ -207,7 +221,7 @@ class PostgresIncoming:
             if tripped := self._tripped(tables, plan):
                 self._db.roll_back()
                 return tripped
-            total = _write(tables)
+            total = replace(_write(tables), waiting=self._waiting)
             self._apply_files(plan, transaction, placed)
             if waiting:
                 self._end_waiting()
@@ -291,7 +305,3 @@ def _write(tables: list[TableApply]) -> Applied:
         deleted=sum(each.deleted for each in done),
         parked=sum(each.parked for each in done),
     )
-
-
-def _columns(what: str, names: list[str]) -> str:
-    return f"column {', '.join(names)} {what}; " if names else ""

@@ -19,6 +19,7 @@ from importlib.resources import files as resource_files
 from poolpair.store.postgres.binding import HOME_TABLE, Bound, listed
 from poolpair.store.postgres.database import SCHEMA, Database, literal, quote
 from poolpair.store.postgres.fencing import admitted, home_of, like
+from poolpair.store.postgres.locking import Mode, lock_tables
 from poolpair.store.postgres.schema import Place
 from poolpair.store.postgres.spooling import spool_tables
 
@@ -46,6 +47,8 @@ class Trigger:
     name: str
     function: str
     create: str
+    entry: int
+    """The first entry of the profile for its table."""
 
     @property
     def called(self) -> str:
@@ -70,7 +73,7 @@ def own_tables(bound: Iterable[Bound]) -> Iterator[str]:
 
 
 def follow_tables(database: Database, bound: Iterable[Bound]) -> None:
-    """Give our tables the columns that the application's tables have gained, and the types that they have now."""
+    """Give our tables the columns that the application's tables have gained, and the types that they have now. In a transaction."""
     have = {
         (str(table), str(column)): str(declared)
         for table, column, declared in database.rows(
@@ -79,18 +82,30 @@ def follow_tables(database: Database, bound: Iterable[Bound]) -> None:
             SCHEMA,
         )
     }
-    tables = {table for table, _ in have}
-    for b in bound:
-        whole = dict.fromkeys((f"parked_row_{b.n}", f"kept_row_{b.n}", f"spool_row_{b.n}"), b.columns)
-        keys = dict.fromkeys((f"log_{b.n}", f"parked_key_{b.n}", f"spool_key_{b.n}"), b.spec.key)
-        for table, columns in (whole | keys).items():
-            for column in columns if table in tables else ():
-                here, base, name = have.get((table, column)), b.type_of(column).base, quote(column)
-                if here is None:
-                    database.run(f"ALTER TABLE {SCHEMA}.{table} ADD COLUMN {b.typed([column])}")
-                elif here != base:
-                    change = f"TYPE {b.type_of(column).declared} USING {name}::text::{base}"
-                    database.run(f"ALTER TABLE {SCHEMA}.{table} ALTER COLUMN {name} {change}")
+    changes = [
+        (f"{SCHEMA}.{table}", change)
+        for b in bound
+        for table, columns in _followed(b)
+        if any(name == table for name, _ in have)
+        for column in columns
+        if (change := _change(b, column, have.get((table, column))))
+    ]
+    lock_tables(database, (table for table, _ in changes), Mode.EVERYBODY)
+    for table, change in changes:
+        database.run(f"ALTER TABLE {table} {change}")
+
+
+def _followed(b: Bound) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Our tables that hold columns of the application's."""
+    yield from ((f"{kind}_{b.n}", b.columns) for kind in ("parked_row", "kept_row", "spool_row"))
+    yield from ((f"{kind}_{b.n}", b.spec.key) for kind in ("log", "parked_key", "spool_key"))
+
+
+def _change(b: Bound, column: str, here: str | None) -> str:
+    base, name = b.type_of(column).base, quote(column)
+    if here is None:
+        return f"ADD COLUMN {b.typed([column])}"
+    return f"ALTER COLUMN {name} TYPE {b.type_of(column).declared} USING {name}::text::{base}" if here != base else ""
 
 
 def home_rows(patterns: Iterable[tuple[int, str, str]]) -> Iterator[str]:
@@ -127,12 +142,20 @@ def triggers(bound: Iterable[Bound]) -> tuple[Trigger, ...]:
                     f"CREATE TRIGGER {name} {timing.format(place.sql)} FOR EACH STATEMENT"
                     f" WHEN ({'NOT ' if event in BESIDE else ''}({NOT_APPLYING})) EXECUTE FUNCTION {SCHEMA}.{function}()"
                 )
-                made.append(Trigger(place=place, name=name, function=function, create=create))
+                made.append(Trigger(place=place, name=name, function=function, create=create, entry=first.n))
     return tuple(made)
 
 
-def privileges(bound: Iterable[Bound], role: str) -> Iterator[str]:
-    """What a DBA grants to the role, if it does not own the tables anyway."""
+def create_trigger(database: Database, trigger: Trigger) -> None:
+    """Make one capture trigger; on a table of ours it fires for those too who write as a replica does."""
+    database.run(trigger.create)
+    owner = "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = $1::bigint::oid"
+    if database.row(owner, trigger.place.oid) == (True,):
+        database.run(f"ALTER TABLE ONLY {trigger.place.sql} ENABLE ALWAYS TRIGGER {trigger.name}")
+
+
+def privileges(bound: Iterable[Bound], role: str, *, parameters: bool) -> Iterator[str]:
+    """What a DBA grants to the role, if it does not own the tables anyway; `parameters` can be granted from release 15 on."""
     yield f"CREATE SCHEMA IF NOT EXISTS {SCHEMA} AUTHORIZATION {quote(role)}"
     theirs = [b for b in bound if not b.spec.home_is_pool]
     for schema in sorted({b.on.place.schema for b in theirs}):
@@ -140,6 +163,8 @@ def privileges(bound: Iterable[Bound], role: str) -> Iterator[str]:
     for first, _ in _by_table(theirs):
         for place in (first.on.place, *first.on.partitions):
             yield f"GRANT SELECT, INSERT, UPDATE, DELETE, TRIGGER ON {place.sql} TO {quote(role)}"
+    if parameters and any(b.spec.triggers == "skip" and b.on.info.triggers for b in bound):
+        yield f"GRANT SET ON PARAMETER session_replication_role TO {quote(role)}"
 
 
 def _by_table(bound: Iterable[Bound]) -> list[tuple[Bound, list[Bound]]]:

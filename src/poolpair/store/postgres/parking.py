@@ -65,7 +65,7 @@ def list_parked(database: Database, bound: tuple[Bound, ...], channel: Channel |
         ParkedGroup(
             group_id=group_id,
             channel=Channel(of),
-            table=tables[table].spec.name,
+            table=tables[table].spec.name if table in tables else f"number {table} of the profile, which is not there",
             key=key,
             reason=reason,
             package_id=package_id,
@@ -81,7 +81,9 @@ def retry_parked(database: Database, bound: tuple[Bound, ...], group_id: int) ->
     found = database.row(f"SELECT tbl FROM {SCHEMA}.parked WHERE id = $1", group_id)
     if found is None:
         raise PoolpairError(Code.USAGE, f"no parked group has the number {group_id}")
-    b = by_number(bound)[found[0]]
+    b = by_number(bound).get(found[0])
+    if b is None:
+        raise PoolpairError(Code.SCHEMA, "its table is not there")
     home = database.row(f"SELECT {b.home} FROM {SCHEMA}.parked_key_{b.n} WHERE poolpair_id = $1", group_id)
     begin_applying(database, [str(home[0])] if home else [])
     try:

@@ -13,6 +13,7 @@ settings. It goes from the server to the file and back in blocks: nothing here l
 from __future__ import annotations
 
 import json
+import os
 import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -88,6 +89,11 @@ class RowsReader:
             raise Refused(Code.DAMAGED, "the rows file has a section that says not what it is")
         return found
 
+    def skip(self) -> None:
+        """Pass over the blocks of the section just begun."""
+        while size := self._size():
+            self._source.seek(size, os.SEEK_CUR)
+
     def blocks(self) -> Iterator[bytes]:
         """The blocks of the section just begun."""
         while size := self._size():
@@ -103,6 +109,16 @@ class RowsReader:
         if len(raw) != _LENGTH.size:
             raise Refused(Code.DAMAGED, "the rows file ends in the middle")
         return int(_LENGTH.unpack(raw)[0])
+
+
+def sections(path: Path) -> dict[str, Section]:
+    """What every section says of itself, without its lines."""
+    found = {}
+    with reading(path) as reader:
+        while section := reader.section():
+            found[section.name] = section
+            reader.skip()
+    return found
 
 
 @contextmanager

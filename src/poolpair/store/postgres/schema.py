@@ -10,10 +10,14 @@ from poolpair.store.profile_check import ColumnInfo, TableInfo
 
 _EXACT = "bool bytea int8 int2 int4 text varchar uuid date time timestamp timestamptz"  # their `=` is equality of what is written
 
+COLUMNS_MAX = 1598
+"""A table may have 1,600 columns; beside those of a row ours have two of their own."""
+
 _TABLE = """
 SELECT c.oid::bigint, n.nspname, c.relname, c.relkind, row_security_active(c.oid),
        c.relpersistence = 'u',
-       EXISTS (SELECT 1 FROM pg_inherits i WHERE i.inhparent = c.oid) AND c.relkind = 'r'
+       EXISTS (SELECT 1 FROM pg_inherits i WHERE i.inhparent = c.oid) AND c.relkind = 'r',
+       EXISTS (SELECT 1 FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type <> '1')
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relname = $1 AND n.nspname = ANY($2::text[]) AND c.relkind IN ('r', 'p')
 ORDER BY array_position($2::text[], n.nspname::text) LIMIT 1
@@ -49,7 +53,7 @@ FROM pg_index i WHERE i.indrelid = $1::bigint::oid AND i.indisunique AND i.indim
 """
 _TRIGGERS = """
 SELECT DISTINCT t.tgname::text FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace n ON n.oid = p.pronamespace
-WHERE t.tgrelid = $1::bigint::oid AND NOT t.tgisinternal AND n.nspname <> $2 ORDER BY 1
+WHERE t.tgrelid = ANY ($1::bigint[]::oid[]) AND NOT t.tgisinternal AND n.nspname <> $2 ORDER BY 1
 """
 _PARTITIONS = """
 SELECT c.oid::bigint, n.nspname, c.relname FROM pg_partition_tree($1::bigint::oid::regclass) p JOIN pg_class c ON c.oid = p.relid
@@ -125,7 +129,7 @@ def describe_tables(database: Database, names: Iterable[str]) -> dict[str, Table
 
 
 def _describe(database: Database, name: str, row: tuple[object, ...]) -> Table:
-    oid, schema, relname, _, hidden, unlogged, inherited = row
+    oid, schema, relname, _, hidden, unlogged, inherited, ruled = row
     assert isinstance(oid, int)
     keys = database.rows(_KEYS, oid)
     primary = next((list(columns) for is_primary, columns in keys if is_primary), [])
@@ -150,23 +154,31 @@ def _describe(database: Database, name: str, row: tuple[object, ...]) -> Table:
         for applies, reason in (
             (hidden, "row-level security hides rows of it from this role, which must own it or have BYPASSRLS"),
             (inherited, "other tables inherit from it, and changes of them cannot be told apart from its own"),
+            (ruled, "it has a rule, which would rewrite what arrives too: let the application use a trigger instead"),
             (unlogged, "it is UNLOGGED: after a crash of the server it is empty, and nothing would tell the partner"),
+            (
+                len(columns) > COLUMNS_MAX,
+                f"it has {len(columns)} columns; poolpair carries tables of up to {COLUMNS_MAX}",
+            ),
         )
         if applies
     ]
     references = database.rows(_FOREIGN_KEYS, oid)
     cascades = database.row(_CASCADES, oid)
+    partitions = tuple(Place(oid=p, schema=s, name=n) for p, s, n in database.rows(_PARTITIONS, oid))
     return Table(
         place=Place(oid=oid, schema=str(schema), name=str(relname)),
         info=TableInfo(
             name=name,
             columns=tuple(columns),
             unique_keys=tuple(dict.fromkeys(tuple(names) for _, names in keys)),
-            triggers=tuple(trigger for (trigger,) in database.rows(_TRIGGERS, oid, SCHEMA)),
+            triggers=tuple(
+                trigger for (trigger,) in database.rows(_TRIGGERS, [oid, *(place.oid for place in partitions)], SCHEMA)
+            ),
             references=tuple(sorted({str(other) for _, other in references})),
         ),
         types=types,
-        partitions=tuple(Place(oid=p, schema=s, name=n) for p, s, n in database.rows(_PARTITIONS, oid)),
+        partitions=partitions,
         refers_to=frozenset(int(other) for other, _ in references if other != oid),
         is_cascaded=bool(cascades and cascades[0]),
         troubles=tuple(troubles),

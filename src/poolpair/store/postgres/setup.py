@@ -16,7 +16,7 @@ from poolpair.store.postgres.database import SCHEMA, Database, quote
 from poolpair.store.postgres.documents import read_document, write_document
 from poolpair.store.postgres.fencing import FENCE, FenceState
 from poolpair.store.postgres.install import (
-    Trigger,
+    create_trigger,
     follow_tables,
     functions,
     home_rows,
@@ -26,6 +26,7 @@ from poolpair.store.postgres.install import (
     triggers,
 )
 from poolpair.store.postgres.lease import TURN, PostgresLease
+from poolpair.store.postgres.locking import Mode, lock_tables
 from poolpair.store.postgres.store import IDENTITY, location_of
 from poolpair.store.postgres.transaction import PostgresTransaction
 from poolpair.store.prepared import SETTINGS, Installed, InstalledSettings, Record
@@ -37,9 +38,9 @@ def statements(url: str, profile: Profile, homes: Iterable[tuple[int, str, str]]
     """What `install` would run, for a person to read; first what only a DBA may do, if the role owns neither database nor tables."""
     with _opened(url, lock_wait_s) as database:
         bound = bind(database, profile)
-        role = database.row("SELECT current_user::text")
+        role = database.row("SELECT current_user::text, current_setting('server_version_num')::int >= 150000")
         assert role is not None
-        yield from privileges(bound, role[0])
+        yield from privileges(bound, role[0], parameters=role[1])
         listed = tuple(homes)
         yield from own_tables(bound)
         yield from home_rows(listed)
@@ -155,7 +156,9 @@ def _drop_tables_of_old_profile(database: Database) -> None:
             "groups that this pool had written before the partner served are spooled under the old profile",
             hint="let them arrive at the partner first; nothing was changed",
         )
-    for function in sorted(_without_use(database, {})):
+    gone = _without_use(database, {})
+    lock_tables(database, (*_running(database, gone), *_ours(database)), Mode.EVERYBODY)
+    for function in sorted(gone):
         database.run(f"DROP FUNCTION {SCHEMA}.{quote(function)}() CASCADE")
     mine = "SELECT relname::text FROM pg_class WHERE relnamespace = to_regnamespace($1) AND relkind = 'r' AND relname ~ '_[0-9]+$'"
     for (name,) in database.rows(mine, SCHEMA):
@@ -183,28 +186,45 @@ def _install_triggers(database: Database, bound: tuple[Bound, ...]) -> tuple[str
     wrong = capturing.whole(database, bound, made, known)
     doubted = database.rows(f"DELETE FROM {SCHEMA}.doubt RETURNING tbl")
     rebuilt = {trigger.function for trigger in wanted if trigger.called in wrong}
-    for function in sorted(rebuilt | _without_use(database, bodies)):
+    gone = rebuilt | _without_use(database, bodies)
+    places = [trigger.place.sql for trigger in wanted if trigger.function in rebuilt]
+    losing = _running(database, gone)
+    lock_tables(database, (*places, *losing), Mode.EVERYBODY if losing else Mode.WRITERS)
+    for function in sorted(gone):
         database.run(f"DROP FUNCTION IF EXISTS {SCHEMA}.{quote(function)}() CASCADE")
     for function in sorted(rebuilt):
         database.run(bodies[function])
         database.run(f"REVOKE ALL ON FUNCTION {SCHEMA}.{function}() FROM PUBLIC")
     for trigger in wanted:
         if trigger.function in rebuilt:
-            database.run(trigger.create)
-            if _owns(database, trigger):  # then it fires for those too who write as a replica does
-                database.run(f"ALTER TABLE ONLY {trigger.place.sql} ENABLE ALWAYS TRIGGER {trigger.name}")
+            create_trigger(database, trigger)
     have = capturing.installed(database)
     state = {}
     for trigger in wanted:
         _, xmin, text = have[(trigger.place.oid, trigger.name)]
         state[trigger.called] = (made[trigger.called], text, xmin)
-    write_document(database, CAPTURE, CaptureState(triggers=state))
+    entries = {trigger.called: trigger.entry for trigger in wanted}
+    write_document(database, CAPTURE, CaptureState(triggers=state, entries=entries))
     return tuple(sorted({*wrong, *(str(table) for (table,) in doubted)}))
 
 
-def _owns(database: Database, trigger: Trigger) -> bool:
-    owner = "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = $1::bigint::oid"
-    return database.row(owner, trigger.place.oid) == (True,)
+def _running(database: Database, functions_of_ours: set[str]) -> list[str]:
+    """Tables with a trigger that runs one of these functions."""
+    found = database.rows(
+        "SELECT DISTINCT t.tgrelid::regclass::text FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid"
+        " WHERE p.pronamespace = to_regnamespace($1) AND p.proname = ANY ($2::text[]) AND NOT t.tgisinternal",
+        SCHEMA,
+        sorted(functions_of_ours),
+    )
+    return [str(table) for (table,) in found]
+
+
+def _ours(database: Database) -> list[str]:
+    """Our own tables."""
+    named = (
+        "SELECT c.oid::regclass::text FROM pg_class c WHERE c.relnamespace = to_regnamespace($1) AND c.relkind = 'r'"
+    )
+    return [str(table) for (table,) in database.rows(named, SCHEMA)]
 
 
 def _without_use(database: Database, bodies: dict[str, str]) -> set[str]:
@@ -230,7 +250,11 @@ def uninstalled(url: str, lock_wait_s: float) -> Iterator[tuple[str, ...]]:
             SCHEMA,
         )
         if database.row("SELECT to_regclass($1) IS NOT NULL", f"{SCHEMA}.document") == (True,):
-            database.run(f"DROP SCHEMA {SCHEMA} CASCADE")
+            with database.transaction():
+                lock_tables(
+                    database, (*_running(database, _without_use(database, {})), *_ours(database)), Mode.EVERYBODY
+                )
+                database.run(f"DROP SCHEMA {SCHEMA} CASCADE")
         yield tuple(str(name) for (name,) in removed)
 
 

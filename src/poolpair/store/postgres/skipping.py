@@ -12,9 +12,15 @@ from contextlib import contextmanager
 import psycopg
 
 from poolpair.store.postgres.binding import Bound
-from poolpair.store.postgres.database import Database, quote
+from poolpair.store.postgres.database import SCHEMA, Database, quote
+from poolpair.store.postgres.locking import Mode, lock_tables
 
-_DISABLED = "SELECT tgname::text FROM pg_trigger WHERE tgrelid = $1::bigint::oid AND tgenabled = 'D'"
+_ENABLED = """
+SELECT t.tgrelid::regclass::text, t.tgname::text, t.tgenabled::text FROM pg_trigger t
+JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace n ON n.oid = p.pronamespace
+WHERE t.tgrelid = ANY ($1::bigint[]::oid[]) AND NOT t.tgisinternal AND t.tgparentid = 0 AND n.nspname <> $2 AND t.tgenabled <> 'D'
+"""
+_AGAIN = {"O": "ENABLE", "A": "ENABLE ALWAYS", "R": "ENABLE REPLICA"}
 REPLICA = "SET LOCAL session_replication_role = replica"
 ORIGIN = "SET LOCAL session_replication_role = origin"
 
@@ -30,13 +36,13 @@ def without_triggers(database: Database, b: Bound) -> Iterator[None]:
         yield
         database.run(ORIGIN)
         return
-    resting = {str(name) for (name,) in database.rows(_DISABLED, b.on.place.oid)}
-    names = [name for name in b.on.info.triggers if name not in resting]
-    for name in names:
-        database.run(f"ALTER TABLE {b.table} DISABLE TRIGGER {quote(name)}")
+    found = database.rows(_ENABLED, [place.oid for place in (b.on.place, *b.on.partitions)], SCHEMA)
+    lock_tables(database, (str(table) for table, _, _ in found), Mode.WRITERS)
+    for table, name, _ in found:
+        database.run(f"ALTER TABLE {table} DISABLE TRIGGER {quote(name)}")
     yield
-    for name in names:
-        database.run(f"ALTER TABLE {b.table} ENABLE TRIGGER {quote(name)}")
+    for table, name, enabled in found:
+        database.run(f"ALTER TABLE {table} {_AGAIN[enabled]} TRIGGER {quote(name)}")
 
 
 def _may_be_replica(database: Database) -> bool:

@@ -8,6 +8,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
+import psycopg
+
 from poolpair.clock import Clock
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel, TableShape
@@ -18,6 +20,7 @@ from poolpair.store.postgres.capturing import CAPTURE, CaptureState
 from poolpair.store.postgres.catalogue import COLUMNS, FILE, catalogue_file
 from poolpair.store.postgres.database import SCHEMA, Database
 from poolpair.store.postgres.documents import DOCUMENT, EVERYTHING, TOKEN, read_document, read_documents
+from poolpair.store.postgres.following import follow_partitions, moved
 from poolpair.store.postgres.incoming import PostgresIncoming
 from poolpair.store.postgres.install import follow_tables, made_of
 from poolpair.store.postgres.lease import TURN, PostgresLease
@@ -31,14 +34,14 @@ from poolpair.store.values import CatalogueFile, LeaseHolder, LedgerEntry, Parke
 
 T = TypeVar("T")
 IDENTITY = "store/identity"
-_LOCATION = """
-SELECT system_identifier::text,
-       substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8), current_database()::text FROM pg_control_system()
-"""
+_LOCATION = "SELECT system_identifier::text, current_database()::text FROM pg_control_system()"
 
 
 def location_of(database: Database) -> str:
-    """A digest of server, timeline and database. A copy elsewhere differs, and so does a promoted standby; a restore in place does not."""
+    """A digest of cluster and database: a dump that was loaded elsewhere differs, a promoted standby of the same cluster does not.
+
+    What a standby had not received when it was promoted is told by positions: the partner names a package that this store never made.
+    """
     row = database.row(_LOCATION)
     assert row is not None
     return sha256("\n".join(row).encode()).hexdigest()
@@ -58,14 +61,14 @@ class PostgresStore:
         self._seen = self._documents = ""
         self._news = 0
         """What `hint` saw last, and how often there was something new."""
-        self._version = self._checked = ""
+        self._version = self._checked = self._moved = ""
         """The catalogue as it was bound, and as capture was found whole in it."""
         self._location = ""
         """Where this connection's server is, once it was asked."""
         self._lease = PostgresLease(self._db, clock)
         try:
             with self._db.translated():
-                self._bound: tuple[Bound, ...] = bind(self._db, profile)
+                self._bound: tuple[Bound, ...] = bind(self._db, profile, partly=True)
         except BaseException:  # whatever ended it: no connection is left behind
             self._db.close()
             raise
@@ -98,27 +101,51 @@ class PostgresStore:
         """The tracked tables of a channel."""
         return tuple(b.shape() for b in self._bound if b.spec.channel is channel)
 
+    def layout(self, channel: Channel) -> str:
+        """A digest of the tables that are there, with the types of their columns."""
+        if not self._db.in_transaction:  # in an apply: as they were bound for it
+            with self._db.translated():
+                self._rebind()
+        bound = [b for b in self._bound if b.spec.channel is channel]
+        told = [(b.n, b.shape(), [b.type_of(name).told for name in b.columns]) for b in bound]
+        return sha256(repr(told).encode()).hexdigest()[:16]
+
     def check_capture(self) -> str:
         """Bind anew after a schema change, and see that every trigger is what it should be.
 
-        What was dropped and made again is found by its catalogue numbers and raises CAPTURE_BROKEN, so no mark is needed.
+        What was dropped and made again is found by its catalogue numbers and raises CAPTURE_BROKEN; the mark tells of partitions only.
         """
         with self._db.translated():
             self._rebind()
             if self._checked != self._version:
+                self._follow_partitions()
                 known = read_document(self._db, CaptureState, CAPTURE) or CaptureState()
                 capturing.check(self._db, self._bound, made_of(self._bound), known)
                 fences.check(self._db, read_document(self._db, fences.FenceState, fences.FENCE) or fences.FenceState())
-                self._checked = self._version
-        return ""
+                self._checked, self._moved = self._version, moved(self._db)
+        return self._moved
+
+    def _follow_partitions(self) -> None:
+        """The service takes new partitions in; whoever only looks changes nothing."""
+        if self._lease.number is None:
+            return
+        try:
+            with self.transaction():
+                if follow_partitions(self._db, self._bound):
+                    self._version = capturing.version(self._db, self._bound)
+        except PoolpairError as error:
+            if not isinstance(error.__cause__, psycopg.errors.InsufficientPrivilege):
+                raise  # else the check that follows says what is missing
 
     def _rebind(self) -> None:
         """Bind anew if the catalogue rows of tracked tables changed."""
-        if self._version and capturing.version(self._db, self._bound) == self._version:
+        whole = len(self._bound) == len(self._profile.tables)  # a table that is not there has no row that could change
+        if whole and self._version and capturing.version(self._db, self._bound) == self._version:
             return
-        self._bound = bind(self._db, self._profile)
+        self._bound = bind(self._db, self._profile, partly=True)
         version = capturing.version(self._db, self._bound)
-        follow_tables(self._db, self._bound)
+        with self._db.transaction():
+            follow_tables(self._db, self._bound)
         self._version = version
 
     @contextmanager
@@ -167,7 +194,7 @@ class PostgresStore:
         """Copy a rows file into temporary tables and check it."""
         with self._db.translated():
             self._rebind()
-            incoming = PostgresIncoming(self._db, self._bound, self._begin)
+            incoming = PostgresIncoming(self._db, self._bound, self._profile.tables, self._begin)
             incoming.open(rows, channel, tables)
             try:
                 yield incoming

@@ -12,7 +12,7 @@ from typing import TypeVar
 from poolpair.clock import Clock
 from poolpair.documents import decode
 from poolpair.errors import Code, PoolpairError
-from poolpair.model import Channel, TableShape
+from poolpair.model import Channel, TableShape, shapes_digest
 from poolpair.store.ledger import entry_of
 from poolpair.store.profile import Profile
 from poolpair.store.sqlite.binding import Bound, bind
@@ -72,6 +72,10 @@ class SqliteStore:
     def shapes(self, channel: Channel) -> tuple[TableShape, ...]:
         """The tracked tables of a channel."""
         return tuple(b.shape() for b in self._bound if b.spec.channel is channel)
+
+    def layout(self, channel: Channel) -> str:
+        """A digest of the shapes."""
+        return shapes_digest(self.shapes(channel))
 
     def check_capture(self) -> str:
         """Bind anew after a schema change, and see that every trigger is what it should be."""

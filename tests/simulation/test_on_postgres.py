@@ -1,0 +1,30 @@
+"""The simulator on the real PostgreSQL store: the same steps, faults and checkers; slower, so fewer."""
+
+from __future__ import annotations
+
+import pytest
+
+from poolpair.testing.options import draw_history
+from poolpair.testing.report import failure
+from poolpair.testing.simulation import play
+from poolpair.testing.stores import StoreKind
+
+
+def _holds(seed: int, steps: int) -> None:
+    outcome = play(draw_history(seed, steps), seed, StoreKind.POSTGRES)
+    if outcome.violation:
+        pytest.fail("\n".join(failure(seed, steps, StoreKind.POSTGRES, outcome)))
+
+
+@pytest.mark.parametrize("seed", [9, pytest.param(6, marks=pytest.mark.long)])
+def test_a_short_history_holds_every_guarantee(seed: int) -> None:
+    """In every run a backup put back, a rival service and a kill; beside it a clone, refused rows and a bulk of writes."""
+    _holds(seed, 40)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", range(1, 16))
+def test_longer_histories_hold_every_guarantee(seed: int) -> None:
+    """Whatever happens in them, both pools end equal and no checker objects."""
+    _holds(seed, 120)
