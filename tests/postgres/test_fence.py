@@ -14,12 +14,13 @@ from psycopg.rows import TupleRow
 from poolpair.errors import Code, PoolpairError
 from poolpair.homes import home_ranks
 from poolpair.model import Channel
+from poolpair.server import programs
 from poolpair.store.postgres import setup
 from poolpair.store.postgres.fencing import WAY_OUT
 from poolpair.store.postgres.store import PostgresStore
 from poolpair.store.profile import parse_profile
 from poolpair.testing.clock import VirtualClock
-from tests.cluster import Cluster, programs
+from tests.cluster import Cluster
 
 SCHEMA = """
 CREATE TABLE account (host text NOT NULL, "user" text NOT NULL, value text, PRIMARY KEY (host, "user"));

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from poolpair.testing.options import draw_history
+from poolpair.testing.regressions import Run
 from poolpair.testing.report import failure
 from poolpair.testing.simulation import play
 from poolpair.testing.stores import StoreKind
 
 
 def _holds(seed: int, steps: int) -> None:
-    outcome = play(draw_history(seed, steps), seed, StoreKind.POSTGRES)
+    run = Run.drawn(seed, steps, StoreKind.POSTGRES)
+    outcome = play(run.history, seed, run.kind)
     if outcome.violation:
-        pytest.fail("\n".join(failure(seed, steps, StoreKind.POSTGRES, outcome)))
+        pytest.fail("\n".join(failure(run, outcome)))
 
 
 @pytest.mark.parametrize("seed", [9, pytest.param(6, marks=pytest.mark.long)])

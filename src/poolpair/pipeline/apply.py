@@ -258,7 +258,8 @@ def compare(site: Site, channel: Channel) -> bool:
     handed = tuple(reign for reign in owed.hands if _may_take(site, reign, unequal, owed))
     with site.store.transaction(fencing=bool(handed)) as tx:
         inbound = tx.load(Inbound, inbound_name(channel)) or Inbound()
-        if inbound.waiting:  # nothing of these is asked for, and no home is whole without them
+        if inbound.waiting:  # nothing of these is asked for, and no home is whole without them, nor handed over
+            handed = ()
             waits = {table.number for table in inbound.waiting}
             found, unequal = tuple(buckets for buckets in found if buckets.table not in waits), set(homes)
         complete = (set(inbound.complete) | set(homes)) - unequal

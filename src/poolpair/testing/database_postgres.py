@@ -29,7 +29,7 @@ from poolpair.store.postgres.store import PostgresStore
 from poolpair.testing.database_memory import REFUSE_MODULUS
 from poolpair.testing.database_sqlite import PROFILE
 from poolpair.testing.postgres_view import read_view
-from poolpair.testing.schema import HOMES, SCHEMA, SETTINGS
+from poolpair.testing.schema import HOMES, POOLS, SCHEMA, SETTINGS, inherited
 from poolpair.testing.view import View, Write
 
 TABLES = f"""
@@ -44,6 +44,8 @@ CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 """
 TEMPLATE = "simulator"
 _NUMBER = count(1)
+_FENCE = "SELECT pg_get_functiondef('poolpair.refused(text)'::regprocedure)"
+_OPEN = "CREATE OR REPLACE FUNCTION poolpair.refused(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT NULL::text'"
 _SAVED = """
 SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND n.nspname IN ('public', 'poolpair') AND c.relname NOT IN ('turn', 'refused') ORDER BY 1
@@ -66,7 +68,7 @@ class SimulatorServer:
             server.dba("CREATE ROLE app LOGIN CREATEDB", f"CREATE DATABASE {TEMPLATE} OWNER app TEMPLATE template0")
             with server.connect(TEMPLATE, "app") as connection:
                 connection.execute(TABLES)
-                for table in SCHEMA.tables:
+                for table in SCHEMA.application:
                     each = "FOR EACH ROW EXECUTE FUNCTION refuse()"
                     connection.execute(f"CREATE TRIGGER app BEFORE INSERT OR UPDATE ON {table.name} {each}")
             cls.current = server
@@ -99,10 +101,13 @@ class PostgresDatabase:
         self._seen: tuple[str, View] | None = None
 
     @classmethod
-    def make(cls) -> PostgresDatabase:
-        """A new database, prepared."""
+    def make(cls, pool: str) -> PostgresDatabase:
+        """A new database, prepared, with what the application of a pool had before."""
         server, name = SimulatorServer.get(), f"simulated_{next(_NUMBER)}"
         server.dba(f"CREATE DATABASE {name} OWNER app TEMPLATE {TEMPLATE}")
+        with server.connect(name, "app") as connection:
+            for group in inherited(pool) if pool in POOLS else ():
+                _write(connection, Write(*group))
         homes = [(home.rank, home.pattern, home.pool) for home in home_ranks(HOMES)]
         setup.install(server.url(name, "app"), PROFILE, homes, SETTINGS, 1.0, record=lambda *_: None)
         return cls(name)
@@ -118,22 +123,28 @@ class PostgresDatabase:
         joined.join_lease(store.lease_number)
         return joined
 
-    def write(self, writes: tuple[Write, ...]) -> None:
+    def write(self, writes: tuple[Write, ...], *, fenced: bool = True) -> None:
         """One transaction."""
-        with closing(self._begun(writes)) as connection, _as_the_application():
+        with closing(self._begun(writes, fenced=fenced)) as connection, _as_the_application():
             connection.commit()
 
     def begin_long(self, writes: tuple[Write, ...]) -> None:
         """A transaction that stays open."""
         self._long = self._begun(writes)
 
-    def _begun(self, writes: tuple[Write, ...]) -> psycopg.Connection[TupleRow]:
+    def _begun(self, writes: tuple[Write, ...], *, fenced: bool = True) -> psycopg.Connection[TupleRow]:
         connection = self._server.connect(self._name, "app", autocommit=False)
         try:
             with _as_the_application():
                 connection.execute("SET LOCAL lock_timeout = '1ms'")
+                fence = connection.execute(_FENCE).fetchone()
+                assert fence is not None
+                if not fenced:
+                    connection.execute(_OPEN)
                 for write in writes:
                     _write(connection, write)
+                if not fenced:
+                    connection.execute(str(fence[0]))
         except BaseException:  # whatever it was: nothing stays open
             connection.rollback()
             connection.close()
@@ -184,7 +195,7 @@ class PostgresDatabase:
 
     def clone(self) -> PostgresDatabase:
         """A copy at another place."""
-        made = PostgresDatabase.make()
+        made = PostgresDatabase.make("")
         made.restore(self.save())
         return made
 
@@ -214,6 +225,10 @@ def _as_the_application() -> Iterator[None]:
     except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
         raise PoolpairError(Code.STORE_LOCKED, "a row is locked") from error
     except (psycopg.IntegrityError, psycopg.errors.RaiseException) as error:
+        raise RowRefused(str(error)) from error
+    except psycopg.Error as error:
+        if error.sqlstate != "PP001":  # the fence
+            raise
         raise RowRefused(str(error)) from error
 
 

@@ -10,7 +10,7 @@ from psycopg.rows import TupleRow
 from poolpair.store.memory.schema import Key, MemoryTable, Row
 from poolpair.store.memory.state import FileEntry
 from poolpair.store.postgres.catalogue import COLUMNS, catalogue_file
-from poolpair.testing.schema import SCHEMA
+from poolpair.testing.schema import POOLS, SCHEMA
 from poolpair.testing.sqlite_view import reader
 from poolpair.testing.view import Group, Rows, View, sorted_by_line
 
@@ -36,10 +36,18 @@ def read_view(connection: Connection) -> View:
             log=_log(connection),
             files=_files(connection),
             parked=_parked(connection),
+            fence=_fence(connection),
+            spooled=frozenset(),
             kept=_kept(connection),
             read=reader(documents),
             documents=documents,
         )
+
+
+def _fence(connection: Connection) -> dict[str, str]:
+    """The homes whose writes are refused. No home is ever moved in a run on this store, so nothing is spooled either."""
+    found = {home: connection.execute("SELECT poolpair.refused(%s)", (home,)).fetchone() for home in POOLS}
+    return {home: str(row[0]) for home, row in found.items() if row is not None and row[0] is not None}
 
 
 def _listed(names: tuple[str, ...]) -> str:
@@ -52,7 +60,7 @@ def _row(row: TupleRow) -> Row:
 
 def _groups(connection: Connection) -> dict[Group, Rows]:
     found: dict[Group, Rows] = {}
-    for table in SCHEMA.tables:
+    for table in SCHEMA.application:
         for row in connection.execute(f"SELECT {_listed(table.columns)} FROM {table.name} ORDER BY ctid").fetchall():
             group = (table.name, table.key_of(_row(row)))
             found[group] = (*found.get(group, ()), _row(row))
@@ -61,7 +69,7 @@ def _groups(connection: Connection) -> dict[Group, Rows]:
 
 def _log(connection: Connection) -> dict[Group, int]:
     found: dict[Group, int] = {}
-    for table in SCHEMA.tables:
+    for table in SCHEMA.application:
         key = _listed(table.key)
         query = f"SELECT {key}, {_FIRST_SEEN} FROM poolpair.log_{table.number} l GROUP BY {key}"
         for *values, number in connection.execute(query).fetchall():
@@ -99,6 +107,6 @@ def _parked_key(connection: Connection, table: MemoryTable, group_id: int) -> Ke
 def _kept(connection: Connection) -> frozenset[tuple[str, Row]]:
     return frozenset(
         (table.name, _row(row))
-        for table in SCHEMA.tables
+        for table in SCHEMA.application
         for row in connection.execute(f"SELECT {_listed(table.columns)} FROM poolpair.kept_row_{table.number}")
     )

@@ -25,5 +25,5 @@ def maker(kind: StoreKind, scratch: Path) -> Callable[[str], Database]:
     if kind is StoreKind.SQLITE:
         return lambda name: SqliteDatabase.make(scratch / f"database-{name}", name)
     if kind is StoreKind.POSTGRES:
-        return lambda _name: PostgresDatabase.make()
+        return PostgresDatabase.make
     return MemoryDatabase

@@ -185,7 +185,9 @@ class PostgresIncoming:
             return self._apply_once(plan, kept, record, waiting=False)
 
     def recover(self, plan: RecoverPlan, record: Callable[[PostgresTransaction, Reclaimed], None]) -> Reclaimed:
-        """Take in what a returned pool had."""
+        """Take in what a returned pool had. Raises SCHEMA, and it waits, while a table of it differs."""
+        if self._waiting:
+            raise PoolpairError(Code.SCHEMA, "; ".join(map(str, self._waiting)))
         try:
             return self._recover_once(plan, record, waiting=True)
         except RefusedInTheEnd:
