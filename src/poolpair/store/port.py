@@ -8,8 +8,8 @@ Three faces, each with its own lifetime:
 * `Incoming`: the rows file of one received package, checked against the tables; applied in one transaction with whatever the
   caller records.
 
-A capture token is an integer that only its store understands: everything logged up to it was committed before it was drawn.
-`None` as token stands for no delta at all. Raises `PoolpairError` with STORE_*, SCHEMA, CAPTURE_BROKEN, LEASE.
+A capture token is an integer that only its store understands: all logged up to it was committed before it was drawn; `None` is no delta.
+Raises `PoolpairError` with STORE_*, SCHEMA, CAPTURE_BROKEN, LEASE.
 """
 
 from __future__ import annotations
@@ -218,10 +218,9 @@ class Store(Protocol):
         ...
 
     def check_capture(self) -> str:
-        """Raise CAPTURE_BROKEN or PROFILE if the schema changed so that capture misses rows.
+        """Raise CAPTURE_BROKEN or PROFILE if the schema changed so that capture misses rows. Returns a mark of tables and triggers.
 
-        Returns a mark of the tracked tables and triggers: another one means that they were taken away and put back, and that what
-        happened between may have gone unseen.
+        Another mark means that they were taken away and put back, and that what happened between may have gone unseen.
         """
         ...
 

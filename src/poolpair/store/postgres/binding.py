@@ -199,13 +199,13 @@ def _tried(database: Database, b: Bound) -> list[str]:
 
 def bind(database: Database, profile: Profile, *, partly: bool = False) -> tuple[Bound, ...]:
     """Bind every entry of the profile; `partly` those whose table is there, if any is. Raises PROFILE with all reasons against it."""
-    tables = describe_tables(database, {spec.name for spec in profile.tables})
+    tables, number = describe_tables(database, {spec.name for spec in profile.tables}), 1 + len(profile.tables)
     if partly and tables:
         profile = replace(profile, tables=tuple(spec for spec in profile.tables if spec.name in tables))
     fatal = [problem for problem in problems_of(database, profile, tables) if problem.fatal]
     if fatal:
         raise PoolpairError(Code.PROFILE, "; ".join(f"{problem.table}: {problem.reason}" for problem in fatal))
-    return (*_bind_all(profile, tables), _bind_ledger(database, 1 + len(profile.tables)))
+    return (*_bind_all(profile, tables), _bind_ledger(database, number))
 
 
 def _bind_ledger(database: Database, number: int) -> Bound:

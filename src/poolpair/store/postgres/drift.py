@@ -6,8 +6,9 @@ What waits is neither written nor deleted from, so its copy stands as it is, and
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from hashlib import sha256
 
-from poolpair.errors import Code, PoolpairError
+from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.model import TableShape, WaitingTable
 from poolpair.store.postgres.binding import Bound
 from poolpair.store.postgres.rowsfile import Section
@@ -15,6 +16,19 @@ from poolpair.store.profile import ProfileTable
 
 REASON_MAX = 400
 """Characters: a cookie carries the reasons, and columns may be many."""
+
+
+def layout_of(bound: Iterable[Bound]) -> str:
+    """A digest of tables, with the types of their columns."""
+    told = [(b.n, b.shape(), [b.type_of(name).told for name in b.columns]) for b in bound]
+    return sha256(repr(told).encode()).hexdigest()[:16]
+
+
+def check_types(section: Section, told: dict[str, str], b: Bound | None) -> None:
+    """Rows of another type made their table wait; that keys or files are of another is no migration."""
+    if any(told[column] != theirs for column, theirs in zip(section.columns, section.types, strict=True)):
+        table = b.spec.name if b else "of files"
+        raise Refused(Code.DAMAGED, f"table {table} of the rows file has columns of other types than its rows")
 
 
 def carried(specs: Iterable[ProfileTable], tables: tuple[TableShape, ...]) -> dict[int, TableShape]:

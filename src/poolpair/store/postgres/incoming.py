@@ -17,24 +17,18 @@ from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.model import Channel, TableShape, WaitingTable
 from poolpair.store.postgres.applying import TableApply
 from poolpair.store.postgres.binding import Bound, by_number, listed
-from poolpair.store.postgres.catalogue import COLUMNS, FILE, TREE, catalogue_file, in_buckets
+from poolpair.store.postgres.catalogue import COLUMNS, FILE, TREE, UNSOUND_FILE, catalogue_file, in_buckets
 from poolpair.store.postgres.database import Database, is_refusal, quote, reason_of
-from poolpair.store.postgres.drift import carried, waiting
+from poolpair.store.postgres.drift import carried, check_types, waiting
 from poolpair.store.postgres.install import begin_applying
 from poolpair.store.postgres.ledgering import ledger_of
 from poolpair.store.postgres.recovering import RefusedInTheEnd, recover
-from poolpair.store.postgres.rowsfile import RowsReader, Section, reading, sections
+from poolpair.store.postgres.rowsfile import RowsReader, reading, sections
 from poolpair.store.postgres.snapshot import FILE_TYPES
 from poolpair.store.postgres.transaction import PostgresTransaction
 from poolpair.store.profile import ProfileTable
 from poolpair.store.values import Applied, ApplyPlan, CatalogueFile, MassDelete, PackedFile, Reclaimed, RecoverPlan
 
-_UNSOUND_FILE = """
-SELECT 1 FROM pg_temp.f WHERE NOT (size >= 0 AND mode BETWEEN 0 AND 4095 AND file_offset >= 0
-  AND CASE WHEN present THEN member > 0 AND sha256 ~ '^[0-9a-f]{64}$' ELSE member = 0 END)
-UNION ALL SELECT 1 FROM pg_temp.f GROUP BY path HAVING count(*) > 1
-LIMIT 1
-"""
 FILES_AT_ONCE = 500
 SECTIONS = 2
 """Of each table: the groups named, and their rows."""
@@ -66,7 +60,7 @@ class PostgresIncoming:
         self._bound = tuple(b for b in self._bound if b.n not in waits)
         with reading(rows) as reader, self._db.transaction():
             self._copy_in(reader, [bound[n] if n not in waits else None for n in theirs])
-            if self._db.row(_UNSOUND_FILE):
+            if self._db.row(UNSOUND_FILE):
                 raise Refused(Code.DAMAGED, "the list of files holds values that cannot be")
 
     def _copy_in(self, reader: RowsReader, bound: list[Bound | None]) -> None:
@@ -95,7 +89,7 @@ class PostgresIncoming:
             raise Refused(Code.DAMAGED, "the rows file does not hold the tables it should")
         if sorted(section.columns) != sorted(declared) or len(section.columns) != len(section.types):
             raise Refused(Code.DAMAGED, f"table {name} of the rows file has other columns than the manifest says")
-        self._check_types(section, told, b)
+        check_types(section, told, b)
         types = ", ".join(f"{quote(column)} {declared[column]}" for column in section.columns)
         self._db.run(f"DROP TABLE IF EXISTS pg_temp.{name}")
         self._db.run(f"CREATE TEMPORARY TABLE {name} ({place}{types})")
@@ -109,13 +103,6 @@ class PostgresIncoming:
         except psycopg.DataError as error:
             raise Refused(Code.DAMAGED, f"the rows file cannot be read: {reason_of(error)}") from error
         self._db.run(f"ANALYZE pg_temp.{name}")
-
-    @staticmethod
-    def _check_types(section: Section, told: dict[str, str], b: Bound | None) -> None:
-        """Rows of another type made their table wait; that keys or files are of another is no migration."""
-        if any(told[column] != theirs for column, theirs in zip(section.columns, section.types, strict=True)):
-            table = b.spec.name if b else "of files"
-            raise Refused(Code.DAMAGED, f"table {table} of the rows file has columns of other types than its rows")
 
     def close(self, channel: Channel) -> None:
         """Drop the temporary tables."""

@@ -15,6 +15,7 @@ from poolpair.store.postgres.catalogue import FILE
 from poolpair.store.postgres.database import SCHEMA, Database, quote
 from poolpair.store.postgres.documents import read_document, write_document
 from poolpair.store.postgres.fencing import FENCE, FenceState
+from poolpair.store.postgres.identity import location_of
 from poolpair.store.postgres.install import (
     create_trigger,
     follow_tables,
@@ -27,7 +28,7 @@ from poolpair.store.postgres.install import (
 )
 from poolpair.store.postgres.lease import TURN, PostgresLease
 from poolpair.store.postgres.locking import Mode, lock_tables
-from poolpair.store.postgres.store import IDENTITY, location_of
+from poolpair.store.postgres.store import IDENTITY
 from poolpair.store.postgres.transaction import PostgresTransaction
 from poolpair.store.prepared import SETTINGS, Installed, InstalledSettings, Record
 from poolpair.store.profile import Profile

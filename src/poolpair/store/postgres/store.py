@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +12,7 @@ import psycopg
 from poolpair.clock import Clock
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel, TableShape
+from poolpair.store.ledger import ledger_table
 from poolpair.store.postgres import capturing, catalogue
 from poolpair.store.postgres import fencing as fences
 from poolpair.store.postgres.binding import Bound, bind
@@ -20,7 +20,9 @@ from poolpair.store.postgres.capturing import CAPTURE, CaptureState
 from poolpair.store.postgres.catalogue import COLUMNS, FILE, catalogue_file
 from poolpair.store.postgres.database import SCHEMA, Database
 from poolpair.store.postgres.documents import DOCUMENT, EVERYTHING, TOKEN, read_document, read_documents
+from poolpair.store.postgres.drift import layout_of
 from poolpair.store.postgres.following import follow_partitions, moved
+from poolpair.store.postgres.identity import location_of
 from poolpair.store.postgres.incoming import PostgresIncoming
 from poolpair.store.postgres.install import follow_tables, made_of
 from poolpair.store.postgres.lease import TURN, PostgresLease
@@ -28,23 +30,12 @@ from poolpair.store.postgres.ledgering import ledger_of, list_ledger
 from poolpair.store.postgres.parking import list_parked, retry_parked
 from poolpair.store.postgres.snapshot import VIEW, PostgresSnapshot
 from poolpair.store.postgres.transaction import PostgresTransaction
-from poolpair.store.profile import Profile
+from poolpair.store.profile import Profile, ProfileTable
 from poolpair.store.tree import TreeFile
 from poolpair.store.values import CatalogueFile, LeaseHolder, LedgerEntry, ParkedGroup, StoreIdentity, TreeDiff
 
 T = TypeVar("T")
 IDENTITY = "store/identity"
-_LOCATION = "SELECT system_identifier::text, current_database()::text FROM pg_control_system()"
-
-
-def location_of(database: Database) -> str:
-    """A digest of cluster and database: a dump that was loaded elsewhere differs, a promoted standby of the same cluster does not.
-
-    What a standby had not received when it was promoted is told by positions: the partner names a package that this store never made.
-    """
-    row = database.row(_LOCATION)
-    assert row is not None
-    return sha256("\n".join(row).encode()).hexdigest()
 
 
 class PostgresStore:
@@ -106,9 +97,7 @@ class PostgresStore:
         if not self._db.in_transaction:  # in an apply: as they were bound for it
             with self._db.translated():
                 self._rebind()
-        bound = [b for b in self._bound if b.spec.channel is channel]
-        told = [(b.n, b.shape(), [b.type_of(name).told for name in b.columns]) for b in bound]
-        return sha256(repr(told).encode()).hexdigest()[:16]
+        return layout_of(b for b in self._bound if b.spec.channel is channel)
 
     def check_capture(self) -> str:
         """Bind anew after a schema change, and see that every trigger is what it should be.
@@ -137,9 +126,13 @@ class PostgresStore:
             if not isinstance(error.__cause__, psycopg.errors.InsufficientPrivilege):
                 raise  # else the check that follows says what is missing
 
+    def _specs(self) -> tuple[ProfileTable, ...]:
+        """The profile's entries and the ledger."""
+        return (*self._profile.tables, ledger_table(1 + len(self._profile.tables)))
+
     def _rebind(self) -> None:
         """Bind anew if the catalogue rows of tracked tables changed."""
-        whole = len(self._bound) == len(self._profile.tables)  # a table that is not there has no row that could change
+        whole = len(self._bound) == len(self._specs())  # a table that is not there has no row that could change
         if whole and self._version and capturing.version(self._db, self._bound) == self._version:
             return
         self._bound = bind(self._db, self._profile, partly=True)
@@ -194,7 +187,7 @@ class PostgresStore:
         """Copy a rows file into temporary tables and check it."""
         with self._db.translated():
             self._rebind()
-            incoming = PostgresIncoming(self._db, self._bound, self._profile.tables, self._begin)
+            incoming = PostgresIncoming(self._db, self._bound, self._specs(), self._begin)
             incoming.open(rows, channel, tables)
             try:
                 yield incoming
