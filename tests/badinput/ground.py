@@ -74,6 +74,12 @@ class Ground(Pair):
             for statement in statements:
                 connection.execute(statement)
 
+    def tamper(self, pool: str, *statements: str) -> None:
+        """Change the database as somebody would who takes the fence away for it."""
+        with self.tampering(pool) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
     def ask(self, pool: str, query: str) -> list[tuple[object, ...]]:
         """Look into a database."""
         with self.sql(pool) as connection:

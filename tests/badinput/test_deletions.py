@@ -210,7 +210,7 @@ def test_a_delete_below_the_guard_passes(crowded: Ground) -> None:
 
 def test_an_emptied_table_is_not_taken_for_changed_rows(crowded: Ground) -> None:
     """DELETE without WHERE, which SQLite would do by truncating, is logged group by group and held as well."""
-    crowded.do("a", "DELETE FROM item")
+    crowded.tamper("a", "DELETE FROM item")
     crowded.settle()
     assert crowded.channel("b").imports.held == 1
     assert crowded.channel("a").imports.foreign_writes == 3000

@@ -64,7 +64,7 @@ def test_a_comparison_forgives_only_what_it_compared(tmp_path: Path) -> None:
     ground.do("a", "INSERT INTO upload VALUES ('u@a', 'big', 1)")
     ground.advance(200)
     ground.settle()
-    ground.do("b", "INSERT INTO upload VALUES ('u@a', 'big-2', 'foreign')")
+    ground.tamper("b", "INSERT INTO upload VALUES ('u@a', 'big-2', 'foreign')")
     ground.settle()
     begin_verify(ground.sites["a"], Channel.CONFERENCES, repair=False)
     ground.settle()

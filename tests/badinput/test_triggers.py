@@ -97,7 +97,7 @@ def test_an_older_row_that_cannot_be_put_back_is_not_taken_out(ground: Ground) -
 
 def test_a_deletion_of_a_repair_that_is_rolled_back_waits(ground: Ground) -> None:
     """What a repair would delete is no group of the package and cannot be parked: P203 names the reason, and other work goes on."""
-    ground.do("b", "INSERT INTO item VALUES ('u@a', 'stray', 1)")
+    ground.tamper("b", "INSERT INTO item VALUES ('u@a', 'stray', 1)")
     ground.settle()
     ground.do(
         "b",

@@ -288,6 +288,7 @@ def test_a_rolled_back_transaction_sends_nothing(odd: Ground) -> None:
     """What the application rolled back never existed: no package, no entry in the log."""
     before = odd.channel("a").export.watermarks
     with closing(sqlite3.connect(odd.path("a"))) as connection:
+        connection.execute("DELETE FROM poolpair_fence")
         connection.execute("DELETE FROM seat")
         connection.rollback()
     odd.settle()
