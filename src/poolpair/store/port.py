@@ -76,10 +76,7 @@ class Transaction(HomeMoves, Protocol):
         ...
 
     def drop_foreign(self, channel: Channel, served: tuple[str, ...]) -> Dropped:
-        """Take entries of homes that are not served here out of the log, and count them.
-
-        A parked group that was written here after it was parked is no longer parked.
-        """
+        """Take entries of homes not served here out of the log, and count them. A parked group that was written since is unparked."""
         ...
 
     def postpone(self, channel: Channel, conferences: frozenset[str], served: tuple[str, ...], *, whole: bool) -> None:

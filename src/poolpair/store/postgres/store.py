@@ -30,7 +30,7 @@ from poolpair.store.postgres.ledgering import ledger_of, list_ledger
 from poolpair.store.postgres.parking import list_parked, retry_parked
 from poolpair.store.postgres.snapshot import VIEW, PostgresSnapshot
 from poolpair.store.postgres.transaction import PostgresTransaction
-from poolpair.store.profile import Profile, ProfileTable
+from poolpair.store.profile import Profile
 from poolpair.store.tree import TreeFile
 from poolpair.store.values import CatalogueFile, LeaseHolder, LedgerEntry, ParkedGroup, StoreIdentity, TreeDiff
 
@@ -44,10 +44,10 @@ class PostgresStore:
     def __init__(self, url: str, profile: Profile, clock: Clock, *, lock_wait_s: float) -> None:
         self._url = url
         self._profile = profile
+        self._specs = (*profile.tables, ledger_table(1 + len(profile.tables)))
         self._lock_wait_s = lock_wait_s
         self._db = Database(url, lock_wait_s, self._connected)
-        self._view: Database | None = None
-        """A connection for read views, kept for the next one."""
+        self._view: Database | None = None  # a connection for read views, kept for the next one
         self._compacted: dict[int, int] = {}
         self._seen = self._documents = ""
         self._news = 0
@@ -126,13 +126,9 @@ class PostgresStore:
             if not isinstance(error.__cause__, psycopg.errors.InsufficientPrivilege):
                 raise  # else the check that follows says what is missing
 
-    def _specs(self) -> tuple[ProfileTable, ...]:
-        """The profile's entries and the ledger."""
-        return (*self._profile.tables, ledger_table(1 + len(self._profile.tables)))
-
     def _rebind(self) -> None:
         """Bind anew if the catalogue rows of tracked tables changed."""
-        whole = len(self._bound) == len(self._specs())  # a table that is not there has no row that could change
+        whole = len(self._bound) == len(self._specs)  # a table that is not there has no row that could change
         if whole and self._version and capturing.version(self._db, self._bound) == self._version:
             return
         self._bound = bind(self._db, self._profile, partly=True)
@@ -187,7 +183,7 @@ class PostgresStore:
         """Copy a rows file into temporary tables and check it."""
         with self._db.translated():
             self._rebind()
-            incoming = PostgresIncoming(self._db, self._bound, self._specs(), self._begin)
+            incoming = PostgresIncoming(self._db, self._bound, self._specs, self._begin)
             incoming.open(rows, channel, tables)
             try:
                 yield incoming
