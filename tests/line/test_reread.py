@@ -111,7 +111,7 @@ def test_only_a_verify_costs_a_reading_and_only_once(ground: Ground) -> None:
         tx.save(outbound_name(FILES), replace(out, seed=Seed(reason="a cure")))
     ground.settle()
     assert tree.read == []
-    ground.do("b", "UPDATE upload SET note = 'forged' WHERE owner = 'u@a' AND name = 'f2'")
+    ground.tamper("b", "UPDATE upload SET note = 'forged' WHERE owner = 'u@a' AND name = 'f2'")
     ground.settle()
     assert verified(ground, repair=True).repaired
     assert sorted(tree.read) == [f"up/u@a/f{n}.bin".encode() for n in range(3)]

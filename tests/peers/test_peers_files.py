@@ -138,7 +138,7 @@ def crowded(tmp_path: Path) -> Iterator[Ground]:
 def test_t12_a_wiped_database_looks_like_all_deleted(crowded: Ground) -> None:
     """An emptied table at A deletes nothing at B: the package is held, both sides say so, and refusing it brings all back."""
     before = crowded.rows("b")
-    crowded.do("a", "CREATE TABLE kept AS SELECT * FROM item WHERE owner = 'u@a'", "DELETE FROM item")
+    crowded.tamper("a", "CREATE TABLE kept AS SELECT * FROM item WHERE owner = 'u@a'", "DELETE FROM item")
     crowded.settle()
     assert crowded.rows("b") == before
     assert crowded.channel("b").imports.held == 1
