@@ -95,7 +95,7 @@ def test_a_disaster_is_accounted_for(pools: tuple[Pool, Pool]) -> None:
     assert write(a, BUDDY, "home again") == ""
     for pool in pools:
         pool.must(*FINAL)
-    assert compare(a.data, b.data).equal
+    assert compare(a, b).equal
     assert b.ask("SELECT count(*) FROM prosody WHERE value = 'at a'") == [(1,)]
 
 
