@@ -725,6 +725,7 @@ MUTANTS = (
         file="pipeline/acknowledge.py",
         old=" and not keeps_reign_set(site, tx, channel):\n",
         new=":\n",
+        test="tests/line/test_failover.py",
     ),
     Mutant(
         name="stale-packages-are-applied",
@@ -746,6 +747,7 @@ MUTANTS = (
         file="pipeline/adopt.py",
         old="        elif found.own:\n            _stop(site, tx, mine, found)\n        else:\n",
         new="        else:\n",
+        test="tests/line/test_failover.py",
     ),
     Mutant(
         name="equal-epochs-are-no-news",
@@ -753,6 +755,7 @@ MUTANTS = (
         file="reigns.py",
         old="max(reign.epoch for reign in unknown) < mine.present.epoch",
         new="max(reign.epoch for reign in unknown) <= mine.present.epoch",
+        test="tests/unit/test_reigns.py",
     ),
     Mutant(
         name="handed-over-although-unequal",
@@ -760,6 +763,7 @@ MUTANTS = (
         file="pipeline/apply.py",
         old="    whole = reign.home not in unequal and",
         new="    whole =",
+        test="tests/line/test_failover.py",
     ),
     Mutant(
         name="given-up-below-what-was-handed-out",
@@ -767,6 +771,7 @@ MUTANTS = (
         file="reigns.py",
         old="present.epoch + (1 if mine.fencing is Fencing.HANDING else 0)",
         new="present.epoch - (1 if mine.fencing is Fencing.HANDING else 0)",
+        test="tests/unit/test_reigns.py",
     ),
     Mutant(
         name="the-own-spool-is-forgotten",
@@ -774,6 +779,7 @@ MUTANTS = (
         file="pipeline/adopt.py",
         old="                if not recovery.closed:\n                    tx.reclaim_spool(recovery.number, channel, note)\n",
         new="                pass\n",
+        test="tests/line/test_failover.py",
     ),
     Mutant(
         name="recovered-once-is-recovered",

@@ -131,7 +131,12 @@ def check_liveness(world: World, found: Lines) -> Violation | None:
         pool = world.pools[name]
         if not pool.processes:
             return Violation("the_pair_comes_to_rest", f"{name} does not run")
-        for view in status_of(pool, pool.processes[-1]).channels:
+        status = status_of(pool, pool.processes[-1])
+        if unsettled := [home.home for home in status.homes if home.recovering or home.stopped]:
+            return Violation(
+                "the_pair_comes_to_rest", f"{name} is still bringing together what was written for {unsettled}"
+            )
+        for view in status.channels:
             if view.export.status is not ExportStatus.FINAL:
                 detail = (
                     f"{view.export.status} {view.export.reason} {view.export.fault or view.export.partner_fault or ''}"
