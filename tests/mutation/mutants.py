@@ -789,24 +789,10 @@ MUTANTS = (
         new="        if recovery.position is None:\n",
     ),
     Mutant(
-        name="an-incomplete-copy-is-taken-for-whole",
-        rule="a takeover of an incomplete copy marks the reign",
-        file="serving/plan.py",
-        old='        begin_reign(site, tx, plan.home, "takeover", complete=not lacking)\n',
-        new='        begin_reign(site, tx, plan.home, "takeover", complete=True)\n',
-    ),
-    Mutant(
         name="parked-groups-stay-behind",
         rule="at a takeover parked groups go to the ledger",
         file="pipeline/adopt.py",
         old='        tx.reclaim_parked(channel, home, replace(note, why="refused by this store when the partner sent it"))\n',
         new="",
-    ),
-    Mutant(
-        name="drained-before-the-meeting-files",
-        rule="every channel is drained before the last package",
-        file="serving/plan.py",
-        old="    for channel in site.channels:\n        if why := undrained(site, channel, plan.home):\n",
-        new="    for channel in site.channels[:1]:\n        if why := undrained(site, channel, plan.home):\n",
     ),
 )
