@@ -69,7 +69,9 @@ def test_a_file_with_values_that_cannot_be_is_refused(tmp_path: Path, place: int
 def test_rows_that_cannot_be_are_refused(tmp_path: Path, tables: str) -> None:
     """Rows of a wrong length, in a wrong group, or with values that no store holds are DAMAGED."""
     path = tmp_path / "x.rows"
-    path.write_text(f'{{"files": [], "tables": {tables}}}')
+    with_ledger = f"{tables[:-1]}, []]" if tables.strip("[]") else tables
+    path.write_text(f'{{"files": [], "tables": {with_ledger}}}')
+    shapes = tuple(table.shape() for table in SCHEMA.of(Channel.USERS))
     with pytest.raises(Refused) as caught:
-        open_rows(path, MemoryDisk(SCHEMA, location="x"), Channel.USERS, (SHAPE.shape(),))
+        open_rows(path, MemoryDisk(SCHEMA, location="x"), Channel.USERS, shapes)
     assert caught.value.code is Code.DAMAGED
