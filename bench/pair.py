@@ -68,7 +68,9 @@ class Ours:
 
     def command(self, pool: str, *words: str) -> str:
         """Run a command of a pool's operator."""
-        done = subprocess.run([*_program(), "-c", self._toml(pool), *words], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*_program(), "-c", self._toml(pool), *words], capture_output=True, text=True, check=False
+        )
         if done.returncode:
             raise SystemExit(f"poolpair {' '.join(words)}: {done.stdout}{done.stderr}")
         return done.stdout

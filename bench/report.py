@@ -69,7 +69,10 @@ class Report:
 
 def machine() -> dict[str, Any]:
     """Where a run was made."""
-    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "")
+    model = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        "",
+    )
     return {
         "at_utc": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "cores": os.cpu_count(),

@@ -108,7 +108,9 @@ def mark(server: Server, database: str) -> int:
 def changed_bytes(server: Server, database: str) -> int:
     """What the changed rows are as text, in their final state; of a deleted one its key."""
     written = f"SELECT octet_length(t::text) FROM userdata t JOIN pick p ON p.kind <> 'd' AND {_SAME}"
-    deleted = "SELECT octet_length(ROW('a.example', user_of(i), store_of(i), md5(i::text))::text) FROM pick WHERE kind = 'd'"
+    deleted = (
+        "SELECT octet_length(ROW('a.example', user_of(i), store_of(i), md5(i::text))::text) FROM pick WHERE kind = 'd'"
+    )
     return int(server.number(database, f"SELECT sum(octet_length) FROM ({written} UNION ALL {deleted}) parts"))
 
 

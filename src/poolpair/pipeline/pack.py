@@ -135,8 +135,9 @@ def _write(
     )
     cut = Cut(channel=channel, served=site.served(), since=None if wanted.skips else since, buckets=wanted.buckets)
     with site.store.snapshot(rows) as view:
-        too_large = view.too_large(cut.served, site.limits.conference_max_bytes)
-        waits = too_large | site.memory.unreadable if channel is Channel.CONFERENCES else frozenset()
+        waits: frozenset[str] = frozenset()
+        if channel is Channel.CONFERENCES:
+            waits = view.too_large(cut.served, site.limits.conference_max_bytes) | site.memory.unreadable
         files = FilePacking(site, writer, view, cut, waits)
         view.list_files(files.run())  # first of all: only then is it known which conferences stay behind
         digests = view.digests(channel, cut.served, None, files.left_behind) if wanted.digests else ()

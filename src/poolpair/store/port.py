@@ -30,6 +30,7 @@ from poolpair.store.values import (
     Dropped,
     Exported,
     LeaseHolder,
+    Look,
     MassDelete,
     PackedFile,
     ParkedGroup,
@@ -246,8 +247,16 @@ class Store(Protocol):
         """Count log entries after a token, outside a transaction."""
         ...
 
-    def foreign_waits(self, channel: Channel, served: tuple[str, ...]) -> bool:
-        """Whether `drop_foreign` would find something to do; asked without keeping a writer waiting."""
+    def look(self, channel: Channel, served: tuple[str, ...], since: int) -> Look:
+        """Whether `drop_foreign` would find something to do, and whether something waits after a token; no writer waits for it."""
+        ...
+
+    def shorten(self, channel: Channel) -> None:
+        """Leave of the log of a partner that takes nothing what is needed: one entry per changed group."""
+        ...
+
+    def refresh(self) -> None:
+        """Read documents anew. Once this was called, `read` may give what was so at the last call, or at this handle's last transaction."""
         ...
 
     def read_all(self, cls: type[T], prefix: str) -> dict[str, T]:

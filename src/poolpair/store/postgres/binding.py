@@ -20,6 +20,11 @@ from poolpair.store.profile import Profile, ProfileTable
 from poolpair.store.profile_check import Problem, check_profile, unique_key_within
 
 HOME_TABLE = f"{SCHEMA}.home"
+GONE = "poolpair_gone"
+"""The column of the rows file that says of a group: it is named, and there is no row of it."""
+SCOPE_OF_ALL = "true"
+HOMES_INLINE = 64
+"""A longer map is looked up in its table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +37,8 @@ class Bound:
     """What travels: all columns but generated ones and those left out."""
     conflict: tuple[str, ...] | None
     """Columns of a unique key inside the group key: groups are single rows. None: groups are replaced whole."""
+    homes: tuple[tuple[str, str], ...] = ()
+    """The homes map as it was when this was bound: patterns as LIKE reads them, and pools. Looking a home up for each row costs most of a digest."""
     rank: int = 0
     """Tables of lower rank are written first and deleted from last: the others refer to them."""
 
@@ -81,7 +88,7 @@ class Bound:
     @property
     def scope(self) -> str:
         """The condition for rows of this entry, over the key columns."""
-        return f"coalesce(({self.spec.where}), false)" if self.spec.where else "true"
+        return f"coalesce(({self.spec.where}), false)" if self.spec.where else SCOPE_OF_ALL
 
     def scoped(self, alias: str) -> str:
         """The same condition for a row of `alias` where other tables are in scope too."""
@@ -94,6 +101,19 @@ class Bound:
     @property
     def home(self) -> str:
         """The home pool of a row, over the key columns; NULL if it has none."""
+        if not self.homes or len(self.homes) > HOMES_INLINE:
+            return self.looked_up_home
+        if self.spec.shared:
+            return next((literal(pool) for pattern, pool in self.homes if pattern == "shared"), "NULL::text")
+        key = f'({self.spec.home_key})::text COLLATE "C"'
+        cases = [
+            f"WHEN {key} LIKE {literal(like)} THEN {literal(pool)}" for like, pool in self.homes if like != "shared"
+        ]
+        return f"(CASE {' '.join(cases)} END)" if cases else "NULL::text"
+
+    @property
+    def looked_up_home(self) -> str:
+        """The same for triggers, which outlive the map that is now."""
         if self.spec.shared:
             return f"(SELECT h.poolpair_pool FROM {HOME_TABLE} h WHERE h.poolpair_pattern = 'shared')"
         return (
@@ -132,11 +152,11 @@ class Bound:
         """A 64-bit hash of what is written in a row."""
         return f"('x' || substr(md5(ROW({listed(self.columns, alias)})::text), 1, 16))::bit(64)::bigint"
 
-    def differs(self, left: str, right: str) -> str:
-        """Whether two rows differ in what is written."""
+    def differs(self, left: str, right: str, names: Sequence[str]) -> str:
+        """Whether two rows differ in what is written in some columns."""
         return " OR ".join(
             f"{left}.{quote(name)}{cast} IS DISTINCT FROM {right}.{quote(name)}{cast}"
-            for name in self.columns
+            for name in names
             for cast in ("" if self.type_of(name).exact else "::text",)
         )
 
@@ -196,10 +216,14 @@ def bind(database: Database, profile: Profile) -> tuple[Bound, ...]:
     fatal = [problem for problem in problems_of(database, profile, tables) if problem.fatal]
     if fatal:
         raise PoolpairError(Code.PROFILE, "; ".join(f"{problem.table}: {problem.reason}" for problem in fatal))
-    return _bind_all(profile, tables)
+    there = database.row("SELECT to_regclass($1) IS NOT NULL", HOME_TABLE)
+    homes = f"SELECT poolpair_like, poolpair_pool FROM {HOME_TABLE} ORDER BY poolpair_rank"
+    return _bind_all(
+        profile, tables, tuple((like, pool) for like, pool in database.rows(homes)) if there and there[0] else ()
+    )
 
 
-def _bind_all(profile: Profile, tables: dict[str, Table]) -> tuple[Bound, ...]:
+def _bind_all(profile: Profile, tables: dict[str, Table], homes: tuple[tuple[str, str], ...] = ()) -> tuple[Bound, ...]:
     ranks = _ranks(tables.values())
     return tuple(
         Bound(
@@ -207,6 +231,7 @@ def _bind_all(profile: Profile, tables: dict[str, Table]) -> tuple[Bound, ...]:
             on=on,
             columns=tuple(c.name for c in on.info.columns if not c.generated and c.name not in spec.leave_out),
             conflict=unique_key_within(on.info, spec.key),
+            homes=homes,
             rank=ranks[on.place.oid],
         )
         for spec in profile.tables

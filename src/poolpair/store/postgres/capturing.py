@@ -30,7 +30,9 @@ SELECT md5(coalesce(string_agg(part, ',' ORDER BY part), '')) FROM (
   UNION ALL SELECT 'x' || indexrelid || ':' || xmin FROM pg_index WHERE indrelid = ANY($1::bigint[]::oid[])
   UNION ALL SELECT 'c' || oid || ':' || relname || ':' || relnamespace || ':' || relrowsecurity || relforcerowsecurity FROM pg_class
   WHERE oid = ANY($1::bigint[]::oid[])
-  UNION ALL SELECT 'p' || oid || ':' || xmin FROM pg_proc WHERE pronamespace = (SELECT oid FROM pg_namespace WHERE nspname = $2)
+  UNION ALL SELECT 'p' || p.oid || ':' || p.xmin FROM pg_proc p WHERE p.oid IN (
+    SELECT tgfoid FROM pg_trigger WHERE tgrelid = ANY($1::bigint[]::oid[]))
+  UNION ALL SELECT 'h' || poolpair_rank || ':' || poolpair_like || ':' || poolpair_pool FROM poolpair.home
   UNION ALL SELECT 'd' || tbl || ':' || reason FROM poolpair.doubt
 ) parts(part)
 """
@@ -46,7 +48,7 @@ class CaptureState:
 def version(database: Database, bound: Iterable[Bound]) -> str:
     """A text that changes whenever the catalogue rows of tracked tables and their triggers do."""
     oids = {place.oid for b in bound for place in (b.on.place, *b.on.partitions)}
-    row = database.row(_VERSION, sorted(oids), SCHEMA)
+    row = database.row(_VERSION, sorted(oids))
     assert row is not None
     return str(row[0])
 

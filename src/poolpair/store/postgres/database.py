@@ -7,7 +7,7 @@ connection that was lost is made again with the next unit of work; what was unde
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import psycopg
@@ -18,6 +18,8 @@ from psycopg.rows import TupleRow
 from poolpair.errors import Code, PoolpairError
 
 SCHEMA = "poolpair"
+SCRATCH_ROWS = 1000
+"""A temporary table through which more rows went is truncated; until then deleting is quicker."""
 STATEMENT_S = 3600
 """No statement of ours runs longer; only whole copies and comparisons take more than moments."""
 _SETTINGS: dict[str, str] = {
@@ -34,6 +36,7 @@ _SETTINGS: dict[str, str] = {
     "jit": "off",
     "work_mem": "64MB",  # each connection of ours sorts or hashes one thing at a time
     "temp_buffers": "32MB",
+    "default_statistics_target": "10",  # only our own temporary tables are analysed here, and only roughly
     "client_min_messages": "warning",
     "standard_conforming_strings": "on",
     "default_transaction_isolation": "read committed",
@@ -80,9 +83,11 @@ class Database:
         self.name = shown(url)
         self.schemas: tuple[str, ...] = ()
         """Where a table without a schema is looked for: the role's own search_path."""
+        self.scratch = ScratchTables(self)
         self._c = self._connect()
 
     def _connect(self) -> psycopg.Connection[TupleRow]:
+        self.scratch.forget()
         with self.translated():
             c = psycopg.connect(
                 self._url,
@@ -106,8 +111,14 @@ class Database:
                     "lock_timeout": f"{max(1, round(self._lock_wait_s * 1000))}ms",
                     "statement_timeout": f"{STATEMENT_S}s",
                 }
-                for name, value in settings.items():
-                    c.execute("SELECT set_config($1, $2, false)", (name, value))
+                c.execute(
+                    "SELECT set_config(name, value, false) FROM unnest($1::text[], $2::text[]) AS s (name, value)",
+                    (list(settings), list(settings.values())),
+                )
+                # What is acknowledged is durable, whatever the role's own habit; a stricter one is kept.
+                c.execute(
+                    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+                )
             except BaseException:  # whatever ended it: no connection is left behind
                 c.close()
                 raise
@@ -164,6 +175,7 @@ class Database:
         """Undo the transaction, if one is open; a lost connection has done so by itself."""
         if self._c.closed or self._c.info.transaction_status is TransactionStatus.IDLE:
             return
+        self.scratch.undone()
         try:
             self._c.execute("ROLLBACK")
         except psycopg.Error:
@@ -180,18 +192,21 @@ class Database:
             self.roll_back()
             raise
 
-    @contextmanager
-    def savepoint(self) -> Iterator[None]:
-        """Undo what is done inside if the store refuses it."""
-        self._c.execute("SAVEPOINT poolpair_try")
+    def tried(self, statements: Sequence[str]) -> list[int]:
+        """Run statements in a savepoint, in one round trip; gives how many rows each wrote. What is refused is undone, and raised."""
         try:
-            yield
+            cursor = self._c.execute(
+                "; ".join(("SAVEPOINT poolpair_try", *statements, "RELEASE SAVEPOINT poolpair_try"))
+            )
         except psycopg.Error as error:
             if is_refusal(error):
-                self._c.execute("ROLLBACK TO SAVEPOINT poolpair_try")
-                self._c.execute("RELEASE SAVEPOINT poolpair_try")
+                self._c.execute("ROLLBACK TO SAVEPOINT poolpair_try; RELEASE SAVEPOINT poolpair_try")
             raise
-        self._c.execute("RELEASE SAVEPOINT poolpair_try")
+        written = []
+        for _ in statements:
+            cursor.nextset()
+            written.append(cursor.rowcount)
+        return written
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -204,6 +219,65 @@ class Database:
             yield
         except psycopg.Error as error:
             raise translate(error, self.name) from error
+
+
+def answers_of(cursor: psycopg.Cursor[TupleRow]) -> list[list[TupleRow]]:
+    """The rows of each of several statements that went together."""
+    answers = [cursor.fetchall() if cursor.description else []]
+    while cursor.nextset():
+        answers.append(cursor.fetchall() if cursor.description else [])
+    return answers
+
+
+class ScratchTables:
+    """Temporary tables that stay as long as their connection: to make one costs more than to carry a small package.
+
+    Emptied after use: a few rows by DELETE, many (or many times a few) by TRUNCATE, which gives the space back.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+        self._made: dict[str, str] = {}
+        self._unsure: set[str] = set()
+        """Made in a transaction that may yet be rolled back."""
+        self._used: dict[str, int] = {}
+
+    def forget(self) -> None:
+        """They are gone with the connection."""
+        self._made.clear()
+        self._used.clear()
+
+    def undone(self) -> None:
+        """What a transaction made that was rolled back is gone."""
+        for name in self._unsure:
+            self._made.pop(name, None)
+        self._unsure.clear()
+
+    def make(self, name: str, columns: str) -> str:
+        """An empty table of these columns; gives its qualified name."""
+        if self._made.get(name) != columns:
+            self._db.run(f"DROP TABLE IF EXISTS pg_temp.{name}")
+            self._db.run(f"CREATE TEMPORARY TABLE {name} ({columns})")
+            self._made[name] = columns
+            if self._db.in_transaction:
+                self._unsure.add(name)
+        return f"pg_temp.{name}"
+
+    def empty(self, rows: dict[str, int]) -> None:
+        """Empty tables that hold about so many rows; outside of a transaction."""
+        self._unsure.clear()
+        statements = []
+        for name, count in rows.items():
+            if name not in self._made:
+                continue
+            self._used[name] = self._used.get(name, 0) + count
+            if self._used[name] > SCRATCH_ROWS:
+                self._used[name] = 0
+                statements.append(f"TRUNCATE pg_temp.{name}")
+            elif count:
+                statements.append(f"DELETE FROM pg_temp.{name}")
+        if statements:
+            self._db.run("; ".join(statements))
 
 
 def _one(c: psycopg.Connection[TupleRow], text: str) -> list[str]:

@@ -15,12 +15,12 @@ import psycopg
 from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.model import Channel, TableShape
 from poolpair.store.postgres.applying import TableApply
-from poolpair.store.postgres.binding import Bound, listed
+from poolpair.store.postgres.binding import GONE, Bound, listed
 from poolpair.store.postgres.catalogue import COLUMNS, FILE, TREE, catalogue_file, in_buckets
 from poolpair.store.postgres.database import Database, is_refusal, quote, reason_of
 from poolpair.store.postgres.install import begin_applying
 from poolpair.store.postgres.rowsfile import RowsReader, Section, reading
-from poolpair.store.postgres.snapshot import FILE_TYPES
+from poolpair.store.postgres.snapshot import FEW_KEYS, FILE_TYPES
 from poolpair.store.postgres.transaction import PostgresTransaction
 from poolpair.store.values import Applied, ApplyPlan, CatalogueFile, MassDelete, PackedFile
 
@@ -40,10 +40,19 @@ class _Waited(Exception):
 class PostgresIncoming:
     """Implements `store.port.Incoming`; the temporary tables are this connection's."""
 
-    def __init__(self, database: Database, bound: tuple[Bound, ...], begin: Callable[[], PostgresTransaction]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        bound: tuple[Bound, ...],
+        begin: Callable[[], PostgresTransaction],
+        undo: Callable[[], None],
+    ) -> None:
         self._db = database
         self._bound = bound
         self._begin = begin
+        self._undo = undo
+        self._lines: dict[str, int] = {}
+        """Temporary tables, and how many lines were copied into each."""
 
     def open(self, rows: Path, channel: Channel, tables: tuple[TableShape, ...]) -> None:
         """Compare the origin's tables with ours, and copy the file in."""
@@ -56,19 +65,17 @@ class PostgresIncoming:
             if lacking or more:
                 said = _columns("is lacking here", lacking) + _columns("is lacking at the partner", more)
                 raise PoolpairError(Code.SCHEMA, f"table {b.spec.name}: {said.rstrip('; ')}")
-        with reading(rows) as reader, self._db.transaction():
+        with reading(rows) as reader:
             self._copy_in(reader, bound)
-            if self._db.row(_UNSOUND_FILE):
-                raise Refused(Code.DAMAGED, "the list of files holds values that cannot be")
+        if self._lines["f"] and self._db.row(_UNSOUND_FILE):
+            raise Refused(Code.DAMAGED, "the list of files holds values that cannot be")
 
     def _copy_in(self, reader: RowsReader, bound: list[Bound]) -> None:
         self._copy_section(reader, "f", "", FILE_TYPES, FILE_TYPES, None)
         for b in bound:
             columns = {name: b.type_of(name) for name in b.columns}
-            declared = {name: kind.declared for name, kind in columns.items()}
-            told = {name: kind.told for name, kind in columns.items()}
-            key = {name: declared[name] for name in b.spec.key}
-            self._copy_section(reader, f"k{b.n}", "", key, told, b)
+            declared = {name: kind.declared for name, kind in columns.items()} | {GONE: "boolean"}
+            told = {name: kind.told for name, kind in columns.items()} | {GONE: "boolean"}
             place = "poolpair_place bigint GENERATED ALWAYS AS IDENTITY, "
             self._copy_section(reader, f"r{b.n}", place, declared, told, b)
         if reader.section() is not None:
@@ -83,19 +90,21 @@ class PostgresIncoming:
         if sorted(section.columns) != sorted(declared) or len(section.columns) != len(section.types):
             raise Refused(Code.DAMAGED, f"table {name} of the rows file has other columns than the manifest says")
         self._check_types(section, told, b)
-        types = ", ".join(f"{quote(column)} {declared[column]}" for column in section.columns)
-        self._db.run(f"DROP TABLE IF EXISTS pg_temp.{name}")
-        self._db.run(f"CREATE TEMPORARY TABLE {name} ({place}{types})")
+        types = ", ".join(f"{quote(c)} {declared[c]}{' NOT NULL' if c == GONE else ''}" for c in section.columns)
+        table = self._db.scratch.make(name, place + types)
+        self._lines[name] = 1  # whatever it holds, should this fail
         try:
             with (
                 self._db.connection.cursor() as cursor,
-                cursor.copy(f"COPY pg_temp.{name} ({listed(section.columns)}) FROM STDIN") as copy,
+                cursor.copy(f"COPY {table} ({listed(section.columns)}) FROM STDIN") as copy,
             ):
                 for block in reader.blocks():
                     copy.write(block)
-        except psycopg.DataError as error:
+        except (psycopg.DataError, psycopg.IntegrityError) as error:
             raise Refused(Code.DAMAGED, f"the rows file cannot be read: {reason_of(error)}") from error
-        self._db.run(f"ANALYZE pg_temp.{name}")
+        self._lines[name] = cursor.rowcount
+        if cursor.rowcount > FEW_KEYS:
+            self._db.run(f"ANALYZE {table}")
 
     @staticmethod
     def _check_types(section: Section, told: dict[str, str], b: Bound | None) -> None:
@@ -107,24 +116,15 @@ class PostgresIncoming:
                     Code.SCHEMA, f"table {table}: column {column} is {theirs} at the partner and {told[column]} here"
                 )
 
-    def close(self, channel: Channel) -> None:
-        """Drop the temporary tables."""
-        names = ["f", *(f"{kind}{b.n}" for b in self._bound if b.spec.channel is channel for kind in "kr")]
-        self._db.run("DROP TABLE IF EXISTS " + ", ".join(f"pg_temp.{name}" for name in names))
-
-    def _check_homes(self, b: Bound, plan: ApplyPlan) -> None:
-        """What a package says of homes that it may not carry is never applied; such a package is refused whole."""
-        strange = f"NOT {b.scope} OR coalesce({b.home}, '') <> ALL ($1::text[])"
-        for table in (f"pg_temp.k{b.n}", f"pg_temp.r{b.n}"):
-            if self._db.row(f"SELECT 1 FROM {table} WHERE {strange} LIMIT 1", list(plan.served)):
-                detail = f"it carries rows of table {b.spec.name} that are not the partner's to send"
-                raise Refused(Code.FOREIGN_PACKAGE, detail)
+    def close(self) -> None:
+        """Empty the temporary tables."""
+        self._db.scratch.empty(self._lines)
 
     def files(self) -> Iterator[PackedFile]:
         """Files in the order of their bytes, some at a time; tombstones first."""
         columns = "path, size, mtime_ns, 0::numeric, mode, 0::bigint, sha256, home, conference, present, 0, member, file_offset"
         after: tuple[object, ...] = (-1, -1, b"")
-        while True:
+        while self._lines["f"]:
             page = self._db.rows(
                 f"SELECT {columns} FROM pg_temp.f WHERE (member, file_offset, path) > ($1::bigint, $2::bigint, $3::bytea)"
                 f" ORDER BY member, file_offset, path LIMIT {FILES_AT_ONCE}",
@@ -141,7 +141,7 @@ class PostgresIncoming:
         for buckets in plan.buckets:
             if buckets.table != TREE or buckets.home not in plan.served:
                 continue
-            absent = "NOT EXISTS (SELECT 1 FROM pg_temp.f p WHERE p.path = c.path)"
+            absent = "NOT EXISTS (SELECT 1 FROM pg_temp.f p WHERE p.path = c.path)" if self._lines["f"] else "true"
             surplus = (
                 f"SELECT {COLUMNS} FROM {FILE} c WHERE {in_buckets(buckets)} AND conference <> ALL ($1::text[])"
                 f" AND {absent} ORDER BY path"
@@ -150,16 +150,16 @@ class PostgresIncoming:
 
     def mark_placing(self) -> None:
         """Record which digest is about to be placed where."""
-        self._begin()
+        transaction = self._begin()
         try:
             self._db.run(
                 f"INSERT INTO {FILE} ({COLUMNS}, placed_digest)"
                 " SELECT path, 0, 0, 0, 0, 0, '', home, conference, false, 0, sha256 FROM pg_temp.f WHERE present"
                 " ON CONFLICT (path) DO UPDATE SET placed_digest = excluded.placed_digest"
             )
-            self._db.run("COMMIT")
+            transaction.commit()
         except BaseException:  # whatever ended it: clean up, then let it pass
-            self._db.roll_back()
+            self._undo()
             raise
 
     def apply(
@@ -182,11 +182,10 @@ class PostgresIncoming:
     ) -> Applied | MassDelete:
         transaction = self._begin()
         try:
-            begin_applying(self._db, plan.served)
-            self._db.run(f"SET CONSTRAINTS ALL {'DEFERRED' if waiting else 'IMMEDIATE'}")
+            begin_applying(self._db, plan.served, waiting=waiting)
             tables = self._prepare(plan)
             if tripped := self._tripped(tables, plan):
-                self._db.roll_back()
+                self._undo()
                 return tripped
             total = _write(tables)
             self._apply_files(plan, transaction, placed)
@@ -195,9 +194,9 @@ class PostgresIncoming:
             if total.parked:
                 transaction.advance()  # what is written here from now on is later than the parking
             record(transaction, total)
-            self._db.run("COMMIT")
+            transaction.commit(parked=bool(total.parked))
         except BaseException:  # whatever ended it: clean up, then let it pass
-            self._db.roll_back()
+            self._undo()
             raise
         return total
 
@@ -219,9 +218,7 @@ class PostgresIncoming:
 
     def _prepare(self, plan: ApplyPlan) -> list[TableApply]:
         bound = [b for b in self._bound if b.spec.channel is plan.channel]
-        for b in bound:
-            self._check_homes(b, plan)
-        tables = [TableApply(self._db, b, plan) for b in bound]
+        tables = [TableApply(self._db, b, plan) for b in bound if self._lines[f"r{b.n}"] or plan.buckets]
         for table in tables:
             table.prepare()
         return tables
@@ -234,6 +231,8 @@ class PostgresIncoming:
     def mass_file_delete(self, plan: ApplyPlan) -> MassDelete | None:
         """Guard the tree: like a table, and an emptied tree of two files or more always counts as too much."""
         if plan.approved:
+            return None
+        if not (self._lines["f"] or plan.buckets):
             return None
         gone = self._db.number(
             f"SELECT count(*) FROM pg_temp.f JOIN {FILE} c ON c.path = f.path WHERE NOT f.present AND c.present"

@@ -160,7 +160,7 @@ def _log(b: Bound, event: str) -> str:
         source = f"({source}) poolpair_row"
     where = b.scope
     if event in BESIDE:
-        where += f" AND coalesce({b.home}, '') <> ALL (string_to_array(current_setting('{APPLIED_HOMES}', true), '|'))"
+        where += f" AND coalesce({b.looked_up_home}, '') <> ALL (string_to_array(current_setting('{APPLIED_HOMES}', true), '|'))"
     return f"INSERT INTO {b.log} ({b.key}) SELECT DISTINCT {listed(b.spec.key)} FROM {source} WHERE {where};"
 
 
@@ -180,11 +180,8 @@ def made_of(bound: Iterable[Bound]) -> dict[str, str]:
     }
 
 
-def begin_applying(database: Database, homes: Iterable[str]) -> None:
-    """Tell the triggers that this transaction applies rows of these homes."""
-    database.run(
-        "SELECT set_config($1, pg_current_xact_id()::text, true), set_config($2, $3, true)",
-        APPLYING,
-        APPLIED_HOMES,
-        "|".join(homes),
-    )
+def begin_applying(database: Database, homes: Iterable[str], *, waiting: bool = False) -> None:
+    """Tell the triggers that this transaction applies rows of these homes; with `waiting` constraints that can wait do."""
+    applying = f"set_config({literal(APPLYING)}, pg_current_xact_id()::text, true)"
+    named = f"set_config({literal(APPLIED_HOMES)}, {literal('|'.join(homes))}, true)"
+    database.run(f"SELECT {applying}, {named}; SET CONSTRAINTS ALL {'DEFERRED' if waiting else 'IMMEDIATE'}")

@@ -15,17 +15,18 @@ from poolpair.store.postgres import capturing, catalogue
 from poolpair.store.postgres.binding import Bound, bind
 from poolpair.store.postgres.capturing import CAPTURE, CaptureState
 from poolpair.store.postgres.catalogue import COLUMNS, FILE, catalogue_file
-from poolpair.store.postgres.database import SCHEMA, Database
-from poolpair.store.postgres.documents import DOCUMENT, EVERYTHING, TOKEN, read_document, read_documents
+from poolpair.store.postgres.database import SCHEMA, Database, answers_of
+from poolpair.store.postgres.documents import EVERYTHING, TOKEN, Documents, read_document, read_documents
 from poolpair.store.postgres.incoming import PostgresIncoming
 from poolpair.store.postgres.install import follow_tables, made_of
-from poolpair.store.postgres.lease import TURN, PostgresLease
+from poolpair.store.postgres.lease import LEASE, TURN, PostgresLease
+from poolpair.store.postgres.log import CaptureLog
 from poolpair.store.postgres.parking import list_parked, retry_parked
 from poolpair.store.postgres.snapshot import VIEW, PostgresSnapshot
 from poolpair.store.postgres.transaction import PostgresTransaction
 from poolpair.store.profile import Profile
 from poolpair.store.tree import TreeFile
-from poolpair.store.values import CatalogueFile, LeaseHolder, ParkedGroup, StoreIdentity, TreeDiff
+from poolpair.store.values import CatalogueFile, LeaseHolder, Look, ParkedGroup, StoreIdentity, TreeDiff
 
 T = TypeVar("T")
 IDENTITY = "store/identity"
@@ -52,10 +53,8 @@ class PostgresStore:
         self._db = Database(url, lock_wait_s, self._connected)
         self._view: Database | None = None
         """A connection for read views, kept for the next one."""
-        self._compacted: dict[int, int] = {}
-        self._seen = self._documents = ""
-        self._news = 0
-        """What `hint` saw last, and how often there was something new."""
+        self._documents = Documents(self._db)
+        self._log = CaptureLog(self._db)
         self._version = self._checked = ""
         """The catalogue as it was bound, and as capture was found whole in it."""
         self._location = ""
@@ -70,12 +69,14 @@ class PostgresStore:
 
     def _connected(self) -> None:
         self._version = self._location = ""
+        self._documents.doubt()
+        self._log.forget()
         self._lease.relock()
 
     def identity(self) -> StoreIdentity:
         """Who this store is."""
         with self._db.translated():
-            found = read_document(self._db, StoreIdentity, IDENTITY)
+            found = self._documents.read(StoreIdentity, IDENTITY)
             if found is None:
                 raise PoolpairError(Code.NOT_INSTALLED, f"{self._db.name} was not prepared for poolpair")
             self._location = self._location or location_of(self._db)
@@ -90,6 +91,7 @@ class PostgresStore:
                 self._db.run(f"UPDATE {SCHEMA}.parked SET snapshot = pg_current_snapshot()")
                 for b in self._bound:
                     self._db.run(f"UPDATE {b.log} SET poolpair_xid = pg_current_xact_id()")
+                self._log.forget()
             tx.save(IDENTITY, StoreIdentity(store_id=store_id, location=here, home_location=here))
 
     def shapes(self, channel: Channel) -> tuple[TableShape, ...]:
@@ -125,19 +127,27 @@ class PostgresStore:
             tx = self._begin()
             try:
                 yield tx
-                self._db.run("COMMIT")
+                tx.commit()
             except BaseException:  # whatever ended it: clean up, then let it pass
-                self._db.roll_back()
+                self._undo()
                 raise
+            self._log.pruned(self._bound, tx.pruned)
 
     def _begin(self) -> PostgresTransaction:
+        """Begin, wait for the turn, and see the lease and every document that is asked for often: one round trip."""
         try:
-            self._db.run(f"BEGIN; {TURN}")
-            self._lease.check()
+            answers = self._db.run(f"BEGIN; {TURN}; {LEASE}; {self._documents.query}")
+            _, _, lease, documents = answers_of(answers)
+            self._documents.take(documents)
+            self._lease.check(lease)
         except BaseException:  # whatever ended it: clean up, then let it pass
-            self._db.roll_back()
+            self._undo()
             raise
-        return PostgresTransaction(self._db, self._bound, self._compacted)
+        return PostgresTransaction(self._db, self._bound, self._documents)
+
+    def _undo(self) -> None:
+        self._db.roll_back()
+        self._documents.doubt()
 
     @contextmanager
     def snapshot(self, rows: Path | None = None) -> Iterator[PostgresSnapshot]:
@@ -149,6 +159,8 @@ class PostgresStore:
             with database.translated(), database.transaction(VIEW):
                 view.begin(rows)
                 yield view
+            with database.translated():
+                view.clear()
             self._view, database = database, None
         finally:
             view.end()
@@ -160,13 +172,13 @@ class PostgresStore:
         """Copy a rows file into temporary tables and check it."""
         with self._db.translated():
             self._rebind()
-            incoming = PostgresIncoming(self._db, self._bound, self._begin)
-            incoming.open(rows, channel, tables)
+            incoming = PostgresIncoming(self._db, self._bound, self._begin, self._undo)
             try:
+                incoming.open(rows, channel, tables)
                 yield incoming
             finally:
                 self._db.roll_back()
-                incoming.close(channel)
+                incoming.close()
 
     def compare_tree(self, scan: Iterable[TreeFile]) -> TreeDiff:
         """Compare a scan with the catalogue."""
@@ -190,16 +202,35 @@ class PostgresStore:
     def read(self, cls: type[T], name: str) -> T | None:
         """Read one document."""
         with self._db.translated():
-            return read_document(self._db, cls, name)
+            return self._documents.read(cls, name)
+
+    def refresh(self) -> None:
+        """Read documents anew once, and remember them."""
+        self._documents.refresh()
 
     def pending(self, channel: Channel, since: int) -> int:
         """Count the groups that a token did not see."""
         with self._db.translated():
             return PostgresTransaction(self._db, self._bound).pending(channel, since)
 
-    def foreign_waits(self, channel: Channel, served: tuple[str, ...]) -> bool:
-        """Always ask: a transaction here keeps no writer waiting."""
-        return True
+    def look(self, channel: Channel, served: tuple[str, ...], since: int) -> Look:
+        """One pass over the log; what an earlier one saw is not asked for its home again."""
+        with self._db.translated():
+            return self._log.look(self._of(channel), channel, served, since, parks=self._documents.parks)
+
+    def shorten(self, channel: Channel) -> None:
+        """Leave one entry per key of a log that nobody prunes."""
+        with self._db.translated():
+            long = [b for b in self._of(channel) if self._log.is_long(b)]
+        if long:
+            with self.transaction():
+                for b in long:
+                    self._log.compact(b)
+            with self._db.translated():
+                self._log.pruned(long, {})
+
+    def _of(self, channel: Channel) -> tuple[Bound, ...]:
+        return tuple(b for b in self._bound if b.spec.channel is channel)
 
     def read_all(self, cls: type[T], prefix: str) -> dict[str, T]:
         """Read every document whose name begins with `prefix`."""
@@ -209,35 +240,17 @@ class PostgresStore:
     def hint(self) -> object:
         """Grows when something of ours was written. The server's snapshot tells cheaply that nothing at all was, as mostly."""
         with self._db.translated():
-            row = self._db.row("SELECT pg_current_snapshot()::text")
-            assert row is not None
-            seen, self._seen = self._seen, str(row[0])
-            if seen != self._seen and self._is_news(seen or self._seen):
-                self._news += 1
-        return self._news
-
-    def _is_news(self, seen: str) -> bool:
-        """Whether a log or a document was written since a snapshot; other tables and databases write too, and mean nothing here."""
-        logged = " OR ".join(
-            f"EXISTS (SELECT 1 FROM {b.log} WHERE NOT pg_visible_in_snapshot(poolpair_xid, $1::pg_snapshot))"
-            for b in self._bound
-        )
-        row = self._db.row(
-            f"SELECT {logged or 'false'}, (SELECT md5(string_agg(name || xmin::text, ',' ORDER BY name)) FROM {DOCUMENT})",
-            seen,
-        )
-        assert row is not None
-        written, self._documents = self._documents != row[1], row[1]
-        return bool(row[0]) or written
+            return self._log.hint(self._bound)
 
     def parked(self, channel: Channel | None = None) -> tuple[ParkedGroup, ...]:
         """Groups that this store refused."""
         with self._db.translated():
-            return list_parked(self._db, self._bound, channel)
+            return list_parked(self._db, self._bound, channel) if self._documents.parks else ()
 
     def retry_parked(self, group_id: int) -> str | None:
         """Try a parked group again."""
         with self.transaction():
+            self._documents.doubt()
             return retry_parked(self._db, self._bound, group_id)
 
     def take_lease(self, holder: str, front_end: str) -> LeaseHolder:

@@ -26,7 +26,7 @@ from poolpair.store.sqlite.schema import capture_mark, installed_triggers
 from poolpair.store.sqlite.snapshot import SqliteSnapshot
 from poolpair.store.sqlite.transaction import FILE_COLUMNS, SqliteTransaction, catalogue_file, read_document
 from poolpair.store.tree import TreeFile
-from poolpair.store.values import CatalogueFile, LeaseHolder, ParkedGroup, StoreIdentity, TreeDiff
+from poolpair.store.values import CatalogueFile, LeaseHolder, Look, ParkedGroup, StoreIdentity, TreeDiff
 
 T = TypeVar("T")
 IDENTITY = "store/identity"
@@ -210,16 +210,21 @@ class SqliteStore:
         with self._translated():
             return SqliteTransaction(self._c, self._bound).pending(channel, since)
 
-    def foreign_waits(self, channel: Channel, served: tuple[str, ...]) -> bool:
+    def look(self, channel: Channel, served: tuple[str, ...], since: int) -> Look:
         """Look at what was logged since the last look: the log of a partner that is away is long."""
-        homes = json.dumps(served)
+        return Look(foreign=self._foreign_waits(channel, json.dumps(served)), pending=self.pending(channel, since))
+
+    def _foreign_waits(self, channel: Channel, homes: str) -> bool:
         with self._translated():
             if list_parked(self._c, self._bound, channel):
                 return True
-            for b in self._bound:
-                if b.spec.channel is channel and self._logs_foreign(b, homes):
-                    return True
-        return False
+            return any(self._logs_foreign(b, homes) for b in self._bound if b.spec.channel is channel)
+
+    def shorten(self, channel: Channel) -> None:
+        """The log has one row per key."""
+
+    def refresh(self) -> None:
+        """Nothing is remembered."""
 
     def _logs_foreign(self, b: Bound, homes: str) -> bool:
         top = self._c.execute(f"SELECT max(rowid) FROM {b.log}").fetchone()[0] or 0
