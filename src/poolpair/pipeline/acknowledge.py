@@ -69,7 +69,7 @@ def _take_in(site: Site, channel: Channel, cookie: Cookie) -> Outbound:
         after_acknowledgement=_written_after(written, memory.acknowledged_s.get(channel, memory.started_s)),
         after_delivery=_written_after(written, memory.delivered_s.get(channel, memory.started_s)),
     )
-    with site.store.transaction() as tx:
+    with site.store.transaction(lazily=True) as tx:  # lost, the partner's next word says it again
         before = tx.load(Outbound, outbound_name(channel))
         assert before is not None
 

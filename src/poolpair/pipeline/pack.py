@@ -1,6 +1,6 @@
 """Pack: cut one consistent view of the store into a sealed package in the scratch folder. In: `Want`. Out: `Packed`.
 
-The order makes it safe to die anywhere: the intent (position, what it follows, token) is durable before the first byte is written;
+The order makes it safe to die anywhere: the intent (position, what it follows, token) is durable before anybody else can see the package;
 the token is drawn before the view is fixed, so the view holds everything up to it; files are read after the view is fixed, so a file
 that a row describes is there unless it was not there at the origin either. A file that moved while it was read, is too large
 or finds no room waits with the rows of its conference: those are logged again.
@@ -105,9 +105,9 @@ def _finish(site: Site, channel: Channel, wanted: Want, intent: Intent, since: i
 
 
 def _intend(site: Site, channel: Channel, wanted: Want) -> tuple[Intent, int]:
-    """Draw token and position and make both durable."""
+    """Draw token and position. They are durable when the finished intent is, which is before anybody can see the package."""
     now = site.clock.monotonic_s()
-    with site.store.transaction() as tx:
+    with site.store.transaction(lazily=True) as tx:
         out = tx.load(Outbound, outbound_name(channel))
         assert out is not None
         token = tx.advance()

@@ -213,8 +213,8 @@ class Store(Protocol):
         """
         ...
 
-    def transaction(self) -> AbstractContextManager[Transaction]:
-        """Begin a write transaction."""
+    def transaction(self, *, lazily: bool = False) -> AbstractContextManager[Transaction]:
+        """Begin a write transaction. One done `lazily` may be lost with its machine, but not before an earlier or without a later one."""
         ...
 
     def snapshot(self, rows: Path | None = None) -> AbstractContextManager[Snapshot]:

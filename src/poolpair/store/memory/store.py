@@ -59,7 +59,7 @@ class MemoryStore:
         return ""
 
     @contextmanager
-    def transaction(self) -> Iterator[MemoryTransaction]:
+    def transaction(self, *, lazily: bool = False) -> Iterator[MemoryTransaction]:
         """Check the lease, then change the disk."""
         with self._change() as draft:
             yield MemoryTransaction(draft, self._disk.schema)

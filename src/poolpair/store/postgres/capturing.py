@@ -24,14 +24,14 @@ WHERE n.nspname = $1 AND NOT t.tgisinternal
 """
 _VERSION = """
 SELECT md5(coalesce(string_agg(part, ',' ORDER BY part), '')) FROM (
-  SELECT 'a' || attrelid || ':' || attnum || ':' || xmin FROM pg_attribute WHERE attrelid = ANY($1::bigint[]::oid[]) AND attnum > 0
-  UNION ALL SELECT 't' || oid || ':' || xmin FROM pg_trigger WHERE tgrelid = ANY($1::bigint[]::oid[])
-  UNION ALL SELECT 'i' || inhrelid || ':' || xmin FROM pg_inherits WHERE inhparent = ANY($1::bigint[]::oid[])
-  UNION ALL SELECT 'x' || indexrelid || ':' || xmin FROM pg_index WHERE indrelid = ANY($1::bigint[]::oid[])
+  SELECT 'a' || attrelid || ':' || attnum || ':' || xmin FROM pg_attribute WHERE attrelid = ANY({oids}) AND attnum > 0
+  UNION ALL SELECT 't' || oid || ':' || xmin FROM pg_trigger WHERE tgrelid = ANY({oids})
+  UNION ALL SELECT 'i' || inhrelid || ':' || xmin FROM pg_inherits WHERE inhparent = ANY({oids})
+  UNION ALL SELECT 'x' || indexrelid || ':' || xmin FROM pg_index WHERE indrelid = ANY({oids})
   UNION ALL SELECT 'c' || oid || ':' || relname || ':' || relnamespace || ':' || relrowsecurity || relforcerowsecurity FROM pg_class
-  WHERE oid = ANY($1::bigint[]::oid[])
+  WHERE oid = ANY({oids})
   UNION ALL SELECT 'p' || p.oid || ':' || p.xmin FROM pg_proc p WHERE p.oid IN (
-    SELECT tgfoid FROM pg_trigger WHERE tgrelid = ANY($1::bigint[]::oid[]))
+    SELECT tgfoid FROM pg_trigger WHERE tgrelid = ANY({oids}))
   UNION ALL SELECT 'h' || poolpair_rank || ':' || poolpair_like || ':' || poolpair_pool FROM poolpair.home
   UNION ALL SELECT 'd' || tbl || ':' || reason FROM poolpair.doubt
 ) parts(part)
@@ -48,9 +48,8 @@ class CaptureState:
 def version(database: Database, bound: Iterable[Bound]) -> str:
     """A text that changes whenever the catalogue rows of tracked tables and their triggers do."""
     oids = {place.oid for b in bound for place in (b.on.place, *b.on.partitions)}
-    row = database.row(_VERSION, sorted(oids))
-    assert row is not None
-    return str(row[0])
+    listed = "'{" + ",".join(map(str, sorted(oids))) + "}'::oid[]"
+    return str(database.prepared("poolpair_version", _VERSION.replace("{oids}", listed))[0][0])
 
 
 def installed(database: Database) -> dict[tuple[int, str], tuple[str, str, str]]:

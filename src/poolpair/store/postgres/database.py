@@ -84,10 +84,12 @@ class Database:
         self.schemas: tuple[str, ...] = ()
         """Where a table without a schema is looked for: the role's own search_path."""
         self.scratch = ScratchTables(self)
+        self._prepared: dict[str, str] = {}
         self._c = self._connect()
 
     def _connect(self) -> psycopg.Connection[TupleRow]:
         self.scratch.forget()
+        self._prepared.clear()
         with self.translated():
             c = psycopg.connect(
                 self._url,
@@ -142,6 +144,14 @@ class Database:
         self._c = self._connect()
         if self._on_connect is not None:
             self._on_connect()
+
+    def prepared(self, name: str, text: str) -> list[TupleRow]:
+        """Run a statement without parameters that the server keeps planned: only for what planning costs most of."""
+        if self._prepared.get(name) != text:
+            known = f"DEALLOCATE {name}; " if name in self._prepared else ""
+            self.run(f"{known}PREPARE {name} AS {text}")
+            self._prepared[name] = text
+        return self.rows(f"EXECUTE {name}")
 
     def rows(self, text: str, *parameters: object) -> list[TupleRow]:
         """Every row of a statement."""

@@ -94,16 +94,14 @@ class PostgresIncoming:
         table = self._db.scratch.make(name, place + types)
         self._lines[name] = 1  # whatever it holds, should this fail
         try:
-            with (
-                self._db.connection.cursor() as cursor,
-                cursor.copy(f"COPY {table} ({listed(section.columns)}) FROM STDIN") as copy,
-            ):
-                for block in reader.blocks():
-                    copy.write(block)
+            with self._db.connection.cursor() as cursor:
+                with cursor.copy(f"COPY {table} ({listed(section.columns)}) FROM STDIN") as copy:
+                    for block in reader.blocks():
+                        copy.write(block)
+                lines = self._lines[name] = cursor.rowcount
         except (psycopg.DataError, psycopg.IntegrityError) as error:
             raise Refused(Code.DAMAGED, f"the rows file cannot be read: {reason_of(error)}") from error
-        self._lines[name] = cursor.rowcount
-        if cursor.rowcount > FEW_KEYS:
+        if lines > FEW_KEYS:
             self._db.run(f"ANALYZE {table}")
 
     @staticmethod

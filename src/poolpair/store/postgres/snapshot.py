@@ -52,9 +52,9 @@ class PostgresSnapshot:
 
     def begin(self, rows: Path | None) -> None:
         """Open the rows file to be written, if any, and fix the view."""
+        newest_token(self._db)
         if rows is not None:
             self._writer = RowsWriter(rows)
-        newest_token(self._db)
 
     def end(self) -> None:
         """Let go of the rows file."""

@@ -30,6 +30,7 @@ from poolpair.store.values import CatalogueFile, LeaseHolder, Look, ParkedGroup,
 
 T = TypeVar("T")
 IDENTITY = "store/identity"
+LAZILY = "SET LOCAL synchronous_commit = off; "
 _LOCATION = """
 SELECT system_identifier::text,
        substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8), current_database()::text FROM pg_control_system()
@@ -57,6 +58,8 @@ class PostgresStore:
         self._log = CaptureLog(self._db)
         self._version = self._checked = ""
         """The catalogue as it was bound, and as capture was found whole in it."""
+        self._remembers = self._schema_seen = False
+        """Whether definitions are looked at once per `refresh` only, and whether they were. What is cut is cut as its own view defines it."""
         self._location = ""
         """Where this connection's server is, once it was asked."""
         self._lease = PostgresLease(self._db, clock)
@@ -69,6 +72,7 @@ class PostgresStore:
 
     def _connected(self) -> None:
         self._version = self._location = ""
+        self._schema_seen = False
         self._documents.doubt()
         self._log.forget()
         self._lease.relock()
@@ -104,7 +108,8 @@ class PostgresStore:
         What was dropped and made again is found by its catalogue numbers and raises CAPTURE_BROKEN, so no mark is needed.
         """
         with self._db.translated():
-            self._rebind()
+            if not self._schema_seen:
+                self._rebind()
             if self._checked != self._version:
                 known = read_document(self._db, CaptureState, CAPTURE) or CaptureState()
                 capturing.check(self._db, self._bound, made_of(self._bound), known)
@@ -113,6 +118,7 @@ class PostgresStore:
 
     def _rebind(self) -> None:
         """Bind anew if the catalogue rows of tracked tables changed."""
+        self._schema_seen = self._remembers
         if self._version and capturing.version(self._db, self._bound) == self._version:
             return
         self._bound = bind(self._db, self._profile)
@@ -121,10 +127,10 @@ class PostgresStore:
         self._version = version
 
     @contextmanager
-    def transaction(self) -> Iterator[PostgresTransaction]:
+    def transaction(self, *, lazily: bool = False) -> Iterator[PostgresTransaction]:
         """BEGIN, the turn, the lease's check, COMMIT; ROLLBACK on any exception."""
         with self._db.translated():
-            tx = self._begin()
+            tx = self._begin(lazily=lazily)
             try:
                 yield tx
                 tx.commit()
@@ -133,11 +139,11 @@ class PostgresStore:
                 raise
             self._log.pruned(self._bound, tx.pruned)
 
-    def _begin(self) -> PostgresTransaction:
+    def _begin(self, *, lazily: bool = False) -> PostgresTransaction:
         """Begin, wait for the turn, and see the lease and every document that is asked for often: one round trip."""
         try:
-            answers = self._db.run(f"BEGIN; {TURN}; {LEASE}; {self._documents.query}")
-            _, _, lease, documents = answers_of(answers)
+            begin = f"BEGIN; {LAZILY if lazily else ''}{TURN}; {LEASE}; {self._documents.query}"
+            lease, documents = answers_of(self._db.run(begin))[-2:]
             self._documents.take(documents)
             self._lease.check(lease)
         except BaseException:  # whatever ended it: clean up, then let it pass
@@ -151,20 +157,23 @@ class PostgresStore:
 
     @contextmanager
     def snapshot(self, rows: Path | None = None) -> Iterator[PostgresSnapshot]:
-        """A read view on a connection of its own."""
-        database: Database | None
+        """A read view on a connection of its own, in which the tables are defined as they are bound."""
         database, self._view = self._view or Database(self._url, self._lock_wait_s), None
+        kept: Database | None = None
         view = PostgresSnapshot(database, self._bound)
         try:
             with database.translated(), database.transaction(VIEW):
                 view.begin(rows)
+                if rows is not None and self._version and capturing.version(database, self._bound) != self._version:
+                    raise PoolpairError(Code.STORE_LOCKED, f"{database.name}: tracked tables are being changed")
                 yield view
             with database.translated():
                 view.clear()
-            self._view, database = database, None
+            kept = database
         finally:
             view.end()
-            if database is not None:
+            self._view = kept
+            if kept is None:
                 database.close()
 
     @contextmanager
@@ -205,8 +214,9 @@ class PostgresStore:
             return self._documents.read(cls, name)
 
     def refresh(self) -> None:
-        """Read documents anew once, and remember them."""
+        """Read documents anew once, and remember them; look at the tables' definitions once."""
         self._documents.refresh()
+        self._remembers, self._schema_seen = True, False
 
     def pending(self, channel: Channel, since: int) -> int:
         """Count the groups that a token did not see."""

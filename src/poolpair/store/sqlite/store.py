@@ -100,7 +100,7 @@ class SqliteStore:
         return mark
 
     @contextmanager
-    def transaction(self) -> Iterator[SqliteTransaction]:
+    def transaction(self, *, lazily: bool = False) -> Iterator[SqliteTransaction]:
         """BEGIN IMMEDIATE, the lease's check, COMMIT; ROLLBACK on any exception."""
         with self._translated():
             tx = self._begin()
