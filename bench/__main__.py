@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from bench import lag, userdata, writers
+from bench.bucardo import Bucardo
 from bench.native import Native
 from bench.pair import Ours
 from bench.peer import Peer, wait_until
@@ -152,13 +153,18 @@ def main() -> None:
         if "native" in names:
             peers.append(Native(made["native-a"], made["native-b"], TEMPLATE))
         run(chosen, only, peers, report)
+        if "bucardo" in names:
+            rare = Bucardo(made["bucardo-a"], made["bucardo-b"], TEMPLATE, folder / "bucardo")
+            copy(rare, report, chosen.rows)
+            catch_up(rare, report, chosen.rows, 0)
+            peers.append(rare)
         if "writer" in only:
             note_writers(pair.a, report, pair, chosen.rows, chosen.slots, chosen.slot_seconds)
         for peer in peers:
             peer.end()
         report.note("peak memory of the service, MB", "poolpair", max(pair.peak_bytes.values()) / 1e6)
-    print(report.table([peer.name for peer in peers] + ["-"][len(peers) - 1 :]))  # noqa: T201
-    print(report.write("pg"))  # noqa: T201
+    print(report.table([peer.name for peer in peers]))
+    print(report.write("pg"))
 
 
 def run(chosen: argparse.Namespace, only: list[str], peers: list[Peer], report: Report) -> None:

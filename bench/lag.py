@@ -48,7 +48,7 @@ def look(url: str, last: int) -> list[tuple[int, float]]:
 def measure(peer: Peer, rows: int, rate: int, seconds: int) -> Lag:
     """Write `rate` transactions a second for some seconds."""
     first = userdata.mark(peer.a, peer.database)
-    count, rng = rate * seconds, random.Random(first)  # noqa: S311 - which row is written is no secret
+    count, rng = rate * seconds, random.Random(first)
     committed: list[float] = []
     with (
         ProcessPoolExecutor(1) as other,

@@ -12,11 +12,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from poolpair.keyfile import new_key_file
-
 from bench import userdata
 from bench.peer import wait_until
 from bench.server import Server
+from poolpair.keyfile import new_key_file
 
 PROFILE = """
 [[tables]]

@@ -31,7 +31,7 @@ class Report:
         """Keep a figure, and say it."""
         self.figures.setdefault(what, {}).setdefault(peer, []).append(round(value, 4))
         self.loads.setdefault(what, []).append(load1())
-        print(f"{datetime.now(UTC):%H:%M:%S} load {load1():5.2f}  {peer:9} {what}: {value:.4g}", flush=True)  # noqa: T201
+        print(f"{datetime.now(UTC):%H:%M:%S} load {load1():5.2f}  {peer:9} {what}: {value:.4g}", flush=True)
 
     def median(self, what: str, peer: str) -> float | None:
         """The median, None if it was not measured."""
@@ -54,7 +54,7 @@ class Report:
         return f"{statistics.median(found):.4g}{each}"
 
     def _ratio(self, what: str, peers: list[str]) -> str:
-        ours, theirs = self.median(what, peers[0]), self.median(what, peers[1])
+        ours, theirs = self.median(what, peers[0]), self.median(what, peers[1]) if len(peers) > 1 else None
         if not ours or not theirs:
             return "-"
         return f"{ours / theirs if 'per second' in what else theirs / ours:.2f}"

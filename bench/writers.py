@@ -43,7 +43,8 @@ def measure(server: Server, off: str, on: str, rows: int, *, slots: int, seconds
     script = server.folder / "writer.sql"
     script.write_text(_SCRIPT.format(last=rows * 4 // 5 - 1))
     server.checkpoint()
-    offs, ons = [], []
+    offs: list[float] = []
+    ons: list[float] = []
     for slot in range(slots + 1):
         pair = [(off, offs), (on, ons)]
         for database, rates in pair if slot % 2 else reversed(pair):

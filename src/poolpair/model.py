@@ -109,6 +109,15 @@ class BucketSet:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Slice:
+    """A part of a table as the origin's store counts it; only that store understands it."""
+
+    table: int
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
     """One sealed member of a package: its name in the ZIP, its number in the nonces, and what must come out of it."""
 
@@ -150,6 +159,8 @@ class Manifest:
     buckets: tuple[BucketSet, ...] = ()
     skips: bool = False
     """The delta is not in it, it was too large: the copy is incomplete until its digests are equal."""
+    fills: bool = False
+    """A part of a first copy for a target that said it has nothing: neither delta nor whole buckets."""
     reread: bool = False
     """An operator wants to know: the target reads its files again before it compares, whatever its catalogue says."""
     left_behind: tuple[str, ...] = ()
@@ -239,6 +250,8 @@ class Cookie:
     fault: Fault | None = None
     doubts: bool = False
     """The copy at the writer may have been changed unseen: the reader shall compare, and send what differs."""
+    vacant: bool = False
+    """Nothing was ever applied here, and there is no row of the reader's homes: a first copy need not ask what differs."""
     sending: Fault | None = None
     """Why the writer's own sending on this channel is not whole; the reader's copy of the writer's home is then stale."""
     homes: tuple[Reign, ...] = ()

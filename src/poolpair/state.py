@@ -9,7 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from poolpair.model import Answer, BucketSet, Cookie, Fault, PackageKind, Position, RefusedPackage, Reign, TableDigests
+from poolpair.model import (
+    Answer,
+    BucketSet,
+    Cookie,
+    Fault,
+    PackageKind,
+    Position,
+    RefusedPackage,
+    Reign,
+    Slice,
+    TableDigests,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +72,12 @@ class Owed:
 
 
 class SeedPhase(StrEnum):
-    """Where a comparison of both copies stands: digests to be sent, awaited, or differing buckets to be sent."""
+    """Where a comparison of both copies stands: digests to be sent, awaited, or differing buckets to be sent.
 
+    A first copy may begin by sending slices of whole tables; what it then lacks is found by the comparison.
+    """
+
+    COPY = "copy"
     ASK = "ask"
     AWAIT = "await"
     SEND = "send"
@@ -77,6 +92,8 @@ class Seed:
     repair: bool = True
     asked: Position | None = None
     to_send: tuple[BucketSet, ...] = ()
+    slices: tuple[Slice, ...] = ()
+    """Still to be sent before anything is compared."""
     reread: bool = False
     """An operator asked: both sides read their files again, once."""
     sent: int = 0

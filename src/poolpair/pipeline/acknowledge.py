@@ -152,12 +152,20 @@ def _content(site: Site, channel: Channel) -> Cookie:
         status=import_status(inbound, parked=parked, held=held, counts=counts),
         fault=inbound.fault,
         doubts=inbound.doubts,
+        vacant=inbound.applied is None and _is_vacant(site, channel),
         sending=_sending_fault(site, channel, counts),
         homes=site.reigns(),
         complete=inbound.complete,
         settings=site.settings,
         reads_format=FORMAT_VERSION,
     )
+
+
+def _is_vacant(site: Site, channel: Channel) -> bool:
+    """Looked at once: what comes later is found when both copies are compared."""
+    if channel not in site.memory.vacant:
+        site.memory.vacant[channel] = not site.store.holds(channel, (site.partner,))
+    return site.memory.vacant[channel]
 
 
 def _sending_fault(site: Site, channel: Channel, counts: Counts) -> Fault | None:

@@ -106,6 +106,7 @@ def _plan(site: Site, channel: Channel, manifest: Manifest) -> ApplyPlan:
         approved=bool(held and held.approved and held.position == manifest.position),
         left_behind=manifest.left_behind,
         keep_replaced=manifest.keep_replaced,
+        fills=manifest.fills,
         now_utc=site.clock.utc_iso(),
     )
 

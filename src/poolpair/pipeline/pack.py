@@ -110,7 +110,7 @@ def _intend(site: Site, channel: Channel, wanted: Want) -> tuple[Intent, int]:
     with site.store.transaction(lazily=True) as tx:
         out = tx.load(Outbound, outbound_name(channel))
         assert out is not None
-        token = tx.advance()
+        token = out.base_token if wanted.slices else tx.advance()
         intent = Intent(
             position=Position(out.stream, out.next_sequence, new_id()),
             follows=out.base,
@@ -133,7 +133,14 @@ def _write(
     writer = PackageWriter(
         sink, site.ring, channel=channel, origin=site.pool, target=site.partner, position=intent.position
     )
-    cut = Cut(channel=channel, served=site.served(), since=None if wanted.skips else since, buckets=wanted.buckets)
+    whole = wanted.skips or wanted.slices
+    cut = Cut(
+        channel=channel,
+        served=site.served(),
+        since=None if whole else since,
+        buckets=wanted.buckets,
+        slices=wanted.slices,
+    )
     with site.store.snapshot(rows) as view:
         waits: frozenset[str] = frozenset()
         if channel is Channel.CONFERENCES:
@@ -142,7 +149,7 @@ def _write(
         view.list_files(files.run())  # first of all: only then is it known which conferences stay behind
         digests = view.digests(channel, cut.served, None, files.left_behind) if wanted.digests else ()
         exported = view.export(cut, files.left_behind)
-    if not (wanted.skips or wanted.buckets) and rows.stat().st_size > site.limits.package_max_bytes:
+    if not (whole or wanted.buckets) and rows.stat().st_size > site.limits.package_max_bytes:
         return None
     with writer.member(ROWS_MEMBER) as member, rows.open("rb") as source:
         _copy(source, member)
@@ -152,6 +159,7 @@ def _write(
         manifest,
         digests=digests,
         skips=wanted.skips,
+        fills=bool(wanted.slices),
         reread=wanted.digests and reread,
         files=files.count,
         file_bytes=files.bytes,

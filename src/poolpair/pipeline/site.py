@@ -91,6 +91,8 @@ class Volatile:
     """Packages of a stream in which a number stands twice: kept in Quarantine when the partner's operator has decided."""
     strays: dict[str, tuple[float, Position]] = field(default_factory=dict)
     """Packages that lead nowhere: since when, and what was applied then."""
+    vacant: dict[Channel, bool] = field(default_factory=dict)
+    """Whether there was nothing of the partner's when this process first looked."""
     faults: dict[Channel, Fault] = field(default_factory=dict)
     speaking: RLock = field(default_factory=RLock)
     """Held while a cookie is made and written: the heartbeat thread speaks too."""

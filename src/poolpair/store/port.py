@@ -20,7 +20,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from poolpair.model import Channel, TableDigests, TableShape
+from poolpair.model import Channel, Slice, TableDigests, TableShape
 from poolpair.store.tree import TreeFile
 from poolpair.store.values import (
     Applied,
@@ -253,6 +253,14 @@ class Store(Protocol):
 
     def shorten(self, channel: Channel) -> None:
         """Leave of the log of a partner that takes nothing what is needed: one entry per changed group."""
+        ...
+
+    def slices(self, channel: Channel) -> tuple[Slice, ...]:
+        """Parts that make up the tables of a channel, each fit for one package; none where a first copy should compare at once."""
+        ...
+
+    def holds(self, channel: Channel, homes: tuple[str, ...]) -> bool:
+        """Whether there is any row of these homes; where that is not asked, True."""
         ...
 
     def refresh(self) -> None:

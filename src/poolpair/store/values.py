@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from poolpair.model import BucketSet, Channel, TableShape
+from poolpair.model import BucketSet, Channel, Slice, TableShape
 from poolpair.store.tree import TreeFile
 
 
@@ -31,6 +31,7 @@ class Cut:
     served: tuple[str, ...]
     since: int | None
     buckets: tuple[BucketSet, ...] = ()
+    slices: tuple[Slice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +131,8 @@ class ApplyPlan:
     left_behind: tuple[str, ...]
     """Conferences that a seed must not delete although the package does not hold them."""
     keep_replaced: bool
+    fills: bool = False
+    """Most likely nothing of it is here yet."""
     now_utc: str
 
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from poolpair.clock import Clock
 from poolpair.errors import Code, PoolpairError
-from poolpair.model import Channel, TableShape
+from poolpair.model import Channel, Slice, TableShape
 from poolpair.store.memory.applying import refusal
 from poolpair.store.memory.disk import IDENTITY, MemoryDisk
 from poolpair.store.memory.incoming import MemoryIncoming, open_rows
@@ -124,6 +124,14 @@ class MemoryStore:
 
     def shorten(self, channel: Channel) -> None:
         """The log has one entry per key."""
+
+    def slices(self, channel: Channel) -> tuple[Slice, ...]:
+        """A first copy compares at once."""
+        return ()
+
+    def holds(self, channel: Channel, homes: tuple[str, ...]) -> bool:
+        """Not asked."""
+        return True
 
     def refresh(self) -> None:
         """Nothing is remembered."""

@@ -44,7 +44,7 @@ class TableApply:
         return self._b.rank
 
     def prepare(self) -> None:
-        """Look at the lines, and list the groups to delete: tombstones, and what a seed's whole buckets do not hold. Parked ones are spared.
+        """Look at the lines, and list the groups to delete: tombstones, and what a seed's buckets do not hold; parked ones are spared.
 
         What a package says of homes that it may not carry is never applied; such a package is refused whole.
         """
@@ -130,7 +130,11 @@ class TableApply:
         if self._b.conflict is None:
             self._list_named()
         with without_triggers(self._db, self._b):
-            if self._written_at_once():
+            everything = (1, self._named_groups)
+            # What is most likely new costs a third less by a plain INSERT than by one that looks for conflicts.
+            if self._plan.fills and self._b.conflict and self._at_once([self._insert(*everything, "")]):
+                return
+            if self._at_once(self._put(*everything)):
                 return
             if not self._named_groups:
                 self._list_named()
@@ -142,15 +146,14 @@ class TableApply:
         """Number the groups that have rows, in the origin's order."""
         b = self._b
         self._db.run(f"CREATE TEMPORARY TABLE named_{b.n} ({PLACE}, {b.key_types}) ON COMMIT DROP")
-        self._named_groups = self._db.changed(
-            f"INSERT INTO {self._named} ({b.key}) SELECT {b.key} FROM {self._r} WHERE NOT {GONE} GROUP BY {b.key} ORDER BY min(poolpair_place)"
-        )
+        standing = f"SELECT {b.key} FROM {self._r} WHERE NOT {GONE} GROUP BY {b.key} ORDER BY min(poolpair_place)"
+        self._named_groups = self._db.changed(f"INSERT INTO {self._named} ({b.key}) {standing}")
         self._db.run(f"ANALYZE {self._named}")
 
-    def _written_at_once(self) -> bool:
+    def _at_once(self, statements: list[str]) -> bool:
         """The fast way; False if something was refused, and all of it undone."""
         try:
-            self._do(self._put(1, self._named_groups))
+            self._do(statements)
         except psycopg.Error as error:
             if not is_refusal(error):
                 raise

@@ -38,7 +38,7 @@ class Bound:
     conflict: tuple[str, ...] | None
     """Columns of a unique key inside the group key: groups are single rows. None: groups are replaced whole."""
     homes: tuple[tuple[str, str], ...] = ()
-    """The homes map as it was when this was bound: patterns as LIKE reads them, and pools. Looking a home up for each row costs most of a digest."""
+    """The homes map when this was bound: patterns as LIKE reads them, and pools. To look each row's home up costs most of a digest."""
     rank: int = 0
     """Tables of lower rank are written first and deleted from last: the others refer to them."""
 

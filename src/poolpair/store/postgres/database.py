@@ -16,10 +16,9 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 from poolpair.errors import Code, PoolpairError
+from poolpair.store.postgres.scratch import ScratchTables
 
 SCHEMA = "poolpair"
-SCRATCH_ROWS = 1000
-"""A temporary table through which more rows went is truncated; until then deleting is quicker."""
 STATEMENT_S = 3600
 """No statement of ours runs longer; only whole copies and comparisons take more than moments."""
 _SETTINGS: dict[str, str] = {
@@ -147,10 +146,14 @@ class Database:
 
     def prepared(self, name: str, text: str) -> list[TupleRow]:
         """Run a statement without parameters that the server keeps planned: only for what planning costs most of."""
-        if self._prepared.get(name) != text:
-            known = f"DEALLOCATE {name}; " if name in self._prepared else ""
-            self.run(f"{known}PREPARE {name} AS {text}")
-            self._prepared[name] = text
+        if self._prepared.get(name) == text:
+            try:
+                return self.rows(f"EXECUTE {name}")
+            except psycopg.errors.InvalidSqlStatementName:  # this is another connection since a moment ago
+                self._prepared.pop(name, None)
+        known = f"DEALLOCATE {name}; " if name in self._prepared else ""
+        self.run(f"{known}PREPARE {name} AS {text}")
+        self._prepared[name] = text
         return self.rows(f"EXECUTE {name}")
 
     def rows(self, text: str, *parameters: object) -> list[TupleRow]:
@@ -237,57 +240,6 @@ def answers_of(cursor: psycopg.Cursor[TupleRow]) -> list[list[TupleRow]]:
     while cursor.nextset():
         answers.append(cursor.fetchall() if cursor.description else [])
     return answers
-
-
-class ScratchTables:
-    """Temporary tables that stay as long as their connection: to make one costs more than to carry a small package.
-
-    Emptied after use: a few rows by DELETE, many (or many times a few) by TRUNCATE, which gives the space back.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._db = database
-        self._made: dict[str, str] = {}
-        self._unsure: set[str] = set()
-        """Made in a transaction that may yet be rolled back."""
-        self._used: dict[str, int] = {}
-
-    def forget(self) -> None:
-        """They are gone with the connection."""
-        self._made.clear()
-        self._used.clear()
-
-    def undone(self) -> None:
-        """What a transaction made that was rolled back is gone."""
-        for name in self._unsure:
-            self._made.pop(name, None)
-        self._unsure.clear()
-
-    def make(self, name: str, columns: str) -> str:
-        """An empty table of these columns; gives its qualified name."""
-        if self._made.get(name) != columns:
-            self._db.run(f"DROP TABLE IF EXISTS pg_temp.{name}")
-            self._db.run(f"CREATE TEMPORARY TABLE {name} ({columns})")
-            self._made[name] = columns
-            if self._db.in_transaction:
-                self._unsure.add(name)
-        return f"pg_temp.{name}"
-
-    def empty(self, rows: dict[str, int]) -> None:
-        """Empty tables that hold about so many rows; outside of a transaction."""
-        self._unsure.clear()
-        statements = []
-        for name, count in rows.items():
-            if name not in self._made:
-                continue
-            self._used[name] = self._used.get(name, 0) + count
-            if self._used[name] > SCRATCH_ROWS:
-                self._used[name] = 0
-                statements.append(f"TRUNCATE pg_temp.{name}")
-            elif count:
-                statements.append(f"DELETE FROM pg_temp.{name}")
-        if statements:
-            self._db.run("; ".join(statements))
 
 
 def _one(c: psycopg.Connection[TupleRow], text: str) -> list[str]:

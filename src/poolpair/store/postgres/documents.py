@@ -55,8 +55,7 @@ class Documents:
         self._bodies: dict[str, str] = {}
         self._decoded: dict[tuple[str, type[object]], tuple[str, object]] = {}
         self._remembers = self._is_fresh = False
-        self.parks = True
-        """Whether any group may be parked."""
+        self._parks = True
 
     def refresh(self) -> None:
         """Look anew at the next reading; from then on remember."""
@@ -64,7 +63,12 @@ class Documents:
 
     def doubt(self) -> None:
         """What was seen may not be so any more."""
-        self._is_fresh, self.parks = False, True
+        self._is_fresh, self._parks = False, True
+
+    @property
+    def none_parked(self) -> bool:
+        """Whether it is known that no group is parked."""
+        return self._remembers and self._is_fresh and not self._parks
 
     @property
     def query(self) -> str:
@@ -76,7 +80,7 @@ class Documents:
     def take(self, rows: list[tuple[object, ...]]) -> None:
         """What the query gave."""
         bodies = {str(name): str(body) for name, body in rows}
-        self.parks = bodies.pop("") != "0"
+        self._parks = bodies.pop("") != "0"
         self._bodies, self._is_fresh = bodies, True
 
     def noted(self, saved: dict[str, str], deleted: set[str]) -> None:

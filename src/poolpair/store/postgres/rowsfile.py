@@ -6,8 +6,9 @@ r"""The rows file of a package between PostgreSQL pools: sections of COPY text, 
     4 bytes of zero                                          then the end.
 
 The sections are `f` (files) and, for each table n of the channel in order, `r<n>`: the rows of the groups named, in the origin's
-order; of a group that has none one line, with its key and `poolpair_gone`. COPY text is what every release of PostgreSQL reads, UTF-8, with values as they are written under fixed
-settings. It goes from the server to the file and back in blocks: nothing here looks into a row.
+order; of a group that has none one line, with its key and `poolpair_gone`. COPY text is what every release of PostgreSQL reads,
+UTF-8, with values as they are written under fixed settings. It goes from the server to the file and back in blocks: nothing here
+looks into a row.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from poolpair.store.buckets import buckets_for
 from poolpair.store.postgres.binding import GONE, SCOPE_OF_ALL, Bound, listed
 from poolpair.store.postgres.catalogue import COLUMNS, FILE, TREE, catalogue_file, in_buckets, stream
 from poolpair.store.postgres.copying import CopyOut
-from poolpair.store.postgres.database import Database, quote
+from poolpair.store.postgres.database import Database, literal, quote
 from poolpair.store.postgres.digests import digest_files, digest_table
 from poolpair.store.postgres.documents import EVERYTHING, newest_token, seen_at
 from poolpair.store.postgres.rowsfile import RowsWriter, Section, copy_line
@@ -90,7 +90,11 @@ class PostgresSnapshot:
         groups = rows = 0
         tables = []
         for b in self._of(cut.channel):
-            more_groups, more_rows = self._export_table(self._writer, b, cut, sorted(left_behind))
+            more_groups, more_rows = (
+                self._export_slices(self._writer, b, cut)
+                if cut.slices
+                else self._export_table(self._writer, b, cut, sorted(left_behind))
+            )
             groups, rows = groups + more_groups, rows + more_rows
             tables.append(b.shape())
         self._writer.close()
@@ -129,6 +133,23 @@ class PostgresSnapshot:
         )
         writer.section(Section(name=f"r{b.n}", columns=columns, types=types), copied)
         return named, copied.rows - copied.marked
+
+    def _export_slices(self, writer: RowsWriter, b: Bound, cut: Cut) -> tuple[int, int]:
+        """Rows as they lie, without a look at what changed."""
+        rest = [name for name in b.columns if name not in b.spec.key]
+        names = (*b.spec.key, *rest)
+        parts = [
+            f"t.ctid >= '({each.low},0)' AND t.ctid < '({each.high},0)'" if each.high else "true"
+            for each in cut.slices
+            if each.table == b.n
+        ]
+        homes = ", ".join(map(literal, cut.served))
+        mine = f"{b.scope} AND {b.home} = ANY (ARRAY[{homes}]::text[])"
+        source = f"SELECT *, tableoid, ctid FROM {b.table} t WHERE ({' OR '.join(parts) or 'false'}) AND {mine}"
+        copied = CopyOut(self._db.connection, f"SELECT false, {listed(names, 't')} FROM ({source}) t {b.order}")
+        types = ("boolean", *(b.type_of(name).told for name in names))
+        writer.section(Section(name=f"r{b.n}", columns=(GONE, *names), types=types), copied)
+        return copied.rows, copied.rows
 
     def _add_buckets(self, b: Bound, buckets: BucketSet, mine: str, left: list[str]) -> int:
         """Name the groups of whole buckets that the delta does not name already."""

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from poolpair.clock import Clock
 from poolpair.errors import Code, PoolpairError
-from poolpair.model import Channel, TableShape
+from poolpair.model import Channel, Slice, TableShape
 from poolpair.store.postgres import capturing, catalogue
 from poolpair.store.postgres.binding import Bound, bind
 from poolpair.store.postgres.capturing import CAPTURE, CaptureState
@@ -22,6 +22,7 @@ from poolpair.store.postgres.install import follow_tables, made_of
 from poolpair.store.postgres.lease import LEASE, TURN, PostgresLease
 from poolpair.store.postgres.log import CaptureLog
 from poolpair.store.postgres.parking import list_parked, retry_parked
+from poolpair.store.postgres.slices import holds_any, slices_of
 from poolpair.store.postgres.snapshot import VIEW, PostgresSnapshot
 from poolpair.store.postgres.transaction import PostgresTransaction
 from poolpair.store.profile import Profile
@@ -59,7 +60,7 @@ class PostgresStore:
         self._version = self._checked = ""
         """The catalogue as it was bound, and as capture was found whole in it."""
         self._remembers = self._schema_seen = False
-        """Whether definitions are looked at once per `refresh` only, and whether they were. What is cut is cut as its own view defines it."""
+        """Whether definitions are looked at once per `refresh` only, and whether they were. A package's own view looks again."""
         self._location = ""
         """Where this connection's server is, once it was asked."""
         self._lease = PostgresLease(self._db, clock)
@@ -213,6 +214,18 @@ class PostgresStore:
         with self._db.translated():
             return self._documents.read(cls, name)
 
+    def slices(self, channel: Channel) -> tuple[Slice, ...]:
+        """Ranges of blocks; a table whose groups are several rows only whole."""
+        if channel is not Channel.USERS:  # a row that describes a file comes after it
+            return ()
+        with self._db.translated():
+            return tuple(part for b in self._of(channel) for part in slices_of(self._db, b))
+
+    def holds(self, channel: Channel, homes: tuple[str, ...]) -> bool:
+        """Look for one row."""
+        with self._db.translated():
+            return holds_any(self._db, self._of(channel), homes)
+
     def refresh(self) -> None:
         """Read documents anew once, and remember them; look at the tables' definitions once."""
         self._documents.refresh()
@@ -226,7 +239,7 @@ class PostgresStore:
     def look(self, channel: Channel, served: tuple[str, ...], since: int) -> Look:
         """One pass over the log; what an earlier one saw is not asked for its home again."""
         with self._db.translated():
-            return self._log.look(self._of(channel), channel, served, since, parks=self._documents.parks)
+            return self._log.look(self._of(channel), channel, served, since, parks=not self._documents.none_parked)
 
     def shorten(self, channel: Channel) -> None:
         """Leave one entry per key of a log that nobody prunes."""
@@ -255,7 +268,7 @@ class PostgresStore:
     def parked(self, channel: Channel | None = None) -> tuple[ParkedGroup, ...]:
         """Groups that this store refused."""
         with self._db.translated():
-            return list_parked(self._db, self._bound, channel) if self._documents.parks else ()
+            return () if self._documents.none_parked else list_parked(self._db, self._bound, channel)
 
     def retry_parked(self, group_id: int) -> str | None:
         """Try a parked group again."""

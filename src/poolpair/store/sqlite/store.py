@@ -13,7 +13,7 @@ from typing import TypeVar
 from poolpair.clock import Clock
 from poolpair.documents import decode
 from poolpair.errors import Code, PoolpairError
-from poolpair.model import Channel, TableShape
+from poolpair.model import Channel, Slice, TableShape
 from poolpair.store.profile import Profile
 from poolpair.store.sqlite.binding import Bound, bind
 from poolpair.store.sqlite.connection import connect, text, translate
@@ -222,6 +222,14 @@ class SqliteStore:
 
     def shorten(self, channel: Channel) -> None:
         """The log has one row per key."""
+
+    def slices(self, channel: Channel) -> tuple[Slice, ...]:
+        """A first copy compares at once."""
+        return ()
+
+    def holds(self, channel: Channel, homes: tuple[str, ...]) -> bool:
+        """Not asked."""
+        return True
 
     def refresh(self) -> None:
         """Nothing is remembered."""
