@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 from bench import userdata
@@ -74,11 +75,13 @@ class Bucardo:
         self._call("add", "table", "public.userdata", "db=a", "relgroup=g")
         self._call("add", "sync", "s", "relgroup=g", "dbs=a:source,b:target", "onetimecopy=2", "autokick=1")
 
-    def copy(self) -> None:
+    def copy(self) -> float:
+        began = time.monotonic()
         self._call("start")
         with self.b.connect(self.database) as watcher:
             marked = f"SELECT count(*) FROM userdata WHERE {userdata.MARK}"
             wait_until("Bucardo's copy", lambda: watcher.execute(marked).fetchone() == (1,))
+        return began
 
     def rest(self) -> None:
         """Its own tables say nothing simple; a mark that arrives does."""

@@ -45,8 +45,8 @@ def look(url: str, last: int) -> list[tuple[int, float]]:
     return found
 
 
-def measure(peer: Peer, rows: int, rate: int, seconds: int) -> Lag:
-    """Write `rate` transactions a second for some seconds."""
+def measure(peer: Peer, rows: int, rate: int, seconds: int, *, rows_each: int = 1) -> Lag:
+    """Write `rate` transactions a second for some seconds, each of so many of the first `rows` rows and the mark."""
     first = userdata.mark(peer.a, peer.database)
     count, rng = rate * seconds, random.Random(first)
     committed: list[float] = []
@@ -59,7 +59,8 @@ def measure(peer: Peer, rows: int, rate: int, seconds: int) -> Lag:
         began = time.monotonic()
         for n in range(count):
             time.sleep(max(0.0, began + n / rate - time.monotonic()))
-            writer.execute(_WRITE, (rng.randrange(rows * 4 // 5), n))
+            for _ in range(rows_each):
+                writer.execute(_WRITE, (rng.randrange(rows), n))
             writer.execute(_MARK)
             writer.commit()
             committed.append(time.monotonic())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
 
 from bench import userdata
 from bench.peer import wait_until
@@ -25,13 +26,15 @@ class Native:
         userdata.empty(self.b, self.database)
         self.a.run(self.database, "CREATE PUBLICATION bench FOR TABLE userdata")
 
-    def copy(self) -> None:
+    def copy(self) -> float:
+        began = time.monotonic()
         self.b.run(
             self.database, f"CREATE SUBSCRIPTION bench CONNECTION '{self.a.tcp(self.database)}' PUBLICATION bench"
         )
         with self.b.connect(self.database) as watcher:
             ready = "SELECT bool_and(srsubstate = 'r') FROM pg_subscription_rel"
             wait_until("the native copy", lambda: watcher.execute(ready).fetchone() == (True,))
+        return began
 
     def rest(self) -> None:
         with self.a.connect(self.database) as watcher:

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -84,13 +85,21 @@ class Ours:
                 [*_program(), "-c", self._toml(pool), "run", "--allow-root"], stdout=log, stderr=log
             )
 
-    def copy(self) -> None:
-        for pool in "ba":
-            self.start(pool)
+    def copy(self) -> float:
         with self.a.connect(self.database) as counter:
             rows = counter.execute("SELECT count(*) FROM userdata").fetchone()
         assert rows is not None
+        for pool in "ba":
+            self.start(pool)
+            self._wait_for_service(pool)
+        began = time.monotonic()
         wait_until("our copy", lambda: self.document("b", "inbound").get("applied_rows", 0) >= rows[0])
+        return began
+
+    def _wait_for_service(self, pool: str) -> None:
+        server = self.a if pool == "a" else self.b
+        works = "SELECT count(*) FROM poolpair.lease WHERE holder <> ''"
+        wait_until("a service", lambda: server.number(self.database, works) > 0)
 
     def prove(self) -> None:
         """Wait until the copy is proved equal by digests, which ends a first copy."""
@@ -110,19 +119,19 @@ class Ours:
         found = server.run(self.database, f"SELECT body FROM poolpair.document WHERE name = '{name}/{CHANNEL}'")
         return dict(json.loads(found[0][0])) if found else {}
 
-    def pause(self) -> None:
-        """Stop the origin where it stands, but not in a transaction."""
-        pid = self._services["a"].pid
+    def pause(self, pool: str = "a") -> None:
+        """Stop a service where it stands, but not in a transaction."""
+        pid, server = self._services[pool].pid, self.a if pool == "a" else self.b
         open_ones = "application_name = 'poolpair' AND state <> 'idle'"
         while True:
             os.kill(pid, signal.SIGSTOP)
-            if not self.a.number(self.database, f"SELECT count(*) FROM pg_stat_activity WHERE {open_ones}"):
+            if not server.number(self.database, f"SELECT count(*) FROM pg_stat_activity WHERE {open_ones}"):
                 return
             os.kill(pid, signal.SIGCONT)
 
-    def resume(self) -> None:
+    def resume(self, pool: str = "a") -> None:
         self._sent_before = self._sent()
-        os.kill(self._services["a"].pid, signal.SIGCONT)
+        os.kill(self._services[pool].pid, signal.SIGCONT)
 
     def shipped(self) -> int:
         return self._sent() - self._sent_before
@@ -146,6 +155,13 @@ class Ours:
             os.kill(service.pid, signal.SIGCONT)
             service.terminate()
             service.wait(60)
+        self._services.clear()
+
+    def close(self) -> None:
+        """End what still runs, however the benchmark ended."""
+        for service in self._services.values():
+            service.kill()
+            service.wait()
         self._services.clear()
 
 

@@ -23,8 +23,8 @@ class Peer(Protocol):
         """Make ready for a first copy: all rows at a, none at b."""
         ...
 
-    def copy(self) -> None:
-        """Start, and wait until every row is there."""
+    def copy(self) -> float:
+        """Start, and wait until every row is there; gives when it began, with every process up."""
         ...
 
     def rest(self) -> None:

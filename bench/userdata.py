@@ -11,10 +11,12 @@ CREATE TABLE userdata (
 """
 MARK = "host = 'a.example' AND \"user\" = 'mark' AND store = 'mark' AND key = 'mark'"
 _SAME = "t.host = 'a.example' AND t.\"user\" = user_of(p.i) AND t.store = store_of(p.i) AND t.key = md5(p.i::text)"
+ROWS_PER_USER = 100
+_USER = f"SELECT 'user' || lpad((i / {ROWS_PER_USER})::text, 7, '0')"
+_STORE = "SELECT (ARRAY['contacts', 'groups', 'acl', 'presence', 'settings'])[i % 5 + 1]"
 _FUNCTIONS = (
-    "CREATE FUNCTION user_of(i bigint) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT 'user' || lpad((i / 20)::text, 7, '0') $$",
-    ("CREATE FUNCTION store_of(i bigint) RETURNS text LANGUAGE sql IMMUTABLE AS"
-    " $$ SELECT (ARRAY['contacts', 'groups', 'acl', 'presence', 'settings'])[i % 5 + 1] $$"),
+    f"CREATE FUNCTION user_of(i bigint) RETURNS text LANGUAGE sql IMMUTABLE AS $$ {_USER} $$",
+    f"CREATE FUNCTION store_of(i bigint) RETURNS text LANGUAGE sql IMMUTABLE AS $$ {_STORE} $$",
     """
 CREATE FUNCTION value_of(i bigint, salt bigint) RETURNS text LANGUAGE sql IMMUTABLE AS $$
   SELECT format('{"etag":"%s","displayName":"%s %s","uri":"sip:%s@a.example","groups":["Work","Team %s","All contacts"],'

@@ -25,7 +25,8 @@ from poolpair.store.postgres.install import (
     triggers,
 )
 from poolpair.store.postgres.lease import TURN, PostgresLease
-from poolpair.store.postgres.store import IDENTITY, location_of
+from poolpair.store.postgres.location import location_of
+from poolpair.store.postgres.store import IDENTITY
 from poolpair.store.postgres.transaction import PostgresTransaction
 from poolpair.store.prepared import SETTINGS, Installed, InstalledSettings, Record
 from poolpair.store.profile import Profile

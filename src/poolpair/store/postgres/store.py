@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +19,7 @@ from poolpair.store.postgres.documents import EVERYTHING, TOKEN, Documents, read
 from poolpair.store.postgres.incoming import PostgresIncoming
 from poolpair.store.postgres.install import follow_tables, made_of
 from poolpair.store.postgres.lease import LEASE, TURN, PostgresLease
+from poolpair.store.postgres.location import location_of
 from poolpair.store.postgres.log import CaptureLog
 from poolpair.store.postgres.parking import list_parked, retry_parked
 from poolpair.store.postgres.slices import holds_any, slices_of
@@ -32,17 +32,6 @@ from poolpair.store.values import CatalogueFile, LeaseHolder, Look, ParkedGroup,
 T = TypeVar("T")
 IDENTITY = "store/identity"
 LAZILY = "SET LOCAL synchronous_commit = off; "
-_LOCATION = """
-SELECT system_identifier::text,
-       substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8), current_database()::text FROM pg_control_system()
-"""
-
-
-def location_of(database: Database) -> str:
-    """A digest of server, timeline and database. A copy elsewhere differs, and so does a promoted standby; a restore in place does not."""
-    row = database.row(_LOCATION)
-    assert row is not None
-    return sha256("\n".join(row).encode()).hexdigest()
 
 
 class PostgresStore:
