@@ -180,7 +180,8 @@ class PostgresIncoming:
     ) -> Applied | MassDelete:
         transaction = self._begin()
         try:
-            begin_applying(self._db, plan.served, waiting=waiting)
+            written = [b for b in self._bound if b.spec.channel is plan.channel]
+            begin_applying(self._db, plan.served, waiting=waiting, written=written)
             tables = self._prepare(plan)
             if tripped := self._tripped(tables, plan):
                 self._undo()

@@ -12,7 +12,7 @@ _EXACT = "bool bytea int8 int2 int4 text varchar uuid date time timestamp timest
 
 _TABLE = """
 SELECT c.oid::bigint, n.nspname, c.relname, c.relkind, row_security_active(c.oid),
-       c.relpersistence = 'u',
+       c.relpersistence = 'u', c.relhasrules,
        EXISTS (SELECT 1 FROM pg_inherits i WHERE i.inhparent = c.oid) AND c.relkind = 'r'
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relname = $1 AND n.nspname = ANY($2::text[]) AND c.relkind IN ('r', 'p')
@@ -109,8 +109,14 @@ class Table:
     """Tables that its foreign keys refer to, by oid."""
     is_cascaded: bool = False
     """Whether deleting its rows deletes or changes rows of other tables."""
+    has_rules: bool = False
     troubles: tuple[str, ...] = field(default=())
     """What keeps poolpair from seeing all of it."""
+
+    @property
+    def sets_off(self) -> bool:
+        """Whether a statement on it may make something of the application's run, which may write anywhere."""
+        return bool(self.info.triggers or self.partitions or self.is_cascaded or self.has_rules)
 
 
 def describe_tables(database: Database, names: Iterable[str]) -> dict[str, Table]:
@@ -125,7 +131,7 @@ def describe_tables(database: Database, names: Iterable[str]) -> dict[str, Table
 
 
 def _describe(database: Database, name: str, row: tuple[object, ...]) -> Table:
-    oid, schema, relname, _, hidden, unlogged, inherited = row
+    oid, schema, relname, _, hidden, unlogged, has_rules, inherited = row
     assert isinstance(oid, int)
     keys = database.rows(_KEYS, oid)
     primary = next((list(columns) for is_primary, columns in keys if is_primary), [])
@@ -169,5 +175,6 @@ def _describe(database: Database, name: str, row: tuple[object, ...]) -> Table:
         partitions=tuple(Place(oid=p, schema=s, name=n) for p, s, n in database.rows(_PARTITIONS, oid)),
         refers_to=frozenset(int(other) for other, _ in references if other != oid),
         is_cascaded=bool(cascades and cascades[0]),
+        has_rules=bool(has_rules),
         troubles=tuple(troubles),
     )

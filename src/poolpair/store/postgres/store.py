@@ -114,6 +114,7 @@ class PostgresStore:
         self._bound = bind(self._db, self._profile)
         version = capturing.version(self._db, self._bound)
         follow_tables(self._db, self._bound)
+        self._log.forget()
         self._version = version
 
     @contextmanager
