@@ -20,6 +20,7 @@ from poolpair.store.sqlite.connection import connect, text, translate
 from poolpair.store.sqlite.incoming import SqliteIncoming, readable
 from poolpair.store.sqlite.install import triggers, widen_own_tables
 from poolpair.store.sqlite.lease import SqliteLease
+from poolpair.store.sqlite.looking import logs_foreign
 from poolpair.store.sqlite.parking import list_parked, retry_parked
 from poolpair.store.sqlite.refusing import RolledBack
 from poolpair.store.sqlite.schema import capture_mark, installed_triggers
@@ -212,13 +213,11 @@ class SqliteStore:
 
     def look(self, channel: Channel, served: tuple[str, ...], since: int) -> Look:
         """Look at what was logged since the last look: the log of a partner that is away is long."""
-        return Look(foreign=self._foreign_waits(channel, json.dumps(served)), pending=self.pending(channel, since))
-
-    def _foreign_waits(self, channel: Channel, homes: str) -> bool:
+        homes, mine = json.dumps(served), [b for b in self._bound if b.spec.channel is channel]
         with self._translated():
-            if list_parked(self._c, self._bound, channel):
-                return True
-            return any(self._logs_foreign(b, homes) for b in self._bound if b.spec.channel is channel)
+            parks = bool(list_parked(self._c, self._bound, channel))
+            foreign = parks or any(logs_foreign(self._c, b, homes, self._looked) for b in mine)
+            return Look(foreign=foreign, pending=SqliteTransaction(self._c, self._bound).pending(channel, since))
 
     def shorten(self, channel: Channel) -> None:
         """The log has one row per key."""
@@ -233,17 +232,6 @@ class SqliteStore:
 
     def refresh(self) -> None:
         """Nothing is remembered."""
-
-    def _logs_foreign(self, b: Bound, homes: str) -> bool:
-        top = self._c.execute(f"SELECT max(rowid) FROM {b.log}").fetchone()[0] or 0
-        seen = self._looked.get(b.n, 0)
-        if top < seen:  # numbers above were pruned and will be given again
-            seen = 0
-        query = f"SELECT 1 FROM {b.log} WHERE rowid > ? AND coalesce({b.home}, '') NOT IN (SELECT value FROM json_each(?)) LIMIT 1"
-        if self._c.execute(query, (seen, homes)).fetchone():
-            return True
-        self._looked[b.n] = top
-        return False
 
     def read_all(self, cls: type[T], prefix: str) -> dict[str, T]:
         """Read every document whose name begins with `prefix`."""
