@@ -51,7 +51,8 @@ def mass_delete(world: World, step: Step) -> str:
     if len(accounts) < USERS_PER_HOST // 2:
         bulk(world, step)
         return FEW
-    if step.number % 2 and not pool.tree.missing:  # an empty mount point looks the same
+    served = _home(pool, step) not in pool.database.view().fence
+    if step.number % 2 and served and not pool.tree.missing:  # an empty mount point looks the same
         for path in pool.tree.paths():
             if path.startswith(host.encode()):
                 pool.tree.remove(path)
