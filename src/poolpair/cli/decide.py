@@ -189,8 +189,8 @@ def setback_resolve(
     if theirs:
         raise PoolpairError(
             Code.USAGE,
-            "--theirs needs a failover, which this release does not have",
-            hint="stop both services and restore this database from a newer backup or from the partner's copy, or choose --ours",
+            "--theirs is not in this release",
+            hint="let the partner take over instead (`failover --disaster` there), or choose --ours",
         )
     if not yes and not typer.confirm(
         "The partner's newer rows will be replaced by this store's older ones (and kept there aside). Go on?"

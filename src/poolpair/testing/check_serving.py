@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from poolpair.format.layout import data_dir, parse_package_name
-from poolpair.model import serving_pool
 from poolpair.pipeline.adopt import refused_homes
 from poolpair.reigns import takes_writes
 from poolpair.testing.accounts import Version, versions
@@ -75,9 +74,3 @@ def _in_packages(world: World) -> set[Version]:
                     if parsed is not None and package_id.startswith(parsed.short_id):
                         found |= set(cut.view.groups.items())
     return found
-
-
-def served_by(home: str, world: World) -> str:
-    """Who serves a home by the knowledge of the pool with the higher epoch."""
-    presents = [serving_of(pool.database.view(), home).present for pool in world.pools.values()]
-    return serving_pool(max(presents, key=lambda reign: reign.epoch), POOLS)
