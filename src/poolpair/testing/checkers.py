@@ -32,6 +32,7 @@ CHECKERS: tuple[Callable[[World, Lines], Violation | None], ...] = (
     check_serving.epochs_never_fall,
     check_serving.fence_is_what_serving_says,
     check_serving.every_accepted_write_is_accounted_for,
+    check_serving.decisions_in_the_ledger_stand,
 )
 NAMES = (
     "alarms_are_true",
@@ -60,5 +61,6 @@ NAMES = (
     "epochs_never_fall",
     "fence_is_what_serving_says",
     "every_accepted_write_is_accounted_for",
+    "decisions_in_the_ledger_stand",
 )
 """Every checker; one that a soak never used is a failure of the soak."""
