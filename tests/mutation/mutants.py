@@ -879,6 +879,7 @@ MUTANTS = (
         file="serving/plan.py",
         old='        begin_reign(site, tx, plan.home, "takeover", complete=not lacking)\n',
         new='        begin_reign(site, tx, plan.home, "takeover", complete=True)\n',
+        test="tests/line/test_failover.py",
     ),
     Mutant(
         name="drained-before-the-meeting-files",
@@ -886,5 +887,6 @@ MUTANTS = (
         file="serving/plan.py",
         old="    for channel in site.channels:\n        if why := undrained(site, channel, plan.home):\n",
         new="    for channel in (Channel.USERS,):\n        if why := undrained(site, channel, plan.home):\n",
+        test="tests/line/test_handover.py",
     ),
 )
