@@ -10,7 +10,7 @@ import typer
 
 from poolpair.asks import ASK_LIES_S, AskAnswer, AskMade, AskVerb, is_open, made_name, words_of
 from poolpair.cli.context import talk
-from poolpair.cli.work import POLL_S
+from poolpair.cli.work import wait
 from poolpair.decisions import nudge
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Ask, serving_pool
@@ -57,18 +57,16 @@ def _follow(site: Site, ask: Ask, worker: Worker, timeout_s: float, again: str) 
             if line != said:
                 talk.print(line, markup=False)
                 said = line
-            if time.monotonic() >= deadline_s:
-                raise _out_of_time(site, made.ask, again)
-            time.sleep(POLL_S)
+            wait(deadline_s, *_out_of_time(site, made.ask, again))
             work()
 
 
-def _out_of_time(site: Site, ask: Ask, again: str) -> PoolpairError:
+def _out_of_time(site: Site, ask: Ask, again: str) -> tuple[str, str | None]:
+    """What a command says that does not wait any longer, and its hint."""
     if ask.answer is not None:
-        return PoolpairError(Code.TIMEOUT, f"the plan goes on at {site.partner}; it stands at: {ask.detail}")
-    minutes = f"{ASK_LIES_S / 60:.0f} minutes"
+        return f"the plan goes on at {site.partner}; it stands at: {ask.detail}", None
     hint = (
-        f"if {site.partner} lives, look why it is silent: the ask stands, `{again} --abort` withdraws it, and {minutes} after it was"
-        f" made it is withdrawn by itself; if {site.partner} is dead: `{again} --disaster`"
+        f"if {site.partner} lives, look why it is silent: the ask stands, `{again} --abort` withdraws it, and {ASK_LIES_S / 60:.0f} minutes"
+        f" after it was made it is withdrawn by itself; if {site.partner} is dead: `{again} --disaster`"
     )
-    return PoolpairError(Code.TIMEOUT, f"{site.partner} did not answer", hint)
+    return f"{site.partner} did not answer", hint

@@ -192,8 +192,8 @@ def _ask_service(
         wait(deadline_s)
 
 
-def wait(deadline_s: float, what: str = "the wished state did not come in time") -> None:
+def wait(deadline_s: float, what: str = "the wished state did not come in time", hint: str | None = None) -> None:
     """Let a moment pass before the next look. Raises TIMEOUT after the deadline, a monotonic time in seconds."""
     if time.monotonic() >= deadline_s:
-        raise PoolpairError(Code.TIMEOUT, what)
+        raise PoolpairError(Code.TIMEOUT, what, hint)
     time.sleep(POLL_S)
