@@ -713,6 +713,14 @@ MUTANTS = (
         new="    return tx.token(), True\n",
     ),
     Mutant(
+        name="numbers-are-given-twice",
+        rule="a taker goes on above numbers that the dead site may have given",
+        file="pipeline/adopt.py",
+        old='        tx.raise_sequences(inbound.sequences, 0 if began == "handover" else SEQUENCE_GAP)\n',
+        new="        tx.raise_sequences(inbound.sequences, 0)\n",
+        test="tests/peers/test_peers_failover.py -k t22",
+    ),
+    Mutant(
         name="the-ledger-is-not-spooled",
         rule="what a superseded server has in its ledger is kept like its rows",
         file="store/memory/transaction.py",
