@@ -910,6 +910,7 @@ MUTANTS = (
         file="serving/asks.py",
         old="    if ask.answer is not None:\n        return AskTaken(",
         new='    if ask.answer == "":\n        return AskTaken(',
+        test="tests/line/test_asks.py",
     ),
     Mutant(
         name="a-stale-word-asks",
@@ -917,6 +918,7 @@ MUTANTS = (
         file="serving/asks.py",
         old="    return written_s is not None and site",
         new="    return written_s is None or site",
+        test="tests/line/test_asks.py",
     ),
     Mutant(
         name="an-ask-outlives-its-reign",
@@ -924,6 +926,7 @@ MUTANTS = (
         file="serving/asks.py",
         old="    _check_reign(site, tx, ask)\n    plan = order_within",
         new="    plan = order_within",
+        test="tests/line/test_asks.py",
     ),
     Mutant(
         name="what-was-given-up-is-begun",
@@ -931,5 +934,30 @@ MUTANTS = (
         file="serving/asks.py",
         old="        tx.save(taken_name(ask.withdraws), AskTaken(ask=withdrawn))\n",
         new="        assert withdrawn\n",
+        test="tests/line/test_asks.py",
+    ),
+    Mutant(
+        name="a-new-partner-serves-the-lost-users",
+        rule="who was served here when a pair ended is served here when the next one begins",
+        file="parting.py",
+        old="    if homes_any:\n",
+        new="    if homes_any and pair_id == partner:\n",
+        test="tests/line/test_another_partner.py",
+    ),
+    Mutant(
+        name="what-a-new-partner-had-is-merged",
+        rule="what a new partner holds of the lost pool's users replaces nothing",
+        file="parting.py",
+        old="            begin={channel: Position(new_id(), 1, new_id()) for channel in channels},\n",
+        new="            begin=dict.fromkeys(channels),\n",
+        test="tests/line/test_another_partner.py",
+    ),
+    Mutant(
+        name="a-pair-ends-over-a-copy",
+        rule="a pair ends only where everybody is served",
+        file="parting.py",
+        old="        if not serves(mine, site.pool, site.partner):\n",
+        new="        if not serves(mine, site.pool, site.partner) and mine.stopped:\n",
+        test="tests/line/test_another_partner.py",
     ),
 )

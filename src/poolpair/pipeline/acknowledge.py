@@ -50,6 +50,8 @@ def hear_word(site: Site, channel: Channel) -> Outbound | None:
         if data is None or site.memory.heard.get(channel) == digest:
             return None
         cookie = open_cookie(data, site.ring, reader_pool=site.pool, channel=channel)
+        if cookie.origin != site.partner:
+            raise Refused(Code.FOREIGN_PACKAGE, f"the cookie comes from pool {cookie.origin}, which is not the partner")
         if cookie.answer is not None and not are_sound(site.homes, (), cookie.answer.differs):
             raise Refused(Code.DAMAGED, "the cookie names buckets that cannot be")
     except Refused as refused:
@@ -69,7 +71,8 @@ def listen(site: Site, channel: Channel) -> bool:
     data = site.own.read_small(f"{cookie_dir(channel)}/{COOKIE_NAME}", COOKIE_MAX_BYTES)
     if data is not None:
         with suppress(Refused):
-            site.memory.echo = open_cookie(data, site.ring, reader_pool=site.pool, channel=channel).nonce
+            cookie = open_cookie(data, site.ring, reader_pool=site.pool, channel=channel)
+            site.memory.echo = cookie.nonce if cookie.origin == site.partner else site.memory.echo
     return data is not None
 
 
