@@ -27,6 +27,11 @@ DRAFTS = "SELECT key FROM prosody WHERE host = 'a.example' AND user = 'valjean' 
 ENTRY = "INSERT INTO poolpair_ledger VALUES ('a', 'e1', 'users', 'prosody', '[]', 'why', 'r', '[]', '[]', ?, '', '')"
 
 
+COSETTES = "host = 'a.example' AND user = 'cosette' AND store = 'private'"
+COSETTE = DRAFT.replace("valjean", "cosette")
+LONG_AGO = "written at b and never since"
+
+
 @pytest.fixture
 def pair(tmp_path: Path) -> Pair:
     """B took over from A, which is lost; no service runs."""
@@ -91,7 +96,7 @@ def rebuild(pair: Pair, *, homes: dict[str, str] = HOMES, left: str = "") -> Non
         for (statement,) in old.execute("SELECT sql FROM sqlite_master WHERE name GLOB 'prosody*' AND sql IS NOT NULL"):
             new.execute(statement)
         if left:
-            new.execute(DRAFT, (left,))
+            new.execute(COSETTE, (left,))
     new_key(pair, "a", homes=homes)
     initialise(pair.config("a"))
     pair.start("a")
@@ -150,6 +155,8 @@ def test_what_waits_for_a_decision_keeps_the_pair(pair: Pair) -> None:
 
 def test_the_lost_site_is_rebuilt_under_its_name(pair: Pair) -> None:
     """Every write is taken all along; what the new site found in a backup of its own is put to a decision, and replaces nothing."""
+    with pair.sql("b") as connection:
+        connection.execute(COSETTE, (LONG_AGO,))
     write(pair, "b", "1 served here")
     assert unpair(pair).exit_code == 0
     write(pair, "b", "2 without a pair")
@@ -162,7 +169,9 @@ def test_the_lost_site_is_rebuilt_under_its_name(pair: Pair) -> None:
     write(pair, "b", "4 while it is made")
     pair.settle()
     (entry,) = pair.sites["b"].store.ledger()
-    assert "0 of a backup" in entry.theirs
+    assert ("0 of a backup" in entry.theirs, LONG_AGO in entry.ours) == (True, True)
+    with pair.sql("b") as connection:
+        assert connection.execute(f"SELECT key FROM prosody WHERE {COSETTES}").fetchall() == [(LONG_AGO,)]
     whole(pair)
     assert [key[0] for key in drafts(pair, "b")] == ["1", "2", "3", "4"]
     assert pair.sites["a"].serving("a").present.epoch == 1
