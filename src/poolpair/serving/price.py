@@ -14,7 +14,7 @@ from poolpair.state import Inbound, Move, Outbound
 def steps_of(site: Site, move: Move, home: str) -> Iterator[str]:
     """The steps, in the order in which they will be taken."""
     if move is Move.HANDOVER and home not in site.served():
-        yield f"0. ask: pool {site.partner} serves them, and carries out the steps, with its next cookie; nothing happens before it answers"
+        yield f"0. ask: pool {site.partner} serves them and carries out the steps; nothing happens before it answers"
         yield f"1. fence: writes for users of {home} are refused at {site.partner} from then on"
         yield "2. drain: everything written there until then is applied here"
         yield "3. hand over: this pool compares its copy and, only if it is equal, serves"
