@@ -24,6 +24,7 @@ from poolpair.pipeline.site import (
     recovery_prefix,
     serving_name,
 )
+from poolpair.pipeline.spooled_files import reclaim_files, spool_files
 from poolpair.protocol import compare_anew, rewound
 from poolpair.reigns import News, adopted, begun, birth, is_present, news, serves, takes_writes
 from poolpair.state import FENCE_OFF, FenceOff, Inbound, Outbound, Recovery, Seed, Serving
@@ -100,7 +101,7 @@ def _stop(site: Site, tx: Transaction, mine: Serving, found: News) -> None:
 
 
 def _spool(site: Site, tx: Transaction, channel: Channel, mine: Serving, found: News) -> int:
-    """Keep what the new server may not know; returns how many groups."""
+    """Keep what the new server may not know; returns how many groups and files."""
     home = mine.present.home
     since, merge = _since(tx, channel, found, was_server=serves(mine, site.pool, site.partner))
     taken = mine.present if mine.present.began == "takeover" and serves(mine, site.pool, site.partner) else None
@@ -108,11 +109,15 @@ def _spool(site: Site, tx: Transaction, channel: Channel, mine: Serving, found: 
         if recovery.brings.home == home and recovery.closed:
             _forget(tx, channel, recovery)
     number = 1 + max((recovery.number for recovery in recoveries(tx, channel)), default=0)
+    brings = Recovered(home=home, merge=merge, written_after=taken.begin.get(channel) if taken else None)
+    files: tuple[int, ...] = ()
+    if channel is Channel.CONFERENCES:  # files have the lower numbers: no row arrives before its file
+        files = spool_files(site, tx, number, brings, since)
+        number += len(files)
     groups = tx.spool(number, channel, home, since)
     if groups:
-        brings = Recovered(home=home, merge=merge, written_after=taken.begin.get(channel) if taken else None)
         tx.save(recovery_name(channel, number), Recovery(number=number, brings=brings, groups=groups))
-    return groups
+    return groups + sum(files)
 
 
 def _since(tx: Transaction, channel: Channel, found: News, *, was_server: bool) -> tuple[int | None, bool]:
@@ -187,6 +192,8 @@ def _take_hold(site: Site, tx: Transaction, home: str, note: LedgerNote) -> None
             if recovery.brings.home == home:
                 if not recovery.closed:
                     tx.reclaim_spool(recovery.number, channel, note)
+                    if channel is Channel.CONFERENCES:
+                        reclaim_files(tx, recovery.number, note)
                 _forget(tx, channel, recovery)
         tx.reclaim_parked(channel, home, replace(note, why="refused by this store when the partner sent it"))
         inbound = tx.load(Inbound, inbound_name(channel)) or Inbound()
@@ -232,4 +239,6 @@ def recoveries(tx: Transaction, channel: Channel) -> tuple[Recovery, ...]:
 
 def _forget(tx: Transaction, channel: Channel, recovery: Recovery) -> None:
     tx.forget_spool(recovery.number, channel)
+    if channel is Channel.CONFERENCES:
+        tx.file_spool.forget(recovery.number)
     tx.delete(recovery_name(channel, recovery.number))
