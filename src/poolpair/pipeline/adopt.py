@@ -16,9 +16,11 @@ from poolpair.pipeline.capture import scan
 from poolpair.pipeline.intents import find_intent
 from poolpair.pipeline.site import (
     Counts,
+    Late,
     Site,
     counts_name,
     inbound_name,
+    late_name,
     outbound_name,
     recovery_name,
     recovery_prefix,
@@ -26,13 +28,14 @@ from poolpair.pipeline.site import (
 )
 from poolpair.pipeline.spooled_files import reclaim_files, spool_files
 from poolpair.protocol import compare_anew, rewound
-from poolpair.reigns import News, adopted, begun, birth, is_present, news, serves, takes_writes
+from poolpair.reigns import News, adopted, begun, birth, is_present, news, serves, takes_writes, was_ever_moved
 from poolpair.state import FENCE_OFF, FenceOff, Inbound, Outbound, Recovery, Seed, Serving
 from poolpair.store.port import Transaction
 from poolpair.store.values import LedgerNote
 
 SEQUENCE_GAP = 1000
 """Steps by which a sequence goes on above the last number that is known of the other pool: it may have given some that never left it."""
+LATE = late_name("")
 SET_BACK = "this store was set back and serves again"
 
 
@@ -40,6 +43,7 @@ def adopt(site: Site, theirs: Iterable[Reign]) -> bool:
     """Take in the partner's reigns; returns whether something was adopted. Raises STORE_LOCKED while a writer stays."""
     reigns = tuple(theirs)
     changed = False
+    _look_once_more(site)
     for home in site.homes:
         listed = tuple(reign for reign in reigns if reign.home == home)
         mine = site.serving(home)
@@ -48,11 +52,23 @@ def adopt(site: Site, theirs: Iterable[Reign]) -> bool:
             if site.tree is not None and home in site.served():
                 scan(site, site.tree, rescan=True)  # what changed until now is ours, and not somebody's tampering
             _adopt(site, home, listed)
+            _look_once_more(site)
             changed = True
         elif mine.accepts and is_present(mine, listed):
             _go_on(site, home)
             changed = True
     return changed
+
+
+def _look_once_more(site: Site) -> None:
+    """What was written into the tree between the look before adopting and the fence is spooled, too, before anything else happens."""
+    moved = was_ever_moved(site.serving(home) for home in site.homes)
+    if site.tree is None or not moved or not site.store.read_all(Late, LATE):
+        return
+    scan(site, site.tree, rescan=True)
+    with site.store.transaction() as tx:
+        for name in tx.names(LATE):
+            tx.delete(name)
 
 
 def _go_on(site: Site, home: str) -> None:
@@ -114,6 +130,8 @@ def _spool(site: Site, tx: Transaction, channel: Channel, mine: Serving, found: 
     if channel is Channel.CONFERENCES:  # files have the lower numbers: no row arrives before its file
         files = spool_files(site, tx, number, brings, since)
         number += len(files)
+        if serves(mine, site.pool, site.partner):
+            tx.save(late_name(home), Late(brings=brings))
     groups = tx.spool(number, channel, home, since)
     if groups:
         tx.save(recovery_name(channel, number), Recovery(number=number, brings=brings, groups=groups))

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from poolpair.format.package import MemberWriter, PackageWriter
-from poolpair.pipeline.capture import CHUNK_BYTES
+from poolpair.pipeline.kept import CHUNK_BYTES
 from poolpair.pipeline.site import Site
 from poolpair.store.port import Snapshot
 from poolpair.store.tree import FileVanished

@@ -14,7 +14,7 @@ from poolpair.format.package import PackageWriter
 from poolpair.model import Channel, Recovered
 from poolpair.pipeline.kept import find_kept
 from poolpair.pipeline.pack_files import FileMembers
-from poolpair.pipeline.site import Site, recovery_name
+from poolpair.pipeline.site import Late, Site, late_name, recovery_name, recovery_prefix
 from poolpair.state import Recovery
 from poolpair.store.ledger_files import file_entry
 from poolpair.store.port import Transaction
@@ -29,6 +29,19 @@ def spool_files(site: Site, tx: Transaction, first: int, brings: Recovered, sinc
         recovery = Recovery(number=number, brings=brings, files=files)
         tx.save(recovery_name(Channel.CONFERENCES, number), recovery)
     return counts
+
+
+def spool_late(tx: Transaction, files: list[CatalogueFile]) -> None:
+    """Spool those files that were written while another reign was adopted: after the scan before it, and before the fence."""
+    for home in sorted({file.home for file in files if file.home}):
+        late = tx.load(Late, late_name(home))
+        mine = [file for file in files if file.home == home and file.present]
+        if late is not None and mine:
+            names = tx.names(recovery_prefix(Channel.CONFERENCES))
+            number = 1 + (int(names[-1].rpartition("/")[2]) if names else 0)
+            tx.file_spool.add(number, mine)
+            recovery = Recovery(number=number, brings=late.brings, files=len(mine))
+            tx.save(recovery_name(Channel.CONFERENCES, number), recovery)
 
 
 def pack_spooled(tree: Tree | None, writer: PackageWriter, files: tuple[CatalogueFile, ...]) -> Iterator[PackedFile]:

@@ -38,7 +38,7 @@ class MemoryFileSpool:
         """Remember them."""
         sheet = self._draft.file_spools
         known = {file.path: file for file in sheet.now.get(number, ())}
-        known |= {file.path: replace(file, foreign=False) for file in files}
+        known |= {file.path: replace(file, inode=0, ctime_ns=0, foreign=False) for file in files}
         sheet.edit[number] = tuple(file for _, file in sorted(known.items()))
 
     def files(self, number: int) -> tuple[CatalogueFile, ...]:
