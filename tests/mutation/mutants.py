@@ -336,7 +336,7 @@ MUTANTS = (
         name="local-changes-are-overwritten",
         rule="a file that was changed here is set aside before it is replaced",
         file="pipeline/apply_files.py",
-        old='    tree.set_aside(file.path, f"{digest[:16]}-{here.mtime_ns}")\n',
+        old="    tree.set_aside(file.path, digest)\n",
         new="",
         test="tests/line/test_conferences.py::test_a_file_changed_at_the_copy_is_kept_aside",
     ),
@@ -510,8 +510,8 @@ MUTANTS = (
         name="deletions-reach-no-disk",
         rule="a deletion that was applied reaches the disk",
         file="pipeline/apply_files.py",
-        old=("            site.tree.remove(file.path)\n        else:"),
-        new=("            pass\n        else:"),
+        old=("            site.tree.remove(file.path)\n        elif"),
+        new=("            pass\n        elif"),
     ),
     Mutant(
         name="a-vanished-file-is-not-logged",
@@ -747,7 +747,7 @@ MUTANTS = (
     Mutant(
         name="merge-over-the-reign-set",
         rule="what was changed in a reign is never overwritten by a recovery",
-        file="pipeline/apply.py",
+        file="pipeline/take_back.py",
         old="        reign_token=mine.reign_token,\n",
         new="        reign_token=1 << 60,\n",
     ),

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 from typing import Annotated
 
 import typer
 
-from poolpair import decisions, documents
+from poolpair import decisions
 from poolpair.asks import AskVerb
 from poolpair.cli.asking import ask_partner
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
+from poolpair.cli.ledger import ledger_list, ledger_resolve, ledger_show
 from poolpair.cli.work import wait
 from poolpair.config import PoolConfig
 from poolpair.cycle import run_pass
@@ -28,8 +26,6 @@ from poolpair.serving.asks import attend
 from poolpair.serving.plan import give_up, order, words_of_plan
 from poolpair.serving.price import price, steps_of
 from poolpair.state import Move, Plan, PlanStep, plan_name
-from poolpair.store.row_text import rows_from_text
-from poolpair.store.values import Choice, LedgerEntry
 from poolpair.wiring import open_site, working_site
 
 Disaster = Annotated[bool, typer.Option("--disaster", help="The pool that serves is dead: take over without it.")]
@@ -46,7 +42,7 @@ def register(app: typer.Typer) -> None:
     app.command(epilog=EXIT_STATUSES)(failback)
     groups: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
         "ledger": (
-            "Groups that were written at both pools.",
+            "Groups and files that were written at both pools.",
             {"list": ledger_list, "show": ledger_show, "resolve": ledger_resolve},
         ),
         "fence": (
@@ -206,64 +202,6 @@ def _worker(config: PoolConfig, site: Site) -> Iterator[Callable[[], None]]:
             write_pulse(own)
 
         yield work
-
-
-def ledger_list(
-    everything: Annotated[bool, typer.Option("--all", help="Decided ones too.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, both versions included.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="As CSV, both versions included.")] = False,
-) -> None:
-    """List what was written at both pools and waits for a decision."""
-    site = open_site(chosen_config())
-    found = [entry for entry in site.store.ledger() if everything or entry.state is Choice.OPEN]
-    site.store.close()
-    if as_csv:
-        writer = csv.writer(sys.stdout)
-        writer.writerow(field.name for field in fields(LedgerEntry))
-        writer.writerows(tuple(getattr(entry, field.name) for field in fields(LedgerEntry)) for entry in found)
-        return
-    for entry in found:
-        if as_json:
-            typer.echo(documents.encode_line(entry))
-        else:
-            key = ", ".join(map(str, rows_from_text(entry.key)[0]))
-            typer.echo(
-                f"{entry.entry_id[:8]}\t{entry.home}\t{entry.table}\t{key}\t{entry.why}\t{entry.state}\t{entry.since_utc}"
-            )
-
-
-def ledger_show(entry_id: Annotated[str, typer.Argument(help="An id from `ledger list`, or its beginning.")]) -> None:
-    """Show both versions of one group."""
-    site = open_site(chosen_config())
-    entry = decisions.ledger_entry(site, entry_id)
-    site.store.close()
-    typer.echo(f"{entry.entry_id}: table {entry.table}, group {entry.key}, users of {entry.home}")
-    typer.echo(f"{entry.why}; since {entry.since_utc}; {entry.state} {entry.decided_utc}".rstrip())
-    for side, text in (
-        ("theirs, of the pool that returned", entry.theirs),
-        ("ours, of the pool that served", entry.ours),
-    ):
-        typer.echo(f"{side}:")
-        for row in rows_from_text(text) or (("the group is not there",),):
-            typer.echo(f"  {', '.join(map(str, row))}")
-
-
-def ledger_resolve(
-    entry_id: Annotated[str | None, typer.Argument(help="An id from `ledger list`, or its beginning.")] = None,
-    theirs: Annotated[bool, typer.Option("--theirs", help="What the returned pool had replaces what is here.")] = False,
-    ours: Annotated[bool, typer.Option("--ours", help="What is here stays.")] = False,
-    everything: Annotated[bool, typer.Option("--all", help="Every open entry.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Even if the group was written again since.")] = False,
-) -> None:
-    """Decide; only where the users are served now. The other version stays in the entry."""
-    if theirs == ours or (entry_id is None) == (not everything):
-        raise PoolpairError(Code.USAGE, "give one id or --all, and either --theirs or --ours")
-    site = open_site(chosen_config())
-    try:
-        done = decisions.resolve_ledger(site, entry_id, Choice.THEIRS if theirs else Choice.OURS, force=force)
-    finally:
-        site.store.close()
-    typer.echo(f"{done} decided")
 
 
 def fence_off(

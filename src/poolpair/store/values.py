@@ -202,6 +202,8 @@ class Choice(StrEnum):
     OPEN = "open"
     THEIRS = "theirs"
     OURS = "ours"
+    BOTH = "both"
+    """Of a file: ours stays, theirs lies beside it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

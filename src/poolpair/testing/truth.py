@@ -13,6 +13,7 @@ from typing import Any
 
 from poolpair.model import Channel, Position
 from poolpair.testing.accounts import Accounts
+from poolpair.testing.file_accounts import FileAccounts
 from poolpair.testing.view import Group, View
 
 At = tuple[str, Channel]
@@ -93,6 +94,7 @@ class Truth:
     looked: dict[tuple[str, str], tuple[object, ...]] = field(default_factory=dict)
     """What a checker saw last, per line: the same again is not looked at again."""
     accounts: Accounts = field(default_factory=Accounts)
+    files: FileAccounts = field(default_factory=FileAccounts)
     epochs: dict[tuple[str, str], int] = field(default_factory=dict)
     """The highest epoch that a pool's store has known, per home."""
     lines: tuple[tuple[View, ...], Any] | None = None
