@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from poolpair.errors import PoolpairError
 from poolpair.format.layout import data_dir, lync_module, parse_package_name
 from poolpair.model import Channel, ImportStatus, serving_pool
+from poolpair.moves import FENCE_OFF, FenceOff, Plan, PlanStep, plan_name
 from poolpair.pipeline.acknowledge import import_status
 from poolpair.pipeline.site import (
     Counts,
@@ -18,7 +19,7 @@ from poolpair.pipeline.site import (
     recovery_prefix,
 )
 from poolpair.reigns import takes_writes
-from poolpair.state import FENCE_OFF, FenceOff, Inbound, Intent, Outbound, Plan, PlanStep, Recovery, plan_name
+from poolpair.state import Inbound, Intent, Outbound, Recovery
 from poolpair.status import (
     ChannelStatus,
     ExportView,
@@ -84,7 +85,7 @@ def gather(site: Site) -> PairStatus:
 
 
 def _home(site: Site, home: str) -> HomeStatus:
-    serving = site.serving(home)
+    serving, plan = site.serving(home), site.store.read(Plan, plan_name(home))
     waiting = [
         recovery
         for channel in site.channels
@@ -96,7 +97,8 @@ def _home(site: Site, home: str) -> HomeStatus:
         served_by=serving_pool(serving.present, (site.pool, site.partner)),
         epoch=serving.present.epoch,
         takes_writes=takes_writes(serving, site.pool, site.partner),
-        plan=_plan(site.store.read(Plan, plan_name(home))),
+        plan=_plan(plan),
+        fault=plan.fault if plan is not None else None,
         recovering=bool(serving.open or waiting),
         stopped=serving.stopped,
     )
@@ -105,7 +107,8 @@ def _home(site: Site, home: str) -> HomeStatus:
 def _plan(plan: Plan | None) -> str:
     if plan is None or plan.step is PlanStep.DONE:
         return ""
-    return f"{plan.move}: {plan.step}{f', waits: {plan.waits_for}' if plan.waits_for else ''}"
+    state = ", FAILED" if plan.fault else f", waits: {plan.waits_for}" if plan.waits_for else ""
+    return f"{plan.move}: {plan.step}{state}"
 
 
 def _channel(site: Site, channel: Channel, known: Pulse | None, now: float, word_age_s: float | None) -> ChannelStatus:

@@ -59,6 +59,7 @@ class Service:
     def stop(self) -> None:
         """Ask the service to end after the present step; safe from a signal handler."""
         self._stop.set()
+        self._site.hooks.interrupt()
 
     def run(self) -> None:
         """Work until `stop`. Raises PoolpairError(LEASE) if another service took over."""
@@ -108,7 +109,7 @@ class Service:
     def _advance(self) -> bool:
         """Take the next step of a failover or failback, if one is under way."""
         try:
-            return advance(self._site)
+            return advance(self._site, self._tell)
         except PoolpairError as error:
             if error.code in FATAL:
                 raise

@@ -119,6 +119,8 @@ class HomeStatus:
     recovering: bool
     """Groups written at both pools are still being brought together."""
     stopped: Fault | None
+    fault: Fault | None = None
+    """The plan's present step failed, and waits for the operator."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +146,7 @@ class PairStatus:
         """0 healthy; 1 not steady, degraded or not initialised; 2 error or partner silent; 3 own service down."""
         if not self.service_running:
             return 3
-        if self.fence_off or any(home.stopped for home in self.homes):
+        if self.fence_off or any(home.stopped or home.fault for home in self.homes):
             return 2
         moving = self.ledger_open or any(home.plan or home.recovering for home in self.homes)
         return max((_channel_exit(channel) for channel in self.channels), default=0) or (1 if moving else 0)

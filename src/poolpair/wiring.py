@@ -12,6 +12,8 @@ from poolpair.clock import Clock, SystemClock
 from poolpair.config import PoolConfig, home_of, home_ranks, settings_digest
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import POOL_JSON, TASK_ASSIGNMENT, PoolIdentity, folders
+from poolpair.hooks.commands import CommandHooks
+from poolpair.hooks.port import Hooks
 from poolpair.keyfile import read_key_file
 from poolpair.model import Channel, new_id
 from poolpair.pipeline.adopt import fence_pools
@@ -130,7 +132,14 @@ def open_site(config: PoolConfig, clock: Clock | None = None) -> Site:
         scratch=scratch,
         channels=channels_of(profile),
         front_end=config.front_end,
+        hooks=hooks_of(config, scratch),
     )
+
+
+def hooks_of(config: PoolConfig, scratch: Path) -> Hooks:
+    """The operator's commands; each may ask `poolpair` about the same pool."""
+    base = {**os.environ, "POOLPAIR_CONFIG": str(config.path.absolute())}
+    return CommandHooks(dict(config.hooks.commands), config.hooks.timeout_s, scratch, base)
 
 
 def check_settings(site: Site) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from poolpair.config import Guard, Limits, Partner, PoolConfig, Setting, Sync, load_config
+from poolpair.config import Guard, HookCommands, Limits, Partner, PoolConfig, Setting, Sync, load_config
 from poolpair.errors import Code, PoolpairError
+from poolpair.moves import HookStep
 
 GOOD = """\
 pool    = "a"
@@ -45,6 +46,15 @@ delete_groups = 0
 quarantine_files = 7
 parked_groups = 8
 lock_wait = "1.5s"
+
+[hooks]
+before_fence = ["systemctl", "stop", "a b"]
+after_fence = ["/bin/true"]
+before_apply = ["/bin/true"]
+after_apply = ["/bin/true"]
+before_serve = ["/bin/true"]
+after_serve = ["/bin/echo", "é"]
+timeout = "5s"
 """
 )
 
@@ -82,6 +92,7 @@ def test_a_short_file_leaves_the_original_defaults(tmp_path: Path) -> None:
         sync=Sync(),
         guard=Guard(),
         limits=Limits(),
+        hooks=HookCommands(),
         scratch=None,
         front_end=socket.gethostname(),
         sources=config.sources,
@@ -105,6 +116,9 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     )
     assert config.guard == Guard(delete_fraction=0.5, delete_groups=0)
     assert config.limits == Limits(quarantine_files=7, parked_groups=8, lock_wait_s=1.5)
+    hooks = dict(config.hooks.commands)
+    assert set(hooks) == set(HookStep)
+    assert (hooks[HookStep.BEFORE_FENCE], config.hooks.timeout_s) == (("systemctl", "stop", "a b"), 5.0)
 
 
 def test_the_heartbeat_is_never_slower_than_the_interval(tmp_path: Path) -> None:
@@ -133,14 +147,15 @@ def test_every_printed_value_reads_back(tmp_path: Path) -> None:
     config = load(tmp_path, ALL)
     lines = []
     for setting in config.sources:
-        bare = setting.value.isdigit() or setting.value in {"true", "false"}
+        bare = setting.value.isdigit() or setting.value in {"true", "false"} or setting.value.startswith("[")
         lines.append(f"{setting.key} = {setting.value if bare else repr(setting.value)}")
     again = load(tmp_path, "\n".join(lines))
-    assert (again.sync, again.guard, again.limits, again.homes) == (
+    assert (again.sync, again.guard, again.limits, again.homes, again.hooks) == (
         config.sync,
         config.guard,
         config.limits,
         config.homes,
+        config.hooks,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,17 +15,20 @@ import typer
 
 from poolpair import decisions, documents
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
+from poolpair.cli.hook import runs_of, show_run
 from poolpair.cli.work import wait
 from poolpair.config import PoolConfig
 from poolpair.cycle import run_pass
 from poolpair.decisions import nudge
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import serving_pool
+from poolpair.moves import Move, Plan, PlanStep, plan_name
 from poolpair.pipeline.site import Site
 from poolpair.service import write_pulse
-from poolpair.serving.plan import advance, give_up, order
+from poolpair.serving.hooked import target_of
+from poolpair.serving.plan import advance, give_up, order, resume
 from poolpair.serving.price import price, steps_of
-from poolpair.state import Move, Plan, PlanStep, plan_name
+from poolpair.serving.stepping import hook_of
 from poolpair.store.row_text import rows_from_text
 from poolpair.store.values import Choice, LedgerEntry
 from poolpair.wiring import open_site, working_site
@@ -33,7 +37,7 @@ Disaster = Annotated[bool, typer.Option("--disaster", help="The pool that serves
 WhatIf = Annotated[bool, typer.Option("--what-if", help="Print the plan and what it would cost; do nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
 Incomplete = Annotated[bool, typer.Option("--accept-incomplete", help="Serve less than the partner had.")]
-Abort = Annotated[bool, typer.Option("--abort", help="Give up a planned one that is under way.")]
+Abort = Annotated[bool, typer.Option("--abort", help="Give up the one that is under way here.")]
 Timeout = Annotated[float, typer.Option(help="Seconds to wait for the end; the plan goes on without the command.")]
 
 
@@ -111,6 +115,8 @@ def _move(
         if abort:
             give_up(site, home)
             nudge(site)
+        elif _resumes(site, home, away=away) and not what_if:
+            nudge(site)
         elif not _is_done(site, home, away=away):
             move = Move.TAKEOVER if disaster else Move.HANDOVER
             _check_place(site, home, move, away=away)
@@ -137,6 +143,15 @@ def _target(site: Site, home: str, *, away: bool) -> str:
     return partner_of if away else home
 
 
+def _resumes(site: Site, home: str, *, away: bool) -> bool:
+    """The same order once more, where a step of its plan failed: that step is taken again."""
+    plan = site.store.read(Plan, plan_name(home))
+    if plan is None or plan.fault is None or target_of(site, plan) != _target(site, home, away=away):
+        return False
+    resume(site, home)
+    return True
+
+
 def _is_done(site: Site, home: str, *, away: bool) -> bool:
     target, serving = _target(site, home, away=away), site.serving(home)
     plan = site.store.read(Plan, plan_name(home))
@@ -161,14 +176,21 @@ def _check_place(site: Site, home: str, move: Move, *, away: bool) -> None:
 
 
 def _follow(config: PoolConfig, site: Site, home: str, timeout_s: float) -> None:
-    """Show each step until the end. Where no service runs the command does its work."""
+    """Show each step until the end, and how each hook ran. Where no service runs the command does its work. Raises HOOK_FAILED."""
     deadline_s, said = time.monotonic() + timeout_s, ""
+    seen = set(runs_of(site, home))
     with _worker(config, site) as work:
         while True:
             plan = site.store.read(Plan, plan_name(home))
+            fresh = [run for run in runs_of(site, home) if run not in seen]
+            for run in fresh:
+                show_run(run, lines_max=20)
+            seen.update(fresh)
             if plan is None or plan.step is PlanStep.DONE:
                 break
-            line = f"{plan.step}{f', waits: {plan.waits_for}' if plan.waits_for else ''}"
+            if plan.fault is not None:
+                raise PoolpairError(plan.fault.code, plan.fault.detail)
+            line = _line_of(site, plan)
             if line != said:
                 talk.print(line, markup=False)
                 said = line
@@ -178,6 +200,13 @@ def _follow(config: PoolConfig, site: Site, home: str, timeout_s: float) -> None
     present = site.serving(home).present
     server = serving_pool(present, (site.pool, site.partner))
     typer.echo(f"the users of {home} are served by pool {server} (epoch {present.epoch})")
+
+
+def _line_of(site: Site, plan: Plan) -> str:
+    hook = hook_of(plan.step)
+    command = site.hooks.commands.get(hook) if hook else None
+    waits = f", waits: {plan.waits_for}" if plan.waits_for else f": runs {shlex.join(command)}" if command else ""
+    return f"{plan.step}{waits}"
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from poolpair.errors import Code
 from poolpair.model import Channel, Fault, Position, Recovered, Reign, new_id, serving_pool
+from poolpair.moves import FENCE_OFF, FenceOff
 from poolpair.pipeline.capture import scan
 from poolpair.pipeline.intents import find_intent
 from poolpair.pipeline.site import (
@@ -26,7 +27,7 @@ from poolpair.pipeline.site import (
 )
 from poolpair.protocol import compare_anew, rewound
 from poolpair.reigns import News, adopted, begun, birth, news, serves, takes_writes
-from poolpair.state import FENCE_OFF, FenceOff, Inbound, Outbound, Recovery, Seed, Serving
+from poolpair.state import Inbound, Outbound, Recovery, Seed, Serving
 from poolpair.store.port import Transaction
 from poolpair.store.values import LedgerNote
 

@@ -15,6 +15,7 @@ from threading import RLock
 from poolpair.clock import Clock
 from poolpair.errors import PoolpairError
 from poolpair.format.keys import KeyRing
+from poolpair.hooks.port import Hooks, NoHooks
 from poolpair.model import Channel, Fault, Manifest, Position, Reign, new_nonce
 from poolpair.pipeline.packed import Packed
 from poolpair.reigns import birth, serves
@@ -121,6 +122,7 @@ class Site:
     scratch: Path
     channels: tuple[Channel, ...]
     front_end: str
+    hooks: Hooks = field(default_factory=NoHooks)
     memory: Volatile = field(default_factory=Volatile)
 
     @property

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from poolpair.errors import Code, PoolpairError
+from poolpair.moves import Move
 from poolpair.pipeline.site import Site
 from poolpair.serving.plan import give_up as give_up_plan
 from poolpair.serving.plan import order
-from poolpair.state import Move
 from poolpair.store.values import Choice
 from poolpair.testing.schema import POOLS
 from poolpair.testing.steps import Step
