@@ -276,6 +276,24 @@ WRONG = {
         'front_end = "a\\nb"\n' + GOOD,
         "front_end (line 1): expected one line of 1 to 255 printable characters",
     ),
+    "a command for a shell": (
+        GOOD + '[hooks]\nafter_serve = "systemctl start x"\n',
+        (
+            "hooks.after_serve (line 16): expected a program and its arguments, such as "
+            '["systemctl", "stop", "prosody"], not a string'
+        ),
+    ),
+    "a command without words": (
+        GOOD + "[hooks]\nafter_serve = []\n",
+        (
+            "hooks.after_serve (line 16): expected a program and its arguments, such as "
+            '["systemctl", "stop", "prosody"]; there is no shell, so each word stands by itself'
+        ),
+    ),
+    "a hook's name with a dash": (
+        GOOD + '[hooks]\nafter-serve = ["x"]\n',
+        "hooks.after-serve (line 16): unknown key, did you mean hooks.after_serve?",
+    ),
     "same pool": (
         GOOD.replace('pool     = "b"', 'pool     = "a"').replace('"b.example"   = "b"\n', ""),
         "partner.pool (line 7): both pools are called 'a'",

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,11 @@ def lives(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def is_gone(pid: int) -> bool:
+    """The opposite."""
+    return not lives(pid)
 
 
 def test_it_is_told_what_happens_and_nothing_goes_through_a_shell(tmp_path: Path) -> None:
@@ -88,7 +94,7 @@ def test_the_whole_group_ends_at_the_timeout(tmp_path: Path) -> None:
     result = ran(python(tmp_path, text, timeout_s=1.5))
     assert (result.failure, result.output) == ("not over after 1.5 s, and ended", "so far\n")
     for pid in map(int, pids.read_text().split()):
-        wait_for("the process being gone", lambda pid=pid: not lives(pid), 10.0)
+        wait_for("the process being gone", partial(is_gone, pid), 10.0)
 
 
 def test_a_daemon_that_it_leaves_behind_does_not_keep_it(tmp_path: Path) -> None:
@@ -127,7 +133,7 @@ def test_what_a_killed_service_left_running_is_ended_first(tmp_path: Path) -> No
     )
     service = subprocess.Popen([sys.executable, "-c", code])
     wait_for("the hook running", lambda: note.exists() and note.read_text().endswith("\n"), 20.0)
-    wait_for("the note", lambda: (tmp_path / RUNNING).exists(), 20.0)
+    wait_for("the note", (tmp_path / RUNNING).exists, 20.0)
     service.kill()
     service.wait()
     orphan = int(note.read_text())

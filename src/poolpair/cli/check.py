@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import typer
@@ -117,7 +118,7 @@ def _site(config: PoolConfig, site: Site) -> Iterator[Line]:
     yield from _space(config, site)
     yield _one("files", lambda: _files(config, site))
     for step, command in site.hooks.commands.items():
-        yield _one(f"hook {step}", lambda command=command: _program(command))
+        yield _one(f"hook {step}", partial(_program, command))
     yield _one("service", lambda: _service(site))
 
 

@@ -45,21 +45,11 @@ def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.command(epilog=EXIT_STATUSES)(failover)
     app.command(epilog=EXIT_STATUSES)(failback)
-    groups: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
-        "ledger": (
-            "Groups that were written at both pools.",
-            {"list": ledger_list, "show": ledger_show, "resolve": ledger_resolve},
-        ),
-        "fence": (
-            "What keeps the application from writing where it is not served.",
-            {"off": fence_off, "on": fence_on},
-        ),
-    }
-    for name, (words, commands) in groups.items():
-        group = typer.Typer(help=words, no_args_is_help=True)
-        for verb, command in commands.items():
-            group.command(verb, epilog=EXIT_STATUSES)(command)
-        app.add_typer(group, name=name)
+    group = typer.Typer(help="Groups that were written at both pools.", no_args_is_help=True)
+    group.command("list", epilog=EXIT_STATUSES)(ledger_list)
+    group.command("show", epilog=EXIT_STATUSES)(ledger_show)
+    group.command("resolve", epilog=EXIT_STATUSES)(ledger_resolve)
+    app.add_typer(group, name="ledger")
 
 
 def failover(
@@ -284,22 +274,3 @@ def ledger_resolve(
     finally:
         site.store.close()
     typer.echo(f"{done} decided")
-
-
-def fence_off(
-    reason: Annotated[str, typer.Option("--reason", help="Why; `status` shows it until `fence on`.")],
-    yes: Yes = False,
-) -> None:
-    """Let the application write for everybody here, whoever serves them. Needs no partner, share, key or service."""
-    if not yes and not typer.confirm("What is written here for users who are served elsewhere may be lost. Go on?"):
-        raise typer.Abort
-    site = open_site(chosen_config())
-    decisions.take_fence_away(site, reason)
-    site.store.close()
-
-
-def fence_on() -> None:
-    """Refuse again what is not served here."""
-    site = open_site(chosen_config())
-    decisions.put_fence_back(site)
-    site.store.close()

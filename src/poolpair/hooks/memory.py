@@ -17,13 +17,19 @@ class MemoryHooks:
     failing: int = 0
     ran: list[tuple[HookStep, dict[str, str]]] = field(default_factory=list)
     meanwhile: Callable[[HookStep], None] = lambda _step: None
+    failed: Callable[[], None] = lambda: None
+    """Is told of each run that fails."""
+    well: set[tuple[str, HookStep]] = field(default_factory=set)
+    """Plans, and which of their hooks ended well."""
 
     def run(self, step: HookStep, words: Mapping[str, str]) -> HookResult | None:
         self.ran.append((step, dict(words)))
         self.meanwhile(step)
         if self.failing:
             self.failing -= 1
+            self.failed()
             return HookResult(failure="ended with status 1", output="it was told to fail\n")
+        self.well.add((words.get("POOLPAIR_PLAN", ""), step))
         return HookResult()
 
     def interrupt(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from poolpair.testing import check_alarms, check_copies, check_line, check_serving, check_status
+from poolpair.testing import check_alarms, check_copies, check_line, check_serving, check_status, hooking
 from poolpair.testing.facts import Lines, Violation
 from poolpair.testing.world import World
 
@@ -32,6 +32,7 @@ CHECKERS: tuple[Callable[[World, Lines], Violation | None], ...] = (
     check_serving.epochs_never_fall,
     check_serving.fence_is_what_serving_says,
     check_serving.every_accepted_write_is_accounted_for,
+    hooking.no_plan_passes_its_hook,
 )
 NAMES = (
     "alarms_are_true",
@@ -60,5 +61,6 @@ NAMES = (
     "epochs_never_fall",
     "fence_is_what_serving_says",
     "every_accepted_write_is_accounted_for",
+    "no_plan_passes_its_hook",
 )
 """Every checker; one that a soak never used is a failure of the soak."""

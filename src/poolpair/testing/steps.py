@@ -78,6 +78,9 @@ class Verb(StrEnum):
     TAKEOVER = "takeover"
     GIVE_UP = "give-up"
     LEDGER = "ledger"
+    HOOK_FAILS = "hook-fails"
+    HOOK_AGAIN = "hook-again"
+    HOOKS_WORK = "hooks-work"
 
 
 class TripKind(StrEnum):

@@ -14,6 +14,7 @@ from poolpair.cycle import beat, count_unhomed, run_pass
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.keys import SECRET_BYTES, KeyRing
 from poolpair.format.layout import POOL_JSON, PoolIdentity, cookie_dir, data_dir, folders
+from poolpair.hooks.memory import MemoryHooks
 from poolpair.model import Channel, new_id
 from poolpair.pipeline.site import Site, outbound_name
 from poolpair.service import REQUEST, Request, write_pulse
@@ -83,6 +84,10 @@ class Pool:
     """Files that once stood in this pool's share: folder, name and content."""
     long: tuple[Write, ...] = ()
     """What the open transaction of the application has written."""
+    hooks: MemoryHooks = field(default_factory=MemoryHooks)
+    """As the operator set them: they outlive every process."""
+    unhooked: set[str] = field(default_factory=set)
+    """Plans that began before there were hooks."""
 
     def standing(self) -> tuple[Stored, ...]:
         """Packages and cookies in this pool's share; each file that is put there is an object of its own."""
@@ -183,6 +188,7 @@ class World:
             scratch=pool.scratch,
             channels=CHANNELS,
             front_end=f"fe-{pool.name}",
+            hooks=gated(pool.hooks, "hooks"),
         )
 
     def commander(self, pool: Pool) -> Site:
