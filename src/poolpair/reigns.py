@@ -51,6 +51,12 @@ def news(mine: Serving, theirs: Iterable[Reign], pool: str, partner: str) -> New
     return News(unknown=ordered, own=serving_pool(newest, (pool, partner)) == pool)
 
 
+def is_present(mine: Serving, theirs: Iterable[Reign]) -> bool:
+    """Whether the newest reign in the partner's list of one home is the one that is ours."""
+    newest = max(theirs, key=lambda reign: reign.epoch, default=None)
+    return newest is not None and newest.reign_id == mine.present.reign_id
+
+
 def adopted(mine: Serving, found: News) -> Serving:
     """The newest of them counts, and nothing of an older reign of ours is left."""
     known = (*mine.known, *(reign.reign_id for reign in found.unknown))

@@ -300,6 +300,65 @@ def test_the_ledger_travels_with_its_home(a: Bench, b: Bench, rows: Path) -> Non
     assert only_entry(a) == only_entry(b)
 
 
+def test_an_entry_that_only_a_superseded_pool_had_is_taken_in(a: Bench, b: Bench, rows: Path) -> None:
+    """It is in the server's ledger afterwards, and is told of like any other."""
+    _conflict(b, a, rows)
+    spool(a, None, number=2)
+    token = begin_reign(b)
+    recover(a, b, rows, number=2, merge=False)
+    assert only_entry(a) in b.store.ledger()
+    assert b.store.pending(USERS, token) > 0
+
+
+def test_a_decision_of_a_superseded_pool_is_taken_in(a: Bench, b: Bench, rows: Path) -> None:
+    """The server's entry is still open: the decision stands from now on."""
+    since = _decided_at_a(a, b, rows)
+    spool(a, since, number=2)
+    token = begin_reign(b)
+    assert recover(a, b, rows, number=2, token=token) == Reclaimed()
+    assert only_entry(b) == only_entry(a)
+    assert only_entry(b).state is Choice.OURS
+    assert b.store.pending(USERS, token) == 1
+
+
+def test_a_decision_is_not_undone_by_another_ledger(a: Bench, b: Bench, rows: Path) -> None:
+    """The server's own decision stands, whether the other decided otherwise or not at all."""
+    since = _decided_at_a(a, b, rows)
+    spool(a, since, number=2)
+    with b.store.transaction() as tx:
+        tx.resolve(only_entry(b), Choice.THEIRS, NOW)
+    decided = only_entry(b)
+    recover(a, b, rows, number=2)
+    assert only_entry(b) == decided
+    carry(b, a, rows, served=("a",))
+    assert only_entry(a) == decided
+    with a.store.transaction() as tx:
+        tx.reclaim_spool(2, USERS, NOTE)
+    assert only_entry(a) == decided
+
+
+def test_a_spooled_decision_is_taken_back(a: Bench, b: Bench, rows: Path) -> None:
+    """The pool that serves again has the decisions that its partner's packages took away meanwhile."""
+    since = _decided_at_a(a, b, rows)
+    decided = only_entry(a)
+    spool(a, since, number=2)
+    carry(b, a, rows, served=("a",))
+    assert only_entry(a).state is Choice.OPEN
+    with a.store.transaction() as tx:
+        tx.reclaim_spool(2, USERS, NOTE)
+    assert only_entry(a) == decided
+
+
+def _decided_at_a(a: Bench, b: Bench, rows: Path) -> int:
+    """Both have the same open entry, then a decides; returns the token before that."""
+    _conflict(a, b, rows)
+    carry(b, a, rows, served=("a",))
+    since = advance(a)
+    with a.store.transaction() as tx:
+        tx.resolve(only_entry(a), Choice.OURS, NOW)
+    return since
+
+
 def _conflict(a: Bench, b: Bench, rows: Path) -> int:
     """One group in the ledger of b; returns the token of its reign."""
     since, token = advance(a), begin_reign(b)

@@ -26,7 +26,7 @@ from poolpair.pipeline.site import (
     serving_name,
 )
 from poolpair.protocol import compare_anew, rewound
-from poolpair.reigns import News, adopted, begun, birth, news, serves, takes_writes
+from poolpair.reigns import News, adopted, begun, birth, is_present, news, serves, takes_writes
 from poolpair.state import Inbound, Outbound, Recovery, Seed, Serving
 from poolpair.store.port import Transaction
 from poolpair.store.values import LedgerNote
@@ -47,7 +47,19 @@ def adopt(site: Site, theirs: Iterable[Reign]) -> bool:
                 scan(site, site.tree, rescan=True)  # what changed until now is ours, and not somebody's tampering
             _adopt(site, home, listed)
             changed = True
+        elif mine.accepts and is_present(mine, listed):
+            _go_on(site, home)
+            changed = True
     return changed
+
+
+def _go_on(site: Site, home: str) -> None:
+    """The operator lets this store serve, and the partner, set back itself since, knows of no other reign of ours any more."""
+    with site.store.transaction(fencing=True) as tx:
+        tx.save(serving_name(home), replace(load_serving(tx, home), stopped=None, accepts=False))
+        fence(site, tx)
+    site.memory.serving.clear()
+    site.memory.ready.clear()
 
 
 def _adopt(site: Site, home: str, listed: tuple[Reign, ...]) -> None:

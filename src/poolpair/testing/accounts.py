@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Protocol
 
 from poolpair.store.ledger import COLUMNS, TABLE
 from poolpair.store.memory.schema import Row
 from poolpair.store.row_text import rows_from_text
+from poolpair.store.values import Choice
 from poolpair.testing.view import Database, Group, Rows, View, Write
 
 Version = tuple[Group, Rows]
@@ -36,6 +38,8 @@ class Accounts:
     replaced: dict[Version, Version] = field(default_factory=dict)
     open: dict[Version, str] = field(default_factory=dict)
     """Accepted versions that must be found, and where they were accepted."""
+    entries: dict[Group, bool] = field(default_factory=dict)
+    """Every entry that a ledger ever had, and whether anybody decided on it."""
 
     def accepted(self, pool: str, before: View, writes: Iterable[Write]) -> None:
         """A transaction committed at a pool."""
@@ -69,6 +73,12 @@ class Accounts:
         held = {version for view in views for version in versions(view)}
         for version, _ in self.missing(held, frozenset(row for view in views for row in view.kept)):
             del self.open[version]
+        self.entries = decisions(held)
+
+    def undone(self, held: Iterable[Version]) -> list[Group]:
+        """Entries of a ledger that are nowhere any more, or open again."""
+        found = decisions(held)
+        return [group for group, decided in self.entries.items() if group not in found or decided > found[group]]
 
     def missing(self, held: Iterable[Version], kept: AbstractSet[tuple[str, Row]]) -> list[tuple[Version, str]]:
         """Accepted versions that are nowhere; `kept` are single rows that an overruling repair put aside."""
@@ -87,13 +97,23 @@ class Accounts:
         return found
 
 
+def decisions(held: Iterable[Version]) -> dict[Group, bool]:
+    """Entries of ledgers among these, and whether anybody decided on each."""
+    found: dict[Group, bool] = {}
+    for group, rows in held:
+        if group[0] == TABLE and rows:
+            decided = rows[0][COLUMNS.index("state")] != Choice.OPEN.value
+            found[group] = found.get(group, False) or decided
+    return found
+
+
 def versions(view: View) -> Iterator[Version]:
     """Every version that a store holds in any way."""
     yield from view.groups.items()
     yield from ((group, rows) for group, (_, rows) in view.parked.items())
     yield from view.spooled
-    for (table, _), rows in view.groups.items():
-        if table == TABLE:
+    for (table, _), rows in chain(view.groups.items(), view.spooled):
+        if table == TABLE and rows:
             entry = dict(zip(COLUMNS, rows[0], strict=True))
             (key,) = rows_from_text(str(entry["tkey"]))
             for side in ("theirs", "ours"):

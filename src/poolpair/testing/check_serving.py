@@ -5,7 +5,7 @@ from __future__ import annotations
 from poolpair.format.layout import data_dir, parse_package_name
 from poolpair.pipeline.adopt import refused_homes
 from poolpair.reigns import takes_writes
-from poolpair.testing.accounts import Version, versions
+from poolpair.testing.accounts import Version, decisions, versions
 from poolpair.testing.facts import Lines, Violation, serving_of
 from poolpair.testing.schema import CHANNELS, POOLS, other
 from poolpair.testing.world import World
@@ -60,6 +60,19 @@ def every_accepted_write_is_accounted_for(world: World, _found: Lines) -> Violat
     if missing:
         (group, rows), where = missing[0]
         return Violation("every_accepted_write_is_accounted_for", f"{group} = {rows}, accepted at {where}, is nowhere")
+    return None
+
+
+def decisions_in_the_ledger_stand(world: World, _found: Lines) -> Violation | None:
+    """An entry never leaves the ledger, and one that was decided is never open again, whichever pool is superseded."""
+    accounts, views = world.truth.accounts, [pool.database.view() for pool in world.pools.values()]
+    if not world.truth.is_news("decisions_in_the_ledger_stand", "", *views):
+        return None
+    held: set[Version] = {version for view in views for version in versions(view)}
+    undone = accounts.undone(held) and accounts.undone(held | _in_packages(world))
+    accounts.entries |= decisions(held)
+    if undone:
+        return Violation("decisions_in_the_ledger_stand", f"{undone[0]} left the ledger, or is open again")
     return None
 
 

@@ -32,6 +32,7 @@ CHECKERS: tuple[Callable[[World, Lines], Violation | None], ...] = (
     check_serving.epochs_never_fall,
     check_serving.fence_is_what_serving_says,
     check_serving.every_accepted_write_is_accounted_for,
+    check_serving.decisions_in_the_ledger_stand,
     hooking.no_plan_passes_its_hook,
 )
 NAMES = (
@@ -61,6 +62,7 @@ NAMES = (
     "epochs_never_fall",
     "fence_is_what_serving_says",
     "every_accepted_write_is_accounted_for",
+    "decisions_in_the_ledger_stand",
     "no_plan_passes_its_hook",
 )
 """Every checker; one that a soak never used is a failure of the soak."""

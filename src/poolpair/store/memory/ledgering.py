@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from poolpair.errors import Code, PoolpairError, Refused
-from poolpair.store.ledger import ledger_row, row_of
+from poolpair.store.ledger import entry_of, ledger_row, row_of
 from poolpair.store.memory.applying import refusal
 from poolpair.store.memory.rows import Groups
 from poolpair.store.memory.schema import Key, MemorySchema, MemoryTable, Row
@@ -55,12 +55,24 @@ class Ledgering:
         total = Reclaimed()
         for table, groups in content:
             for key, rows in groups.items():
-                if table.home_is_pool or not table.is_tracked(key) or self._schema.home(table, key) != plan.home:
+                if not table.is_tracked(key) or self._schema.home(table, key) != plan.home:
                     raise Refused(
                         Code.FOREIGN_PACKAGE, f"it brings rows of table {table.name} that are not of its home"
                     )
-                total = self._recover_group(plan, total, table, key, rows, refuses)
+                if table.home_is_pool:
+                    self.unite(key, rows)
+                else:
+                    total = self._recover_group(plan, total, table, key, rows, refuses)
         return total
+
+    def unite(self, key: Key, rows: tuple[Row, ...]) -> None:
+        """Take in an entry that the other ledger had: one that is unknown here, or that only there somebody decided on."""
+        ledger = self._schema.ledger
+        here = values_of(self._draft.groups[ledger.number - 1].now.get(key, ()))
+        undecided = bool(here) and entry_of(here[0]).state is Choice.OPEN
+        if rows and (not here or (undecided and entry_of(rows[0]).state is not Choice.OPEN)):
+            self._draft.put(ledger, key, rows)
+        self._draft.log(ledger, key)
 
     def _recover_group(
         self,

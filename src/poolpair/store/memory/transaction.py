@@ -9,7 +9,7 @@ from typing import TypeVar
 from poolpair.errors import Code, Refused
 from poolpair.model import Channel
 from poolpair.store.memory.ledgering import Ledgering
-from poolpair.store.memory.schema import Key, MemorySchema, MemoryTable
+from poolpair.store.memory.schema import Key, MemorySchema
 from poolpair.store.memory.state import Draft, FileEntry, SpooledGroup, State, values_of
 from poolpair.store.values import CatalogueFile, Choice, Dropped, LedgerEntry, LedgerNote
 
@@ -125,7 +125,7 @@ class MemoryTransaction:
     def spool(self, number: int, channel: Channel, home: str, since: int | None) -> int:
         """Keep groups as they are."""
         found = []
-        for table in self._tables_of(channel):
+        for table in self._schema.of(channel):
             here, log = self.draft.groups[table.number - 1].now, self.draft.logs[table.number - 1].now
             keys = here if since is None else [key for key, gen in log.items() if gen > since]
             mine = (key for key in keys if table.is_tracked(key) and self._schema.home(table, key) == home)
@@ -140,12 +140,13 @@ class MemoryTransaction:
 
     def reclaim_spool(self, number: int, channel: Channel, note: LedgerNote) -> int:
         """Log every spooled group; what differs goes to the ledger."""
-        written = 0
+        written, ledgering = 0, Ledgering(self.draft, self._schema, note)
         for group in self.draft.spools.now.get((number, channel), ()):
             table = self._schema.tables[group.table - 1]
-            home = self._schema.home(table, group.key)
-            if home is not None:
-                written += Ledgering(self.draft, self._schema, note).differing(table, group.key, group.rows)
+            if table.home_is_pool:
+                ledgering.unite(group.key, group.rows)
+            elif self._schema.home(table, group.key) is not None:
+                written += ledgering.differing(table, group.key, group.rows)
                 self.draft.log(table, group.key)
         self.forget_spool(number, channel)
         return written
@@ -191,10 +192,6 @@ class MemoryTransaction:
     def resolve(self, entry: LedgerEntry, choice: Choice, now_utc: str, *, force: bool = False) -> LedgerEntry:
         """Write the chosen version, and the decision."""
         return Ledgering(self.draft, self._schema, None).resolve(entry, choice, now_utc, force=force)
-
-    def _tables_of(self, channel: Channel) -> tuple[MemoryTable, ...]:
-        """The application's tables of a channel: the ledger is never spooled, it travels both ways by itself."""
-        return tuple(table for table in self._schema.of(channel) if not table.home_is_pool)
 
     def note_files(self, files: Iterable[CatalogueFile], *, log: bool) -> None:
         """Write catalogue entries; logged ones get the present stamp."""

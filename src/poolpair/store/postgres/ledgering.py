@@ -86,6 +86,20 @@ def put_differing(database: Database, b: Bound, ledger: Bound, theirs: Theirs, n
     )
 
 
+def unite(database: Database, ledger: Bound, rows: str) -> None:
+    """Take in entries that the other ledger had: those that are unknown here, and those that only there somebody decided on.
+
+    `rows` is a query as in `Theirs`.
+    """
+    fresh = ", ".join(f"{column} = excluded.{column}" for column in COLUMNS)
+    database.run(
+        f"INSERT INTO {ledger.table} AS t ({ledger.column_list})"
+        f" SELECT {ledger.column_list} FROM ({rows}) r ORDER BY poolpair_place"
+        f" ON CONFLICT ({ledger.key}) DO UPDATE SET {fresh}"
+        f" WHERE t.state = '{Choice.OPEN}' AND excluded.state <> '{Choice.OPEN}'"
+    )
+
+
 def list_ledger(database: Database, ledger: Bound) -> tuple[LedgerEntry, ...]:
     """Every entry, oldest first."""
     found = database.rows(f"SELECT {ledger.column_list} FROM {ledger.table} ORDER BY {LEDGER_PLACE}")

@@ -15,7 +15,7 @@ from poolpair.store.postgres.binding import Bound, listed
 from poolpair.store.postgres.database import Database, is_refusal, quote
 from poolpair.store.postgres.documents import seen_at
 from poolpair.store.postgres.fencing import begin_deciding
-from poolpair.store.postgres.ledgering import Theirs, differing, put_differing
+from poolpair.store.postgres.ledgering import Theirs, differing, put_differing, unite
 from poolpair.store.postgres.skipping import without_triggers
 from poolpair.store.postgres.spooling import later_than
 from poolpair.store.values import Reclaimed, RecoverPlan
@@ -68,13 +68,11 @@ class TableRecovery:
         self._groups = 0
 
     def check_homes(self) -> None:
-        """What is not of the home that is recovered is refused with the package; the ledger travels by itself."""
+        """What is not of the home that is recovered is refused with the package."""
         b = self._b
-        strange = "true" if b.spec.home_is_pool else f"NOT {b.scope} OR {b.home} IS DISTINCT FROM $1"
+        strange = f"NOT {b.scope} OR {b.home} IS DISTINCT FROM $1"
         for table in (f"pg_temp.k{b.n}", f"pg_temp.r{b.n}"):
-            if self._db.row(
-                f"SELECT 1 FROM {table} WHERE $1::text IS NOT NULL AND ({strange}) LIMIT 1", self._plan.home
-            ):
+            if self._db.row(f"SELECT 1 FROM {table} WHERE {strange} LIMIT 1", self._plan.home):
                 raise Refused(Code.FOREIGN_PACKAGE, f"it brings rows of table {b.spec.name} that are not of its home")
 
     def sort_out(self) -> None:
@@ -86,6 +84,9 @@ class TableRecovery:
         if not self._groups:
             return
         s.run(f"ANALYZE {self._fates}")
+        if b.spec.home_is_pool:
+            unite(s, b, self._rows)
+            return
         s.run(
             f"UPDATE {self._fates} f SET poolpair_fate = 'ledger' FROM ({differing(b, self._theirs('equal'))}) d"
             " WHERE f.poolpair_place = d.poolpair_place"
@@ -165,7 +166,9 @@ class TableRecovery:
     def settle(self) -> Reclaimed:
         """Put what was not merged into the ledger, and log every group."""
         b, s = self._b, self._db
-        if not self._groups:
+        if b.spec.home_is_pool and self._groups:
+            s.run(f"INSERT INTO {b.log} ({b.key}) SELECT {b.key} FROM {self._fates}")
+        if b.spec.home_is_pool or not self._groups:
             return Reclaimed()
         merged = s.number(f"SELECT count(*) FROM {self._fates} WHERE poolpair_fate IN ('delete', 'write')")
         in_ledger = put_differing(s, b, self._ledger, self._theirs("ledger"), self._plan.note)

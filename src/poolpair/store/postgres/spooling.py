@@ -10,12 +10,12 @@ from poolpair.store.postgres.catalogue import FILE, FOREIGN_GEN, STAMP
 from poolpair.store.postgres.database import SCHEMA, Database
 from poolpair.store.postgres.documents import EVERYTHING, seen_at
 from poolpair.store.postgres.fencing import begin_deciding
-from poolpair.store.postgres.ledgering import Theirs, put_differing
+from poolpair.store.postgres.ledgering import Theirs, put_differing, unite
 from poolpair.store.values import LedgerNote
 
 
 def spool_tables(b: Bound) -> Iterator[str]:
-    """The statements that make the tables of one entry; the ledger's stay empty."""
+    """The statements that make the tables of one entry."""
     yield f"CREATE TABLE IF NOT EXISTS {_keys(b)} (poolpair_spool bigint NOT NULL, {b.key_types})"
     columns = f"poolpair_spool bigint NOT NULL, poolpair_place bigint NOT NULL, {b.typed(b.columns)}"
     yield f"CREATE TABLE IF NOT EXISTS {_rows(b)} ({columns})"
@@ -42,8 +42,6 @@ def spool(database: Database, bound: tuple[Bound, ...], number: int, home: str, 
     forget_spool(database, bound, number)
     seen = EVERYTHING if since is None else seen_at(database, since)
     for b in bound:
-        if b.spec.home_is_pool:
-            continue  # it travels both ways by itself
         source = b.table if since is None else b.log
         later = "$3::text IS NOT NULL" if since is None else later_than(seen, "$3")
         kept += database.changed(
@@ -87,7 +85,10 @@ def reclaim_spool(database: Database, bound: tuple[Bound, ...], ledger: Bound, n
         mine = f"poolpair_spool = {int(number)}"
         keys = f"SELECT row_number() OVER () AS poolpair_place, {b.key} FROM {_keys(b)} WHERE {mine}"
         rows = f"SELECT poolpair_place, {b.column_list} FROM {_rows(b)} WHERE {mine}"
-        written += put_differing(database, b, ledger, Theirs(keys=keys, rows=rows), note)
+        if b.spec.home_is_pool:
+            unite(database, b, rows)
+        else:
+            written += put_differing(database, b, ledger, Theirs(keys=keys, rows=rows), note)
         homed = f"{mine} AND {b.home} IS NOT NULL"
         database.run(f"INSERT INTO {b.log} ({b.key}) SELECT {b.key} FROM {_keys(b)} WHERE {homed}")
     forget_spool(database, bound, number)

@@ -182,7 +182,7 @@ class SqliteIncoming:
 
     def recover(self, plan: RecoverPlan, record: Callable[[SqliteTransaction, Reclaimed], None]) -> Reclaimed:
         """Take in what a returned pool had, in one transaction. Raises STORE_BROKEN if a trigger of the application's ends that."""
-        bound = [b for b in self._bound if b.spec.channel is plan.channel and not b.spec.home_is_pool]
+        bound = [b for b in self._bound if b.spec.channel is plan.channel]
         self._refuse_strangers(bound, plan)
         transaction = self._begin()
         try:
@@ -206,11 +206,9 @@ class SqliteIncoming:
         return total
 
     def _refuse_strangers(self, bound: list[Bound], plan: RecoverPlan) -> None:
-        """What is recovered must be of the home that the package names; decisions in the ledger are the server's alone."""
-        for b in self._bound:
-            if b.spec.channel is not plan.channel:
-                continue
-            strange = f"NOT {b.scope} OR {b.home} IS NOT {literal(plan.home)}" if b in bound else "1"
+        """What is recovered must be of the home that the package names."""
+        for b in bound:
+            strange = f"NOT {b.scope} OR {b.home} IS NOT {literal(plan.home)}"
             for table in (f"pkg.k{b.n}", f"pkg.r{b.n}"):
                 with readable():
                     found = self._c.execute(f"SELECT 1 FROM {table} WHERE {strange} LIMIT 1").fetchone()

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.store.buckets import Text
-from poolpair.store.ledger import COLUMNS, TABLE, ledger_row, row_of
+from poolpair.store.ledger import COLUMNS, TABLE, entry_of, ledger_row, row_of
 from poolpair.store.row_text import Row, rows_from_text, rows_to_text
 from poolpair.store.sqlite.binding import Bound
 from poolpair.store.sqlite.connection import PREFIX, quote, text
@@ -33,7 +33,10 @@ class Ledgering:
         b, written = self._b, 0
         for key in self._c.execute(f"SELECT {b.key} FROM {keys} WHERE {number} = ?", (value,)).fetchall():
             theirs = self._rows(rows, key, f"{number} = {value}")
-            written += self._differing(key, theirs)
+            if b.spec.home_is_pool:
+                self._unite(key, theirs)
+            else:
+                written += self._differing(key, theirs)
             self._log(key)
         return written
 
@@ -42,7 +45,9 @@ class Ledgering:
         b, total = self._b, Reclaimed()
         for key in self._c.execute(f"SELECT {b.key} FROM pkg.k{b.n} ORDER BY rowid").fetchall():
             theirs = self._rows(f"pkg.r{b.n}", key)
-            if _same(theirs, self._here(key)):
+            if b.spec.home_is_pool:
+                self._unite(key, theirs)
+            elif _same(theirs, self._here(key)):
                 total = replace(total, equal=total.equal + 1)
             elif plan.merge and not self._was_changed(key, plan.reign_token) and self._replaced(key, theirs):
                 total = replace(total, merged=total.merged + 1)
@@ -50,6 +55,12 @@ class Ledgering:
                 total = replace(total, in_ledger=total.in_ledger + self._differing(key, theirs))
             self._log(key)
         return total
+
+    def _unite(self, key: Row, theirs: tuple[Row, ...]) -> None:
+        """Take in an entry that the other ledger had: one that is unknown here, or that only there somebody decided on."""
+        here = self._here(key)
+        if theirs and (not here or (_is_open(here[0]) and not _is_open(theirs[0]))):
+            self.write(key, theirs)
 
     def _was_changed(self, key: Row, token: int) -> bool:
         query = f"SELECT 1 FROM {self._b.log} WHERE {_is_key(self._b, key)} AND poolpair_gen > ? LIMIT 1"
@@ -140,6 +151,11 @@ def entries(connection: sqlite3.Connection) -> Iterable[tuple[object, ...]]:
     """Every ledger entry as a row of COLUMNS, oldest first."""
     for row in connection.execute(f"SELECT {', '.join(COLUMNS)} FROM main.{TABLE} ORDER BY rowid").fetchall():
         yield tuple(map(text, row))
+
+
+def _is_open(row: Row) -> bool:
+    """Whether nobody decided on an entry of the ledger."""
+    return entry_of(tuple(map(text, row))).state is Choice.OPEN
 
 
 def _is_key(b: Bound, key: Row, alias: str = "") -> str:

@@ -151,16 +151,16 @@ class SqliteTransaction:
 
     def spool(self, number: int, channel: Channel, home: str, since: int | None) -> int:
         """Keep groups as they are."""
-        return spooling.spool(self._c, self._application_of(channel), number, home, since)
+        return spooling.spool(self._c, self._of(channel), number, home, since)
 
     def forget_spool(self, number: int, channel: Channel) -> None:
         """Let go of them."""
-        spooling.forget(self._c, self._application_of(channel), number)
+        spooling.forget(self._c, self._of(channel), number)
 
     def reclaim_spool(self, number: int, channel: Channel, note: LedgerNote) -> int:
         """Log every spooled group; what differs goes to the ledger."""
         written = 0
-        for b in self._application_of(channel):
+        for b in self._of(channel):
             keys, rows = spooling.keys_table(b), spooling.rows_table(b)
             written += Ledgering(self._c, b, note).reclaim(keys, rows, "poolpair_number", number)
         self.forget_spool(number, channel)
@@ -204,7 +204,7 @@ class SqliteTransaction:
         )
 
     def _application_of(self, channel: Channel) -> tuple[Bound, ...]:
-        """The application's tables of a channel: the ledger is never spooled, it travels by itself."""
+        """The application's tables of a channel: what is parked of the ledger is not for the ledger."""
         return tuple(b for b in self._of(channel) if not b.spec.home_is_pool)
 
     def note_files(self, files: Iterable[CatalogueFile], *, log: bool) -> None:
