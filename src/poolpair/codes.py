@@ -46,6 +46,8 @@ class Code(StrEnum):
     TIMEOUT = "P404"
     NO_WORD = "P405"
     SERVICE_DOWN = "P406"
+    SELF_FENCED = "P407"
+    GATE_CLOSED = "P408"
     DAMAGED = "P501"
     FOREIGN_PACKAGE = "P502"
     MISNAMED = "P503"

@@ -14,6 +14,7 @@ from pathlib import Path
 from poolpair.config_values import (
     count_between,
     duration_between,
+    duration_or,
     parse_absolute,
     parse_boolean,
     parse_command,
@@ -29,7 +30,7 @@ from poolpair.config_values import (
 )
 from poolpair.errors import Code
 from poolpair.homes import SHARED, HomePattern, Homes, home_of, home_problem, home_ranks, matches, settings_digest
-from poolpair.moves import HookStep
+from poolpair.moves import GateRules, HookStep
 from poolpair.tomlfile import KeyReader, Setting, TomlFile, open_toml
 from poolpair.units import read_fraction, show_duration, show_fraction, show_size
 
@@ -123,6 +124,7 @@ class PoolConfig:
     guard: Guard
     limits: Limits
     hooks: HookCommands
+    gate: GateRules
     scratch: Path | None
     front_end: str
     sources: tuple[Setting, ...]
@@ -165,6 +167,7 @@ def load_config(path: Path) -> PoolConfig:
         lock_wait_s=read.optional("limits.lock_wait", duration_between(0.1, 3600), 5.0, show_duration),
     )
     hooks = _read_hooks(read)
+    gate = _read_gate(file, read, hooks, min(sync.interval_s, sync.heartbeat_max_s))
     scratch = read.optional("scratch", parse_path, None, show_path)
     if scratch is None and store and store.startswith("postgresql://"):
         file.problem(
@@ -180,7 +183,7 @@ def load_config(path: Path) -> PoolConfig:
     partner = Partner(pool=partner_pool, share=partner_share, key_file=Path(key_file))
     return PoolConfig(
         path=path, pool=pool, store=store, profile=profile, share=share, files=files, partner=partner, homes=homes,
-        sync=sync, guard=guard, limits=limits, hooks=hooks, scratch=scratch,
+        sync=sync, guard=guard, limits=limits, hooks=hooks, gate=gate, scratch=scratch,
         front_end=front_end, sources=tuple(read.settings),
     )  # fmt: skip
 
@@ -190,6 +193,24 @@ def _read_hooks(read: KeyReader) -> HookCommands:
     found = {step: read.optional(f"hooks.{key_of(step)}", parse_command, empty, show_command) for step in HookStep}
     timeout_s = read.optional("hooks.timeout", duration_between(0.1, 3600), 60.0, show_duration)
     return HookCommands(commands=tuple((step, words) for step, words in found.items() if words), timeout_s=timeout_s)
+
+
+def _read_gate(file: TomlFile, read: KeyReader, hooks: HookCommands, heartbeat_s: float) -> GateRules:
+    hooked = any(step in {HookStep.GATE_OPEN, HookStep.GATE_CLOSE} for step, _ in hooks.commands)
+    wait, after = duration_or("never", 1, 86_400), duration_or("off", 1, 86_400)
+    default_s: float | None = 120.0
+    rules = GateRules(
+        at_start=read.optional("gate.at_start", parse_boolean, hooked, lambda value: str(value).lower()),
+        wait_s=read.optional("gate.wait", wait, default_s, lambda value: show_duration(value) if value else "never"),
+        self_fence_after_s=read.optional(
+            "gate.self_fence_after", after, None, lambda value: show_duration(value) if value else "off"
+        ),
+    )
+    if rules.self_fence_after_s is not None and rules.self_fence_after_s < 3 * heartbeat_s:
+        file.problem(
+            ("gate", "self_fence_after"), f"must be at least three heartbeats, {show_duration(3 * heartbeat_s)}"
+        )
+    return rules
 
 
 def key_of(step: HookStep) -> str:

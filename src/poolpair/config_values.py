@@ -117,6 +117,15 @@ def duration_between(low: float, high: float) -> Callable[[object], float]:
     return read
 
 
+def duration_or(none: str, low: float, high: float) -> Callable[[object], float | None]:
+    """Reads a duration between both limits, in seconds, or a word for None."""
+
+    def read(value: object) -> float | None:
+        return None if value == none else duration_between(low, high)(value)
+
+    return read
+
+
 def parse_size(value: object) -> int:
     """A size in bytes."""
     size = read_size(value)

@@ -200,6 +200,18 @@ CATALOGUE: dict[Code, Entry] = {
     ),
     Code.NO_WORD: Entry(_W, 1, "the partner was never heard, nothing is sent yet", "start the partner's service"),
     Code.SERVICE_DOWN: Entry(_W, 3, "no service runs for this pool", "start it: `poolpair -c FILE run`"),
+    Code.SELF_FENCED: Entry(
+        _W,
+        2,
+        "this pool fenced itself: for `self_fence_after` it has had no fresh word, and the partner may have taken over",
+        "mend the line, it lifts by itself; or, if the partner is known not to serve, `poolpair gate open --reason`",
+    ),
+    Code.GATE_CLOSED: Entry(
+        _W,
+        1,
+        "nothing is served here yet: the partner has not been heard since the start, and may have taken over",
+        "wait; or, if the partner is known not to serve, `poolpair gate open --reason`",
+    ),
     Code.DAMAGED: Entry(
         _R,
         2,

@@ -1,10 +1,12 @@
-"""What moves a home from pool to pool, as documents in the store: plans, the hooks on their way, and an operator's word on the fence."""
+"""What moves a home from pool to pool, as documents in the store: plans, hooks, the gate, an operator's word."""
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from enum import StrEnum
 
+from poolpair.errors import Code
 from poolpair.model import Fault
 
 
@@ -26,6 +28,8 @@ class HookStep(StrEnum):
     AFTER_APPLY = "after-apply"
     BEFORE_SERVE = "before-serve"
     AFTER_SERVE = "after-serve"
+    GATE_OPEN = "gate-open"
+    GATE_CLOSE = "gate-close"
 
 
 class PlanStep(StrEnum):
@@ -108,6 +112,12 @@ class HookRun:
     """It wrote more than that."""
 
 
+def hook_fault(run: HookRun) -> Fault:
+    """A failed hook as status shows it; what it wrote stays out, for status goes further than the hook's own machine."""
+    detail = f"the hook {run.step} for {run.home} ({shlex.join(run.command)}) {run.failure}"
+    return Fault(code=Code.HOOK_FAILED, detail=detail, since_utc=run.began_utc)
+
+
 HOOK_RUNS = "hook/"
 
 
@@ -125,3 +135,52 @@ class FenceOff:
 
     reason: str
     since_utc: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateRules:
+    """When a pool doubts whether it still may serve, and lets nobody write until that is settled."""
+
+    at_start: bool = False
+    """A service that starts has not heard yet whether the partner took over."""
+    wait_s: float | None = 120.0
+    """So long it waits for a word after its start; None: for ever, or until an operator says so."""
+    self_fence_after_s: float | None = None
+    """So long without a fresh word, and the partner may well have taken over; None: it goes on serving."""
+
+
+class GateWhy(StrEnum):
+    """Why the gate is closed."""
+
+    START = "start"
+    SILENT = "silent"
+    BY_HAND = "by hand"
+
+
+GATE = "gate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """The gate is closed: whatever this pool serves is fenced until it is confirmed. Without this document it is open."""
+
+    why: GateWhy
+    since_utc: str
+
+
+GATE_WORD = "gate-word"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateWord:
+    """An operator said that the partner does not serve; good until the partner is heard again."""
+
+    reason: str
+    since_utc: str
+    plan_id: str = ""
+    """Of the takeover by whose order it was said."""
+
+
+def gate_run_name(home: str) -> str:
+    """The document of the `HookRun` that opened or closed the application for a home last, or failed to."""
+    return f"gate-run/{home}"

@@ -9,7 +9,7 @@ import pytest
 
 from poolpair.config import Guard, HookCommands, Limits, Partner, PoolConfig, Setting, Sync, load_config
 from poolpair.errors import Code, PoolpairError
-from poolpair.moves import HookStep
+from poolpair.moves import GateRules, HookStep
 
 GOOD = """\
 pool    = "a"
@@ -54,7 +54,14 @@ before_apply = ["/bin/true"]
 after_apply = ["/bin/true"]
 before_serve = ["/bin/true"]
 after_serve = ["/bin/echo", "é"]
+gate_open = ["/bin/true"]
+gate_close = ["/bin/true"]
 timeout = "5s"
+
+[gate]
+at_start = false
+wait = "never"
+self_fence_after = "90s"
 """
 )
 
@@ -93,6 +100,7 @@ def test_a_short_file_leaves_the_original_defaults(tmp_path: Path) -> None:
         guard=Guard(),
         limits=Limits(),
         hooks=HookCommands(),
+        gate=GateRules(),
         scratch=None,
         front_end=socket.gethostname(),
         sources=config.sources,
@@ -118,6 +126,8 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert config.limits == Limits(quarantine_files=7, parked_groups=8, lock_wait_s=1.5)
     hooks = dict(config.hooks.commands)
     assert set(hooks) == set(HookStep)
+    assert config.gate == GateRules(at_start=False, wait_s=None, self_fence_after_s=90.0)
+    assert load(tmp_path, GOOD + '[hooks]\ngate_open = ["x"]\n').gate == GateRules(at_start=True)
     assert (hooks[HookStep.BEFORE_FENCE], config.hooks.timeout_s) == (("systemctl", "stop", "a b"), 5.0)
 
 
@@ -150,12 +160,13 @@ def test_every_printed_value_reads_back(tmp_path: Path) -> None:
         bare = setting.value.isdigit() or setting.value in {"true", "false"} or setting.value.startswith("[")
         lines.append(f"{setting.key} = {setting.value if bare else repr(setting.value)}")
     again = load(tmp_path, "\n".join(lines))
-    assert (again.sync, again.guard, again.limits, again.homes, again.hooks) == (
+    assert (again.sync, again.guard, again.limits, again.homes, again.hooks, again.gate) == (
         config.sync,
         config.guard,
         config.limits,
         config.homes,
         config.hooks,
+        config.gate,
     )
 
 
@@ -293,6 +304,14 @@ WRONG = {
     "a hook's name with a dash": (
         GOOD + '[hooks]\nafter-serve = ["x"]\n',
         "hooks.after-serve (line 16): unknown key, did you mean hooks.after_serve?",
+    ),
+    "a fence that every pause would close": (
+        GOOD + '[gate]\nself_fence_after = "29s"\n',
+        "gate.self_fence_after (line 16): must be at least three heartbeats, 30s",
+    ),
+    "neither a duration nor never": (
+        GOOD + '[gate]\nwait = "long"\n',
+        'gate.wait (line 16): expected a duration such as "5s", "2m", "3h" or "250ms", not \'long\'',
     ),
     "same pool": (
         GOOD.replace('pool     = "b"', 'pool     = "a"').replace('"b.example"   = "b"\n', ""),

@@ -25,6 +25,7 @@ from poolpair.model import serving_pool
 from poolpair.moves import Move, Plan, PlanStep, plan_name
 from poolpair.pipeline.site import Site
 from poolpair.service import write_pulse
+from poolpair.serving.gate import tend
 from poolpair.serving.hooked import target_of
 from poolpair.serving.plan import advance, give_up, order, resume
 from poolpair.serving.price import price, steps_of
@@ -213,6 +214,7 @@ def _worker(config: PoolConfig, site: Site) -> Iterator[Callable[[], None]]:
             if advance(own):
                 for channel in own.channels:  # what was decided is told at once
                     run_pass(own, channel)
+            tend(own)
             write_pulse(own)
 
         yield work

@@ -146,6 +146,10 @@ def _remarks(found: PairStatus) -> Iterator[str]:
         yield f"{silent_fault(found.word_age_s, found.partner)}; {CATALOGUE[Code.PARTNER_SILENT].hint}"
     if found.fence_off:
         yield f"the fence is OFF ({found.fence_off}): writes for users who are served elsewhere are not refused; `poolpair fence on`"
+    if found.gate:
+        yield f"gate: {_fault(found.gate)}"
+    if found.gate_word:
+        yield f"the gate is held open by hand ({found.gate_word}) until {found.partner} is heard"
     for home in found.homes:
         for fault in (home.stopped, home.fault):
             if fault:

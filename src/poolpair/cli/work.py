@@ -47,6 +47,7 @@ def run(allow_root: Annotated[bool, typer.Option("--allow-root", help="Run even 
         )
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: service.stop())
+        service.begin()
         talk.print(f"pool {site.pool} works with {site.partner}; stop with SIGTERM", markup=False)
         service.run()
 

@@ -5,12 +5,10 @@ A hook runs outside every transaction and its end is recorded after it: a proces
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import replace
 
-from poolpair.errors import Code
-from poolpair.model import Fault, new_id
-from poolpair.moves import HookRun, HookStep, Move, Plan, PlanStep, hook_name, plan_name
+from poolpair.model import new_id
+from poolpair.moves import HookRun, HookStep, Move, Plan, PlanStep, hook_fault, hook_name, plan_name
 from poolpair.pipeline.site import Site
 from poolpair.reigns import serves
 from poolpair.serving.stepping import go, hook_of, next_step, stepping
@@ -29,7 +27,7 @@ def run_hook(site: Site, plan: Plan) -> bool:
     with site.store.transaction() as tx:
         tx.save(hook_name(plan.home, step), run)
         if tx.load(Plan, plan_name(plan.home)) == plan and run.failure:
-            tx.save(plan_name(plan.home), replace(plan, waits_for="", fault=fault_of(site, run)))
+            tx.save(plan_name(plan.home), replace(plan, waits_for="", fault=hook_fault(run)))
         elif not run.failure and tx.load(Plan, plan_name(plan.home)) == plan:
             go(tx, plan, next_step(site, plan))
     return True
@@ -51,12 +49,6 @@ def call(site: Site, step: HookStep, home: str, words: dict[str, str]) -> HookRu
         output=result.output,
         cut=result.cut,
     )
-
-
-def fault_of(site: Site, run: HookRun) -> Fault:
-    """A failed hook as status shows it; what it wrote stays out, for status goes further than the hook's own machine."""
-    detail = f"the hook {run.step} for {run.home} ({shlex.join(run.command)}) {run.failure}"
-    return Fault(code=Code.HOOK_FAILED, detail=detail, since_utc=site.clock.utc_iso())
 
 
 def words_of(site: Site, plan: Plan) -> dict[str, str]:

@@ -12,10 +12,11 @@ from dataclasses import replace
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel, new_id, serving_pool
-from poolpair.moves import STEPS_OF, Move, Plan, PlanStep, plan_name
+from poolpair.moves import GATE_WORD, STEPS_OF, GateWord, Move, Plan, PlanStep, plan_name
 from poolpair.pipeline.adopt import begin_reign, fence, load_serving
 from poolpair.pipeline.site import Counts, Site, counts_name, inbound_name, outbound_name, serving_name
 from poolpair.reigns import serves
+from poolpair.serving.gate import is_gated
 from poolpair.serving.hooked import run_hook, welcome
 from poolpair.serving.stepping import Overtaken, first_step, go, hook_of, next_step, stepping, wait
 from poolpair.state import Fencing, Inbound, Outbound, Seed
@@ -44,6 +45,9 @@ def order(site: Site, move: Move, home: str, *, accept_incomplete: bool = False)
         )
         plan = replace(plan, step=first_step(site, plan))
         tx.save(plan_name(home), plan)
+        if move is Move.TAKEOVER and is_gated(site):  # whoever takes over says that the partner is dead
+            word = GateWord(reason=f"takeover of {home}", since_utc=plan.begun_utc, plan_id=plan.plan_id)
+            tx.save(GATE_WORD, word)
     return plan
 
 
@@ -122,6 +126,9 @@ def give_up(site: Site, home: str) -> None:
             raise PoolpairError(Code.USAGE, f"no failover or failback of {home} is under way here")
         undo = plan.move is Move.HANDOVER and plan.step is not PlanStep.AFTER_SERVE
         go(tx, plan, PlanStep.GIVE_UP if undo else PlanStep.DONE)
+        word = tx.load(GateWord, GATE_WORD)
+        if word is not None and word.plan_id == plan.plan_id:
+            tx.delete(GATE_WORD)
 
 
 def _give_up(site: Site, plan: Plan) -> bool:

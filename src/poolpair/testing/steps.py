@@ -81,6 +81,7 @@ class Verb(StrEnum):
     HOOK_FAILS = "hook-fails"
     HOOK_AGAIN = "hook-again"
     HOOKS_WORK = "hooks-work"
+    GATE = "gate"
 
 
 class TripKind(StrEnum):
