@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
 
-from poolpair.errors import PoolpairError
+from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import COOKIE_NAME, cookie_dir
 from poolpair.model import Channel
 from poolpair.moves import (
@@ -25,7 +25,7 @@ from poolpair.moves import (
     gate_run_name,
     hook_name,
 )
-from poolpair.pipeline.acknowledge import COOKIE_MAX_BYTES
+from poolpair.pipeline.acknowledge import COOKIE_MAX_BYTES, hear_word
 from poolpair.pipeline.adopt import fence
 from poolpair.pipeline.site import Site
 from poolpair.reigns import takes_writes
@@ -67,15 +67,28 @@ def is_gated(site: Site) -> bool:
 
 
 def begin(site: Site, tell: Callable[[str], None] = lambda _line: None) -> bool:
-    """A service starts: close the gate unless an earlier service of this boot had just heard the partner. Raises LEASE."""
+    """A service starts: close the gate, unless an earlier service of this boot had just heard the partner. Raises LEASE.
+
+    The own share is read first of all: who was down for a moment may have been taken over in it.
+    """
     if not is_gated(site):
         if site.store.read(Gate, GATE) is not None:
             _set(site, None, forget_word=True)
         return False
     confirmed_s, now = site.memory.confirmed_s, site.clock.monotonic_s()
-    is_fresh = confirmed_s is not None and now - confirmed_s < SILENT_AFTER_S
+    is_fresh = confirmed_s is not None and now - confirmed_s < SILENT_AFTER_S and _listen_first(site)
     site.memory.unconfirmed = site.gate.at_start and not is_fresh
     return tend(site, tell)
+
+
+def _listen_first(site: Site) -> bool:
+    try:
+        hear_word(site, Channel.USERS)
+    except PoolpairError as error:
+        if error.code is Code.LEASE:
+            raise
+        return False
+    return True
 
 
 def tend(site: Site, tell: Callable[[str], None] = lambda _line: None) -> bool:
