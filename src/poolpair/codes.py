@@ -14,6 +14,7 @@ class Code(StrEnum):
     NOT_INSTALLED = "P104"
     USAGE = "P105"
     ROOT = "P106"
+    API_ADDRESS = "P107"
     STORE_MISSING = "P201"
     STORE_LOCKED = "P202"
     STORE_BROKEN = "P203"

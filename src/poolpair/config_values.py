@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 
 from poolpair.units import read_duration, read_size, show_duration, type_name
@@ -75,6 +76,21 @@ def parse_path(value: object) -> Path | None:
 def show_path(path: Path | None) -> str:
     """As `config show` prints it."""
     return str(path) if path else NOT_SET
+
+
+def parse_address(value: object) -> tuple[str, int]:
+    """An IP address and a port."""
+    expected = 'expected an address and a port, such as "127.0.0.1:7462" or "[::1]:7462"'
+    said = _text(value, "an address and a port")
+    host, _, port = said.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    try:
+        address = ip_address(bare)
+    except ValueError:
+        raise ValueError(f"{expected}, not {said!r}") from None
+    if (address.version == 6) is (bare == host) or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
+        raise ValueError(f"{expected}, not {said!r}")
+    return str(address), int(port)
 
 
 def parse_line(value: object) -> str:

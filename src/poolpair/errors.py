@@ -61,6 +61,12 @@ CATALOGUE: dict[Code, Entry] = {
     Code.ROOT: Entry(
         _I, 64, "the service was started as root", "run it as the application's user, or give --allow-root"
     ),
+    Code.API_ADDRESS: Entry(
+        _I,
+        64,
+        "the address of `poolpair api` cannot be used",
+        "choose another with `listen` in [api], or end what holds it",
+    ),
     Code.STORE_MISSING: Entry(
         _P, 2, "the application's database is not there", "check `store` in the pool file and that the disk is mounted"
     ),
