@@ -1,8 +1,7 @@
 """Bugs that peers of poolpair had, each as a test: the log, positions and words (T1 to T8, T19).
 
 Each test is named after the bug. Elsewhere: the part of T1 in which transactions commit in another order than they began
-(`tests/postgres/test_capture.py`, since SQLite has one writer), T9 and T15 (`test_peers_failover.py`). Missing: T22, serials after
-a failover.
+(`tests/postgres/test_capture.py`, since SQLite has one writer), T9, T15 and T22 (`test_peers_failover.py`).
 """
 
 from __future__ import annotations

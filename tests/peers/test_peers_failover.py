@@ -1,8 +1,9 @@
-"""Bugs that peers of poolpair had when the old side returned, each as a test (T9, T15)."""
+"""Bugs that peers of poolpair had when the old side returned, each as a test (T9, T15, T22)."""
 
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,7 @@ from poolpair.cycle import run_pass
 from poolpair.model import Channel
 from poolpair.moves import Move
 from poolpair.serving.plan import advance, order
-from tests.badinput.ground import Ground
+from tests.badinput.ground import Ground, first_copy, make_ground
 
 
 def took_over(ground: Ground, home: str = "a", taker: str = "b") -> None:
@@ -53,3 +54,26 @@ def test_t15_a_returning_site_starts_and_serves_beside_the_other(ground: Ground)
     ground.do("b", "INSERT INTO item VALUES ('u@a', 'served here', 1)")
     ground.settle()
     assert ground.rows("a") == ground.rows("b")
+
+
+def test_t22_numbers_collide_after_a_failover(tmp_path: Path) -> None:
+    """What a dead site gave and never sent is not given again by the one that took over; serials travel since one pool homes nobody."""
+    schema = "CREATE TABLE ticket (id INTEGER PRIMARY KEY AUTOINCREMENT, title TEXT)"
+    profile = '[[tables]]\nname = "ticket"\nkey = ["id"]\nhome = "shared"\n'
+    made = make_ground(tmp_path, schema=schema, profile=profile, columns={"ticket": "id, title"}, homes={"shared": "a"})
+    ground = first_copy(made)
+    ground.do("a", "INSERT INTO ticket (title) VALUES ('one'), ('two')", "DELETE FROM ticket WHERE title = 'two'")
+    ground.whole()
+    ground.stop("a")
+    ground.do("a", "INSERT INTO ticket (title) VALUES ('never left')")
+    took_over(ground)
+    ground.do("b", "INSERT INTO ticket (title) VALUES ('at b')")
+    ground.start("a")
+    ground.settle()
+    assert ground.ask("a", "SELECT id, title FROM ticket ORDER BY id") == [
+        (1, "one"),
+        (3, "never left"),
+        (1003, "at b"),
+    ]
+    assert ground.rows("a") == ground.rows("b")
+    assert ground.sites["b"].store.ledger() == ()

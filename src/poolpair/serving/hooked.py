@@ -26,10 +26,11 @@ def run_hook(site: Site, plan: Plan) -> bool:
         return False
     with site.store.transaction() as tx:
         tx.save(hook_name(plan.home, step), run)
-        if tx.load(Plan, plan_name(plan.home)) == plan and run.failure:
-            tx.save(plan_name(plan.home), replace(plan, waits_for="", fault=hook_fault(run)))
-        elif not run.failure and tx.load(Plan, plan_name(plan.home)) == plan:
-            go(tx, plan, next_step(site, plan))
+        if tx.load(Plan, plan_name(plan.home)) == plan:  # else it was given up meanwhile
+            if run.failure:
+                tx.save(plan_name(plan.home), replace(plan, waits_for="", fault=hook_fault(run)))
+            else:
+                go(tx, plan, next_step(site, plan))
     return True
 
 
