@@ -120,6 +120,7 @@ def test_a_returning_pool_learns_of_the_takeover_before_anybody_writes(pair: Mem
     a = pair.start("a")
     a.gate = START
     begin(a)
+    assert writes(pair, "a") != ""
     assert ("(perhaps)" in writes(pair, "a")) is bool(away_s)
     for _ in range(20):
         look(pair, 5.0)
