@@ -56,6 +56,7 @@ class Service:
         self._counted_s: float | None = None
         self._swept_s: float | None = None
         self._fatal: PoolpairError | None = None
+        self._begun = False
         self._gate_fault = ""
 
     def stop(self) -> None:
@@ -78,7 +79,7 @@ class Service:
         try:
             while not self._stop.is_set():
                 busy = self._look()
-                busy |= self._tend_gate(tend)
+                busy |= self._tend_gate(tend if self._begun else begin)
                 wait_s = BUSY_WAIT_S if busy else min(IDLE_WAIT_MAX_S, wait_s * 2)
                 if self._faults:
                     wait_s = max(wait_s, FAULT_WAIT_S)
@@ -127,6 +128,7 @@ class Service:
         """What the store refuses now is done at the next look, and said once."""
         try:
             moved, said = step(self._site, self._tell), ""
+            self._begun = True
         except PoolpairError as error:
             if error.code in FATAL:
                 raise

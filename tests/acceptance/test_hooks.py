@@ -82,6 +82,9 @@ def test_hooks_fail_loudly_are_resumed_and_run_again(pools: tuple[Pool, Pool]) -
     hang.touch()
     ordering = a.spawn("failover", "a", "--yes")
     wait_for("the hook running", lambda: bool(told(a)), WAIT_S)
+    assert a.stop() == 0
+    a.start()
+    wait_for("the hook running again", lambda: bool(told(a)), WAIT_S)
     a.kill()
     ordering.kill()
     ordering.wait()

@@ -85,7 +85,9 @@ class CommandHooks:
     def _wait(self, process: subprocess.Popen[bytes], output: _Output, until_s: float) -> bool:
         """Whether it ended by itself; else its whole group was ended."""
         assert process.stdout is not None
-        sources = [process.stdout]
+        pipe = process.stdout.fileno()
+        poller = select.poll()
+        poller.register(pipe, select.POLLIN)
         while not _is_over(process.pid):
             left_s = until_s - time.monotonic()
             if left_s <= 0 or self._interrupted.is_set():
@@ -93,9 +95,8 @@ class CommandHooks:
                 process.wait()
                 return False
             # What a hook writes wakes this at once; its end does not, hence the short look.
-            ready, _, _ = select.select(sources, [], [], min(left_s, LOOK_S))
-            if ready and not output.read(process.stdout.fileno(), OUTPUT_MAX_BYTES):
-                sources = []
+            if poller.poll(1000 * min(left_s, LOOK_S)) and not output.read(pipe, OUTPUT_MAX_BYTES):
+                poller.unregister(pipe)
         process.wait()
         return True
 
@@ -105,7 +106,7 @@ class CommandHooks:
         os.killpg(group, signal.SIGTERM)
         until_s = time.monotonic() + GRACE_S
         while not _is_over(group) and time.monotonic() < until_s:
-            select.select([], [], [], LOOK_S)
+            select.poll().poll(1000 * LOOK_S)
         with suppress(
             PermissionError
         ):  # every process of the group that may be signalled was; what is left became another user's
@@ -126,7 +127,9 @@ class CommandHooks:
             if ticks and _start_ticks(pid) == ticks:  # the handle keeps its number from meaning another process
                 with suppress(OSError):
                     os.killpg(pid, signal.SIGKILL)
-                    select.select([handle], [], [], GRACE_S)
+                    poller = select.poll()
+                    poller.register(handle, select.POLLIN)
+                    poller.poll(1000 * GRACE_S)
         finally:
             os.close(handle)
             self._note.unlink(missing_ok=True)

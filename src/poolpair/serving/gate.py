@@ -72,7 +72,7 @@ def begin(site: Site, tell: Callable[[str], None] = lambda _line: None) -> bool:
     The own share is read first of all: who was down for a moment may have been taken over in it.
     """
     if not is_gated(site):
-        if site.store.read(Gate, GATE) is not None:
+        if site.store.read(Gate, GATE) is not None or site.store.read(GateWord, GATE_WORD) is not None:
             _set(site, None, forget_word=True)
         return False
     confirmed_s, now = site.memory.confirmed_s, site.clock.monotonic_s()
