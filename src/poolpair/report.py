@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from poolpair.asks import AskMade, made_name, words_of
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import data_dir, lync_module, parse_package_name
 from poolpair.model import Channel, Fault, ImportStatus, serving_pool
@@ -126,7 +127,7 @@ def _home(site: Site, home: str, *, closed: bool) -> HomeStatus:
         served_by=serving_pool(serving.present, (site.pool, site.partner)),
         epoch=serving.present.epoch,
         takes_writes=takes_writes(serving, site.pool, site.partner) and not closed,
-        plan=_plan(plan),
+        plan=_plan(plan) or _asked(site, home),
         fault=(plan.fault if plan is not None else None) or _gate_hook_fault(site, home),
         recovering=bool(serving.open or waiting),
         stopped=serving.stopped,
@@ -138,6 +139,11 @@ def _plan(plan: Plan | None) -> str:
         return ""
     state = ", FAILED" if plan.fault else f", waits: {plan.waits_for}" if plan.waits_for else ""
     return f"{plan.move}: {plan.step}{state}"
+
+
+def _asked(site: Site, home: str) -> str:
+    made = site.store.read(AskMade, made_name(home))
+    return words_of(made.ask, site.partner) if made is not None else ""
 
 
 def _channel(site: Site, channel: Channel, known: Pulse | None, now: float, word_age_s: float | None) -> ChannelStatus:

@@ -14,6 +14,8 @@ from typing import Annotated
 import typer
 
 from poolpair import decisions, documents
+from poolpair.asks import AskVerb
+from poolpair.cli.asking import ask_partner
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
 from poolpair.cli.hook import runs_of, show_run
 from poolpair.cli.work import wait
@@ -25,9 +27,10 @@ from poolpair.model import serving_pool
 from poolpair.moves import Move, Plan, PlanStep, plan_name
 from poolpair.pipeline.site import Site
 from poolpair.service import write_pulse
+from poolpair.serving.asks import attend
 from poolpair.serving.gate import tend
 from poolpair.serving.hooked import target_of
-from poolpair.serving.plan import advance, give_up, order, resume
+from poolpair.serving.plan import give_up, order, resume, words_of_plan
 from poolpair.serving.price import price, steps_of
 from poolpair.serving.stepping import hook_of
 from poolpair.store.row_text import rows_from_text
@@ -103,13 +106,18 @@ def _move(
     config = chosen_config()
     site = open_site(config)
     try:
-        if abort:
+        move = Move.TAKEOVER if disaster else Move.HANDOVER
+        asks = move is Move.HANDOVER and _is_asked(site, home, away=away)
+        resumed = not (abort or what_if or asks) and _resumes(site, home, away=away)
+        if abort and not asks:
             give_up(site, home)
             nudge(site)
-        elif _resumes(site, home, away=away) and not what_if:
+        elif resumed:
             nudge(site)
-        elif not _is_done(site, home, away=away):
-            move = Move.TAKEOVER if disaster else Move.HANDOVER
+        elif not abort and _is_done(site, home, away=away):
+            typer.echo(f"the users of {home} are served there already")
+            return
+        elif not abort:
             _check_place(site, home, move, away=away)
             for line in (*steps_of(site, move, home), *price(site, move, home)):
                 typer.echo(line)
@@ -117,14 +125,24 @@ def _move(
                 return
             if not yes and not typer.confirm("Go on?"):
                 raise typer.Abort
+        if asks:
+            verb, again = AskVerb.GIVE_UP if abort else AskVerb.HANDOVER, f"{'failover' if away else 'failback'} {home}"
+            ask_partner(site, verb, home, lambda: _worker(config, site), timeout_s, again=again)
+            return
+        if not abort and not resumed:
             order(site, move, home, accept_incomplete=incomplete)
             nudge(site)
-        else:
-            typer.echo(f"the users of {home} are served there already")
-            return
         _follow(config, site, home, timeout_s)
     finally:
         site.store.close()
+
+
+def _is_asked(site: Site, home: str, *, away: bool) -> bool:
+    """Whether the users are served by the partner, and are to come here: a planned move is then the partner's to carry out."""
+    _target(site, home, away=away)
+    plan = site.store.read(Plan, plan_name(home))
+    runs_here = plan is not None and plan.step is not PlanStep.DONE
+    return home not in site.served() and not runs_here
 
 
 def _target(site: Site, home: str, *, away: bool) -> str:
@@ -151,19 +169,11 @@ def _is_done(site: Site, home: str, *, away: bool) -> bool:
 
 
 def _check_place(site: Site, home: str, move: Move, *, away: bool) -> None:
-    """A planned move is ordered where the users are served; a takeover where they shall be."""
+    """A takeover is ordered where the users shall be served: the other pool is dead, or this would be no takeover."""
     target = _target(site, home, away=away)
-    server = site.partner if target == site.pool else site.pool
-    wanted = server if move is Move.HANDOVER else target
-    if wanted == site.pool:
-        return
-    if move is Move.HANDOVER:
-        hint = f"give this command at {server}; if that pool is dead, add --disaster here"
-        raise PoolpairError(
-            Code.USAGE, f"the users of {home} are handed over by the pool that serves them, {server}", hint
-        )
-    hint = f"give this command at {target}"
-    raise PoolpairError(Code.USAGE, f"{target} is to take over, and this is pool {site.pool}", hint)
+    if move is Move.TAKEOVER and target != site.pool:
+        hint = f"give this command at {target}; if {target} lives, leave --disaster out"
+        raise PoolpairError(Code.USAGE, f"{target} is to take over, and this is pool {site.pool}", hint)
 
 
 def _follow(config: PoolConfig, site: Site, home: str, timeout_s: float) -> None:
@@ -196,8 +206,7 @@ def _follow(config: PoolConfig, site: Site, home: str, timeout_s: float) -> None
 def _line_of(site: Site, plan: Plan) -> str:
     hook = hook_of(plan.step)
     command = site.hooks.commands.get(hook) if hook else None
-    waits = f", waits: {plan.waits_for}" if plan.waits_for else f": runs {shlex.join(command)}" if command else ""
-    return f"{plan.step}{waits}"
+    return f"{words_of_plan(plan)}{f': runs {shlex.join(command)}' if command and not plan.waits_for else ''}"
 
 
 @contextmanager
@@ -211,7 +220,7 @@ def _worker(config: PoolConfig, site: Site) -> Iterator[Callable[[], None]]:
         def work() -> None:
             for channel in own.channels:
                 run_pass(own, channel, force=True)
-            if advance(own):
+            if attend(own):
                 for channel in own.channels:  # what was decided is told at once
                     run_pass(own, channel)
             tend(own)

@@ -26,28 +26,33 @@ from poolpair.store.port import Transaction
 def order(site: Site, move: Move, home: str, *, accept_incomplete: bool = False) -> Plan:
     """Write a plan. Raises USAGE if it makes no sense now, INCOMPLETE for a takeover of less than the partner had."""
     with site.store.transaction() as tx:
-        running = tx.load(Plan, plan_name(home))
-        if running is not None and running.step is not PlanStep.DONE:
-            if running.move is move and running.step in STEPS_OF[move]:
-                return _again(tx, running, accept_incomplete=accept_incomplete)
-            raise PoolpairError(Code.USAGE, f"a {running.move} of {home} is under way, at the step: {running.step}")
-        problem = _problem(site, tx, move, home, accept_incomplete=accept_incomplete)
-        if problem is not None:
-            raise problem
-        plan = Plan(
-            plan_id=new_id(),
-            move=move,
-            home=home,
-            step=STEPS_OF[move][0],
-            reign_id=load_serving(tx, home).present.reign_id,
-            accept_incomplete=accept_incomplete,
-            begun_utc=site.clock.utc_iso(),
-        )
-        plan = replace(plan, step=first_step(site, plan))
-        tx.save(plan_name(home), plan)
-        if move is Move.TAKEOVER and is_gated(site):  # whoever takes over says that the partner is dead
-            word = GateWord(reason=f"takeover of {home}", since_utc=plan.begun_utc, plan_id=plan.plan_id)
-            tx.save(GATE_WORD, word)
+        return order_within(site, tx, move, home, accept_incomplete=accept_incomplete)
+
+
+def order_within(site: Site, tx: Transaction, move: Move, home: str, *, accept_incomplete: bool = False) -> Plan:
+    """The same in a transaction that has more to write; nothing is written if it raises."""
+    running = tx.load(Plan, plan_name(home))
+    if running is not None and running.step is not PlanStep.DONE:
+        if running.move is move and running.step in STEPS_OF[move]:
+            return _again(tx, running, accept_incomplete=accept_incomplete)
+        raise PoolpairError(Code.USAGE, f"a {running.move} of {home} is under way, at the step: {running.step}")
+    problem = _problem(site, tx, move, home, accept_incomplete=accept_incomplete)
+    if problem is not None:
+        raise problem
+    plan = Plan(
+        plan_id=new_id(),
+        move=move,
+        home=home,
+        step=STEPS_OF[move][0],
+        reign_id=load_serving(tx, home).present.reign_id,
+        accept_incomplete=accept_incomplete,
+        begun_utc=site.clock.utc_iso(),
+    )
+    plan = replace(plan, step=first_step(site, plan))
+    tx.save(plan_name(home), plan)
+    if move is Move.TAKEOVER and is_gated(site):  # whoever takes over says that the partner is dead
+        word = GateWord(reason=f"takeover of {home}", since_utc=plan.begun_utc, plan_id=plan.plan_id)
+        tx.save(GATE_WORD, word)
     return plan
 
 
@@ -66,6 +71,12 @@ def resume(site: Site, home: str) -> None:
         plan = tx.load(Plan, plan_name(home))
         if plan is not None:
             _again(tx, plan, accept_incomplete=False)
+
+
+def words_of_plan(plan: Plan) -> str:
+    """The step at which a plan stands, and what it waits for, or why it failed."""
+    state = f", FAILED: {plan.fault.code} {plan.fault.detail}" if plan.fault else ""
+    return f"{plan.step}{state or (f', waits: {plan.waits_for}' if plan.waits_for else '')}"
 
 
 def _problem(site: Site, tx: Transaction, move: Move, home: str, *, accept_incomplete: bool) -> PoolpairError | None:
@@ -121,14 +132,21 @@ def _tell_failure(site: Site, home: str, tell: Callable[[str], None]) -> None:
 def give_up(site: Site, home: str) -> None:
     """Order that a plan be given up: a handover is undone, a takeover ends where it is. Raises USAGE if none is under way."""
     with site.store.transaction() as tx:
-        plan = tx.load(Plan, plan_name(home))
-        if plan is None or plan.step is PlanStep.DONE:
-            raise PoolpairError(Code.USAGE, f"no failover or failback of {home} is under way here")
-        undo = plan.move is Move.HANDOVER and plan.step is not PlanStep.AFTER_SERVE
-        go(tx, plan, PlanStep.GIVE_UP if undo else PlanStep.DONE)
-        word = tx.load(GateWord, GATE_WORD)
-        if word is not None and word.plan_id == plan.plan_id:
-            tx.delete(GATE_WORD)
+        give_up_within(tx, home)
+
+
+def give_up_within(tx: Transaction, home: str) -> Plan:
+    """The same in a transaction that has more to write."""
+    plan = tx.load(Plan, plan_name(home))
+    if plan is None or plan.step is PlanStep.DONE:
+        raise PoolpairError(Code.USAGE, f"no failover or failback of {home} is under way here")
+    undo = plan.move is Move.HANDOVER and plan.step is not PlanStep.AFTER_SERVE
+    after = replace(plan, step=PlanStep.GIVE_UP if undo else PlanStep.DONE, waits_for="", fault=None)
+    tx.save(plan_name(home), after)
+    word = tx.load(GateWord, GATE_WORD)
+    if word is not None and word.plan_id == plan.plan_id:
+        tx.delete(GATE_WORD)
+    return after
 
 
 def _give_up(site: Site, plan: Plan) -> bool:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from poolpair.asks import AskVerb
 from poolpair.errors import Code, PoolpairError
 from poolpair.moves import Move
 from poolpair.pipeline.site import Site
+from poolpair.serving.asks import make_ask
 from poolpair.serving.plan import give_up as give_up_plan
 from poolpair.serving.plan import order
 from poolpair.store.values import Choice
@@ -38,8 +40,16 @@ def _home(step: Step) -> str:
 
 
 def handover(world: World, step: Step) -> str:
-    """A planned failover or failback, ordered at the pool that serves."""
-    return _decide(world, step, lambda site: order(site, Move.HANDOVER, _home(step)).step)
+    """A planned failover or failback, ordered at the pool that serves, or asked of it at the other."""
+
+    def decide(site: Site) -> str:
+        home = _home(step)
+        if home in site.served():
+            return order(site, Move.HANDOVER, home).step
+        make_ask(site, AskVerb.HANDOVER, home)
+        return "asked"
+
+    return _decide(world, step, decide)
 
 
 def takeover(world: World, step: Step) -> str:
@@ -49,11 +59,15 @@ def takeover(world: World, step: Step) -> str:
 
 
 def give_up(world: World, step: Step) -> str:
-    """The handover is given up, wherever it stands."""
+    """The handover is given up, wherever it stands, at either pool."""
 
     def decide(site: Site) -> str:
-        give_up_plan(site, _home(step))
-        return "given up"
+        home = _home(step)
+        if home in site.served():
+            give_up_plan(site, home)
+            return "given up"
+        make_ask(site, AskVerb.GIVE_UP, home)
+        return "asked"
 
     return _decide(world, step, decide)
 

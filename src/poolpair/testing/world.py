@@ -19,8 +19,8 @@ from poolpair.model import Channel, new_id
 from poolpair.moves import GateRules
 from poolpair.pipeline.site import Site, outbound_name
 from poolpair.service import REQUEST, Request, write_pulse
+from poolpair.serving.asks import attend
 from poolpair.serving.gate import begin, tend
-from poolpair.serving.plan import advance
 from poolpair.share.memory import MemoryShare, Stored
 from poolpair.state import Outbound, Seed
 from poolpair.store.tree_memory import MemoryTree
@@ -264,7 +264,7 @@ def one_pass(process: Process, channels: tuple[Channel, ...], *, force: bool, re
         for name in tx.names(REQUEST):
             tx.delete(name)
     with suppress(PoolpairError):
-        moved.append(advance(process.site))
+        moved.append(attend(process.site))
     with suppress(PoolpairError):
         moved.append(tend(process.site))
     with suppress(PoolpairError):
