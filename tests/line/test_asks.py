@@ -236,7 +236,7 @@ def test_nothing_to_be_given_up_is_a_refusal(pair: MemoryPair) -> None:
     make_ask(pair.sites["b"], AskVerb.GIVE_UP, "a")
     settle(pair)
     assert asked(pair).answer == AskAnswer.REFUSED
-    assert "no handover of a is under way" in asked(pair).detail
+    assert "no failover or failback of a is under way" in asked(pair).detail
 
 
 def test_a_partner_that_forgot_begins_nothing_again(pair: MemoryPair) -> None:
