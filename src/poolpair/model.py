@@ -228,7 +228,7 @@ class Ask:
     """An earlier ask: it shall not be carried out any more, if it was not yet."""
     since_utc: str = ""
     detail: str = ""
-    """How far it has come, or why it was refused, in words."""
+    """How far it has come, or why it was refused, in words; `hint`: what to do about that, or about a step that failed."""
     hint: str = ""
 
 
