@@ -15,9 +15,9 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.format.cookie import seal_cookie
 from poolpair.keyfile import new_key_file
 from poolpair.model import Channel, Cookie, ExportStatus
+from poolpair.moves import Move
 from poolpair.serving.asks import attend
 from poolpair.serving.plan import advance, order
-from poolpair.state import Move
 from poolpair.store.values import Choice
 from poolpair.wiring import initialise
 from tests.pair import HOMES, Pair, make_pair
@@ -25,6 +25,11 @@ from tests.pair import HOMES, Pair, make_pair
 DRAFT = "INSERT INTO prosody (host, user, store, key, type, value) VALUES ('a.example', 'valjean', 'private', ?, 'json', '{}')"
 DRAFTS = "SELECT key FROM prosody WHERE host = 'a.example' AND user = 'valjean' AND store = 'private' ORDER BY key"
 ENTRY = "INSERT INTO poolpair_ledger VALUES ('a', 'e1', 'users', 'prosody', '[]', 'why', 'r', '[]', '[]', ?, '', '')"
+
+
+COSETTES = "host = 'a.example' AND user = 'cosette' AND store = 'private'"
+COSETTE = DRAFT.replace("valjean", "cosette")
+LONG_AGO = "written at b and never since"
 
 
 @pytest.fixture
@@ -91,7 +96,7 @@ def rebuild(pair: Pair, *, homes: dict[str, str] = HOMES, left: str = "") -> Non
         for (statement,) in old.execute("SELECT sql FROM sqlite_master WHERE name GLOB 'prosody*' AND sql IS NOT NULL"):
             new.execute(statement)
         if left:
-            new.execute(DRAFT, (left,))
+            new.execute(COSETTE, (left,))
     new_key(pair, "a", homes=homes)
     initialise(pair.config("a"))
     pair.start("a")
@@ -150,6 +155,8 @@ def test_what_waits_for_a_decision_keeps_the_pair(pair: Pair) -> None:
 
 def test_the_lost_site_is_rebuilt_under_its_name(pair: Pair) -> None:
     """Every write is taken all along; what the new site found in a backup of its own is put to a decision, and replaces nothing."""
+    with pair.sql("b") as connection:
+        connection.execute(COSETTE, (LONG_AGO,))
     write(pair, "b", "1 served here")
     assert unpair(pair).exit_code == 0
     write(pair, "b", "2 without a pair")
@@ -162,7 +169,9 @@ def test_the_lost_site_is_rebuilt_under_its_name(pair: Pair) -> None:
     write(pair, "b", "4 while it is made")
     pair.settle()
     (entry,) = pair.sites["b"].store.ledger()
-    assert "0 of a backup" in entry.theirs
+    assert ("0 of a backup" in entry.theirs, LONG_AGO in entry.ours) == (True, True)
+    with pair.sql("b") as connection:
+        assert connection.execute(f"SELECT key FROM prosody WHERE {COSETTES}").fetchall() == [(LONG_AGO,)]
     whole(pair)
     assert [key[0] for key in drafts(pair, "b")] == ["1", "2", "3", "4"]
     assert pair.sites["a"].serving("a").present.epoch == 1

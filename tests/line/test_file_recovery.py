@@ -15,9 +15,9 @@ from poolpair.cycle import run_pass
 from poolpair.decisions import resolve_ledger
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel
+from poolpair.moves import Move
 from poolpair.pipeline.adopt import adopt
 from poolpair.serving.plan import advance, order
-from poolpair.state import Move
 from poolpair.store.ledger_files import FILES, path_of, path_text, version_from
 from poolpair.store.port import Transaction
 from poolpair.store.values import Choice, LedgerEntry

@@ -50,6 +50,19 @@ THERE_AND_BACK = (
     Step(Verb.HANDOVER, "b", MOVE),
     *EXCHANGE * 4,
 )
+ASKED = (
+    *_edits("a"),
+    Step(Verb.HANDOVER, "b", MOVE),
+    *EXCHANGE * 5,
+    *_edits("b"),
+    Step(Verb.HANDOVER, "a", MOVE),
+    *EXCHANGE * 5,
+    Step(Verb.HANDOVER, "b", MOVE),
+    *EXCHANGE[:2],
+    Step(Verb.GIVE_UP, "b", MOVE),
+    *EXCHANGE * 5,
+)
+"""There and back, ordered at the pool that does not serve; and once more, and given up from there."""
 DISASTER = (
     *_edits("a"),
     Step(Verb.TAKEOVER, "b", MOVE),
@@ -63,7 +76,7 @@ DISASTER = (
     *EXCHANGE * 4,
 )
 """Pool a is dead from the takeover on, but its application goes on writing."""
-SCENARIOS = {"edits": EDITS, "there and back": THERE_AND_BACK, "disaster": DISASTER}
+SCENARIOS = {"edits": EDITS, "there and back": THERE_AND_BACK, "asked": ASKED, "disaster": DISASTER}
 """What a sweep runs after the first copy, by name."""
 WAYS: dict[str, Trip] = {
     "error": Trip(0, TripKind.ERROR),
