@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from poolpair.cycle import _import, run_pass
-from poolpair.errors import Code
+from poolpair.decisions import resolve_ledger
+from poolpair.errors import Code, PoolpairError
 from poolpair.moves import Move
 from poolpair.pipeline.adopt import load_serving
 from poolpair.pipeline.site import inbound_name
@@ -16,6 +17,7 @@ from poolpair.reigns import serves
 from poolpair.serving.plan import advance, order
 from poolpair.state import Inbound, Serving
 from poolpair.store.memory.disk import RowRefused
+from poolpair.store.values import Choice
 from tests.memory_pair import USERS, MemoryPair
 
 GROUP = ("a.example", "valjean")
@@ -84,6 +86,8 @@ def test_what_the_server_wrote_survives_its_own_acknowledgement(pair: MemoryPair
     (entry,) = pair.sites["b"].store.ledger()
     assert "1" in entry.theirs
     assert entry == pair.sites["a"].store.ledger()[0]
+    with pytest.raises(PoolpairError, match="only of a file"):
+        resolve_ledger(pair.sites["b"], None, Choice.BOTH)
     assert serving(pair, "b").open == ()
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+from contextlib import AbstractContextManager
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner, Result
 
+from poolpair.cli.main import app
 from poolpair.cycle import run_pass
 from poolpair.decisions import resolve_ledger
 from poolpair.errors import Code, PoolpairError
@@ -14,7 +18,8 @@ from poolpair.model import Channel
 from poolpair.moves import Move
 from poolpair.pipeline.adopt import adopt
 from poolpair.serving.plan import advance, order
-from poolpair.store.ledger_files import FILES, path_of, version_from
+from poolpair.store.ledger_files import FILES, path_of, path_text, version_from
+from poolpair.store.port import Transaction
 from poolpair.store.values import Choice, LedgerEntry
 from tests.pair import Pair, make_pair
 
@@ -22,15 +27,28 @@ UPLOADS = "share%2ea%2eexample/http_file_share"
 PATH = f"{UPLOADS}/report.bin"
 
 
-@pytest.fixture
-def pair(tmp_path: Path) -> Pair:
-    """Two pools after their first copy, with one more file of a's."""
-    made = make_pair(tmp_path)
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two pools after their first copy, with one more file of a's; both are stopped."""
+    made = make_pair(tmp_path_factory.mktemp("prepared"))
     for pool in ("a", "b"):
         made.start(pool)
     write(made, "a", b"before")
     settle(made)
     assert made.files("b")[PATH] == b"before"
+    for pool in ("a", "b"):
+        made.stop(pool)
+    return made.folder
+
+
+@pytest.fixture
+def pair(prepared: Path, tmp_path: Path) -> Pair:
+    """A copy of that pair, running."""
+    shutil.copytree(prepared, tmp_path / "pair")
+    made = Pair.reopened(tmp_path / "pair", prepared)
+    for pool in ("a", "b"):
+        made.start(pool)
+    made.settle()
     return made
 
 
@@ -51,7 +69,7 @@ def settle(pair: Pair) -> None:
     for _ in range(8):
         for site in pair.sites.values():
             site.memory.scanned_s = None
-        pair.settle(force=True)
+        pair.settle()
         if not any([advance(site) for site in pair.sites.values()]):
             return
 
@@ -177,6 +195,24 @@ def test_both_stand_beside_each_other(pair: Pair) -> None:
     assert only_entry(pair, "a").state is Choice.BOTH
 
 
+def test_the_commands_speak_of_files(pair: Pair) -> None:
+    """List, show and resolve name the path, both versions, and what can be chosen."""
+
+    def ledger(*words: str) -> Result:
+        return CliRunner().invoke(app, ["-c", str(pair.toml("b")), "ledger", *words])
+
+    entry = both_wrote(pair)
+    listed = ledger("list").output.split("\t")
+    assert listed[:5] == [entry.entry_id[:8], "a", FILES, path_text(PATH.encode()), "written at both pools"]
+    shown = ledger("show", entry.entry_id[:8]).output
+    assert "6 bytes of 20" in shown
+    assert f"sha256 {sha256(b'ours').hexdigest()}" in shown
+    assert isinstance(ledger("resolve", "--all", "--both", "--ours").exception, PoolpairError)
+    assert ledger("resolve", "--all", "--both").output == "1 decided\n"
+    assert ledger("list").output == ""
+    assert "\tboth\t" in ledger("list", "--all").output
+
+
 def test_a_file_that_moved_on_is_not_decided_blindly(pair: Pair) -> None:
     """It was written again since; forced, what stood is kept, and the entry says what that was."""
     entry = both_wrote(pair)
@@ -238,6 +274,24 @@ def test_the_servers_version_may_come_first(pair: Pair) -> None:
     settle(pair)
     assert "theirs" in str(spooled(pair, "b").values())
     assert only_entry(pair).state is Choice.OPEN
+
+
+def test_what_is_written_while_the_fence_rises_is_handed_in(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The look before adopting cannot see it, and nothing refuses files: the look after it does."""
+    die(pair)
+    site = pair.start("a")
+    begin = site.store.transaction
+
+    def begun(*, fencing: bool = False) -> AbstractContextManager[Transaction]:
+        if fencing:
+            write(pair, "a", b"late", f"{UPLOADS}/late.bin")
+        return begin(fencing=fencing)
+
+    monkeypatch.setattr(site.store, "transaction", begun)
+    adopt(site, pair.sites["b"].reigns())
+    monkeypatch.undo()
+    settle(pair)
+    assert pair.files("b")[f"{UPLOADS}/late.bin"] == b"late"
 
 
 def test_a_spooled_file_that_is_nowhere_is_named(pair: Pair) -> None:

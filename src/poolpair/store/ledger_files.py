@@ -10,6 +10,7 @@ import json
 from dataclasses import asdict, dataclass
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
+from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel
 from poolpair.store.ledger import entry_of, ledger_row
 from poolpair.store.row_text import rows_from_text, rows_to_text
@@ -17,6 +18,7 @@ from poolpair.store.values import CatalogueFile, LedgerEntry, LedgerNote
 
 FILES = "the files"
 """Stands where other entries name a table; the guard of deletions calls the tree the same."""
+_KINDS = [int, int, int, str]
 _PLAIN = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 
 
@@ -43,8 +45,11 @@ def path_text(path: bytes) -> str:
 
 
 def path_of(entry: LedgerEntry) -> bytes:
-    """The path that an entry is about."""
-    ((text,),) = rows_from_text(entry.key)
+    """The path that an entry is about. Raises SCHEMA if this release does not write such entries."""
+    try:
+        ((text,),) = rows_from_text(entry.key)
+    except (ValueError, TypeError, KeyError) as error:
+        raise _unreadable() from error
     return unquote_to_bytes(str(text))
 
 
@@ -61,6 +66,17 @@ def version_text(version: FileVersion | None) -> str:
 
 
 def version_from(text: str) -> FileVersion | None:
-    """What `version_text` was given."""
-    found = json.loads(text)
-    return FileVersion(**found[0]) if found else None
+    """What `version_text` was given. Raises SCHEMA for anything else: the partner's pool may have written it."""
+    try:
+        found = json.loads(text)
+        version = FileVersion(**found[0]) if found else None
+        kinds = [type(value) for value in asdict(version).values()] if version is not None else _KINDS
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        raise _unreadable() from error
+    if kinds != _KINDS:
+        raise _unreadable()
+    return version
+
+
+def _unreadable() -> PoolpairError:
+    return PoolpairError(Code.SCHEMA, "an entry of the ledger about a file is not what this release writes")
