@@ -33,6 +33,7 @@ PACKAGES_PER_PASS = 16
 def run_pass(site: Site, channel: Channel, *, force: bool = False, rescan: bool = False) -> bool:
     """Receive, hear, send on one channel. `force` does not wait for the interval; `rescan` looks at every file."""
     site.memory.serving.clear()
+    site.store.refresh()
     imported, import_fault = _guarded(site, lambda: _import(site, channel))
     exported, export_fault = _guarded(site, lambda: _export(site, channel, force=force, rescan=rescan))
     spoke, word_fault = _guarded(site, lambda: send_word(site, channel, force=force))
@@ -42,6 +43,7 @@ def run_pass(site: Site, channel: Channel, *, force: bool = False, rescan: bool 
 
 def beat(site: Site, channel: Channel) -> bool:
     """Send the heartbeat: the cookie again, with a new nonce. A failure is left to the next pass to note."""
+    site.store.refresh()
     _guarded(site, lambda: listen(site, channel))
     return _guarded(site, lambda: send_word(site, channel, force=True))[0]
 
@@ -72,6 +74,8 @@ def _export(site: Site, channel: Channel, *, force: bool, rescan: bool) -> bool:
         recovery = waiting_recovery(site, channel, out)
         wanted = want(out, pending=captured.pending, due=due, window=site.limits.window, recovery=recovery)
         if wanted is None:
+            if captured.pending:
+                site.store.shorten(channel)
             break
         check_partner_share(site)
         moved = True

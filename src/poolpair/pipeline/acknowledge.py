@@ -82,7 +82,7 @@ def _take_in(site: Site, channel: Channel, cookie: Cookie) -> Outbound:
         after_acknowledgement=_written_after(written, memory.acknowledged_s.get(channel, memory.started_s)),
         after_delivery=_written_after(written, memory.delivered_s.get(channel, memory.started_s)),
     )
-    with site.store.transaction() as tx:
+    with site.store.transaction(lazily=True) as tx:  # lost, the partner's next word says it again
         before = tx.load(Outbound, outbound_name(channel))
         assert before is not None
 
@@ -119,7 +119,7 @@ def _speak(site: Site, channel: Channel, *, force: bool) -> bool:
     check_own_share(site)
     # Taken before the state is read: what echoes a nonce must have been looked at after it came.
     echo = site.memory.echo
-    content = _content(site, channel)
+    content = _content(site, channel, anew=force)
     content_digest = sha256(repr(content).encode()).hexdigest()
     if not force and site.memory.sent.get(channel) == content_digest:
         return False
@@ -138,10 +138,12 @@ def _speak(site: Site, channel: Channel, *, force: bool) -> bool:
     return True
 
 
-def _content(site: Site, channel: Channel) -> Cookie:
-    """What there is to say now, without what makes each cookie another: serial, nonce and echo."""
+def _content(site: Site, channel: Channel, *, anew: bool) -> Cookie:
+    """What there is to say now, without what makes each cookie another: serial, nonce and echo. `anew` beside others who work."""
     # Listed before the state is read: a package applied in between then counts as standing and applied, never as neither.
     names = [name for listed in site.own.list(data_dir(channel)) if (name := parse_package_name(listed.name))]
+    if anew:
+        site.store.refresh()
     inbound = site.store.read(Inbound, inbound_name(channel)) or Inbound()
     counts = site.store.read(Counts, counts_name(channel)) or Counts()
     inbound = replace(inbound, fault=inbound.fault or _unwritten_fault(site, channel))

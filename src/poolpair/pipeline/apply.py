@@ -53,8 +53,8 @@ def apply(site: Site, channel: Channel, received: Received) -> bool:
             )
             if reader.manifest != received.manifest:
                 raise Refused(Code.DAMAGED, "the package changed after it was first read")
-            reader.check()
-            _extract(site, reader, rows)
+            reader.check(but=ROWS_MEMBER)
+            _extract(site, reader, rows)  # which reads that one to its end
             done = _apply_open(site, channel, reader, rows)
     except FileVanished:
         return False

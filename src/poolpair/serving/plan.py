@@ -76,6 +76,7 @@ def advance(site: Site) -> bool:
     moved = False
     for plan in site.store.read_all(Plan, plan_name("")).values():
         if plan.step is not PlanStep.DONE:
+            site.store.refresh()
             over = site.serving(plan.home).present.reign_id != plan.reign_id
             with suppress(_Overtaken):
                 moved |= _end(site, plan) if over else STEPS[plan.step](site, plan)

@@ -97,6 +97,17 @@ class Dropped:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What a look at the log found: whether `drop_foreign` has something to do, and how many entries wait to be packed.
+
+    Several entries may speak of one group; none waits only if no group does.
+    """
+
+    foreign: bool
+    pending: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TreeDiff:
     """What a scan found against the catalogue."""
 

@@ -38,6 +38,7 @@ NEVER_RAISES = {
     "other.check_access",
     "tree.hint",
     "store.close",
+    "store.refresh",
     "store.release_lease",
 }
 FAILS_AFTER = {

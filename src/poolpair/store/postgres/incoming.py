@@ -16,7 +16,7 @@ import psycopg
 from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.model import Channel, TableShape, WaitingTable
 from poolpair.store.postgres.applying import TableApply
-from poolpair.store.postgres.binding import Bound, by_number, listed
+from poolpair.store.postgres.binding import GONE, Bound, by_number, listed
 from poolpair.store.postgres.catalogue import COLUMNS, FILE, TREE, UNSOUND_FILE, catalogue_file, in_buckets
 from poolpair.store.postgres.database import Database, is_refusal, quote, reason_of
 from poolpair.store.postgres.drift import carried, check_types, waiting
@@ -24,14 +24,12 @@ from poolpair.store.postgres.install import begin_applying
 from poolpair.store.postgres.ledgering import ledger_of
 from poolpair.store.postgres.recovering import RefusedInTheEnd, recover
 from poolpair.store.postgres.rowsfile import RowsReader, reading, sections
-from poolpair.store.postgres.snapshot import FILE_TYPES
+from poolpair.store.postgres.snapshot import FEW_KEYS, FILE_TYPES
 from poolpair.store.postgres.transaction import PostgresTransaction
 from poolpair.store.profile import ProfileTable
 from poolpair.store.values import Applied, ApplyPlan, CatalogueFile, MassDelete, PackedFile, Reclaimed, RecoverPlan
 
 FILES_AT_ONCE = 500
-SECTIONS = 2
-"""Of each table: the groups named, and their rows."""
 
 
 class PostgresIncoming:
@@ -43,13 +41,17 @@ class PostgresIncoming:
         bound: tuple[Bound, ...],
         specs: tuple[ProfileTable, ...],
         begin: Callable[[], PostgresTransaction],
+        undo: Callable[[], None],
     ) -> None:
         self._db = database
         self._bound = bound
         self._specs = specs
         """The profile's entries, also those whose table is not here."""
         self._begin = begin
+        self._undo = undo
         self._waiting: tuple[WaitingTable, ...] = ()
+        self._lines: dict[str, int] = {}
+        """Temporary tables, and how many lines were copied into each."""
 
     def open(self, rows: Path, channel: Channel, tables: tuple[TableShape, ...]) -> None:
         """Compare the origin's tables with ours, and copy in what does not wait."""
@@ -58,24 +60,21 @@ class PostgresIncoming:
         self._waiting = waiting(specs, bound, theirs, sections(rows))
         waits = {table.number for table in self._waiting}
         self._bound = tuple(b for b in self._bound if b.n not in waits)
-        with reading(rows) as reader, self._db.transaction():
+        with reading(rows) as reader:
             self._copy_in(reader, [bound[n] if n not in waits else None for n in theirs])
-            if self._db.row(UNSOUND_FILE):
-                raise Refused(Code.DAMAGED, "the list of files holds values that cannot be")
+        if self._lines["f"] and self._db.row(UNSOUND_FILE):
+            raise Refused(Code.DAMAGED, "the list of files holds values that cannot be")
 
     def _copy_in(self, reader: RowsReader, bound: list[Bound | None]) -> None:
         self._copy_section(reader, "f", "", FILE_TYPES, FILE_TYPES, None)
         for b in bound:
-            if b is None:  # its groups and their rows
-                for _ in range(SECTIONS):
-                    if reader.section() is not None:
-                        reader.skip()
+            if b is None:
+                if reader.section() is not None:
+                    reader.skip()
                 continue
             columns = {name: b.type_of(name) for name in b.columns}
-            declared = {name: kind.declared for name, kind in columns.items()}
-            told = {name: kind.told for name, kind in columns.items()}
-            key = {name: declared[name] for name in b.spec.key}
-            self._copy_section(reader, f"k{b.n}", "", key, told, b)
+            declared = {name: kind.declared for name, kind in columns.items()} | {GONE: "boolean"}
+            told = {name: kind.told for name, kind in columns.items()} | {GONE: "boolean"}
             place = "poolpair_place bigint GENERATED ALWAYS AS IDENTITY, "
             self._copy_section(reader, f"r{b.n}", place, declared, told, b)
         if reader.section() is not None:
@@ -90,38 +89,29 @@ class PostgresIncoming:
         if sorted(section.columns) != sorted(declared) or len(section.columns) != len(section.types):
             raise Refused(Code.DAMAGED, f"table {name} of the rows file has other columns than the manifest says")
         check_types(section, told, b)
-        types = ", ".join(f"{quote(column)} {declared[column]}" for column in section.columns)
-        self._db.run(f"DROP TABLE IF EXISTS pg_temp.{name}")
-        self._db.run(f"CREATE TEMPORARY TABLE {name} ({place}{types})")
+        types = ", ".join(f"{quote(c)} {declared[c]}{' NOT NULL' if c == GONE else ''}" for c in section.columns)
+        table = self._db.scratch.make(name, place + types)
+        self._lines[name] = 1  # whatever it holds, should this fail
         try:
-            with (
-                self._db.connection.cursor() as cursor,
-                cursor.copy(f"COPY pg_temp.{name} ({listed(section.columns)}) FROM STDIN") as copy,
-            ):
-                for block in reader.blocks():
-                    copy.write(block)
-        except psycopg.DataError as error:
+            with self._db.connection.cursor() as cursor:
+                with cursor.copy(f"COPY {table} ({listed(section.columns)}) FROM STDIN") as copy:
+                    for block in reader.blocks():
+                        copy.write(block)
+                lines = self._lines[name] = cursor.rowcount
+        except (psycopg.DataError, psycopg.IntegrityError) as error:
             raise Refused(Code.DAMAGED, f"the rows file cannot be read: {reason_of(error)}") from error
-        self._db.run(f"ANALYZE pg_temp.{name}")
+        if lines > FEW_KEYS:
+            self._db.run(f"ANALYZE {table}")
 
-    def close(self, channel: Channel) -> None:
-        """Drop the temporary tables."""
-        names = ["f", *(f"{kind}{b.n}" for b in self._bound if b.spec.channel is channel for kind in "kr")]
-        self._db.run("DROP TABLE IF EXISTS " + ", ".join(f"pg_temp.{name}" for name in names))
-
-    def _check_homes(self, b: Bound, plan: ApplyPlan) -> None:
-        """What a package says of homes that it may not carry is never applied; such a package is refused whole."""
-        strange = f"NOT {b.scope} OR coalesce({b.home}, '') <> ALL ($1::text[])"
-        for table in (f"pg_temp.k{b.n}", f"pg_temp.r{b.n}"):
-            if self._db.row(f"SELECT 1 FROM {table} WHERE {strange} LIMIT 1", list(plan.served)):
-                detail = f"it carries rows of table {b.spec.name} that are not the partner's to send"
-                raise Refused(Code.FOREIGN_PACKAGE, detail)
+    def close(self) -> None:
+        """Empty the temporary tables."""
+        self._db.scratch.empty(self._lines)
 
     def files(self) -> Iterator[PackedFile]:
         """Files in the order of their bytes, some at a time; tombstones first."""
         columns = "path, size, mtime_ns, 0::numeric, mode, 0::bigint, sha256, home, conference, present, 0, member, file_offset"
         after: tuple[object, ...] = (-1, -1, b"")
-        while True:
+        while self._lines["f"]:
             page = self._db.rows(
                 f"SELECT {columns} FROM pg_temp.f WHERE (member, file_offset, path) > ($1::bigint, $2::bigint, $3::bytea)"
                 f" ORDER BY member, file_offset, path LIMIT {FILES_AT_ONCE}",
@@ -138,7 +128,7 @@ class PostgresIncoming:
         for buckets in plan.buckets:
             if buckets.table != TREE or buckets.home not in plan.served:
                 continue
-            absent = "NOT EXISTS (SELECT 1 FROM pg_temp.f p WHERE p.path = c.path)"
+            absent = "NOT EXISTS (SELECT 1 FROM pg_temp.f p WHERE p.path = c.path)" if self._lines["f"] else "true"
             surplus = (
                 f"SELECT {COLUMNS} FROM {FILE} c WHERE {in_buckets(buckets)} AND conference <> ALL ($1::text[])"
                 f" AND {absent} ORDER BY path"
@@ -147,16 +137,16 @@ class PostgresIncoming:
 
     def mark_placing(self) -> None:
         """Record which digest is about to be placed where."""
-        self._begin()
+        transaction = self._begin()
         try:
             self._db.run(
                 f"INSERT INTO {FILE} ({COLUMNS}, placed_digest)"
                 " SELECT path, 0, 0, 0, 0, 0, '', home, conference, false, 0, sha256 FROM pg_temp.f WHERE present"
                 " ON CONFLICT (path) DO UPDATE SET placed_digest = excluded.placed_digest"
             )
-            self._db.run("COMMIT")
+            transaction.commit()
         except BaseException:  # whatever ended it: clean up, then let it pass
-            self._db.roll_back()
+            self._undo()
             raise
 
     def apply(
@@ -188,9 +178,9 @@ class PostgresIncoming:
             bound = tuple(b for b in self._bound if b.spec.channel is plan.channel)
             total = recover(self._db, bound, ledger_of(self._bound), plan, waiting=waiting)
             record(transaction, total)
-            self._db.run("COMMIT")
+            transaction.commit()
         except BaseException:  # whatever ended it: clean up, then let it pass
-            self._db.roll_back()
+            self._undo()
             raise
         return total
 
@@ -204,11 +194,11 @@ class PostgresIncoming:
     ) -> Applied | MassDelete:
         transaction = self._begin()
         try:
-            begin_applying(self._db, plan.served)
-            self._db.run(f"SET CONSTRAINTS ALL {'DEFERRED' if waiting else 'IMMEDIATE'}")
+            written = [b for b in self._bound if b.spec.channel is plan.channel]
+            begin_applying(self._db, plan.served, waiting=waiting, written=written)
             tables = self._prepare(plan)
             if tripped := self._tripped(tables, plan):
-                self._db.roll_back()
+                self._undo()
                 return tripped
             total = replace(_write(tables), waiting=self._waiting)
             self._apply_files(plan, transaction, placed)
@@ -217,9 +207,9 @@ class PostgresIncoming:
             if total.parked:
                 transaction.advance()  # what is written here from now on is later than the parking
             record(transaction, total)
-            self._db.run("COMMIT")
+            transaction.commit(parked=bool(total.parked))
         except BaseException:  # whatever ended it: clean up, then let it pass
-            self._db.roll_back()
+            self._undo()
             raise
         return total
 
@@ -241,9 +231,7 @@ class PostgresIncoming:
 
     def _prepare(self, plan: ApplyPlan) -> list[TableApply]:
         bound = [b for b in self._bound if b.spec.channel is plan.channel]
-        for b in bound:
-            self._check_homes(b, plan)
-        tables = [TableApply(self._db, b, plan) for b in bound]
+        tables = [TableApply(self._db, b, plan) for b in bound if self._lines[f"r{b.n}"] or plan.buckets]
         for table in tables:
             table.prepare()
         return tables
@@ -256,6 +244,8 @@ class PostgresIncoming:
     def mass_file_delete(self, plan: ApplyPlan) -> MassDelete | None:
         """Guard the tree: like a table, and an emptied tree of two files or more always counts as too much."""
         if plan.approved:
+            return None
+        if not (self._lines["f"] or plan.buckets):
             return None
         gone = self._db.number(
             f"SELECT count(*) FROM pg_temp.f JOIN {FILE} c ON c.path = f.path WHERE NOT f.present AND c.present"

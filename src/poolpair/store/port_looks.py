@@ -1,0 +1,24 @@
+"""The part of a store that only looks, so that a pass costs little."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from poolpair.model import Channel
+from poolpair.store.values import Look
+
+
+class Looks(Protocol):
+    """What a `store.port.Store` is asked in each pass. No writer waits for any of it."""
+
+    def look(self, channel: Channel, served: tuple[str, ...], since: int) -> Look:
+        """Whether `drop_foreign` would find something to do, and whether something waits after a token; no writer waits for it."""
+        ...
+
+    def shorten(self, channel: Channel) -> None:
+        """Leave of the log of a partner that takes nothing what is needed: one entry per changed group."""
+        ...
+
+    def refresh(self) -> None:
+        """Read documents anew. Once this was called, `read` may give what was so at the last call, or at this handle's last transaction."""
+        ...
