@@ -187,6 +187,8 @@ class Inbound:
     applied_utc: str = ""
     fault: Fault | None = None
     partner_homes: tuple[Reign, ...] = ()
+    sequences: dict[str, int] = field(default_factory=dict)
+    """The highest number that the partner's serials are known to have given, by table and column."""
 
 
 class Fencing(StrEnum):

@@ -39,6 +39,11 @@ class SerialStart:
     start: int
 
 
+def profile_of(config: PoolConfig) -> Profile:
+    """The profile that a pool file names. Raises PROFILE."""
+    return replace(load_profile(config.profile), serials_travel=len({pool for _, pool in config.homes}) == 1)
+
+
 def channels_of(profile: Profile) -> tuple[Channel, ...]:
     """The channels of this pair: `users` always; `conferences` if the profile has any of it."""
     has_conferences = bool(profile.files) or any(table.channel is Channel.CONFERENCES for table in profile.tables)
@@ -92,7 +97,7 @@ def open_store(config: PoolConfig, profile: Profile, clock: Clock | None = None)
 def open_site(config: PoolConfig, clock: Clock | None = None) -> Site:
     """Open everything that a pool file names. Another clock than the machine's serves tests and the simulator."""
     clock = clock or SystemClock()
-    profile = load_profile(config.profile)
+    profile = profile_of(config)
     ring = read_key_file(config.partner.key_file)
     scratch = make_scratch(config)
     patterns = home_ranks(config.homes)
@@ -171,7 +176,7 @@ def beater(config: PoolConfig, site: Site) -> Callable[[], Site]:
     """How the heartbeat thread gets a site of its own: same memory, same lease, another connection."""
 
     def make() -> Site:
-        store = open_store(config, load_profile(config.profile))
+        store = open_store(config, profile_of(config))
         assert isinstance(site.store, StoreHandle)
         store.join_lease(site.store.lease_number)
         return replace(site, store=store)
@@ -181,7 +186,7 @@ def beater(config: PoolConfig, site: Site) -> Callable[[], Site]:
 
 def initialise(config: PoolConfig) -> Installed:
     """Prepare store and share; idempotent. An old share of another pool is refused before anything is written."""
-    profile = load_profile(config.profile)
+    profile = profile_of(config)
     ring = read_key_file(config.partner.key_file)
     share = own_share(config.share)
     found = share.read_small(POOL_JSON, 4096)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,10 @@ import pytest
 from poolpair.cycle import _import, run_pass
 from poolpair.errors import Code
 from poolpair.pipeline.adopt import load_serving
+from poolpair.pipeline.site import inbound_name
 from poolpair.reigns import serves
 from poolpair.serving.plan import advance, order
-from poolpair.state import Move, Serving
+from poolpair.state import Inbound, Move, Serving
 from poolpair.store.memory.disk import RowRefused
 from tests.memory_pair import USERS, MemoryPair
 
@@ -153,3 +155,22 @@ def _complete(pair: MemoryPair) -> object:
     inbound = pair.sites["a"].store.read(Inbound, "inbound/users")
     assert inbound is not None
     return replace(inbound, complete=("a", "b"))
+
+
+def test_an_incomplete_copy_is_not_taken_for_the_whole(pair: MemoryPair) -> None:
+    """What the taker knew it lacked is offered by the pool that returns, all of it, before any comparison deletes it there."""
+    with pair.disks["b"].change() as draft:
+        draft.put(pair.disks["b"].schema.named("account"), GROUP, ())
+    with pair.sites["b"].store.transaction() as tx:
+        inbound = tx.load(Inbound, inbound_name(USERS))
+        assert inbound is not None
+        tx.save(inbound_name(USERS), replace(inbound, complete=()))
+    pair.crash("a")
+    site = pair.sites["b"]
+    order(site, Move.TAKEOVER, "a", accept_incomplete=True)
+    while advance(site):
+        pass
+    assert not serving(pair, "b").present.complete
+    pair.start("a")
+    settle(pair)
+    assert (value(pair, "a"), value(pair, "b")) == (0, 0)

@@ -1,8 +1,7 @@
 """Bugs that peers of poolpair had, each as a test: the log, positions and words (T1 to T8, T19).
 
-Each test is named after the bug. Not applicable yet, since they need PostgreSQL or a failover: the part of T1 in which transactions
-commit in another order than they began (SQLite has one writer), T9 (rejoin with writes that were never shipped), T15 (a returning
-site that starts by itself), T22 (serials after a failover).
+Each test is named after the bug. Elsewhere: the part of T1 in which transactions commit in another order than they began
+(`tests/postgres/test_capture.py`, since SQLite has one writer), T9, T15 and T22 (`test_peers_failover.py`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -86,13 +86,14 @@ def own_pair(
     profile: str = PROFILE,
     tables: tuple[str, ...] = ("item", "upload"),
     extra: str = "",
+    homes: Mapping[str, str] = HOMES,
 ) -> Iterator[OwnPair]:
     """Both pools after their first copy, with one user each."""
     folder.mkdir(exist_ok=True)
     new_key_file(folder / "pair.key")
     (folder / "profile.toml").write_text(profile)
     pair = OwnPair(folder, VirtualClock(), cluster=cluster, tables=tables)
-    homes = "".join(f'"{pattern}" = "{owner}"\n' for pattern, owner in HOMES.items())
+    listed = "".join(f'"{pattern}" = "{owner}"\n' for pattern, owner in homes.items())
     try:
         for pool, other in (("a", "b"), ("b", "a")):
             database = pair.databases[pool] = f"own_{pool}_{next(_NUMBER)}"
@@ -105,7 +106,7 @@ def own_pair(
                 f'pool = "{pool}"\nstore = "{cluster.url(database)}"\nprofile = "{folder}/profile.toml"\n'
                 f'scratch = "{folder}/scratch-{pool}"\nshare = "{folder}/share-{pool}"\n{files}front_end = "fe-{pool}"\n'
                 f'[partner]\npool = "{other}"\nshare = "{folder}/share-{other}"\nkey_file = "{folder}/pair.key"\n'
-                f"[homes]\n{homes}{extra}"
+                f"[homes]\n{listed}{extra}"
             )
             initialise(pair.config(pool))
             pair.start(pool)

@@ -21,10 +21,9 @@ from poolpair.keyfile import read_key_file
 from poolpair.pipeline.identity import check_own_share, check_partner_share
 from poolpair.pipeline.site import Site
 from poolpair.store import ledger
-from poolpair.store.profile import load_profile
 from poolpair.store.tree import FileVanished
 from poolpair.units import show_bytes
-from poolpair.wiring import check_settings, open_site, scratch_of, store_kind
+from poolpair.wiring import check_settings, open_site, profile_of, scratch_of, store_kind
 
 FAIL = "FAIL"
 NETWORK = {
@@ -91,7 +90,7 @@ def run_checks() -> Iterator[Line]:
     path = kind.local_file()
     if path is not None:
         yield _one("file system", lambda: local_disk(path, MOUNTS.read_text()))
-    yield _one("store", lambda: kind.health(load_profile(config.profile)))
+    yield _one("store", lambda: kind.health(profile_of(config)))
     try:
         site = open_site(config)
     except PoolpairError as error:
@@ -135,7 +134,7 @@ def _key_file(config: PoolConfig) -> str:
 
 def _profile(config: PoolConfig) -> Iterator[Line]:
     try:
-        profile = load_profile(config.profile)
+        profile = profile_of(config)
         problems = store_kind(config).problems(profile)
     except PoolpairError as error:
         yield Line("profile", error.detail, error.code, error.hint)

@@ -16,8 +16,7 @@ from poolpair.format.layout import POOL_JSON, PoolIdentity
 from poolpair.keyfile import activate_key, new_key_file, read_key_file, rotate_key_file
 from poolpair.model import new_id
 from poolpair.share.open import own_share
-from poolpair.store.profile import load_profile
-from poolpair.wiring import home_triples, initialise, open_store, scratch_of, store_kind
+from poolpair.wiring import home_triples, initialise, open_store, profile_of, scratch_of, store_kind
 
 
 def register(app: typer.Typer) -> None:
@@ -63,7 +62,7 @@ def init(print_sql: Annotated[bool, typer.Option("--print-sql", help="Only print
     """Install capture in the database and make the share. May be repeated; puts back what is missing."""
     config = chosen_config()
     if print_sql:
-        for statement in store_kind(config).statements(load_profile(config.profile), home_triples(config)):
+        for statement in store_kind(config).statements(profile_of(config), home_triples(config)):
             typer.echo(f"{statement};")
         return
     done = initialise(config)
@@ -145,7 +144,7 @@ def adopt_store(yes: Annotated[bool, typer.Option("--yes", help="This database i
         raise PoolpairError(
             Code.SHARE_FOREIGN, f"{config.share} belongs to pool {owner.pool!r} of pair {owner.pair_id[:8]}"
         )
-    store = open_store(config, load_profile(config.profile))
+    store = open_store(config, profile_of(config))
     try:
         store.take_lease(f"adopt-store (process {os.getpid()})", config.front_end)
         store_id = new_id()

@@ -30,6 +30,8 @@ from poolpair.state import FENCE_OFF, FenceOff, Inbound, Outbound, Recovery, See
 from poolpair.store.port import Transaction
 from poolpair.store.values import LedgerNote
 
+SEQUENCE_GAP = 1000
+"""Steps by which a sequence goes on above the last number that is known of the other pool: it may have given some that never left it."""
 SET_BACK = "this store was set back and serves again"
 
 
@@ -153,7 +155,9 @@ def begin_reign(site: Site, tx: Transaction, home: str, began: str, *, complete:
     acknowledged: dict[Channel, Position | None] = {}
     _take_hold(site, tx, home, note)
     for channel in site.channels:
-        begin[channel] = (tx.load(Inbound, inbound_name(channel)) or Inbound()).applied
+        inbound = tx.load(Inbound, inbound_name(channel)) or Inbound()
+        begin[channel] = inbound.applied
+        tx.raise_sequences(inbound.sequences, 0 if began == "handover" else SEQUENCE_GAP)
         out = tx.load(Outbound, outbound_name(channel))
         if out is not None:
             acknowledged[channel] = out.acknowledged

@@ -170,6 +170,8 @@ def _record(site: Site, tx: Transaction, manifest: Manifest, applied: Applied) -
         applied_rows=inbound.applied_rows + applied.rows,
         applied_utc=site.clock.utc_iso(),
         partner_homes=manifest.homes,
+        sequences=inbound.sequences
+        | {name: max(number, inbound.sequences.get(name, 0)) for name, number in manifest.sequences.items()},
     )
     if applied.waiting or inbound.waiting:
         fresh = _with_waiting(site, fresh, applied.waiting, manifest)

@@ -46,6 +46,10 @@ class HomeMoves(Protocol):
         """The home is served here from now on: files of it that somebody had changed here are its files, and are sent."""
         ...
 
+    def raise_sequences(self, told: Mapping[str, int], gap: int) -> None:
+        """A home is served here now: sequences go on above the numbers that the partner had given, and `gap` steps further."""
+        ...
+
     def resolve(self, entry: LedgerEntry, choice: Choice, now_utc: str, *, force: bool = False) -> LedgerEntry:
         """Decide on a ledger entry; with `theirs` its rows replace what is here, and `ours` of the entry says what that was. Captured.
 

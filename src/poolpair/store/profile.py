@@ -78,6 +78,8 @@ class Profile:
     tables: tuple[ProfileTable, ...]
     files: tuple[ProfileFiles, ...] = ()
     digest: str = ""
+    serials_travel: bool = False
+    """All users are at home in one pool, so that at any time one pool gives the numbers."""
 
 
 @dataclass(frozen=True, slots=True)

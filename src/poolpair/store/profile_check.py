@@ -27,6 +27,8 @@ class ColumnInfo:
     serial: bool = False
     """Each site numbers it by itself (SQLite: INTEGER PRIMARY KEY)."""
     has_default: bool = False
+    numbered_always: bool = False
+    """The database takes no number from a statement (PostgreSQL: GENERATED ALWAYS AS IDENTITY)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +77,7 @@ def check_profile(profile: Profile, tables: Mapping[str, TableInfo]) -> tuple[Pr
             continue
         for reason in _contradictions(profile, spec):
             found[Problem(table=spec.name, reason=reason)] = None
-        for reason in _misfits(spec, info):
+        for reason in _misfits(spec, info, serials_travel=profile.serials_travel):
             found[Problem(table=spec.name, reason=reason)] = None
         for reason in _remarks(profile, spec, info):
             found[Problem(table=spec.name, reason=reason, fatal=False)] = None
@@ -98,7 +100,7 @@ def _contradictions(profile: Profile, spec: ProfileTable) -> Iterator[str]:
             yield f'column "{name}" is in the key and cannot be left out'
 
 
-def _misfits(spec: ProfileTable, info: TableInfo) -> Iterator[str]:
+def _misfits(spec: ProfileTable, info: TableInfo, *, serials_travel: bool) -> Iterator[str]:
     """What does not fit this table."""
     for label, names in (("key", spec.key), ("leave_out", spec.leave_out), ("order_by", spec.order_by)):
         for name in names:
@@ -110,7 +112,10 @@ def _misfits(spec: ProfileTable, info: TableInfo) -> Iterator[str]:
         left_out = column.name in spec.leave_out
         if column.name.lower().startswith("poolpair_") or (column.name.lower() == "rowid" and not column.serial):
             yield f'column "{column.name}" has a name that poolpair needs for itself: rename it'
-        if column.serial and column.name in spec.key:
+        if column.serial and serials_travel and not left_out:
+            if column.numbered_always:
+                yield f'column "{column.name}" is GENERATED ALWAYS AS IDENTITY: make it BY DEFAULT, or name it in leave_out'
+        elif column.serial and column.name in spec.key:
             yield (
                 f'key column "{column.name}" is a serial: both sites would give one number to different rows;'
                 " choose columns that mean the same at both"

@@ -55,7 +55,7 @@ def mass_delete(world: World, step: Step) -> str:
     if step.number % 2 and served and not pool.tree.missing:  # an empty mount point looks the same
         for path in pool.tree.paths():
             if path.startswith(host.encode()):
-                pool.tree.remove(path)
+                _remove(world, pool, path)
     users = [f"u{number}" for number in range(USERS_PER_HOST) if number != step.number % USERS_PER_HOST]
     return _commit(world, pool, tuple(Write("account", (host, user), ()) for user in users))
 
@@ -137,11 +137,18 @@ def file_delete(world: World, step: Step) -> str:
         return UNMOUNTED
     if _home(pool, step) in pool.database.view().fence:
         return "is not served here"
-    gone = pool.tree.remove(path)
+    gone = _remove(world, pool, path)
     if rng.random() < 0.5:
         host, slot = path.decode().split("/")
         _commit(world, pool, (Write("upload", (host, slot), ()),))
     return "deleted" if gone else "was not there"
+
+
+def _remove(world: World, pool: Pool, path: bytes) -> bool:
+    gone = pool.tree.remove(path)
+    if gone:
+        world.truth.deleted_here[pool.name].add(path)
+    return gone
 
 
 def file_grows(world: World, step: Step) -> str:

@@ -72,6 +72,8 @@ def _files_first(
         here = after.files.get(path)
         if here is not None and here.file.foreign:
             continue  # written here before its home moved: it stands until a comparison replaces it
+        if (here is None or not here.file.present) and path in world.truth.deleted_here[name]:
+            continue  # the same, but deleted: the comparison brings it
         if digest_on_disk(world.pools[name], path) != entry.file.sha256 and group in after.groups:
             yield Violation(checker, f"{group} came to {name} before its file")
 

@@ -56,6 +56,8 @@ class Truth:
     """Packages whose deletions an operator approved."""
     written_here: dict[str, dict[bytes, bytes]] = field(default_factory=lambda: defaultdict(dict))
     """What somebody wrote into the partner's files at a pool, as long as it lies in their place."""
+    deleted_here: dict[str, set[bytes]] = field(default_factory=lambda: defaultdict(set))
+    """What the application of a pool ever deleted there, of whatever home it served then."""
     tampered: set[str] = field(default_factory=set)
     """Pools in which somebody wrote into the partner's rows or files, or whose store does not fit their tree any more."""
     before_apply: dict[str, View] = field(default_factory=dict)

@@ -56,7 +56,7 @@ class MemorySnapshot:
             groups=sum(map(len, groups)),
             rows=sum(len(rows) for table in groups for rows in table.values()),
             tables=tuple(table.shape() for table in tables),
-            sequences={},
+            sequences=dict(self._state.sequences),
         )
 
     def export_spool(self, number: int, channel: Channel) -> Exported:

@@ -88,6 +88,8 @@ class State:
     fence: dict[str, str] = field(default_factory=dict)
     """Homes whose writes are refused, and the pool that serves each."""
     spools: dict[tuple[int, Channel], tuple[SpooledGroup, ...]] = field(default_factory=dict)
+    sequences: dict[str, int] = field(default_factory=dict)
+    """The number that each serial gave last."""
     gen: int = 1
     """Stamp of new log entries; the newest token drawn is one less."""
     rows_made: int = 0
@@ -135,6 +137,7 @@ class Draft:
         self.kept = base.kept
         self.fence = Sheet(base.fence)
         self.spools = Sheet(base.spools)
+        self.sequences = Sheet(base.sequences)
         self.gen = base.gen
         self.rows_made = base.rows_made
         self.groups_parked = base.groups_parked
@@ -152,6 +155,7 @@ class Draft:
             kept=self.kept,
             fence=self.fence.settled(base.fence),
             spools=self.spools.settled(base.spools),
+            sequences=self.sequences.settled(base.sequences),
             gen=self.gen,
             rows_made=self.rows_made,
             groups_parked=self.groups_parked,

@@ -189,6 +189,11 @@ class MemoryTransaction:
                 owned = replace(entry.file, foreign=False)
                 self.draft.files.edit[path] = replace(entry, gen=self.draft.gen, file=owned)
 
+    def raise_sequences(self, told: Mapping[str, int], gap: int) -> None:
+        """Go on above these."""
+        for name, number in told.items():
+            self.draft.sequences.edit[name] = max(self.draft.sequences.now.get(name, 0), number + gap)
+
     def resolve(self, entry: LedgerEntry, choice: Choice, now_utc: str, *, force: bool = False) -> LedgerEntry:
         """Write the chosen version, and the decision."""
         return Ledgering(self.draft, self._schema, None).resolve(entry, choice, now_utc, force=force)

@@ -160,8 +160,11 @@ def create_trigger(database: Database, trigger: Trigger) -> None:
         database.run(f"ALTER TABLE ONLY {trigger.place.sql} ENABLE ALWAYS TRIGGER {trigger.name}")
 
 
-def privileges(bound: Iterable[Bound], role: str, *, parameters: bool) -> Iterator[str]:
-    """What a DBA grants to the role, if it does not own the tables anyway; `parameters` can be granted from release 15 on."""
+def privileges(bound: Iterable[Bound], role: str, sequences: Iterable[str], *, parameters: bool) -> Iterator[str]:
+    """What a DBA grants to the role, if it does not own the tables anyway; `parameters` can be granted from release 15 on.
+
+    `sequences` are those behind serials that travel, quoted.
+    """
     yield f"CREATE SCHEMA IF NOT EXISTS {SCHEMA} AUTHORIZATION {quote(role)}"
     theirs = [b for b in bound if not b.spec.home_is_pool]
     for schema in sorted({b.on.place.schema for b in theirs}):
@@ -169,6 +172,8 @@ def privileges(bound: Iterable[Bound], role: str, *, parameters: bool) -> Iterat
     for first, _ in _by_table(theirs):
         for place in (first.on.place, *first.on.partitions):
             yield f"GRANT SELECT, INSERT, UPDATE, DELETE, TRIGGER ON {place.sql} TO {quote(role)}"
+    for sequence in sequences:
+        yield f"GRANT SELECT, UPDATE ON SEQUENCE {sequence} TO {quote(role)}"
     if parameters and any(b.spec.triggers == "skip" and b.on.info.triggers for b in bound):
         yield f"GRANT SET ON PARAMETER session_replication_role TO {quote(role)}"
 

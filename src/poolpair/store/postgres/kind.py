@@ -13,12 +13,14 @@ from poolpair.store.postgres import setup
 from poolpair.store.postgres.binding import Bound, bind, problems_of
 from poolpair.store.postgres.database import SCHEMA, Database, shown
 from poolpair.store.postgres.schema import describe_tables
+from poolpair.store.postgres.serials import sequences_of
 from poolpair.store.postgres.store import PostgresStore
 from poolpair.store.prepared import Installed, Record
 from poolpair.store.profile import Profile
 from poolpair.store.profile_check import Problem
 from poolpair.units import show_bytes
 
+SEQUENCE_NEEDED = ("SELECT", "UPDATE")
 NEEDED = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRIGGER")
 
 
@@ -95,6 +97,10 @@ def _lacking(database: Database, bound: tuple[Bound, ...]) -> Iterator[str]:
         owns = "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = $1::bigint::oid"
         if skips and not (_yes(database, owns, place.oid) or _may_be_replica(database)):
             yield f"ownership of {place.schema}.{place.name} or SET on session_replication_role (triggers = skip)"
+    for called, oid in sequences_of(database, bound):
+        for privilege in SEQUENCE_NEEDED:
+            if not _yes(database, "SELECT has_sequence_privilege($1::bigint::oid, $2)", oid, privilege):
+                yield f"{privilege} on sequence {called}"
 
 
 def _may_be_replica(database: Database) -> bool:

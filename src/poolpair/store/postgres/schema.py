@@ -33,7 +33,7 @@ WITH RECURSIVE based AS (
 SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), format_type(b.oid, -1),
        a.attnotnull, a.attgenerated <> '',
        a.attidentity <> '' OR coalesce(pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%', false),
-       d.oid IS NOT NULL OR a.attidentity <> '' OR b.defaulted,
+       a.attidentity = 'a', d.oid IS NOT NULL OR a.attidentity <> '' OR b.defaulted,
        CASE WHEN a.attcollation NOT IN (0, base.typcollation) THEN quote_ident(cn.nspname) || '.' || quote_ident(co.collname) ELSE '' END,
        base.typtype = 'e' OR (base.typname = ANY($2::text[]) AND base.typnamespace = 'pg_catalog'::regnamespace
                               AND coalesce(co.collisdeterministic, true)),
@@ -143,7 +143,7 @@ def _describe(database: Database, name: str, row: tuple[object, ...]) -> Table:
     primary = next((list(columns) for is_primary, columns in keys if is_primary), [])
     columns, types = [], {}
     for column in database.rows(_COLUMNS, oid, _EXACT.split()):
-        called, declared, base, not_null, generated, serial, has_default, collate, exact, labels = column
+        called, declared, base, not_null, generated, serial, always, has_default, collate, exact, labels = column
         columns.append(
             ColumnInfo(
                 name=called,
@@ -153,6 +153,7 @@ def _describe(database: Database, name: str, row: tuple[object, ...]) -> Table:
                 generated=generated,
                 serial=serial,
                 has_default=has_default,
+                numbered_always=always,
             )
         )
         told = f"{base}({labels})" if labels else base

@@ -28,6 +28,7 @@ from poolpair.store.postgres.install import (
 )
 from poolpair.store.postgres.lease import TURN, PostgresLease
 from poolpair.store.postgres.locking import Mode, lock_tables
+from poolpair.store.postgres.serials import sequences_of
 from poolpair.store.postgres.store import IDENTITY
 from poolpair.store.postgres.transaction import PostgresTransaction
 from poolpair.store.prepared import SETTINGS, Installed, InstalledSettings, Record
@@ -41,7 +42,7 @@ def statements(url: str, profile: Profile, homes: Iterable[tuple[int, str, str]]
         bound = bind(database, profile)
         role = database.row("SELECT current_user::text, current_setting('server_version_num')::int >= 150000")
         assert role is not None
-        yield from privileges(bound, role[0], parameters=role[1])
+        yield from privileges(bound, role[0], [name for name, _ in sequences_of(database, bound)], parameters=role[1])
         listed = tuple(homes)
         yield from own_tables(bound)
         yield from home_rows(listed)

@@ -19,6 +19,7 @@ from poolpair.store.postgres.database import Database, quote
 from poolpair.store.postgres.digests import digest_files, digest_table
 from poolpair.store.postgres.documents import EVERYTHING, newest_token, seen_at
 from poolpair.store.postgres.rowsfile import RowsWriter, Section, copy_line
+from poolpair.store.postgres.serials import last_numbers
 from poolpair.store.postgres.spooling import spooled, spooled_lines
 from poolpair.store.postgres.transaction import SEEN
 from poolpair.store.values import CatalogueFile, Cut, Exported, PackedFile
@@ -96,7 +97,8 @@ class PostgresSnapshot:
             groups, rows = groups + more_groups, rows + more_rows
             tables.append(b.shape())
         self._writer.close()
-        return Exported(groups=groups, rows=rows, tables=tuple(tables), sequences={})
+        sequences = last_numbers(self._db, self._of(cut.channel))
+        return Exported(groups=groups, rows=rows, tables=tuple(tables), sequences=sequences)
 
     def export_spool(self, number: int, channel: Channel) -> Exported:
         """Write the sections of every table from what is spooled."""

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from poolpair.documents import decode, encode
 from poolpair.model import Channel
-from poolpair.store.postgres import catalogue, fencing, ledgering, spooling
+from poolpair.store.postgres import catalogue, fencing, ledgering, serials, spooling
 from poolpair.store.postgres.binding import Bound
 from poolpair.store.postgres.catalogue import COLUMNS, FILE, STAMP, catalogue_file
 from poolpair.store.postgres.database import SCHEMA, Database, literal
@@ -211,6 +211,10 @@ class PostgresTransaction:
     def claim_files(self, home: str) -> None:
         """Log foreign files of a home as changed."""
         spooling.claim_files(self._db, home)
+
+    def raise_sequences(self, told: Mapping[str, int], gap: int) -> None:
+        """Let serials that travel go on above these."""
+        serials.raise_numbers(self._db, self._bound, told, gap)
 
     def resolve(self, entry: LedgerEntry, choice: Choice, now_utc: str, *, force: bool = False) -> LedgerEntry:
         """Write the chosen version, and the decision."""

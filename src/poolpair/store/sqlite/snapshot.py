@@ -19,6 +19,7 @@ from poolpair.store.sqlite import spooling
 from poolpair.store.sqlite.binding import Bound
 from poolpair.store.sqlite.catalogue import FILE_COLUMNS, catalogue_file
 from poolpair.store.sqlite.connection import PREFIX, literal, quote, text
+from poolpair.store.sqlite.serials import last_numbers
 from poolpair.store.values import CatalogueFile, Cut, Exported, PackedFile
 
 FILES_TABLE = (
@@ -76,9 +77,10 @@ class SqliteSnapshot:
             more_groups, more_rows = self._export_table(b, cut, left)
             groups, rows = groups + more_groups, rows + more_rows
             tables.append(b.shape())
+        sequences = last_numbers(self._c, self._of(cut.channel))
         self._c.execute("COMMIT")
         self._c.execute("DETACH DATABASE pkg")
-        return Exported(groups=groups, rows=rows, tables=tuple(tables), sequences={})
+        return Exported(groups=groups, rows=rows, tables=tuple(tables), sequences=sequences)
 
     def export_spool(self, number: int, channel: Channel) -> Exported:
         """Fill the tables with spooled groups and end the view."""

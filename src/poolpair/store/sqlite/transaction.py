@@ -10,7 +10,7 @@ from typing import TypeVar
 from poolpair.documents import decode, encode
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel
-from poolpair.store.sqlite import spooling
+from poolpair.store.sqlite import serials, spooling
 from poolpair.store.sqlite.binding import Bound
 from poolpair.store.sqlite.catalogue import FILE_COLUMNS, FOREIGN_GEN, catalogue_file
 from poolpair.store.sqlite.connection import PREFIX, text
@@ -193,6 +193,10 @@ class SqliteTransaction:
         """Log foreign files of a home as changed."""
         stamp = "(SELECT value FROM main.poolpair_gen)"
         self._c.execute(f"UPDATE main.poolpair_file SET gen = {stamp} WHERE gen = ? AND home = ?", (FOREIGN_GEN, home))
+
+    def raise_sequences(self, told: Mapping[str, int], gap: int) -> None:
+        """Let AUTOINCREMENT columns that travel go on above these."""
+        serials.raise_numbers(self._c, self._bound, told, gap)
 
     def resolve(self, entry: LedgerEntry, choice: Choice, now_utc: str, *, force: bool = False) -> LedgerEntry:
         """Write the chosen version, and the decision."""

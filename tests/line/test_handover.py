@@ -1,0 +1,42 @@
+"""A planned failover of rows and files, step by step on the example stores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from poolpair.cycle import run_pass
+from poolpair.model import Channel
+from poolpair.serving.plan import advance, order
+from poolpair.state import Move, Plan, plan_name
+from tests.pair import Pair, make_pair
+
+
+def test_meeting_files_are_drained_too(tmp_path: Path) -> None:
+    """While one channel has something to send nothing is handed over; at the end the file is where its home is served."""
+    pair = make_pair(tmp_path)
+    for pool in ("a", "b"):
+        pair.start(pool)
+    pair.settle()
+    order(pair.sites["a"], Move.HANDOVER, "a")
+    advance(pair.sites["a"])
+    path = pair.folder / "data-a" / "share%2ea%2eexample" / "http_file_share" / "last.bin"
+    path.write_bytes(b"written while the fence rose")
+    pair.turn("a")
+    for _ in range(6):
+        _only_users(pair)
+    plan = pair.sites["a"].store.read(Plan, plan_name("a"))
+    assert plan is not None
+    assert plan.waits_for == "conferences: changes are on their way"
+    assert pair.sites["a"].serving("a").present.epoch == 0
+    for _ in range(20):
+        pair.turn(force=True)
+        for site in pair.sites.values():
+            advance(site)
+    assert pair.sites["b"].serving("a").present.epoch == 1
+    assert pair.files("b")["share%2ea%2eexample/http_file_share/last.bin"] == b"written while the fence rose"
+
+
+def _only_users(pair: Pair) -> None:
+    for site in pair.sites.values():
+        run_pass(site, Channel.USERS, force=True)
+        advance(site)
