@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from poolpair.errors import Code, PoolpairError
+from poolpair.first_copy import copying, may_copy
 from poolpair.model import Channel, Fault
 from poolpair.pipeline.acknowledge import hear_word, listen, send_word
 from poolpair.pipeline.apply import apply, compare, look_at_waiting
@@ -67,6 +68,7 @@ def _export(site: Site, channel: Channel, *, force: bool, rescan: bool) -> bool:
     moved = hear_word(site, channel) is not None
     captured = capture(site, channel, rescan=rescan)
     mind_reshaped(site, channel)
+    _begin_copy(site, channel)
     for cuts in range(PACKAGES_PER_PASS):
         out = site.store.read(Outbound, outbound_name(channel))
         assert out is not None
@@ -83,6 +85,19 @@ def _export(site: Site, channel: Channel, *, force: bool, rescan: bool) -> bool:
             break
         captured = capture(site, channel)
     return moved
+
+
+def _begin_copy(site: Site, channel: Channel) -> None:
+    """A first copy onto nothing begins with whole tables."""
+    out = site.store.read(Outbound, outbound_name(channel))
+    if out is None or not may_copy(out):
+        return
+    slices = site.store.slices(channel) if site.store.holds(channel, site.served()) else ()
+    if slices:
+        with site.store.transaction() as tx:
+            out = tx.load(Outbound, outbound_name(channel))
+            if out is not None and may_copy(out):
+                tx.save(outbound_name(channel), copying(out, slices))
 
 
 def _is_due(site: Site, channel: Channel, out: Outbound, *, force: bool) -> bool:

@@ -92,7 +92,8 @@ def _take_in(site: Site, channel: Channel, cookie: Cookie) -> Outbound:
         out = hear(before, cookie, lookup, fresh, site.clock.utc_iso())
         if out != before:
             tx.save(outbound_name(channel), out)
-            settle_recoveries(tx, channel, before, out)
+            if was_ever_moved(site.serving(home) for home in site.homes):
+                settle_recoveries(tx, channel, before, out)
             settle_intents(tx, channel, before, out)
         settled = confirm(site, tx, cookie)
         if (settled or out.acknowledged_token > before.acknowledged_token) and not keeps_reign_set(site, tx, channel):
@@ -172,6 +173,7 @@ def _content(site: Site, channel: Channel, *, anew: bool) -> Cookie:
         fault=inbound.fault,
         doubts=inbound.doubts,
         waiting=tuple(map(str, inbound.waiting)),
+        vacant=inbound.applied is None and _is_vacant(site, channel),
         sending=_sending_fault(site, channel, counts),
         homes=tuple(reign for serving in servings for reign in serving.reigns),
         spooled=tuple(sorted({each.brings.home for each in recoveries if not each.arrived})),
@@ -179,6 +181,14 @@ def _content(site: Site, channel: Channel, *, anew: bool) -> Cookie:
         settings=site.settings,
         reads_format=FORMAT_VERSION,
     )
+
+
+def _is_vacant(site: Site, channel: Channel) -> bool:
+    """Looked at once: what comes later is found when both copies are compared."""
+    if channel not in site.memory.vacant:
+        theirs = tuple(home for home in site.homes if home not in site.served())
+        site.memory.vacant[channel] = not site.store.holds(channel, theirs)
+    return site.memory.vacant[channel]
 
 
 def _sending_fault(site: Site, channel: Channel, counts: Counts) -> Fault | None:

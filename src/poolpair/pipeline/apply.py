@@ -24,7 +24,7 @@ from poolpair.pipeline.receive import Received, refuse
 from poolpair.pipeline.recovery import close_recoveries
 from poolpair.pipeline.reread import reread
 from poolpair.pipeline.site import Counts, Site, counts_name, inbound_name, owed_name
-from poolpair.reigns import may_merge
+from poolpair.reigns import may_merge, was_ever_moved
 from poolpair.share.port import FileVanished
 from poolpair.state import Held, Inbound, Owed
 from poolpair.store.buckets import differing
@@ -145,6 +145,7 @@ def _plan(site: Site, channel: Channel, manifest: Manifest) -> ApplyPlan:
         approved=bool(held and held.approved and held.position == manifest.position),
         left_behind=manifest.left_behind,
         keep_replaced=manifest.keep_replaced,
+        fills=manifest.fills,
         now_utc=site.clock.utc_iso(),
     )
 
@@ -187,7 +188,7 @@ def _record(site: Site, tx: Transaction, manifest: Manifest, applied: Applied) -
                 hands=_handed(manifest),
             ),
         )
-    if manifest.heard is not None:
+    if manifest.heard is not None and was_ever_moved(site.serving(home) for home in site.homes):
         close_recoveries(tx, manifest.channel, manifest.heard)
 
 

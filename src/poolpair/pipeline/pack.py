@@ -132,8 +132,10 @@ def _intend(site: Site, channel: Channel, wanted: Want) -> tuple[Intent, int]:
     with site.store.transaction(lazily=True) as tx:
         out = tx.load(Outbound, outbound_name(channel))
         assert out is not None
-        token = out.base_token  # spooled groups are no news of our homes: the delta goes on from where it stands
-        if not wanted.recovers:
+        token = (
+            out.base_token
+        )  # spooled groups and slices are no news of our homes: the delta goes on from where it stands
+        if not (wanted.recovers or wanted.slices):
             token = tx.advance()
         intent = Intent(
             position=Position(out.stream, out.next_sequence, new_id()),
@@ -171,9 +173,9 @@ def _write(
     ).applied  # before the view, which holds at least that
     if wanted.recovers:
         return _write_recovered(site, channel, wanted, intent, writer, rows, heard)
-    served = site.served()
+    served, whole = site.served(), wanted.skips or wanted.slices
     buckets = tuple(each for each in wanted.buckets if each.home in served)
-    cut = Cut(channel=channel, served=served, since=None if wanted.skips else since, buckets=buckets)
+    cut = Cut(channel=channel, served=served, since=None if whole else since, buckets=buckets, slices=wanted.slices)
     with site.store.snapshot(rows) as view:
         waits: frozenset[str] = frozenset()
         if channel is Channel.CONFERENCES:
@@ -182,7 +184,7 @@ def _write(
         view.list_files(files.run())  # first of all: only then is it known which conferences stay behind
         digests = view.digests(channel, cut.served, None, files.left_behind) if wanted.digests else ()
         exported = view.export(cut, files.left_behind)
-    if not (wanted.skips or wanted.buckets) and rows.stat().st_size > site.limits.package_max_bytes:
+    if not (whole or wanted.buckets) and rows.stat().st_size > site.limits.package_max_bytes:
         return None
     _add_rows(writer, rows)
     manifest = _manifest(site, channel, intent, cut, exported)
@@ -192,6 +194,7 @@ def _write(
         digests=digests,
         compares=wanted.digests,
         skips=wanted.skips,
+        fills=bool(wanted.slices),
         reread=wanted.digests and reread,
         hands=site.handing() if wanted.digests and channel is Channel.USERS else (),
         heard=heard,

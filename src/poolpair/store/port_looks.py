@@ -1,10 +1,10 @@
-"""The part of a store that only looks, so that a pass costs little."""
+"""The part of a store that only looks, so that a pass costs little: at the capture log, and at what a first copy is made of."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from poolpair.model import Channel
+from poolpair.model import Channel, Slice
 from poolpair.store.values import Look
 
 
@@ -17,6 +17,14 @@ class Looks(Protocol):
 
     def shorten(self, channel: Channel) -> None:
         """Leave of the log of a partner that takes nothing what is needed: one entry per changed group."""
+        ...
+
+    def slices(self, channel: Channel) -> tuple[Slice, ...]:
+        """Parts that make up the tables of a channel, each fit for one package; none where a first copy should compare at once."""
+        ...
+
+    def holds(self, channel: Channel, homes: tuple[str, ...]) -> bool:
+        """Whether there is any row of these homes; where that is not asked, True."""
         ...
 
     def refresh(self) -> None:

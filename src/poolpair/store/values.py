@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from poolpair.model import BucketSet, Channel, TableShape, WaitingTable
+from poolpair.model import BucketSet, Channel, Slice, TableShape, WaitingTable
 from poolpair.store.tree import TreeFile
 
 
@@ -32,6 +32,7 @@ class Cut:
     served: tuple[str, ...]
     since: int | None
     buckets: tuple[BucketSet, ...] = ()
+    slices: tuple[Slice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +132,8 @@ class ApplyPlan:
     left_behind: tuple[str, ...]
     """Conferences that a seed must not delete although the package does not hold them."""
     keep_replaced: bool
+    fills: bool = False
+    """Most likely nothing of it is here yet."""
     now_utc: str
 
 

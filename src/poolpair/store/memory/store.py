@@ -10,7 +10,8 @@ from typing import TypeVar
 
 from poolpair.clock import Clock
 from poolpair.errors import Code, PoolpairError
-from poolpair.model import Channel, TableShape, shapes_digest
+from poolpair.model import Channel, Slice, TableShape
+from poolpair.store.buckets import shapes_digest
 from poolpair.store.ledger import entry_of
 from poolpair.store.memory.applying import refusal
 from poolpair.store.memory.disk import IDENTITY, MemoryDisk
@@ -19,7 +20,15 @@ from poolpair.store.memory.snapshot import MemorySnapshot
 from poolpair.store.memory.state import Draft, FileEntry, State
 from poolpair.store.memory.transaction import MemoryTransaction, pending_in, read_document
 from poolpair.store.tree import TreeFile
-from poolpair.store.values import CatalogueFile, LeaseHolder, LedgerEntry, Look, ParkedGroup, StoreIdentity, TreeDiff
+from poolpair.store.values import (
+    CatalogueFile,
+    LeaseHolder,
+    LedgerEntry,
+    Look,
+    ParkedGroup,
+    StoreIdentity,
+    TreeDiff,
+)
 
 T = TypeVar("T")
 
@@ -130,6 +139,14 @@ class MemoryStore:
 
     def shorten(self, channel: Channel) -> None:
         """The log has one entry per key."""
+
+    def slices(self, channel: Channel) -> tuple[Slice, ...]:
+        """A first copy compares at once."""
+        return ()
+
+    def holds(self, channel: Channel, homes: tuple[str, ...]) -> bool:
+        """Not asked."""
+        return True
 
     def refresh(self) -> None:
         """Nothing is remembered."""

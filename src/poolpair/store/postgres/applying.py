@@ -131,6 +131,9 @@ class TableApply:
             self._list_named()
         with without_triggers(self._db, self._b):
             everything = (1, self._named_groups)
+            # What is most likely new costs a third less by a plain INSERT than by one that looks for conflicts.
+            if self._plan.fills and self._b.conflict and self._at_once([self._insert(*everything, "")]):
+                return
             if self._at_once(self._put(*everything)):
                 return
             if not self._named_groups:

@@ -46,28 +46,29 @@ class CaptureLog:
     def look(
         self, bound: Iterable[Bound], channel: Channel, served: tuple[str, ...], since: int, *, parks: bool
     ) -> Look:
-        """One pass over each log."""
-        foreign, pending = False, 0
-        seen = self._snapshot(since)
-        for b in bound:
-            later = "true" if seen == EVERYTHING else "NOT " + SEEN.format(literal(seen))
-            fresh = "NOT " + SEEN.format(literal(self._looked.get((b.n, served), EVERYTHING)))
-            row = self._db.row(
-                f"SELECT count(*) FILTER (WHERE {later}), count(*),"
-                f" coalesce(bool_or({fresh} AND coalesce({b.home}, '') <> ALL ($1::text[])), false), pg_current_snapshot()::text"
-                f" FROM {b.log}",
-                list(served),
-            )
-            assert row is not None
-            pending, foreign = pending + int(row[0]), foreign or bool(row[2])
-            self._lengths[b.n] = int(row[1])
-            if not row[2]:
-                self._looked[(b.n, served)] = str(row[3])
-            if parks and self._db.row(f"{unparking(b)} LIMIT 1"):
-                foreign = True
+        """One pass over each log, all in one query."""
+        tables, seen = tuple(bound), self._snapshot(since)
+        looks = " UNION ALL ".join(self._look_at(b, served, seen) for b in tables)
+        found = self._db.rows(looks, list(served)) if tables else []
+        pending, foreign = sum(int(row[1]) for row in found), any(row[3] for row in found)
+        for number, _, length, strange, snapshot in found:
+            self._lengths[int(number)] = int(length)
+            if not strange:
+                self._looked[(int(number), served)] = str(snapshot)
+        if parks and any(self._db.row(f"{unparking(b)} LIMIT 1") for b in tables):
+            foreign = True
         if channel is Channel.CONFERENCES:
             pending += self._db.number(f"SELECT count(*) FROM {FILE} WHERE gen > 0 AND gen > $1", since)
         return Look(foreign=foreign, pending=pending)
+
+    def _look_at(self, b: Bound, served: tuple[str, ...], seen: str) -> str:
+        later = "true" if seen == EVERYTHING else "NOT " + SEEN.format(literal(seen))
+        fresh = "NOT " + SEEN.format(literal(self._looked.get((b.n, served), EVERYTHING)))
+        return (
+            f"SELECT {b.n}, count(*) FILTER (WHERE {later}), count(*),"
+            f" coalesce(bool_or({fresh} AND coalesce({b.home}, '') <> ALL ($1::text[])), false), pg_current_snapshot()::text"
+            f" FROM {b.log}"
+        )
 
     def _snapshot(self, token: int) -> str:
         """What a token saw never changes."""

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from poolpair.model import BucketSet, Channel, TableDigests
 from poolpair.store.buckets import buckets_for
-from poolpair.store.postgres.binding import GONE, SCOPE_OF_ALL, Bound
+from poolpair.store.postgres.binding import GONE, SCOPE_OF_ALL, Bound, listed
 from poolpair.store.postgres.catalogue import COLUMNS, FILE, TREE, catalogue_file, in_buckets, stream
 from poolpair.store.postgres.copying import CopyOut
-from poolpair.store.postgres.database import Database, quote
+from poolpair.store.postgres.database import Database, literal, quote
 from poolpair.store.postgres.digests import digest_files, digest_table
 from poolpair.store.postgres.documents import EVERYTHING, newest_token, seen_at
 from poolpair.store.postgres.rowsfile import RowsWriter, Section, copy_line
@@ -50,6 +50,8 @@ class PostgresSnapshot:
         self._db = database
         self._bound = bound
         self._writer: RowsWriter | None = None
+        self._seen = ""
+        """What the token saw that the delta begins at."""
         self._named: dict[str, int] = {}
         """Temporary tables of keys, and how many each holds."""
 
@@ -93,7 +95,11 @@ class PostgresSnapshot:
         groups = rows = 0
         tables = []
         for b in self._of(cut.channel):
-            more_groups, more_rows = self._export_table(self._writer, b, cut, sorted(left_behind))
+            more_groups, more_rows = (
+                self._export_slices(self._writer, b, cut)
+                if cut.slices
+                else self._export_table(self._writer, b, cut, sorted(left_behind))
+            )
             groups, rows = groups + more_groups, rows + more_rows
             tables.append(b.shape())
         self._writer.close()
@@ -118,7 +124,7 @@ class PostgresSnapshot:
         mine = f"{b.scope} AND {b.home} = ANY ($1::text[]) AND {b.carried('$2::text[]')} AND $2::text[] IS NOT NULL"
         served = list(cut.served)
         if cut.since is not None:
-            seen = seen_at(self._db, cut.since)
+            seen = self._seen = self._seen or seen_at(self._db, cut.since)
             later = "$3::text IS NOT NULL" if seen == EVERYTHING else "NOT " + SEEN.format("$3")
             named = self._db.changed(
                 f"INSERT INTO {keys} SELECT DISTINCT {b.key} FROM {b.log} WHERE {later} AND {mine}", served, left, seen
@@ -127,6 +133,8 @@ class PostgresSnapshot:
             if buckets.table == b.n and buckets.home in cut.served:
                 named += self._add_buckets(b, buckets, mine, left)
         self._named[f"k{b.n}"] = named
+        if not named:
+            return 0, self._copy(writer, b, None)
         if named > FEW_KEYS:
             self._db.run(f"ANALYZE {keys}")
         self._db.run(f"SET LOCAL enable_hashjoin = {named > FEW_KEYS}; SET LOCAL enable_mergejoin = {named > FEW_KEYS}")
@@ -141,13 +149,31 @@ class PostgresSnapshot:
         rows = f"SELECT {texts} FROM {keys} k LEFT JOIN {b.table} t ON {standing} {b.order}"
         return named, self._copy(writer, b, rows)
 
-    def _copy(self, writer: RowsWriter, b: Bound, lines: str) -> int:
-        """Write the section of a table; gives how many rows that were. The query gives GONE, the key, and all other columns."""
+    def _copy(self, writer: RowsWriter, b: Bound, lines: str | None) -> int:
+        """Write the section of a table; gives how many rows that were. The query, if any, gives GONE, the key, and all other columns."""
         columns = (GONE, *b.spec.key, *(name for name in b.columns if name not in b.spec.key))
         types = ("boolean", *(b.type_of(name).told for name in columns[1:]))
+        section = Section(name=f"r{b.n}", columns=columns, types=types)
+        if lines is None:
+            writer.section(section, ())
+            return 0
         copied = CopyOut(self._db.connection, lines)
-        writer.section(Section(name=f"r{b.n}", columns=columns, types=types), copied)
+        writer.section(section, copied)
         return copied.rows - copied.marked
+
+    def _export_slices(self, writer: RowsWriter, b: Bound, cut: Cut) -> tuple[int, int]:
+        """Rows as they lie, without a look at what changed."""
+        names = (*b.spec.key, *(name for name in b.columns if name not in b.spec.key))
+        parts = [
+            f"t.ctid >= '({each.low},0)' AND t.ctid < '({each.high},0)'" if each.high else "true"
+            for each in cut.slices
+            if each.table == b.n
+        ]
+        homes = ", ".join(map(literal, cut.served))
+        mine = f"{b.scope} AND {b.home} = ANY (ARRAY[{homes}]::text[])"
+        source = f"SELECT *, tableoid, ctid FROM {b.table} t WHERE ({' OR '.join(parts) or 'false'}) AND {mine}"
+        rows = self._copy(writer, b, f"SELECT false, {listed(names, 't')} FROM ({source}) t {b.order}")
+        return rows, rows
 
     def _add_buckets(self, b: Bound, buckets: BucketSet, mine: str, left: list[str]) -> int:
         """Name the groups of whole buckets that the delta does not name already."""

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from poolpair.clock import Clock
 from poolpair.errors import Code, PoolpairError
-from poolpair.model import Channel, TableShape
+from poolpair.model import Channel, Slice, TableShape
 from poolpair.store.ledger import ledger_table
 from poolpair.store.postgres import catalogue
 from poolpair.store.postgres.binding import Bound
@@ -24,6 +24,7 @@ from poolpair.store.postgres.lease import LEASE, TURN, PostgresLease
 from poolpair.store.postgres.ledgering import ledger_of, list_ledger
 from poolpair.store.postgres.log import CaptureLog
 from poolpair.store.postgres.parking import list_parked, retry_parked
+from poolpair.store.postgres.slices import holds_any, slices_of
 from poolpair.store.postgres.snapshot import VIEW, PostgresSnapshot
 from poolpair.store.postgres.transaction import PostgresTransaction
 from poolpair.store.profile import Profile
@@ -199,6 +200,18 @@ class PostgresStore:
         """Read one document."""
         with self._db.translated():
             return self._documents.read(cls, name)
+
+    def slices(self, channel: Channel) -> tuple[Slice, ...]:
+        """Ranges of blocks; a table whose groups are several rows only whole."""
+        if channel is not Channel.USERS:  # a row that describes a file comes after it
+            return ()
+        with self._db.translated():
+            return tuple(part for b in self._of(channel) for part in slices_of(self._db, b))
+
+    def holds(self, channel: Channel, homes: tuple[str, ...]) -> bool:
+        """Look for one row."""
+        with self._db.translated():
+            return holds_any(self._db, self._of(channel), homes)
 
     def refresh(self) -> None:
         """Read documents anew once, and remember them; look at the tables' definitions once."""

@@ -12,7 +12,8 @@ from typing import TypeVar
 from poolpair.clock import Clock
 from poolpair.documents import decode
 from poolpair.errors import Code, PoolpairError
-from poolpair.model import Channel, TableShape, shapes_digest
+from poolpair.model import Channel, Slice, TableShape
+from poolpair.store.buckets import shapes_digest
 from poolpair.store.ledger import entry_of
 from poolpair.store.profile import Profile
 from poolpair.store.sqlite.binding import Bound, bind
@@ -216,6 +217,14 @@ class SqliteStore:
 
     def shorten(self, channel: Channel) -> None:
         """The log has one row per key."""
+
+    def slices(self, channel: Channel) -> tuple[Slice, ...]:
+        """A first copy compares at once."""
+        return ()
+
+    def holds(self, channel: Channel, homes: tuple[str, ...]) -> bool:
+        """Not asked."""
+        return True
 
     def refresh(self) -> None:
         """Nothing is remembered."""
