@@ -13,6 +13,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psycopg
+from psycopg.rows import TupleRow
+
 from bench import userdata
 from bench.peer import wait_until
 from bench.server import Server
@@ -92,8 +95,11 @@ class Ours:
         for pool in "ba":
             self.start(pool)
             self._wait_for_service(pool)
-        began = time.monotonic()
-        wait_until("our copy", lambda: self.document("b", "inbound").get("applied_rows", 0) >= rows[0])
+        with self.b.connect(
+            self.database
+        ) as watcher:  # a connection for each look would cost the server more than the copy
+            began = time.monotonic()
+            wait_until("our copy", lambda: _document(watcher, "inbound").get("applied_rows", 0) >= rows[0])
         return began
 
     def _wait_for_service(self, pool: str) -> None:
@@ -103,21 +109,18 @@ class Ours:
 
     def prove(self) -> None:
         """Wait until the copy is proved equal by digests, which ends a first copy."""
-        wait_until("the proof of our copy", lambda: bool(self.document("a", "outbound").get("initialised")))
+        with self.a.connect(self.database) as watcher:
+            wait_until("the proof of our copy", lambda: bool(_document(watcher, "outbound").get("initialised")))
 
     def rest(self) -> None:
-        def rests() -> bool:
-            out = self.document("a", "outbound")
-            log = self.a.number(self.database, "SELECT count(*) FROM poolpair.log_1")
-            return not (out.get("seed") or out.get("in_flight") or log)
+        with self.a.connect(self.database) as watcher:
 
-        wait_until("rest", rests, poll_s=0.02)
+            def rests() -> bool:
+                out = _document(watcher, "outbound")
+                log = watcher.execute("SELECT FROM poolpair.log_1 LIMIT 1").fetchone()
+                return not (out.get("seed") or out.get("in_flight") or log is not None)
 
-    def document(self, pool: str, name: str) -> dict[str, Any]:
-        """What a pool remembers, without a word to its service."""
-        server = self.a if pool == "a" else self.b
-        found = server.run(self.database, f"SELECT body FROM poolpair.document WHERE name = '{name}/{CHANNEL}'")
-        return dict(json.loads(found[0][0])) if found else {}
+            wait_until("rest", rests, poll_s=0.02)
 
     def pause(self, pool: str = "a") -> None:
         """Stop a service where it stands, but not in a transaction."""
@@ -163,6 +166,12 @@ class Ours:
             service.kill()
             service.wait()
         self._services.clear()
+
+
+def _document(watcher: psycopg.Connection[TupleRow], name: str) -> dict[str, Any]:
+    """What a pool remembers, without a word to its service."""
+    found = watcher.execute(f"SELECT body FROM poolpair.document WHERE name = '{name}/{CHANNEL}'").fetchone()
+    return dict(json.loads(found[0])) if found else {}
 
 
 def _program() -> tuple[str, ...]:

@@ -99,10 +99,10 @@ class Copies:
             connection.execute(begin)
             yield connection
 
-    def fill(self, part: Slice) -> Applied:
-        """One package of a first copy: this slice and no delta."""
+    def fill(self, part: Slice, believed: str = "a") -> Applied:
+        """One package of a first copy: this slice and no delta. The target takes it for the rows of pool `believed`."""
         cut = Cut(channel=USERS, served=("a",), since=None, slices=(part,))
-        return self._carried(cut, fills=True)
+        return self._carried(cut, fills=True, believed=believed)
 
     def carry(self, *, prune: bool = True, buckets: tuple[BucketSet, ...] = (), beside: int = 0) -> Applied:
         """One package from the last token to now, acknowledged at once; `beside` groups are changed at the target meanwhile."""
@@ -117,14 +117,14 @@ class Copies:
                 tx.prune(USERS, fresh)
         return done
 
-    def _carried(self, cut: Cut, *, beside: int = 0, fills: bool = False) -> Applied:
+    def _carried(self, cut: Cut, *, beside: int = 0, fills: bool = False, believed: str = "a") -> Applied:
         with self.origin.snapshot(self.rows) as view:
             view.list_files(())
             exported = view.export(cut, frozenset())
         plan = ApplyPlan(
             channel=USERS,
             package_id="package",
-            served=("a",),
+            served=(believed,),
             buckets=cut.buckets,
             fills=fills,
             guard_fraction=1.0,

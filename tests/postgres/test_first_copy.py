@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from poolpair.errors import Refused
 from poolpair.model import Slice
 from poolpair.store.postgres import slices
+from poolpair.store.postgres.binding import Bound
+from poolpair.store.postgres.copyin import CopiedIn
 from tests.postgres.conftest import MakeCopies
 from tests.postgres.copies import USERS, Copies, entry
 
@@ -68,3 +71,57 @@ def test_whether_anything_is_held_is_asked_of_the_rows(sliced: Copies) -> None:
     assert sliced.origin.holds(USERS, ("a",))
     assert not sliced.origin.holds(USERS, ("b",))
     assert not sliced.target.holds(USERS, ("a",))
+
+
+def test_rows_go_straight_into_the_table(sliced: Copies, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No line of a slice is copied into a temporary table as long as nothing speaks against it."""
+    left: list[int] = []
+    copy_left = CopiedIn.copy_left
+
+    def noting(brought: CopiedIn, b: Bound) -> None:
+        left.append(b.n)
+        copy_left(brought, b)
+
+    monkeypatch.setattr(CopiedIn, "copy_left", noting)
+    first, second, *_ = sliced.origin.slices(USERS)
+    sliced.fill(first)
+    assert left == []
+    sliced.write("INSERT INTO item SELECT 20, 'own'", at="target")
+    sliced.fill(second)
+    assert left == [1]
+
+
+def test_a_row_that_is_refused_is_parked_alone(sliced: Copies) -> None:
+    """The others of its slice arrive."""
+    sliced.write("ALTER TABLE item ADD CHECK (id <> 3)", at="target")
+    parts = sliced.origin.slices(USERS)
+    done = [sliced.fill(part) for part in parts]
+    assert sum(each.parked for each in done) == 1
+    assert sum(each.rows for each in done) == 199
+    (parked,) = sliced.target.parked()
+    assert "check constraint" in parked.reason
+
+
+def test_a_slice_of_rows_that_are_not_the_partners_is_refused_whole(sliced: Copies) -> None:
+    """COPY leaves out what is of another home, and what it left out is counted."""
+    (first, *_) = sliced.origin.slices(USERS)
+    with pytest.raises(Refused, match="not the partner's to send"):
+        sliced.fill(first, believed="b")
+    assert sliced.content("item", at="target") == []
+
+
+def test_tables_that_others_refer_to_come_first_and_circles_are_compared(make_copies: MakeCopies) -> None:
+    """No slice needs a later one; a table whose rows refer to each other is in none."""
+    copies = make_copies(
+        "CREATE TABLE owner (id integer PRIMARY KEY, boss integer);"
+        "CREATE TABLE item (id integer PRIMARY KEY, owner integer REFERENCES owner);"
+        "CREATE TABLE chain (id integer PRIMARY KEY, next integer REFERENCES chain)",
+        entry("item", "id") + entry("owner", "id") + entry("chain", "id"),
+    )
+    copies.write("INSERT INTO owner SELECT 1", "INSERT INTO item SELECT 1, 1", "INSERT INTO chain SELECT 1, 1")
+    parts = copies.origin.slices(USERS)
+    assert [part.table for part in parts] == [2, 1]
+    for part in parts:
+        copies.fill(part)
+    for table in ("item", "owner"):
+        assert copies.content(table) == copies.content(table, at="target")

@@ -196,7 +196,8 @@ class TableApply:
         if (low, high) != (1, self._named_groups):
             between = f"a.poolpair_place BETWEEN {low} AND {high}"
             source += f" JOIN {self._named} a ON {b.same_key('a', 'r')} AND {between}"
-        rows = f"SELECT {listed(b.columns, 'r')} FROM {source} WHERE NOT r.{GONE} ORDER BY r.poolpair_place"
+        order = " ORDER BY r.poolpair_place" if b.order else ""
+        rows = f"SELECT {listed(b.columns, 'r')} FROM {source} WHERE NOT r.{GONE}{order}"
         return f"INSERT INTO {b.table} AS t ({b.column_list}) {rows}{on_conflict}"
 
     def _refused(self, low: int, high: int, act: Callable[[int, int], list[str]]) -> Iterator[tuple[int, str]]:

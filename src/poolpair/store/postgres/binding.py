@@ -103,6 +103,11 @@ class Bound:
         return f"coalesce(({self.spec.conference})::text <> ALL ({left}), true)" if self.spec.conference else "true"
 
     @property
+    def is_plain(self) -> bool:
+        """Whether each row is a group of its own, and lies where the table says: it may then be carried by where it lies."""
+        return self.conflict is not None and not self.on.partitions
+
+    @property
     def home(self) -> str:
         """The home pool of a row, over the key columns; NULL if it has none."""
         if self.spec.home_is_pool or not self.homes or len(self.homes) > HOMES_INLINE:

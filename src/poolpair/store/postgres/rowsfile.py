@@ -94,10 +94,13 @@ class RowsReader:
             raise Refused(Code.DAMAGED, "the rows file has a section that says not what it is")
         return found
 
-    def skip(self) -> None:
-        """Pass over the blocks of the section just begun."""
+    def skip(self) -> bool:
+        """Pass over the blocks of the section just begun; gives whether there is any."""
+        has_any = False
         while size := self._size():
             self._source.seek(size, os.SEEK_CUR)
+            has_any = True
+        return has_any
 
     def blocks(self) -> Iterator[bytes]:
         """The blocks of the section just begun."""

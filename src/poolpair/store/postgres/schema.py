@@ -112,6 +112,7 @@ class Table:
     partitions: tuple[Place, ...] = ()
     refers_to: frozenset[int] = frozenset()
     """Tables that its foreign keys refer to, by oid."""
+    refers_to_itself: bool = False
     is_cascaded: bool = False
     """Whether deleting its rows deletes or changes rows of other tables."""
     is_followed: bool = False
@@ -189,6 +190,7 @@ def _describe(database: Database, name: str, row: tuple[object, ...]) -> Table:
         types=types,
         partitions=partitions,
         refers_to=frozenset(int(other) for other, _ in references if other != oid),
+        refers_to_itself=any(other == oid for other, _ in references),
         is_cascaded=bool(cascades and cascades[0]),
         is_followed=bool(cascades and cascades[1]),
         troubles=tuple(troubles),

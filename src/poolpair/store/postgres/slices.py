@@ -8,20 +8,31 @@ from poolpair.model import Slice
 from poolpair.store.postgres.binding import Bound
 from poolpair.store.postgres.database import Database
 
-SLICE_BLOCKS = 8192
-"""64 MiB of a table in one package of a first copy."""
+SLICE_BLOCKS = 1024
+"""8 MiB of a table in one package of a first copy: while one is applied the next is cut, and the first is there soon."""
 WHOLE_BLOCKS = 32768
 """A table that cannot be sliced is sent whole up to 256 MiB; a larger one is left to the comparison."""
 
 
-def slices_of(database: Database, b: Bound) -> Iterator[Slice]:
-    """What a first copy of a table is sent in."""
+def slices_of(database: Database, bound: Iterable[Bound]) -> Iterator[Slice]:
+    """What a first copy of tables is sent in: those that others refer to first.
+
+    Where rows refer to each other in a circle, one slice may need the next: that is left to the comparison.
+    """
+    ordered = sorted(bound, key=lambda b: b.rank)
+    rank = {b.on.place.oid: b.rank for b in ordered}
+    for b in ordered:
+        if not b.on.refers_to_itself and all(rank.get(other, -1) < b.rank for other in b.on.refers_to):
+            yield from _slices_of(database, b)
+
+
+def _slices_of(database: Database, b: Bound) -> Iterator[Slice]:
     oids = [place.oid for place in (b.on.place, *b.on.partitions)]
     blocks = database.number(
         "SELECT sum(pg_relation_size(oid::oid::regclass)) / current_setting('block_size')::int FROM unnest($1::bigint[]) o (oid)",
         oids,
     )
-    if b.conflict is not None and not b.on.partitions:
+    if b.is_plain:
         for low in range(0, blocks, SLICE_BLOCKS):
             yield Slice(table=b.n, low=low, high=low + SLICE_BLOCKS)
     elif 0 < blocks <= WHOLE_BLOCKS:

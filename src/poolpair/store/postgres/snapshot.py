@@ -171,9 +171,16 @@ class PostgresSnapshot:
         ]
         homes = ", ".join(map(literal, cut.served))
         mine = f"{b.scope} AND {b.home} = ANY (ARRAY[{homes}]::text[])"
-        source = f"SELECT *, tableoid, ctid FROM {b.table} t WHERE ({' OR '.join(parts) or 'false'}) AND {mine}"
-        rows = self._copy(writer, b, f"SELECT false, {listed(names, 't')} FROM ({source}) t {b.order}")
-        return rows, rows
+        source = f"SELECT *, tableoid, ctid FROM {b.table} t WHERE ({' OR '.join(parts)}) AND {mine}"
+        if not parts:
+            return 0, self._copy(writer, b, None)
+        if not b.is_plain:
+            rows = self._copy(writer, b, f"SELECT false, {listed(names, 't')} FROM ({source}) t {b.order}")
+            return rows, rows
+        copied = CopyOut(self._db.connection, f"SELECT {listed(names, 't')} FROM ({source}) t {b.order}")
+        types = tuple(b.type_of(name).told for name in names)
+        writer.section(Section(name=f"r{b.n}", columns=names, types=types), copied)
+        return copied.rows, copied.rows
 
     def _add_buckets(self, b: Bound, buckets: BucketSet, mine: str, left: list[str]) -> int:
         """Name the groups of whole buckets that the delta does not name already."""

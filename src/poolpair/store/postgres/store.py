@@ -206,7 +206,7 @@ class PostgresStore:
         if channel is not Channel.USERS:  # a row that describes a file comes after it
             return ()
         with self._db.translated():
-            return tuple(part for b in self._of(channel) for part in slices_of(self._db, b))
+            return tuple(slices_of(self._db, self._of(channel)))
 
     def holds(self, channel: Channel, homes: tuple[str, ...]) -> bool:
         """Look for one row."""
