@@ -13,9 +13,11 @@ from poolpair.format.layout import data_dir, package_name
 from poolpair.model import Channel, RefusedPackage, new_id, new_nonce
 from poolpair.pipeline.adopt import fence
 from poolpair.pipeline.receive import REFUSED_KEPT
+from poolpair.pipeline.resolve_file import resolve_file
 from poolpair.pipeline.site import Site, inbound_name, outbound_name, serving_name
 from poolpair.service import REQUEST, Request
 from poolpair.state import FENCE_OFF, FenceOff, Held, Inbound, Outbound, Seed, SeedPhase, Serving, VerifyResult
+from poolpair.store.ledger_files import FILES
 from poolpair.store.port import Transaction
 from poolpair.store.values import Choice, LedgerEntry, ParkedGroup
 
@@ -115,11 +117,21 @@ def resolve_ledger(site: Site, entry_id: str | None, choice: Choice, *, force: b
     mine = [entry for entry in chosen if entry.state is Choice.OPEN and entry.home in site.served()]
     if entry_id is not None and not mine:
         raise PoolpairError(Code.USAGE, "it is decided already, or its users are served elsewhere: decide there")
+    if choice is Choice.BOTH and any(entry.table != FILES for entry in mine):
+        raise PoolpairError(Code.USAGE, "only of a file both versions can stand; of a group of rows choose one")
     for entry in mine:
-        with site.store.transaction() as tx:
-            tx.resolve(entry, choice, site.clock.utc_iso(), force=force)
+        resolve_entry(site, entry, choice, force=force)
     nudge(site)
     return len(mine)
+
+
+def resolve_entry(site: Site, entry: LedgerEntry, choice: Choice, *, force: bool = False) -> None:
+    """Decide on an open entry of a home that is served here."""
+    if entry.table == FILES:
+        resolve_file(site, entry, choice, force=force)
+        return
+    with site.store.transaction() as tx:
+        tx.resolve(entry, choice, site.clock.utc_iso(), force=force)
 
 
 def take_fence_away(site: Site, reason: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from poolpair.model import Slice
+from poolpair.slice import Slice
 from poolpair.state import Outbound, Seed, SeedPhase
 
 SLICES_IN_FLIGHT = 3

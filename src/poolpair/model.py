@@ -134,15 +134,6 @@ class Recovered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Slice:
-    """A part of a table as the origin's store counts it; only that store understands it."""
-
-    table: int
-    low: int
-    high: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
     """One sealed member of a package: its name in the ZIP, its number in the nonces, and what must come out of it."""
 
@@ -218,7 +209,7 @@ class RefusedPackage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """A command carried to the other side; idempotent by id, refused if the epoch moved."""
+    """A command carried to the other side; idempotent by id, refused if the reign is over in which it was made."""
 
     ask_id: str
     verb: str
@@ -226,6 +217,15 @@ class Ask:
     epoch: int
     expires_utc: str
     answer: str | None = None
+    """In `answers` what became of it; in `asks` what its maker has heard of that already."""
+    reign_id: str = ""
+    """The reign that was present when it was made."""
+    withdraws: str = ""
+    """An earlier ask: it shall not be carried out any more, if it was not yet."""
+    since_utc: str = ""
+    detail: str = ""
+    """How far it has come, or why it was refused, in words."""
+    hint: str = ""
 
 
 class ImportStatus(StrEnum):

@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from poolpair.comparing import first_buckets, minding_waiting
 from poolpair.errors import Code
 from poolpair.first_copy import in_flight_max, sliced
-from poolpair.model import FORMAT_VERSION, BucketSet, Cookie, Fault, Manifest, Position, Slice
+from poolpair.model import FORMAT_VERSION, BucketSet, Cookie, Fault, Manifest, Position
+from poolpair.slice import Slice
 from poolpair.state import Intent, Outbound, Seed, SeedPhase, VerifyResult
 
 QUICK_ROUNDS = 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from poolpair.asks import AskMade, made_name, words_of
 from poolpair.errors import PoolpairError
 from poolpair.format.layout import data_dir, lync_module, parse_package_name
 from poolpair.model import Channel, ImportStatus, serving_pool
@@ -96,7 +97,7 @@ def _home(site: Site, home: str) -> HomeStatus:
         served_by=serving_pool(serving.present, (site.pool, site.partner)),
         epoch=serving.present.epoch,
         takes_writes=takes_writes(serving, site.pool, site.partner),
-        plan=_plan(site.store.read(Plan, plan_name(home))),
+        plan=_plan(site.store.read(Plan, plan_name(home))) or _asked(site, home),
         recovering=bool(serving.open or waiting),
         stopped=serving.stopped,
     )
@@ -106,6 +107,11 @@ def _plan(plan: Plan | None) -> str:
     if plan is None or plan.step is PlanStep.DONE:
         return ""
     return f"{plan.move}: {plan.step}{f', waits: {plan.waits_for}' if plan.waits_for else ''}"
+
+
+def _asked(site: Site, home: str) -> str:
+    made = site.store.read(AskMade, made_name(home))
+    return words_of(made.ask, site.partner) if made is not None else ""
 
 
 def _channel(site: Site, channel: Channel, known: Pulse | None, now: float, word_age_s: float | None) -> ChannelStatus:

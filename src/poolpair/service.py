@@ -16,7 +16,7 @@ from poolpair.format.layout import TASK_ASSIGNMENT, cookie_dir, data_dir
 from poolpair.model import Channel
 from poolpair.pipeline.site import Site
 from poolpair.report import PULSE, pulse
-from poolpair.serving.plan import advance
+from poolpair.serving.asks import attend
 
 BUSY_WAIT_S = 0.005
 IDLE_WAIT_MAX_S = 0.5
@@ -110,9 +110,9 @@ class Service:
         return any(moved)
 
     def _advance(self) -> bool:
-        """Take the next step of a failover or failback, if one is under way."""
+        """Take up what the partner asks for, and the next step of a failover or failback, if one is under way."""
         try:
-            return advance(self._site)
+            return attend(self._site)
         except PoolpairError as error:
             if error.code in FATAL:
                 raise

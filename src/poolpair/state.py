@@ -20,10 +20,10 @@ from poolpair.model import (
     Recovered,
     RefusedPackage,
     Reign,
-    Slice,
     TableDigests,
     WaitingTable,
 )
+from poolpair.slice import Slice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import POOL_JSON, TASK_ASSIGNMENT, PoolIdentity, folders
 from poolpair.keyfile import read_key_file
 from poolpair.model import Channel, new_id
+from poolpair.parting import begin_with_another
 from poolpair.pipeline.adopt import fence_pools
 from poolpair.pipeline.identity import check_own_share
 from poolpair.pipeline.site import SCRATCH_SUFFIX, FileHome, Limits, Site, outbound_name
@@ -201,7 +202,7 @@ def initialise(config: PoolConfig) -> Installed:
         profile,
         home_triples(config),
         settings_of(config, profile),
-        record=lambda tx, done: _begin(tx, config, channels, done),
+        record=lambda tx, done: _begin(tx, config, ring.pair_id, channels, done),
     )
     share.prepare([*folders(channels), str(Path(TASK_ASSIGNMENT).parent)])
     if found is None:
@@ -212,9 +213,14 @@ def initialise(config: PoolConfig) -> Installed:
     return installed
 
 
-def _begin(tx: Transaction, config: PoolConfig, channels: tuple[Channel, ...], installed: Installed) -> None:
+def _begin(
+    tx: Transaction, config: PoolConfig, pair_id: str, channels: tuple[Channel, ...], installed: Installed
+) -> None:
     """Begin the channels, and refuse from now on what this pool does not serve."""
     _begin_channels(tx, channels, installed)
+    partner = config.partner.pool
+    homes_any = any(owner == partner for _, owner in config.homes)
+    begin_with_another(tx, config.pool, partner, pair_id, channels, homes_any=homes_any)
     fence_pools(tx, config.pool, config.partner.pool)
 
 

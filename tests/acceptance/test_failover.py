@@ -63,12 +63,40 @@ def test_planned_there_and_back_loses_nothing(pools: tuple[Pool, Pool]) -> None:
     assert write(b, BUDDY, "from b") == ""
     b.must(*FINAL)
     assert a.ask(BUDDY_IS) == [("from b",)]
-    refused = a.run("failback", "a", "--yes")
-    assert (refused.exit_status, "give this command at b" in refused.talk) == (64, True)
     assert "served by pool a (epoch 2)" in b.must("failback", "a", "--yes").out
     assert write(a, BUDDY, "home again") == ""
     a.must(*FINAL)
     assert b.ask(BUDDY_IS) == [("home again",)]
+
+
+@pytest.mark.timeout(240)
+def test_planned_moves_are_ordered_at_either_side(pools: tuple[Pool, Pool]) -> None:
+    """At the side that does not serve the same command asks the partner, shows its steps, and says when it is done, refused or silent."""
+    a, b = pools
+    what_if = b.must("failover", "a", "--what-if").out
+    assert "ask: pool a serves them" in what_if
+    assert "the copy is complete" in what_if
+    there = b.must("failover", "a", "--yes")
+    assert "handover: asked of a" in there.talk or "handover at a" in there.talk
+    assert "served by pool b (epoch 1)" in there.out
+    assert write(b, BUDDY, "from b") == ""
+    b.must(*FINAL)
+    assert "served by pool a (epoch 2)" in a.must("failback", "a", "--yes").out
+    assert write(a, BUDDY, "home again") == ""
+    refused = b.run("failover", "a", "--abort")
+    assert (refused.exit_status, "a refuses: no handover of a is under way" in refused.talk) == (64, True)
+    wrong = a.run("failover", "a", "--disaster", "--yes")
+    assert (wrong.exit_status, "b is to take over" in wrong.talk) == (64, True)
+    a.kill()
+    silent = b.run("failover", "a", "--yes", "--timeout", "1")
+    assert (silent.exit_status, "a did not answer" in silent.talk) == (1, True)
+    assert "failover a --disaster" in silent.talk.replace("\n", " ")
+    assert served_by(b, "a") == ("a", True)
+    given_up = b.run("failover", "a", "--abort", "--timeout", "1")
+    assert "a did not answer" in given_up.talk
+    a.start()
+    wait_for("the partner's word that nothing was begun", lambda: served_by(b, "a") == ("a", False), WAIT_S)
+    assert write(a, BUDDY, "still at home") == ""
 
 
 @pytest.mark.timeout(240)

@@ -45,6 +45,7 @@ def recover(
     """Carry spooled groups to the server."""
     rows.unlink(missing_ok=True)
     with returned.store.snapshot(rows) as view:
+        view.list_files(())
         exported = view.export_spool(number, USERS)
     plan = RecoverPlan(channel=USERS, home=home, reign_token=token, merge=merge, note=NOTE)
     with server.store.incoming(rows, USERS, exported.tables) as incoming:
@@ -367,3 +368,23 @@ def _conflict(a: Bench, b: Bench, rows: Path) -> int:
     spool(a, since)
     recover(a, b, rows, token=token)
     return token
+
+
+def test_the_fence_does_not_refuse_what_is_decided_here(a: Bench, b: Bench, rows: Path) -> None:
+    """While a handover has fenced the server, or before a taker lifts its fence, what returns is taken in, and entries are made."""
+    since, token = advance(a), begin_reign(b)
+    a.account("valjean", "theirs")
+    a.account("javert", 1)
+    b.account("valjean", "ours")
+    spool(a, since)
+    fence(b, a="a")
+    assert recover(a, b, rows, token=token) == Reclaimed(merged=1, in_ledger=1)
+    carry(b, a, rows)
+    a.account("valjean", "stands")
+    fence(a, a="b")
+    with a.store.transaction() as tx:
+        assert tx.reclaim_spool(1, USERS, NOTE) == 1
+    with b.store.transaction() as tx:
+        tx.resolve(only_entry(b), Choice.THEIRS, NOW)
+    with refused_by("a"):
+        b.account("javert", 2)

@@ -269,12 +269,32 @@ def test_what_is_set_aside_is_never_overwritten(bench: Bench) -> None:
     assert paths(bench) == []
 
 
+def test_a_file_is_kept_once(bench: Bench) -> None:
+    """It lies in the spool whole, beside what was set aside; what has its name already stays, and can be read."""
+    bench.write(b"a/x", b"aside")
+    bench.tree.set_aside(b"a/x", "name")
+    for name in ("name", "other"):
+        bench.tree.keep(name, io.BytesIO(b"kept"), size=4, mtime_ns=WHEN_NS)
+    assert bench.spooled() == {"name": b"aside", "other": b"kept"}
+    with bench.tree.kept("other") as source:
+        assert source.read() == b"kept"
+    with pytest.raises(FileVanished), bench.tree.kept("another"):
+        pass
+    with pytest.raises(Refused):
+        bench.tree.keep("long", io.BytesIO(b"kept"), size=5, mtime_ns=WHEN_NS)
+    assert "long" not in bench.spooled()
+
+
 @pytest.mark.parametrize("name", ["", "..", "a/b", "/x"])
 def test_the_spool_takes_plain_names_only(bench: Bench, name: str) -> None:
     """A name that could leave the spool is refused, and the file stays."""
     bench.write(b"x")
     with pytest.raises(Refused):
         bench.tree.set_aside(b"x", name)
+    with pytest.raises(Refused):
+        bench.tree.keep(name, io.BytesIO(b""), size=0, mtime_ns=0)
+    with pytest.raises(Refused), bench.tree.kept(name):
+        pass
     assert paths(bench) == [b"x"]
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import psycopg
 from psycopg.rows import TupleRow
 
-from poolpair.model import BucketSet, Channel, Slice
+from poolpair.model import BucketSet, Channel
+from poolpair.slice import Slice
 from poolpair.store.buckets import differing
 from poolpair.store.port import Transaction
 from poolpair.store.postgres import setup

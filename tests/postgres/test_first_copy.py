@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from poolpair.errors import Refused
-from poolpair.model import Slice
+from poolpair.slice import Slice
 from poolpair.store.postgres import slices
 from poolpair.store.postgres.binding import Bound
 from poolpair.store.postgres.copyin import CopiedIn

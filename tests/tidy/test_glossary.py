@@ -8,7 +8,7 @@ import pytest
 GLOSSARY = Path(__file__).parents[2] / "docs" / "GLOSSARY.md"
 
 WORDS = """
-adopt, bucket, capture, change, channel, complete, cookie, digest, epoch, failback, failover, fence, front end,
+adopt, ask, bucket, capture, change, channel, complete, cookie, digest, epoch, failback, failover, fence, front end,
 handover, held, home, key group, lease, ledger, origin, package, pair, parked, partner, pool, position, principal,
 quarantine, reign, reign set, seed, sequence, serving, spool, stream, takeover, target, term, token, tombstone
 """

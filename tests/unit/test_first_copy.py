@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from poolpair.first_copy import copying, may_copy
-from poolpair.model import Channel, Cookie, PackageKind, Position, Slice
+from poolpair.model import Channel, Cookie, PackageKind, Position
 from poolpair.protocol import Want, packed, want
+from poolpair.slice import Slice
 from poolpair.state import Intent, Outbound, Seed, SeedPhase
 
 SLICES = tuple(Slice(table=1, low=n, high=n + 1) for n in range(5))

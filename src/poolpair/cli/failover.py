@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 from typing import Annotated
 
 import typer
 
-from poolpair import decisions, documents
+from poolpair import decisions
+from poolpair.asks import AskVerb
+from poolpair.cli.asking import ask_partner
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
+from poolpair.cli.ledger import ledger_list, ledger_resolve, ledger_show
 from poolpair.cli.work import wait
 from poolpair.config import PoolConfig
 from poolpair.cycle import run_pass
@@ -22,11 +22,10 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.model import serving_pool
 from poolpair.pipeline.site import Site
 from poolpair.service import write_pulse
-from poolpair.serving.plan import advance, give_up, order
+from poolpair.serving.asks import attend
+from poolpair.serving.plan import give_up, order, words_of_plan
 from poolpair.serving.price import price, steps_of
 from poolpair.state import Move, Plan, PlanStep, plan_name
-from poolpair.store.row_text import rows_from_text
-from poolpair.store.values import Choice, LedgerEntry
 from poolpair.wiring import open_site, working_site
 
 Disaster = Annotated[bool, typer.Option("--disaster", help="The pool that serves is dead: take over without it.")]
@@ -43,7 +42,7 @@ def register(app: typer.Typer) -> None:
     app.command(epilog=EXIT_STATUSES)(failback)
     groups: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
         "ledger": (
-            "Groups that were written at both pools.",
+            "Groups and files that were written at both pools.",
             {"list": ledger_list, "show": ledger_show, "resolve": ledger_resolve},
         ),
         "fence": (
@@ -108,11 +107,15 @@ def _move(
     config = chosen_config()
     site = open_site(config)
     try:
-        if abort:
+        move = Move.TAKEOVER if disaster else Move.HANDOVER
+        asks = move is Move.HANDOVER and _is_asked(site, home, away=away)
+        if abort and not asks:
             give_up(site, home)
             nudge(site)
-        elif not _is_done(site, home, away=away):
-            move = Move.TAKEOVER if disaster else Move.HANDOVER
+        elif not abort and _is_done(site, home, away=away):
+            typer.echo(f"the users of {home} are served there already")
+            return
+        elif not abort:
             _check_place(site, home, move, away=away)
             for line in (*steps_of(site, move, home), *price(site, move, home)):
                 typer.echo(line)
@@ -120,14 +123,24 @@ def _move(
                 return
             if not yes and not typer.confirm("Go on?"):
                 raise typer.Abort
+        if asks:
+            verb, again = AskVerb.GIVE_UP if abort else AskVerb.HANDOVER, f"{'failover' if away else 'failback'} {home}"
+            ask_partner(site, verb, home, lambda: _worker(config, site), timeout_s, again=again)
+            return
+        if not abort:
             order(site, move, home, accept_incomplete=incomplete)
             nudge(site)
-        else:
-            typer.echo(f"the users of {home} are served there already")
-            return
         _follow(config, site, home, timeout_s)
     finally:
         site.store.close()
+
+
+def _is_asked(site: Site, home: str, *, away: bool) -> bool:
+    """Whether the users are served by the partner, and are to come here: a planned move is then the partner's to carry out."""
+    _target(site, home, away=away)
+    plan = site.store.read(Plan, plan_name(home))
+    runs_here = plan is not None and plan.step is not PlanStep.DONE
+    return home not in site.served() and not runs_here
 
 
 def _target(site: Site, home: str, *, away: bool) -> str:
@@ -145,19 +158,11 @@ def _is_done(site: Site, home: str, *, away: bool) -> bool:
 
 
 def _check_place(site: Site, home: str, move: Move, *, away: bool) -> None:
-    """A planned move is ordered where the users are served; a takeover where they shall be."""
+    """A takeover is ordered where the users shall be served: the other pool is dead, or this would be no takeover."""
     target = _target(site, home, away=away)
-    server = site.partner if target == site.pool else site.pool
-    wanted = server if move is Move.HANDOVER else target
-    if wanted == site.pool:
-        return
-    if move is Move.HANDOVER:
-        hint = f"give this command at {server}; if that pool is dead, add --disaster here"
-        raise PoolpairError(
-            Code.USAGE, f"the users of {home} are handed over by the pool that serves them, {server}", hint
-        )
-    hint = f"give this command at {target}"
-    raise PoolpairError(Code.USAGE, f"{target} is to take over, and this is pool {site.pool}", hint)
+    if move is Move.TAKEOVER and target != site.pool:
+        hint = f"give this command at {target}; if {target} lives, leave --disaster out"
+        raise PoolpairError(Code.USAGE, f"{target} is to take over, and this is pool {site.pool}", hint)
 
 
 def _follow(config: PoolConfig, site: Site, home: str, timeout_s: float) -> None:
@@ -168,7 +173,7 @@ def _follow(config: PoolConfig, site: Site, home: str, timeout_s: float) -> None
             plan = site.store.read(Plan, plan_name(home))
             if plan is None or plan.step is PlanStep.DONE:
                 break
-            line = f"{plan.step}{f', waits: {plan.waits_for}' if plan.waits_for else ''}"
+            line = words_of_plan(plan)
             if line != said:
                 talk.print(line, markup=False)
                 said = line
@@ -191,70 +196,12 @@ def _worker(config: PoolConfig, site: Site) -> Iterator[Callable[[], None]]:
         def work() -> None:
             for channel in own.channels:
                 run_pass(own, channel, force=True)
-            if advance(own):
+            if attend(own):
                 for channel in own.channels:  # what was decided is told at once
                     run_pass(own, channel)
             write_pulse(own)
 
         yield work
-
-
-def ledger_list(
-    everything: Annotated[bool, typer.Option("--all", help="Decided ones too.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, both versions included.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="As CSV, both versions included.")] = False,
-) -> None:
-    """List what was written at both pools and waits for a decision."""
-    site = open_site(chosen_config())
-    found = [entry for entry in site.store.ledger() if everything or entry.state is Choice.OPEN]
-    site.store.close()
-    if as_csv:
-        writer = csv.writer(sys.stdout)
-        writer.writerow(field.name for field in fields(LedgerEntry))
-        writer.writerows(tuple(getattr(entry, field.name) for field in fields(LedgerEntry)) for entry in found)
-        return
-    for entry in found:
-        if as_json:
-            typer.echo(documents.encode_line(entry))
-        else:
-            key = ", ".join(map(str, rows_from_text(entry.key)[0]))
-            typer.echo(
-                f"{entry.entry_id[:8]}\t{entry.home}\t{entry.table}\t{key}\t{entry.why}\t{entry.state}\t{entry.since_utc}"
-            )
-
-
-def ledger_show(entry_id: Annotated[str, typer.Argument(help="An id from `ledger list`, or its beginning.")]) -> None:
-    """Show both versions of one group."""
-    site = open_site(chosen_config())
-    entry = decisions.ledger_entry(site, entry_id)
-    site.store.close()
-    typer.echo(f"{entry.entry_id}: table {entry.table}, group {entry.key}, users of {entry.home}")
-    typer.echo(f"{entry.why}; since {entry.since_utc}; {entry.state} {entry.decided_utc}".rstrip())
-    for side, text in (
-        ("theirs, of the pool that returned", entry.theirs),
-        ("ours, of the pool that served", entry.ours),
-    ):
-        typer.echo(f"{side}:")
-        for row in rows_from_text(text) or (("the group is not there",),):
-            typer.echo(f"  {', '.join(map(str, row))}")
-
-
-def ledger_resolve(
-    entry_id: Annotated[str | None, typer.Argument(help="An id from `ledger list`, or its beginning.")] = None,
-    theirs: Annotated[bool, typer.Option("--theirs", help="What the returned pool had replaces what is here.")] = False,
-    ours: Annotated[bool, typer.Option("--ours", help="What is here stays.")] = False,
-    everything: Annotated[bool, typer.Option("--all", help="Every open entry.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Even if the group was written again since.")] = False,
-) -> None:
-    """Decide; only where the users are served now. The other version stays in the entry."""
-    if theirs == ours or (entry_id is None) == (not everything):
-        raise PoolpairError(Code.USAGE, "give one id or --all, and either --theirs or --ours")
-    site = open_site(chosen_config())
-    try:
-        done = decisions.resolve_ledger(site, entry_id, Choice.THEIRS if theirs else Choice.OURS, force=force)
-    finally:
-        site.store.close()
-    typer.echo(f"{done} decided")
 
 
 def fence_off(

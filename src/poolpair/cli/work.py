@@ -20,7 +20,7 @@ from poolpair.model import Channel, ExportStatus
 from poolpair.pipeline.site import Site
 from poolpair.report import gather
 from poolpair.service import Request, Service, write_pulse
-from poolpair.serving.plan import advance
+from poolpair.serving.asks import attend
 from poolpair.state import VerifyResult
 from poolpair.status import ChannelStatus
 from poolpair.wiring import beater, check_settings, initialise, open_site, working_site
@@ -160,7 +160,7 @@ def _work_here(
         for channel in channels:
             run_pass(site, channel, force=True, rescan=first)
         first = False
-        advance(site)
+        attend(site)
         write_pulse(site)
         for channel in channels:
             if fault := site.memory.faults.get(channel):
@@ -192,8 +192,8 @@ def _ask_service(
         wait(deadline_s)
 
 
-def wait(deadline_s: float, what: str = "the wished state did not come in time") -> None:
+def wait(deadline_s: float, what: str = "the wished state did not come in time", hint: str | None = None) -> None:
     """Let a moment pass before the next look. Raises TIMEOUT after the deadline, a monotonic time in seconds."""
     if time.monotonic() >= deadline_s:
-        raise PoolpairError(Code.TIMEOUT, what)
+        raise PoolpairError(Code.TIMEOUT, what, hint)
     time.sleep(POLL_S)

@@ -11,10 +11,11 @@ from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
 
+from poolpair.asks import MADE, TAKEN, AskMade, AskTaken, answers_to_tell, asks_to_tell
 from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.format.cookie import open_cookie, seal_cookie
 from poolpair.format.layout import COOKIE_NAME, PackageName, cookie_dir, data_dir, parse_package_name
-from poolpair.model import FORMAT_VERSION, Channel, Cookie, Fault, ImportStatus, Position, new_nonce
+from poolpair.model import FORMAT_VERSION, Ask, Channel, Cookie, Fault, ImportStatus, Position, new_nonce
 from poolpair.pipeline.adopt import adopt, keeps_reign_set
 from poolpair.pipeline.identity import check_own_share, check_partner_share
 from poolpair.pipeline.intents import find_intent, settle_intents
@@ -49,6 +50,8 @@ def hear_word(site: Site, channel: Channel) -> Outbound | None:
         if data is None or site.memory.heard.get(channel) == digest:
             return None
         cookie = open_cookie(data, site.ring, reader_pool=site.pool, channel=channel)
+        if cookie.origin != site.partner:
+            raise Refused(Code.FOREIGN_PACKAGE, f"the cookie comes from pool {cookie.origin}, which is not the partner")
         if cookie.answer is not None and not are_sound(site.homes, (), cookie.answer.differs):
             raise Refused(Code.DAMAGED, "the cookie names buckets that cannot be")
     except Refused as refused:
@@ -68,7 +71,8 @@ def listen(site: Site, channel: Channel) -> bool:
     data = site.own.read_small(f"{cookie_dir(channel)}/{COOKIE_NAME}", COOKIE_MAX_BYTES)
     if data is not None:
         with suppress(Refused):
-            site.memory.echo = open_cookie(data, site.ring, reader_pool=site.pool, channel=channel).nonce
+            cookie = open_cookie(data, site.ring, reader_pool=site.pool, channel=channel)
+            site.memory.echo = cookie.nonce if cookie.origin == site.partner else site.memory.echo
     return data is not None
 
 
@@ -179,6 +183,8 @@ def _content(site: Site, channel: Channel, *, anew: bool) -> Cookie:
         spooled=tuple(sorted({each.brings.home for each in recoveries if not each.arrived})),
         complete=inbound.complete,
         settings=site.settings,
+        asks=_asks(site) if channel is Channel.USERS else (),
+        answers=_answers(site) if channel is Channel.USERS else (),
         reads_format=FORMAT_VERSION,
     )
 
@@ -189,6 +195,16 @@ def _is_vacant(site: Site, channel: Channel) -> bool:
         theirs = tuple(home for home in site.homes if home not in site.served())
         site.memory.vacant[channel] = not site.store.holds(channel, theirs)
     return site.memory.vacant[channel]
+
+
+def _asks(site: Site) -> tuple[Ask, ...]:
+    return asks_to_tell(site.store.read_all(AskMade, MADE).values())
+
+
+def _answers(site: Site) -> tuple[Ask, ...]:
+    taken = site.store.read_all(AskTaken, TAKEN)
+    out = site.store.read(Outbound, outbound_name(Channel.USERS)) if taken else None
+    return answers_to_tell(taken.values(), out.partner if out else None)
 
 
 def _sending_fault(site: Site, channel: Channel, counts: Counts) -> Fault | None:

@@ -16,22 +16,26 @@ from poolpair.pipeline.capture import scan
 from poolpair.pipeline.intents import find_intent
 from poolpair.pipeline.site import (
     Counts,
+    Late,
     Site,
     counts_name,
     inbound_name,
+    late_name,
     outbound_name,
     recovery_name,
     recovery_prefix,
     serving_name,
 )
+from poolpair.pipeline.spooled_files import reclaim_files, spool_files
 from poolpair.protocol import compare_anew, rewound
-from poolpair.reigns import News, adopted, begun, birth, is_present, news, serves, takes_writes
+from poolpair.reigns import News, adopted, begun, birth, is_present, news, serves, takes_writes, was_ever_moved
 from poolpair.state import FENCE_OFF, FenceOff, Inbound, Outbound, Recovery, Seed, Serving
 from poolpair.store.port import Transaction
 from poolpair.store.values import LedgerNote
 
 SEQUENCE_GAP = 1000
 """Steps by which a sequence goes on above the last number that is known of the other pool: it may have given some that never left it."""
+LATE = late_name("")
 SET_BACK = "this store was set back and serves again"
 
 
@@ -39,6 +43,7 @@ def adopt(site: Site, theirs: Iterable[Reign]) -> bool:
     """Take in the partner's reigns; returns whether something was adopted. Raises STORE_LOCKED while a writer stays."""
     reigns = tuple(theirs)
     changed = False
+    _look_once_more(site)
     for home in site.homes:
         listed = tuple(reign for reign in reigns if reign.home == home)
         mine = site.serving(home)
@@ -47,11 +52,23 @@ def adopt(site: Site, theirs: Iterable[Reign]) -> bool:
             if site.tree is not None and home in site.served():
                 scan(site, site.tree, rescan=True)  # what changed until now is ours, and not somebody's tampering
             _adopt(site, home, listed)
+            _look_once_more(site)
             changed = True
         elif mine.accepts and is_present(mine, listed):
             _go_on(site, home)
             changed = True
     return changed
+
+
+def _look_once_more(site: Site) -> None:
+    """What was written into the tree between the look before adopting and the fence is spooled, too, before anything else happens."""
+    moved = was_ever_moved(site.serving(home) for home in site.homes)
+    if site.tree is None or not moved or not site.store.read_all(Late, LATE):
+        return
+    scan(site, site.tree, rescan=True)
+    with site.store.transaction() as tx:
+        for name in tx.names(LATE):
+            tx.delete(name)
 
 
 def _go_on(site: Site, home: str) -> None:
@@ -100,7 +117,7 @@ def _stop(site: Site, tx: Transaction, mine: Serving, found: News) -> None:
 
 
 def _spool(site: Site, tx: Transaction, channel: Channel, mine: Serving, found: News) -> int:
-    """Keep what the new server may not know; returns how many groups."""
+    """Keep what the new server may not know; returns how many groups and files."""
     home = mine.present.home
     since, merge = _since(tx, channel, found, was_server=serves(mine, site.pool, site.partner))
     taken = mine.present if mine.present.began == "takeover" and serves(mine, site.pool, site.partner) else None
@@ -108,11 +125,17 @@ def _spool(site: Site, tx: Transaction, channel: Channel, mine: Serving, found: 
         if recovery.brings.home == home and recovery.closed:
             _forget(tx, channel, recovery)
     number = 1 + max((recovery.number for recovery in recoveries(tx, channel)), default=0)
+    brings = Recovered(home=home, merge=merge, written_after=taken.begin.get(channel) if taken else None)
+    files: tuple[int, ...] = ()
+    if channel is Channel.CONFERENCES:  # files have the lower numbers: no row arrives before its file
+        files = spool_files(site, tx, number, brings, since)
+        number += len(files)
+        if serves(mine, site.pool, site.partner):
+            tx.save(late_name(home), Late(brings=brings))
     groups = tx.spool(number, channel, home, since)
     if groups:
-        brings = Recovered(home=home, merge=merge, written_after=taken.begin.get(channel) if taken else None)
         tx.save(recovery_name(channel, number), Recovery(number=number, brings=brings, groups=groups))
-    return groups
+    return groups + sum(files)
 
 
 def _since(tx: Transaction, channel: Channel, found: News, *, was_server: bool) -> tuple[int | None, bool]:
@@ -189,6 +212,8 @@ def _take_hold(site: Site, tx: Transaction, home: str, note: LedgerNote) -> None
             if recovery.brings.home == home:
                 if not recovery.closed:
                     tx.reclaim_spool(recovery.number, channel, note)
+                    if channel is Channel.CONFERENCES:
+                        reclaim_files(tx, recovery.number, note)
                 _forget(tx, channel, recovery)
         tx.reclaim_parked(channel, home, replace(note, why="refused by this store when the partner sent it"))
         inbound = tx.load(Inbound, inbound_name(channel)) or Inbound()
@@ -234,4 +259,6 @@ def recoveries(tx: Transaction, channel: Channel) -> tuple[Recovery, ...]:
 
 def _forget(tx: Transaction, channel: Channel, recovery: Recovery) -> None:
     tx.forget_spool(recovery.number, channel)
+    if channel is Channel.CONFERENCES:
+        tx.file_spool.forget(recovery.number)
     tx.delete(recovery_name(channel, recovery.number))

@@ -24,7 +24,8 @@ from poolpair.pipeline.receive import Received, refuse
 from poolpair.pipeline.recovery import close_recoveries
 from poolpair.pipeline.reread import reread
 from poolpair.pipeline.site import Counts, Site, counts_name, inbound_name, owed_name
-from poolpair.reigns import may_merge, was_ever_moved
+from poolpair.pipeline.take_back import take_back
+from poolpair.reigns import was_ever_moved
 from poolpair.share.port import FileVanished
 from poolpair.state import Held, Inbound, Owed
 from poolpair.store.buckets import differing
@@ -33,10 +34,7 @@ from poolpair.store.values import (
     Applied,
     ApplyPlan,
     CatalogueFile,
-    LedgerNote,
     MassDelete,
-    Reclaimed,
-    RecoverPlan,
 )
 
 PAST_STREAMS_KEPT = 16
@@ -83,7 +81,8 @@ def _extract(site: Site, reader: PackageReader, rows: Path) -> None:
 def _apply_open(site: Site, channel: Channel, reader: PackageReader, rows: Path) -> bool:
     manifest = reader.manifest
     if manifest.kind is PackageKind.RECOVERED:
-        return _recover(site, channel, manifest, rows)
+        guard = _plan(site, channel, manifest)
+        return take_back(site, channel, reader, rows, guard, lambda tx, applied: _record(site, tx, manifest, applied))
     plan = _plan(site, channel, manifest)
     with site.store.incoming(rows, channel, manifest.tables) as incoming:
         placed: list[CatalogueFile] = []
@@ -100,34 +99,6 @@ def _apply_open(site: Site, channel: Channel, reader: PackageReader, rows: Path)
         outcome = incoming.apply(plan, placed, lambda tx, applied: _record(site, tx, manifest, applied))
     if isinstance(outcome, MassDelete):
         return _hold(site, channel, manifest, outcome)
-    return True
-
-
-def _recover(site: Site, channel: Channel, manifest: Manifest, rows: Path) -> bool:
-    """Take in what the returned partner had accepted for a home that is served here."""
-    brings = manifest.recovered
-    if brings is None:
-        raise Refused(Code.DAMAGED, "it does not say what it recovers")
-    mine = site.serving(brings.home)
-    note = LedgerNote(
-        reign_id=mine.present.reign_id,
-        why="written at both pools" if brings.merge else "written at the partner on an older copy",
-        now_utc=site.clock.utc_iso(),
-    )
-    plan = RecoverPlan(
-        channel=channel,
-        home=brings.home,
-        reign_token=mine.reign_token,
-        merge=may_merge(mine, channel, brings),
-        note=note,
-    )
-
-    def record(tx: Transaction, found: Reclaimed) -> None:
-        groups = found.merged + found.equal + found.in_ledger
-        _record(site, tx, manifest, Applied(groups=groups, rows=0, deleted=0, parked=0))
-
-    with site.store.incoming(rows, channel, manifest.tables) as incoming:
-        incoming.recover(plan, record)
     return True
 
 

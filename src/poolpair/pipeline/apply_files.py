@@ -6,33 +6,51 @@ import io
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from typing import BinaryIO
 
 from poolpair.errors import Code, Refused
 from poolpair.format.package import PackageReader
-from poolpair.pipeline.capture import CHUNK_BYTES
+from poolpair.pipeline.kept import CHUNK_BYTES, digest_of
 from poolpair.pipeline.site import Site
 from poolpair.store.port import Incoming
-from poolpair.store.tree import FileVanished, Tree
+from poolpair.store.tree import Tree
 from poolpair.store.values import CatalogueFile, PackedFile, as_on_disk
 
 
 def place_files(site: Site, tree: Tree, reader: PackageReader, incoming: Incoming) -> Iterator[CatalogueFile]:
     """Place every file of the package; a file that was changed here is set aside first."""
     with ExitStack() as stack:
-        member, source, offset = 0, None, 0
+        members = Members(reader, stack)
         for packed in incoming.files():
             _check_owner(site, packed.file)
-            if not packed.file.present:
+            if packed.file.present:
+                yield _place_one(site, tree, packed.file, members.part(packed))
+            else:
                 _spare_local_change(site, tree, packed.file)
-                continue
-            if packed.member != member or source is None:
-                member, offset = packed.member, 0
-                source = stack.enter_context(reader.open(f"files/{member:04d}"))
-            _skip(source, packed.offset - offset)
-            offset = packed.offset + packed.file.size
-            yield _place_one(site, tree, packed, source)
+
+
+class Members:
+    """The members of files of a package, read from the first to the last."""
+
+    def __init__(self, reader: PackageReader, stack: ExitStack) -> None:
+        self._reader = reader
+        self._stack = stack
+        self._number = 0
+        self._source: BinaryIO | io.BufferedReader | None = None
+        self._offset = 0
+
+    def part(self, packed: PackedFile) -> Part:
+        """The bytes of a file, to be read before the next is asked for. Raises Refused(DAMAGED) if it has none."""
+        if not packed.member:
+            raise Refused(Code.DAMAGED, "a file in it has no place in it")
+        if packed.member != self._number or self._source is None:
+            self._number, self._offset = packed.member, 0
+            self._source = self._stack.enter_context(self._reader.open(f"files/{packed.member:04d}"))
+        _skip(self._source, packed.offset - self._offset)
+        self._offset = packed.offset + packed.file.size
+        return Part(self._source, packed.file)
 
 
 def _check_owner(site: Site, file: CatalogueFile) -> None:
@@ -42,18 +60,14 @@ def _check_owner(site: Site, file: CatalogueFile) -> None:
         raise Refused(Code.FOREIGN_PACKAGE, "it carries a file that the profile does not give to the partner")
 
 
-def _place_one(site: Site, tree: Tree, packed: PackedFile, source: BinaryIO | io.BufferedReader) -> CatalogueFile:
-    file = packed.file
-    content = _Part(source, file.size)
+def _place_one(site: Site, tree: Tree, file: CatalogueFile, content: Part) -> CatalogueFile:
     here = tree.stat(file.path)
-    if here is not None and here.size == file.size and _digest(tree, file.path) == file.sha256:
-        content.drain()
+    if here is not None and here.size == file.size and digest_of(partial(tree.open, file.path)) == file.sha256:
         placed = here
     else:
         _spare_local_change(site, tree, file)
         placed = tree.place(file.path, content, size=file.size, mtime_ns=file.mtime_ns, mode=file.mode)
-    if content.digest.hexdigest() != file.sha256:
-        raise Refused(Code.DAMAGED, "a file in it is not what its list says")
+    content.drain()
     return as_on_disk(file, placed)
 
 
@@ -67,22 +81,10 @@ def _spare_local_change(site: Site, tree: Tree, file: CatalogueFile) -> None:
     ours = known if known is not None and known.present and not known.foreign else None
     if ours is not None and ours.rests(here):
         return
-    digest = _digest(tree, file.path)
+    digest = digest_of(partial(tree.open, file.path))
     if digest is None or digest == file.sha256 or (ours is not None and digest == ours.sha256):
         return
-    tree.set_aside(file.path, f"{digest[:16]}-{here.mtime_ns}")
-
-
-def _digest(tree: Tree, path: bytes) -> str | None:
-    """Read a file; None if it went away meanwhile."""
-    digest = sha256()
-    try:
-        with tree.open(path) as source:
-            while chunk := source.read(CHUNK_BYTES):
-                digest.update(chunk)
-    except FileVanished:
-        return None
-    return digest.hexdigest()
+    tree.set_aside(file.path, digest)
 
 
 def _skip(source: BinaryIO | io.BufferedReader, count: int) -> None:
@@ -93,14 +95,15 @@ def _skip(source: BinaryIO | io.BufferedReader, count: int) -> None:
         count -= len(chunk)
 
 
-class _Part(io.RawIOBase):
-    """The next `size` bytes of a member as a file of their own, digested as they pass."""
+class Part(io.RawIOBase):
+    """The next bytes of a member as a file of their own. Its end is read only if they are what the list says: else Refused(DAMAGED)."""
 
-    def __init__(self, source: BinaryIO | io.BufferedReader, size: int) -> None:
+    def __init__(self, source: BinaryIO | io.BufferedReader, file: CatalogueFile) -> None:
         super().__init__()
         self._source = source
-        self._left = size
-        self.digest = sha256()
+        self._left = file.size
+        self._wanted = file.sha256
+        self._digest = sha256()
 
     def readable(self) -> bool:
         return True
@@ -111,10 +114,13 @@ class _Part(io.RawIOBase):
         if wanted and not chunk:
             raise Refused(Code.DAMAGED, "a file in it lies beyond its member")
         self._left -= len(chunk)
-        self.digest.update(chunk)
+        self._digest.update(chunk)
+        if not chunk and size and self._digest.hexdigest() != self._wanted:
+            raise Refused(Code.DAMAGED, "a file in it is not what its list says")
         return chunk
 
     def drain(self) -> None:
+        """Read to the end."""
         while self.read(CHUNK_BYTES):
             pass
 
@@ -129,8 +135,9 @@ def finish_deletions(site: Site) -> None:
         if here is None:
             continue
         ours = not file.foreign and replace(file, present=True).rests(here)
-        if ours or (not file.foreign and _digest(site.tree, file.path) == file.sha256):
+        digest = file.sha256 if ours else digest_of(partial(site.tree.open, file.path))
+        if ours or (not file.foreign and digest == file.sha256):
             site.tree.remove(file.path)
-        else:
-            site.tree.set_aside(file.path, f"deleted-{here.mtime_ns}-{here.inode}")
+        elif digest is not None:
+            site.tree.set_aside(file.path, digest)
     site.store.finish_deletions(file.path for file in files)

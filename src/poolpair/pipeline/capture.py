@@ -14,6 +14,7 @@ from hashlib import sha256
 from poolpair.errors import PoolpairError
 from poolpair.model import Channel
 from poolpair.pipeline.site import Counts, FileHome, Site, counts_name, inbound_name, outbound_name
+from poolpair.pipeline.spooled_files import spool_late
 from poolpair.protocol import compare_anew
 from poolpair.state import CaptureMark, Inbound, Outbound
 from poolpair.store.port import Transaction
@@ -136,6 +137,7 @@ def _note(site: Site, tree: Tree, files: list[TreeFile], unreadable: dict[str, s
         tx.touch_files(applied)
         tx.note_files(own, log=True)
         tx.note_files((*foreign, *moved), log=False)
+        spool_late(tx, foreign)
         _count_files(tx, foreign)
 
 

@@ -29,9 +29,10 @@ from poolpair.pipeline.site import (
     outbound_name,
     recovery_name,
 )
+from poolpair.pipeline.spooled_files import pack_spooled
 from poolpair.protocol import Want, rewound
 from poolpair.state import Inbound, Intent, Outbound, Recovery, SeedPhase
-from poolpair.store.values import Cut, Exported
+from poolpair.store.values import CatalogueFile, Cut, Exported
 
 ROWS_MEMBER = "rows/0000.0001"
 LEVEL = 1
@@ -218,10 +219,18 @@ def _write_recovered(
     """Write what was spooled, and nothing else."""
     recovery = site.store.read(Recovery, recovery_name(channel, wanted.recovers))
     assert recovery is not None, "a recovery is forgotten only when it has arrived"
+    spooled: tuple[CatalogueFile, ...] = ()
+    if recovery.files:
+        with site.store.transaction() as tx:
+            spooled = tx.file_spool.files(recovery.number)
     with site.store.snapshot(rows) as view:
+        packed = tuple(pack_spooled(site.tree, writer, spooled))
+        view.list_files(packed)
         exported = view.export_spool(recovery.number, channel)
     _add_rows(writer, rows)
     manifest = _manifest(site, channel, intent, Cut(channel=channel, served=(), since=None), exported)
+    file_bytes = sum(each.file.size for each in packed if each.member)
+    manifest = replace(manifest, files=len(packed), file_bytes=file_bytes)
     return writer.finish(replace(manifest, recovered=recovery.brings, heard=heard)), frozenset()
 
 

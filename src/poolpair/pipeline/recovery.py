@@ -58,11 +58,22 @@ def _is_forgotten(position: Position, root: Position | None) -> bool:
 
 
 def close_recoveries(tx: Transaction, channel: Channel, heard: Position) -> None:
-    """The partner had applied this much of ours when it cut what was just applied here."""
+    """The partner had applied this much of ours when it cut what was just applied here; its cookie may say so only later."""
     for recovery in recoveries(tx, channel):
         position = recovery.position
-        if recovery.arrived and not recovery.closed and position is not None and not _is_forgotten(position, heard):
-            tx.save(recovery_name(channel, recovery.number), replace(recovery, closed=True))
+        if recovery.closed or position is None or _is_forgotten(position, heard):
+            continue
+        if recovery.arrived or _leads_to(tx, channel, heard, position):
+            tx.save(recovery_name(channel, recovery.number), replace(recovery, arrived=True, closed=True))
+
+
+def _leads_to(tx: Transaction, channel: Channel, applied: Position, position: Position) -> bool:
+    """Whether whoever applied the one package had applied the other before."""
+    at: Position | None = applied
+    while at is not None and at != position and not _is_forgotten(position, at):
+        intent = find_intent(tx, channel, at)
+        at = intent.follows if intent else None
+    return at == position
 
 
 def confirm(site: Site, tx: Transaction, cookie: Cookie) -> bool:

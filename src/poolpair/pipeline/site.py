@@ -15,7 +15,7 @@ from threading import RLock
 from poolpair.clock import Clock
 from poolpair.errors import PoolpairError
 from poolpair.format.keys import KeyRing
-from poolpair.model import Channel, Fault, Manifest, Position, Reign, new_nonce
+from poolpair.model import Channel, Fault, Manifest, Position, Recovered, Reign, new_nonce
 from poolpair.pipeline.packed import Packed
 from poolpair.reigns import birth, serves
 from poolpair.share.port import OwnShare, PartnerShare
@@ -198,6 +198,11 @@ def recovery_name(channel: Channel, number: int) -> str:
     return f"{recovery_prefix(channel)}{number:08d}"
 
 
+def late_name(home: str) -> str:
+    """The document that holds `Late`."""
+    return f"late/{home}"
+
+
 def folded_name(channel: Channel, stream: str) -> str:
     """The document that stands for the old intents of a stream."""
     return f"folded/{channel}/{stream}"
@@ -215,3 +220,10 @@ class Counts:
     unreadable: tuple[str, ...] = ()
     """Files that this account may not read, and why; their conferences wait."""
     skipped_files: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Late:
+    """Another reign was adopted, and the tree was not looked at since: files that the next scan finds changed were accepted before, too."""
+
+    brings: Recovered

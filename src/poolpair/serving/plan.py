@@ -22,26 +22,36 @@ from poolpair.store.port import Transaction
 def order(site: Site, move: Move, home: str, *, accept_incomplete: bool = False) -> Plan:
     """Write a plan. Raises USAGE if it makes no sense now, INCOMPLETE for a takeover of less than the partner had."""
     with site.store.transaction() as tx:
-        running = tx.load(Plan, plan_name(home))
-        if running is not None and running.step is not PlanStep.DONE:
-            if running.move is move:
-                return running
-            raise PoolpairError(Code.USAGE, f"a {running.move} of {home} is under way, at the step: {running.step}")
-        problem = _problem(site, tx, move, home, accept_incomplete=accept_incomplete)
-        if problem is not None:
-            raise problem
-        first = PlanStep.FENCE if move is Move.HANDOVER else PlanStep.APPLY
-        plan = Plan(
-            plan_id=new_id(),
-            move=move,
-            home=home,
-            step=first,
-            reign_id=load_serving(tx, home).present.reign_id,
-            accept_incomplete=accept_incomplete,
-            begun_utc=site.clock.utc_iso(),
-        )
-        tx.save(plan_name(home), plan)
+        return order_within(site, tx, move, home, accept_incomplete=accept_incomplete)
+
+
+def order_within(site: Site, tx: Transaction, move: Move, home: str, *, accept_incomplete: bool = False) -> Plan:
+    """The same in a transaction that has more to write; nothing is written if it raises."""
+    running = tx.load(Plan, plan_name(home))
+    if running is not None and running.step is not PlanStep.DONE:
+        if running.move is move:
+            return running
+        raise PoolpairError(Code.USAGE, f"a {running.move} of {home} is under way, at the step: {running.step}")
+    problem = _problem(site, tx, move, home, accept_incomplete=accept_incomplete)
+    if problem is not None:
+        raise problem
+    first = PlanStep.FENCE if move is Move.HANDOVER else PlanStep.APPLY
+    plan = Plan(
+        plan_id=new_id(),
+        move=move,
+        home=home,
+        step=first,
+        reign_id=load_serving(tx, home).present.reign_id,
+        accept_incomplete=accept_incomplete,
+        begun_utc=site.clock.utc_iso(),
+    )
+    tx.save(plan_name(home), plan)
     return plan
+
+
+def words_of_plan(plan: Plan) -> str:
+    """The step at which a plan stands, and what it waits for."""
+    return f"{plan.step}{f', waits: {plan.waits_for}' if plan.waits_for else ''}"
 
 
 def _problem(site: Site, tx: Transaction, move: Move, home: str, *, accept_incomplete: bool) -> PoolpairError | None:
@@ -86,10 +96,17 @@ def advance(site: Site) -> bool:
 def give_up(site: Site, home: str) -> None:
     """Order that a handover be given up. Raises USAGE if none is under way."""
     with site.store.transaction() as tx:
-        plan = tx.load(Plan, plan_name(home))
-        if plan is None or plan.move is not Move.HANDOVER or plan.step is PlanStep.DONE:
-            raise PoolpairError(Code.USAGE, f"no handover of {home} is under way here")
-        tx.save(plan_name(home), replace(plan, step=PlanStep.GIVE_UP, waits_for=""))
+        give_up_within(tx, home)
+
+
+def give_up_within(tx: Transaction, home: str) -> Plan:
+    """The same in a transaction that has more to write."""
+    plan = tx.load(Plan, plan_name(home))
+    if plan is None or plan.move is not Move.HANDOVER or plan.step is PlanStep.DONE:
+        raise PoolpairError(Code.USAGE, f"no handover of {home} is under way here")
+    plan = replace(plan, step=PlanStep.GIVE_UP, waits_for="")
+    tx.save(plan_name(home), plan)
+    return plan
 
 
 def _give_up(site: Site, plan: Plan) -> bool:

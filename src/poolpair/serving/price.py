@@ -13,6 +13,12 @@ from poolpair.state import Inbound, Move, Outbound
 
 def steps_of(site: Site, move: Move, home: str) -> Iterator[str]:
     """The steps, in the order in which they will be taken."""
+    if move is Move.HANDOVER and home not in site.served():
+        yield f"0. ask: pool {site.partner} serves them and carries out the steps; nothing happens before it answers"
+        yield f"1. fence: writes for users of {home} are refused at {site.partner} from then on"
+        yield "2. drain: everything written there until then is applied here"
+        yield "3. hand over: this pool compares its copy and, only if it is equal, serves"
+        return
     if move is Move.HANDOVER:
         yield f"1. fence: writes for users of {home} are refused here from now on"
         yield f"2. drain: everything written until then is applied and acknowledged at {site.partner}"
@@ -25,8 +31,22 @@ def steps_of(site: Site, move: Move, home: str) -> Iterator[str]:
 
 def price(site: Site, move: Move, home: str) -> Iterator[str]:
     """What it costs, as far as can be known from here."""
+    asked = move is Move.HANDOVER and home not in site.served()
+    cost = _asked if asked else _handover if move is Move.HANDOVER else _takeover
     for channel in site.channels:
-        yield from _handover(site, channel, home) if move is Move.HANDOVER else _takeover(site, channel, home)
+        yield from cost(site, channel, home)
+
+
+def _asked(site: Site, channel: Channel, home: str) -> Iterator[str]:
+    """The copy here is what the partner will ask about; what it has not sent yet is known to it alone."""
+    out = site.store.read(Outbound, outbound_name(channel)) or Outbound(stream="")
+    parked = len(site.store.parked(channel))
+    yield f"{channel}: nothing is lost; here is {_until(site, channel, home)}"
+    sending = out.partner.sending if out.partner else None
+    if sending:
+        yield f"{channel}: {site.partner} says of its sending: {sending.code}: {sending.detail}"
+    if parked:
+        yield f"{channel}: {parked} groups are parked here; a handover waits until none is"
 
 
 def _handover(site: Site, channel: Channel, home: str) -> Iterator[str]:
@@ -38,13 +58,18 @@ def _handover(site: Site, channel: Channel, home: str) -> Iterator[str]:
 
 
 def _takeover(site: Site, channel: Channel, home: str) -> Iterator[str]:
-    inbound = site.store.read(Inbound, inbound_name(channel)) or Inbound()
     standing = [found for each in site.own.list(data_dir(channel)) if (found := parse_package_name(each.name))]
+    parked = len(site.store.parked(channel))
+    yield f"{channel}: here is {_until(site, channel, home)}"
+    yield f"{channel}: {len(standing)} packages stand to be applied; {parked} groups are parked and go to the ledger"
+    yield f"{channel}: what {site.partner} accepted after that is not here, and will be accounted for when it returns"
+
+
+def _until(site: Site, channel: Channel, home: str) -> str:
+    """How far the copy of a home here reaches."""
+    inbound = site.store.read(Inbound, inbound_name(channel)) or Inbound()
     until = (
         f"package {inbound.applied.sequence}, applied {inbound.applied_utc[:19]} UTC" if inbound.applied else "nothing"
     )
     whole = "complete" if home in inbound.complete else "NOT complete"
-    parked = len(site.store.parked(channel))
-    yield f"{channel}: here is everything up to {until}; the copy is {whole}"
-    yield f"{channel}: {len(standing)} packages stand to be applied; {parked} groups are parked and go to the ledger"
-    yield f"{channel}: what {site.partner} accepted after that is not here, and will be accounted for when it returns"
+    return f"everything up to {until}; the copy is {whole}"

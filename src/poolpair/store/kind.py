@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from poolpair.clock import Clock
 from poolpair.store.port import Store
-from poolpair.store.prepared import Installed, Record
+from poolpair.store.prepared import Farewell, Installed, Record
 from poolpair.store.profile import Profile
 from poolpair.store.profile_check import Problem
 
@@ -55,6 +55,10 @@ class StoreKind(Protocol):
 
     def uninstalled(self, *, keep_wal: bool) -> AbstractContextManager[tuple[str, ...]]:
         """Remove everything of poolpair's; until the context ends no service can begin."""
+        ...
+
+    def unpaired(self, profile: Profile, pool: str, farewell: Farewell) -> tuple[str, ...]:
+        """Remove everything but the ledger, which is `pool`'s from now on, and rows kept aside; returns what was removed. Raises LEASE."""
         ...
 
     def problems(self, profile: Profile) -> tuple[Problem, ...]:

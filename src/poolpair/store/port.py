@@ -140,7 +140,7 @@ class Snapshot(Protocol):
         ...
 
     def export_spool(self, number: int, channel: Channel) -> Exported:
-        """Fill the rows file with spooled groups instead; ends the view."""
+        """Add spooled groups instead; ends the view."""
         ...
 
     def too_large(self, served: tuple[str, ...], limit_bytes: int) -> frozenset[str]:

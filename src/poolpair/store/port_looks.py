@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from poolpair.model import Channel, Slice
+from poolpair.model import Channel
+from poolpair.slice import Slice
 from poolpair.store.values import Look
 
 

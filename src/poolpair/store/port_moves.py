@@ -1,12 +1,42 @@
-"""The part of a write transaction that moves homes from pool to pool: the fence, the spool, and the ledger."""
+"""The part of a write transaction that moves homes from pool to pool: the fence, the spools of rows and of files, and the ledger."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from poolpair.model import Channel
-from poolpair.store.values import Choice, LedgerEntry, LedgerNote
+from poolpair.store.values import CatalogueFile, Choice, LedgerEntry, LedgerNote
+
+
+class FileSpool(Protocol):
+    """What the catalogue knew of files when another reign was adopted, by the numbers of their recoveries. Their bytes lie in the tree.
+
+    A file in it is foreign from then on: whoever replaces or deletes it sets it aside.
+    """
+
+    def keep(self, first: int, home: str, since: int | None, room_bytes: int) -> tuple[int, ...]:
+        """Put the files of a home in as they are now: those logged after a token, deletions too, or (None) all that are there.
+
+        They are cut into numbers from `first` on, each of about `room_bytes` at most. Returns how many each number has.
+        """
+        ...
+
+    def add(self, number: int, files: Iterable[CatalogueFile]) -> None:
+        """Put these in, under one number."""
+        ...
+
+    def files(self, number: int) -> tuple[CatalogueFile, ...]:
+        """What lies under a number, in order of paths."""
+        ...
+
+    def forget(self, number: int) -> None:
+        """Let go of what lies under a number."""
+        ...
+
+    def was_changed(self, path: bytes, since: int) -> bool:
+        """Whether the catalogue has a change of this path, or a deletion, logged after a token."""
+        ...
 
 
 class HomeMoves(Protocol):
@@ -50,8 +80,21 @@ class HomeMoves(Protocol):
         """A home is served here now: sequences go on above the numbers that the partner had given, and `gap` steps further."""
         ...
 
+    @property
+    def file_spool(self) -> FileSpool:
+        """The spool of files."""
+        ...
+
+    def enter(self, entry: LedgerEntry) -> None:
+        """Put an entry into the ledger, unless it is there; captured. The fence does not refuse it."""
+        ...
+
+    def decide(self, entry: LedgerEntry) -> None:
+        """Let an entry of the ledger be this one, which is decided; captured."""
+        ...
+
     def resolve(self, entry: LedgerEntry, choice: Choice, now_utc: str, *, force: bool = False) -> LedgerEntry:
-        """Decide on a ledger entry; with `theirs` its rows replace what is here, and `ours` of the entry says what that was. Captured.
+        """Decide on an entry of a table; with `theirs` its rows replace what is here, and `ours` says what that was. Captured.
 
         Raises LEDGER_MOVED if the group is no longer what the entry says of it, unless `force`d.
         """

@@ -29,5 +29,20 @@ class Installed:
     """Homes or profile differ from those of the last `init`."""
 
 
+UNPAIRED = "store/unpaired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unpaired:
+    """Left in a store whose pair was ended: it serves everybody. The next `init` begins the pair with another partner."""
+
+    partner: str
+    pair_id: str
+    at_utc: str
+
+
+Farewell = Callable[[Transaction], Unpaired]
+"""Looks, in the transaction that ends a pair, whether it may end now: what it raises leaves everything as it was."""
+
 Record = Callable[[Transaction, Installed], None]
 """What else is written in the transaction of `install`: a trigger put back and the comparison that follows belong together."""

@@ -12,7 +12,6 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -20,32 +19,22 @@ from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.store.tree_files import (
     FileVanished,
     Source,
+    TreeFile,
     copy_exactly,
     entered,
-    move_to_spool,
     open_regular,
+    subfolders,
     sync_folder,
     text,
     tree_error,
+    tree_file,
 )
+from poolpair.store.tree_spool import keep_in_spool, move_to_spool, open_in_spool
 
 __all__ = ["DirectoryTree", "FileVanished", "Source", "Tree", "TreeFile", "safe_path", "text"]
 
 TEMP_PREFIX = b".poolpair-"
 MODE_MASK = 0o640
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TreeFile:
-    """A regular file as a scan saw it. `path` is relative, with "/" between components."""
-
-    path: bytes
-    size: int
-    mtime_ns: int
-    inode: int
-    mode: int
-    ctime_ns: int = 0
-    """Changes with every write, also one that puts size and time back."""
 
 
 class Tree(Protocol):
@@ -88,6 +77,23 @@ class Tree(Protocol):
     def set_aside(self, path: bytes, name: str) -> None:
         """Move a file out of the tree into the spool, under a like name if that is taken; nothing if it is gone."""
         ...
+
+    def keep(self, name: str, content: Source, *, size: int, mtime_ns: int) -> None:
+        """Write a file into the spool, whole and durably; nothing if one of that name lies there.
+
+        Raises SCRATCH, or Refused(DAMAGED) if `content` is not `size` bytes.
+        """
+        ...
+
+    def kept(self, name: str) -> AbstractContextManager[BinaryIO]:
+        """Open what lies in the spool under this name. Raises FileVanished."""
+        ...
+
+
+def check_spool_name(name: str) -> None:
+    """Raise Refused(MISNAMED) for what is no name of a file in the spool."""
+    if len(safe_path(os.fsencode(name))) != 1:
+        raise Refused(Code.MISNAMED, f"{name[:80]!r} is not a name in the spool")
 
 
 def safe_path(path: bytes) -> tuple[bytes, ...]:
@@ -158,7 +164,7 @@ class DirectoryTree:
                         self.skipped += entry.is_symlink() or wanted(path)
                     elif wanted(path):
                         with suppress(FileNotFoundError):
-                            files.append(_tree_file(path, entry.stat(follow_symlinks=False)))
+                            files.append(tree_file(path, entry.stat(follow_symlinks=False)))
         except FileVanished:
             return [], []
         return files, below
@@ -174,7 +180,7 @@ class DirectoryTree:
                 found = os.stat(place, follow_symlinks=not folder)
                 mark = (found.st_ino, found.st_mtime_ns)
                 known = self._known.get(folder)
-                below = known[1] if known is not None and known[0] == mark else _subfolders(place, folder)
+                below = known[1] if known is not None and known[0] == mark else subfolders(place, folder)
                 fresh[folder] = (mark, below)
                 folders += below
         self._known = fresh
@@ -211,7 +217,7 @@ class DirectoryTree:
             found = os.stat(name, dir_fd=at, follow_symlinks=False)
         except FileNotFoundError:
             return None
-        return _tree_file(path, found) if stat.S_ISREG(found.st_mode) else None
+        return tree_file(path, found) if stat.S_ISREG(found.st_mode) else None
 
     def place(self, path: bytes, content: Source, *, size: int, mtime_ns: int, mode: int) -> TreeFile:
         """Write beside, make durable, rename over."""
@@ -231,7 +237,7 @@ class DirectoryTree:
                     os.utime(fd, ns=(mtime_ns, mtime_ns))
                     os.fsync(fd)
                     os.rename(temp, name, src_dir_fd=at, dst_dir_fd=at)
-                    placed = _tree_file(path, os.fstat(fd))  # after the rename, which changes ctime
+                    placed = tree_file(path, os.fstat(fd))  # after the rename, which changes ctime
             finally:
                 with suppress(OSError):
                     os.unlink(temp, dir_fd=at)
@@ -252,10 +258,19 @@ class DirectoryTree:
 
     def set_aside(self, path: bytes, name: str) -> None:
         """Move into the spool, across disks too."""
-        if len(safe_path(os.fsencode(name))) != 1:
-            raise Refused(Code.MISNAMED, f"{name[:80]!r} is not a name in the spool")
+        check_spool_name(name)
         with suppress(FileVanished), self._folder(path) as (at, own):
             move_to_spool(own, at, self._spool, name)
+
+    def keep(self, name: str, content: Source, *, size: int, mtime_ns: int) -> None:
+        """Write beside, make durable, rename."""
+        check_spool_name(name)
+        keep_in_spool(self._spool, name, content, size, mtime_ns)
+
+    def kept(self, name: str) -> AbstractContextManager[BinaryIO]:
+        """Open a file in the spool."""
+        check_spool_name(name)
+        return open_in_spool(self._spool, name)
 
     @contextmanager
     def _folder(self, path: bytes, *, make: bool = False) -> Iterator[tuple[int, bytes]]:
@@ -267,20 +282,3 @@ class DirectoryTree:
                 yield at, parts[-1]
         finally:
             os.close(root)
-
-
-def _subfolders(place: bytes, folder: bytes) -> tuple[bytes, ...]:
-    with os.scandir(place) as entries:
-        names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
-    return tuple(folder + b"/" + name if folder else name for name in names)
-
-
-def _tree_file(path: bytes, found: os.stat_result) -> TreeFile:
-    return TreeFile(
-        path=path,
-        size=found.st_size,
-        mtime_ns=found.st_mtime_ns,
-        inode=found.st_ino,
-        mode=stat.S_IMODE(found.st_mode),
-        ctime_ns=found.st_ctime_ns,
-    )

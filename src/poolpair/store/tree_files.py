@@ -8,7 +8,7 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from poolpair.errors import Code, PoolpairError, Refused
@@ -25,6 +25,19 @@ _NO_SYNC = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.EBADF, errno.EROFS})
 
 class FileVanished(Exception):
     """The file was there and is gone, or is no regular file any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeFile:
+    """A regular file as a scan saw it. `path` is relative, with "/" between components."""
+
+    path: bytes
+    size: int
+    mtime_ns: int
+    inode: int
+    mode: int
+    ctime_ns: int = 0
+    """Changes with every write, also one that puts size and time back."""
 
 
 class Source(Protocol):
@@ -159,59 +172,23 @@ def sync_folder(at: int) -> None:
             raise
 
 
-def move_to_spool(name: bytes, at: int, spool: Path, wanted: str) -> None:
-    """Move a regular file into the spool under a free name. Raises FileVanished; SCRATCH if the spool does not take it."""
-    try:
-        spool.mkdir(mode=0o700, parents=True, exist_ok=True)
-        target = _free(spool, wanted)
-        if not stat.S_ISREG(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode):
-            raise FileVanished
-        try:
-            os.rename(name, target, src_dir_fd=at)
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
-            _copy_to_spool(name, at, target)
-        fd = os.open(spool, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            sync_folder(fd)
-        finally:
-            os.close(fd)
-        sync_folder(at)
-    except FileNotFoundError as error:
-        raise FileVanished from error
-    except OSError as error:
-        raise tree_error(error, f"set {text(name)} aside in {spool}", Code.SCRATCH) from error
+def subfolders(place: bytes, folder: bytes) -> tuple[bytes, ...]:
+    """The folders in one folder, in order, by their paths in the tree."""
+    with os.scandir(place) as entries:
+        names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+    return tuple(folder + b"/" + name if folder else name for name in names)
 
 
-def _free(spool: Path, wanted: str) -> Path:
-    """A name that nothing in the spool has: what was set aside is never overwritten."""
-    target, number = spool / wanted, 1
-    while os.path.lexists(target):
-        number += 1
-        target = spool / f"{wanted}.{number}"
-    return target
-
-
-def _copy_to_spool(name: bytes, at: int, target: Path) -> None:
-    """Copy to another disk, then delete, unless the file changed meanwhile."""
-    with open_regular(name, at, f"read {text(name)}") as source:
-        before = os.fstat(source.fileno())
-        try:
-            fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with os.fdopen(fd, "wb", buffering=0) as sink:
-                while chunk := source.read(CHUNK_BYTES):
-                    write_all(sink, chunk)
-                os.utime(fd, ns=(before.st_mtime_ns, before.st_mtime_ns))
-                os.fsync(fd)
-            after = os.stat(name, dir_fd=at, follow_symlinks=False)
-            if (after.st_ino, after.st_mtime_ns, after.st_size) != (before.st_ino, before.st_mtime_ns, before.st_size):
-                raise PoolpairError(Code.TREE, f"{text(name)} is being written while it is set aside")
-        except BaseException:  # whatever ended it: no half copy stays, and the file itself was not touched
-            with suppress(OSError):
-                target.unlink()
-            raise
-    os.unlink(name, dir_fd=at)
+def tree_file(path: bytes, found: os.stat_result) -> TreeFile:
+    """What the system says of a file."""
+    return TreeFile(
+        path=path,
+        size=found.st_size,
+        mtime_ns=found.st_mtime_ns,
+        inode=found.st_ino,
+        mode=stat.S_IMODE(found.st_mode),
+        ctime_ns=found.st_ctime_ns,
+    )
 
 
 def text(name: bytes) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from poolpair.errors import Code, PoolpairError, Refused
-from poolpair.store.tree import MODE_MASK, FileVanished, Source, TreeFile, safe_path
+from poolpair.store.tree import MODE_MASK, FileVanished, Source, TreeFile, check_spool_name, safe_path
 
 _CHUNK_BYTES = 1 << 20
 
@@ -104,9 +104,7 @@ class MemoryTree:
     def place(self, path: bytes, content: Source, *, size: int, mtime_ns: int, mode: int) -> TreeFile:
         """Write a file whole."""
         self._check_free(safe_path(path))
-        data = b"".join(iter(lambda: content.read(_CHUNK_BYTES), b""))
-        if len(data) != size:
-            raise Refused(Code.DAMAGED, f"a file to be placed is not {size} bytes long, as its list says")
+        data = _read_exactly(content, size)
         return self.write(path, data, mtime_ns=mtime_ns, mode=mode & MODE_MASK)
 
     def remove(self, path: bytes) -> bool:
@@ -121,8 +119,7 @@ class MemoryTree:
     def set_aside(self, path: bytes, name: str) -> None:
         """Move into `spooled`."""
         self._check_root()
-        if len(safe_path(name.encode())) != 1:
-            raise Refused(Code.MISNAMED, f"{name[:80]!r} is not a name in the spool")
+        check_spool_name(name)
         if path in self._files:
             free, number = name, 1
             while free in self.spooled:
@@ -130,6 +127,28 @@ class MemoryTree:
                 free = f"{name}.{number}"
             self.spooled[free] = self._files[path].data
             self.remove(path)
+
+    def keep(self, name: str, content: Source, *, size: int, mtime_ns: int) -> None:
+        """Write into `spooled`."""
+        check_spool_name(name)
+        if name not in self.spooled:
+            self.spooled[name] = _read_exactly(content, size)
+
+    @contextmanager
+    def kept(self, name: str) -> Iterator[BinaryIO]:
+        """Open what lies in `spooled`."""
+        check_spool_name(name)
+        if name not in self.spooled:
+            raise FileVanished
+        with io.BytesIO(self.spooled[name]) as source:
+            yield source
+
+
+def _read_exactly(content: Source, size: int) -> bytes:
+    data = b"".join(iter(lambda: content.read(_CHUNK_BYTES), b""))
+    if len(data) != size:
+        raise Refused(Code.DAMAGED, f"a file to be placed is not {size} bytes long, as its list says")
+    return data
 
 
 def _walk_order(path: bytes) -> tuple[tuple[bool, bytes], ...]:

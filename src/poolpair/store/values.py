@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from poolpair.model import BucketSet, Channel, Slice, TableShape, WaitingTable
+from poolpair.model import BucketSet, Channel, TableShape, WaitingTable
+from poolpair.slice import Slice
 from poolpair.store.tree import TreeFile
 
 
@@ -216,6 +217,8 @@ class Choice(StrEnum):
     OPEN = "open"
     THEIRS = "theirs"
     OURS = "ours"
+    BOTH = "both"
+    """Of a file: ours stays, theirs lies beside it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 seeds FIRST COUNT [--steps N] [--store memory|sqlite|postgresql]   a fixed set; exit status 1 if one fails
 regressions FILE                                        the runs that once found something
 soak SECONDS [--store ...]                              fresh seeds; also fails if a fault or checker was never used
-sweep [--stride N] [--store ...]                        one scenario, and every N-th port call of it goes wrong in every way
+sweep [--stride N] [--scenario NAME] [--store ...]      one scenario, and every N-th port call of it goes wrong in every way
 replay SEED [--steps N | --history FILE] [--store ...] [--shrink] [--keep FILE]
                                                         one seed, its whole trace; --keep writes its steps down
 """
@@ -27,7 +27,7 @@ from poolpair.testing.shrink import shrink
 from poolpair.testing.simulation import Outcome, play
 from poolpair.testing.steps import History
 from poolpair.testing.stores import StoreKind
-from poolpair.testing.sweep import WAYS, sweep
+from poolpair.testing.sweep import SCENARIOS, WAYS, sweep
 
 FAST_DISK = Path("/dev/shm")  # noqa: S108 - scratch files of made-up data
 USAGE = 64
@@ -49,7 +49,7 @@ def main() -> int:
                 first = arguments.first if arguments.first is not None else randbelow(1 << 40)
                 return _run_all((Run.drawn(seed, steps, kind) for seed in count(first)), arguments.seconds)
             case "sweep":
-                return _sweep(kind, arguments.stride)
+                return _sweep(kind, arguments.scenario, arguments.stride)
             case _:
                 kept = arguments.history
                 run = Run.kept(arguments.seed, kept, kind) if kept else Run.drawn(arguments.seed, steps, kind)
@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     soak.add_argument("seconds", type=float)
     soak.add_argument("--first", type=int)
     swept = commands.add_parser("sweep")
+    swept.add_argument("--scenario", choices=SCENARIOS, default="edits")
     swept.add_argument("--stride", type=_natural, default=1)
     replay = commands.add_parser("replay")
     replay.add_argument("seed", type=int)
@@ -136,12 +137,12 @@ def _replay(run: Run, *, shorter: bool, path: Path | None) -> int:
     return 1 if violation else 0
 
 
-def _sweep(kind: StoreKind, stride: int) -> int:
+def _sweep(kind: StoreKind, scenario: str, stride: int) -> int:
     failed = 0
     for way in WAYS:
         for victim in POOLS:
             places = bad = 0
-            for each in sweep(kind, victim, way, stride=stride):
+            for each in sweep(kind, victim, way, scenario=scenario, stride=stride):
                 places += 1
                 if each.outcome.violation:
                     bad += 1

@@ -112,7 +112,7 @@ def file(world: World, step: Step) -> str:
     said = _describe_file(world, pool, path) if rng.random() < 0.7 else "without a row"
     if _home(pool, step) in pool.database.view().fence:
         return "is not served here"
-    pool.tree.write(path, f"{_next(world)} ".encode() * rng.randrange(1, 20))
+    _write_file(world, pool, path, f"{_next(world)} ".encode() * rng.randrange(1, 20))
     return said
 
 
@@ -125,7 +125,7 @@ def file_large(world: World, step: Step) -> str:
     said = _describe_file(world, pool, path)
     if _home(pool, step) in pool.database.view().fence:
         return "is not served here"
-    pool.tree.write(path, b"%d" % _next(world) + b"x" * LARGE_BYTES)
+    _write_file(world, pool, path, b"%d" % _next(world) + b"x" * LARGE_BYTES)
     return said
 
 
@@ -144,7 +144,13 @@ def file_delete(world: World, step: Step) -> str:
     return "deleted" if gone else "was not there"
 
 
+def _write_file(world: World, pool: Pool, path: bytes, content: bytes) -> None:
+    world.truth.files.accepted(pool.name, path, pool.tree.content(path), content)
+    pool.tree.write(path, content)
+
+
 def _remove(world: World, pool: Pool, path: bytes) -> bool:
+    world.truth.files.deleted(pool.tree.content(path))
     gone = pool.tree.remove(path)
     if gone:
         world.truth.deleted_here[pool.name].add(path)
@@ -160,7 +166,7 @@ def file_grows(world: World, step: Step) -> str:
     if _home(pool, step) in pool.database.view().fence:
         return "is not served here"
     before = pool.tree.content(path) or b""
-    pool.tree.write(path, before[:512] + b"+%d" % _next(world))
+    _write_file(world, pool, path, before[:512] + b"+%d" % _next(world))
     return "grew"
 
 
@@ -172,7 +178,7 @@ def file_shrink(world: World, step: Step) -> str:
     large = [path for path in pool.tree.paths() if path.startswith(hosts)]
     large = [path for path in large if len(pool.tree.content(path) or b"") >= LARGE_BYTES]
     for path in large:
-        pool.tree.write(path, b"small %d" % _next(world))
+        _write_file(world, pool, path, b"small %d" % _next(world))
     return f"{len(large)} files"
 
 
@@ -189,6 +195,7 @@ def file_tamper(world: World, step: Step) -> str:
     else:
         pool.tree.remove(path)
         world.truth.written_here[pool.name].pop(path, None)
+    world.truth.files.give_up(path)
     world.truth.spoilt_files[pool.name].add(path)
     world.truth.tampered.add(pool.name)
     world.acted(pool)

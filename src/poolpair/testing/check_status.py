@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, cast
 
+from poolpair.asks import AskMade, made_name
 from poolpair.format.layout import data_dir, parse_package_name
 from poolpair.model import Channel, ExportStatus
 from poolpair.report import gather
@@ -124,6 +125,11 @@ def check_quiet(world: World) -> Violation | None:
     return None
 
 
+def _is_unanswered(pool: Pool, home: str) -> bool:
+    made = pool.database.view().document(AskMade, made_name(home))
+    return made is not None and made.ask.answer is None
+
+
 def check_liveness(world: World, found: Lines) -> Violation | None:
     """The faults are over: both pools say FinalState on every channel, and are equal, rows and files; no package stands."""
     world.truth.used["the_pair_comes_to_rest"] += 1
@@ -135,6 +141,10 @@ def check_liveness(world: World, found: Lines) -> Violation | None:
         if unsettled := [home.home for home in status.homes if home.recovering or home.stopped]:
             return Violation(
                 "the_pair_comes_to_rest", f"{name} is still bringing together what was written for {unsettled}"
+            )
+        if unanswered := [home for home in POOLS if _is_unanswered(pool, home)]:
+            return Violation(
+                "the_pair_comes_to_rest", f"{name} asks for a handover of {unanswered} and is not answered"
             )
         for view in status.channels:
             if view.export.status is not ExportStatus.FINAL:

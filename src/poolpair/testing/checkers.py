@@ -10,7 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from poolpair.testing import check_alarms, check_copies, check_line, check_serving, check_status
+from poolpair.testing import (
+    check_alarms,
+    check_asks,
+    check_copies,
+    check_files,
+    check_line,
+    check_serving,
+    check_status,
+)
 from poolpair.testing.facts import Lines, Violation
 from poolpair.testing.world import World
 
@@ -33,6 +41,8 @@ CHECKERS: tuple[Callable[[World, Lines], Violation | None], ...] = (
     check_serving.fence_is_what_serving_says,
     check_serving.every_accepted_write_is_accounted_for,
     check_serving.decisions_in_the_ledger_stand,
+    check_asks.no_ask_is_carried_out_twice,
+    check_files.every_accepted_file_is_accounted_for,
 )
 NAMES = (
     "alarms_are_true",
@@ -62,5 +72,7 @@ NAMES = (
     "fence_is_what_serving_says",
     "every_accepted_write_is_accounted_for",
     "decisions_in_the_ledger_stand",
+    "no_ask_is_carried_out_twice",
+    "every_accepted_file_is_accounted_for",
 )
 """Every checker; one that a soak never used is a failure of the soak."""

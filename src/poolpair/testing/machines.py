@@ -180,6 +180,7 @@ def restore(world: World, step: Step) -> str:
     _fork(world, pool)
     pool.database.restore(saved)
     world.truth.accounts.lost_with_a_store(world.pools)
+    world.truth.files.loosen()
     world.truth.epochs = {at: epoch for at, epoch in world.truth.epochs.items() if at[0] != pool.name}
     world.truth.set_back(pool.name, kept)
     catalogue = digests_in_catalogue(pool.database.view(), (other(pool.name),))

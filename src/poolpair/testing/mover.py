@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from poolpair.asks import AskVerb
+from poolpair.decisions import resolve_entry
 from poolpair.errors import Code, PoolpairError
 from poolpair.pipeline.site import Site
+from poolpair.serving.asks import make_ask
 from poolpair.serving.plan import give_up as give_up_plan
 from poolpair.serving.plan import order
 from poolpair.state import Move
+from poolpair.store.ledger_files import FILES
 from poolpair.store.values import Choice
 from poolpair.testing.schema import POOLS
 from poolpair.testing.steps import Step
 from poolpair.testing.world import World
 
 NOTHING_TO_DO = "nothing to do"
-REFUSALS = frozenset({Code.USAGE, Code.INCOMPLETE, Code.STORE_SET_BACK, Code.LEDGER_MOVED})
+REFUSALS = frozenset({Code.USAGE, Code.INCOMPLETE, Code.STORE_SET_BACK, Code.LEDGER_MOVED, Code.TREE})
 
 
 def _decide(world: World, step: Step, decide: Callable[[Site], str]) -> str:
@@ -38,8 +42,16 @@ def _home(step: Step) -> str:
 
 
 def handover(world: World, step: Step) -> str:
-    """A planned failover or failback, ordered at the pool that serves."""
-    return _decide(world, step, lambda site: order(site, Move.HANDOVER, _home(step)).step)
+    """A planned failover or failback, ordered at the pool that serves, or asked of it at the other."""
+
+    def decide(site: Site) -> str:
+        home = _home(step)
+        if home in site.served():
+            return order(site, Move.HANDOVER, home).step
+        make_ask(site, AskVerb.HANDOVER, home)
+        return "asked"
+
+    return _decide(world, step, decide)
 
 
 def takeover(world: World, step: Step) -> str:
@@ -49,11 +61,15 @@ def takeover(world: World, step: Step) -> str:
 
 
 def give_up(world: World, step: Step) -> str:
-    """The handover is given up, wherever it stands."""
+    """The handover is given up, wherever it stands, at either pool."""
 
     def decide(site: Site) -> str:
-        give_up_plan(site, _home(step))
-        return "given up"
+        home = _home(step)
+        if home in site.served():
+            give_up_plan(site, home)
+            return "given up"
+        make_ask(site, AskVerb.GIVE_UP, home)
+        return "asked"
 
     return _decide(world, step, decide)
 
@@ -67,8 +83,10 @@ def ledger(world: World, step: Step) -> str:
         if not entries:
             return NOTHING_TO_DO
         choice = Choice.THEIRS if step.number % 2 else Choice.OURS
-        with site.store.transaction() as tx:
-            tx.resolve(entries[step.number % len(entries)], choice, site.clock.utc_iso())
+        entry = entries[step.number % len(entries)]
+        if entry.table == FILES and step.number % 3 == 0:
+            choice = Choice.BOTH
+        resolve_entry(site, entry, choice)
         return choice
 
     return _decide(world, step, decide)

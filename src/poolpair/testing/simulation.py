@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from poolpair.testing import application, intruder, machines, mover, operator
+from poolpair.testing.check_files import check_files_at_rest
 from poolpair.testing.check_status import check_liveness, check_quiet
 from poolpair.testing.checkers import CHECKERS
 from poolpair.testing.facts import Violation, lines
@@ -193,7 +194,7 @@ class Simulation:
             if outcome.violation:
                 return
         outcome.faults = drawn  # what heals is no fault
-        outcome.violation = check_liveness(world, lines(world)) or check_quiet(world)
+        outcome.violation = check_liveness(world, lines(world)) or check_quiet(world) or check_files_at_rest(world)
         if outcome.violation:
             outcome.trace.append(f"     violated at rest: {outcome.violation.checker}: {outcome.violation.story}")
 

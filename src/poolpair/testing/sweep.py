@@ -1,18 +1,22 @@
 """A sweep: one short scenario again and again, in which the 1st, 2nd, 3rd ... port call of one pool goes wrong, each in one way.
 
 A first run without a fault lists the port calls. What comes before a fault is the same in every run, so each index of that list
-is one place. After the fault the pool starts anew if it died, the scenario goes on, and the pair must come to rest; every checker
-looks on as in any run.
+is one place, and on memory stores each fault branches off from one undisturbed run. After the fault the pool starts anew if it
+died, the scenario goes on, and the pair must come to rest; every checker looks on as in any run.
 """
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
-from poolpair.testing.facts import Violation, lines
+from poolpair.testing.branching import in_child
+from poolpair.testing.facts import Violation, lines, serving_of
 from poolpair.testing.faulty import FAILS_AFTER, NEVER_RAISES
 from poolpair.testing.randomness import seeded_ids
 from poolpair.testing.schema import POOLS, other
@@ -23,12 +27,57 @@ from poolpair.testing.stores import StoreKind
 SEED = 1
 EXCHANGE = tuple(Step(verb, pool, 44) for verb in (Verb.PASS, Verb.BEAT) for pool in POOLS)
 FIRST_COPY = (*(Step(verb, pool, 5) for verb in (Verb.BULK, Verb.FILE) for pool in POOLS), *EXCHANGE * 5)
-SCENARIO = (
+EDITS = (
     *(Step(verb, pool, 7) for verb in (Verb.WRITE, Verb.FILE, Verb.DELETE) for pool in POOLS),
     *EXCHANGE,
     *(Step(verb, pool, 5) for verb in (Verb.WRITE, Verb.FILE_DELETE) for pool in POOLS),
     *EXCHANGE,
 )
+ALONE = tuple(Step(verb, "b", 44) for verb in (Verb.PASS, Verb.BEAT, Verb.PASS))
+MOVE = 5
+"""With this number the home that moves is a; `_edits` writes for it, wherever that is refused or not."""
+
+
+def _edits(pool: str) -> tuple[Step, ...]:
+    return tuple(Step(verb, pool, number) for verb in (Verb.WRITE, Verb.FILE) for number in (7, 18, 29))
+
+
+THERE_AND_BACK = (
+    *_edits("a"),
+    Step(Verb.HANDOVER, "a", MOVE),
+    *EXCHANGE * 4,
+    *_edits("b"),
+    Step(Verb.HANDOVER, "b", MOVE),
+    *EXCHANGE * 4,
+)
+ASKED = (
+    *_edits("a"),
+    Step(Verb.HANDOVER, "b", MOVE),
+    *EXCHANGE * 5,
+    *_edits("b"),
+    Step(Verb.HANDOVER, "a", MOVE),
+    *EXCHANGE * 5,
+    Step(Verb.HANDOVER, "b", MOVE),
+    *EXCHANGE[:2],
+    Step(Verb.GIVE_UP, "b", MOVE),
+    *EXCHANGE * 5,
+)
+"""There and back, ordered at the pool that does not serve; and once more, and given up from there."""
+DISASTER = (
+    *_edits("a"),
+    Step(Verb.TAKEOVER, "b", MOVE),
+    *ALONE,
+    *_edits("b"),
+    *_edits("a"),
+    *ALONE,
+    *EXCHANGE * 5,
+    Step(Verb.LEDGER, "b", 1),
+    Step(Verb.HANDOVER, "b", MOVE),
+    *EXCHANGE * 4,
+)
+"""Pool a is dead from the takeover on, but its application goes on writing."""
+SCENARIOS = {"edits": EDITS, "there and back": THERE_AND_BACK, "asked": ASKED, "disaster": DISASTER}
+"""What a sweep runs after the first copy, by name."""
 WAYS: dict[str, Trip] = {
     "error": Trip(0, TripKind.ERROR),
     "another error": Trip(0, TripKind.ERROR, 1),
@@ -52,12 +101,20 @@ class Swept:
     outcome: Outcome
 
 
-def sweep(kind: StoreKind, victim: str, way: str, *, first: int = 0, stride: int = 1) -> Iterator[Swept]:
+def sweep(
+    kind: StoreKind, victim: str, way: str, *, scenario: str = "edits", first: int = 0, stride: int = 1
+) -> Iterator[Swept]:
     """Let every `stride`-th call go wrong, from the `first` one after the first copy."""
-    begun, points = _points(kind, victim)
-    for at in range(begun + 1 + first, len(points) + 1, stride):
-        if _applies(WAYS[way].kind, points[at - 1]):
-            yield Swept(at, points[at - 1], _run(kind, victim, _fuse(way, victim, at)))
+    calls = _calls(kind, victim, scenario)
+    chosen = range(calls.begun + 1 + first, len(calls.points) + 1, stride)
+    places = [at for at in chosen if _applies(WAYS[way].kind, calls.points[at - 1])]
+    fuses = {at: _fuse(way, victim, at) for at in places}
+    if kind is StoreKind.MEMORY:
+        found = _branched(victim, scenario, fuses)
+    else:
+        found = ((at, _whole_run(kind, victim, fuse, scenario)) for at, fuse in fuses.items())
+    for at, outcome in found:
+        yield Swept(at, calls.points[at - 1], outcome)
 
 
 def _fuse(way: str, victim: str, at: int) -> Trip:
@@ -74,19 +131,39 @@ def _applies(kind: TripKind, point: str) -> bool:
     return kind is not TripKind.ERROR or point not in NEVER_RAISES
 
 
-def _points(kind: StoreKind, victim: str) -> tuple[int, list[str]]:
-    """The calls of an undisturbed run, and how many of them make the first copy."""
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """The port calls of an undisturbed run."""
+
+    begun: int
+    """How many make the first copy."""
+    points: tuple[str, ...]
+    by_step: tuple[int, ...]
+    """How many each step makes, those of the first copy too."""
+
+
+@cache
+def _calls(kind: StoreKind, victim: str, scenario: str) -> Calls:
+    """Run it once, and look."""
     with tempfile.TemporaryDirectory() as folder, seeded_ids(SEED):
         simulation = Simulation(Path(folder), kind)
-        gate = simulation.world.pools[victim].gate
-        for step in FIRST_COPY:
+        gate, by_step = simulation.world.pools[victim].gate, list[int]()
+        for step in (*FIRST_COPY, *SCENARIOS[scenario]):
+            before = len(gate.passed)
             simulation.take(step)
-        begun = len(gate.passed)
-        for step in SCENARIO:
-            simulation.take(step)
-        points = list(gate.passed)
-        assert simulation.close().violation is None, "the scenario holds without a fault"
-    return begun, points
+            by_step.append(len(gate.passed) - before)
+        points = tuple(gate.passed)
+        simulation.finish()
+        outcome = simulation.close()
+        assert outcome.violation is None, f"the scenario holds without a fault: {outcome.violation}"
+        if scenario != "edits":
+            assert _moves(simulation) >= 2, "the home was moved, and moved back"
+    return Calls(sum(by_step[: len(FIRST_COPY)]), points, tuple(by_step))
+
+
+def _moves(simulation: Simulation) -> int:
+    """How often home a was moved."""
+    return max(serving_of(pool.database.view(), "a").present.epoch for pool in simulation.world.pools.values())
 
 
 def _check_needless(simulation: Simulation, fuse: Trip) -> None:
@@ -99,19 +176,56 @@ def _check_needless(simulation: Simulation, fuse: Trip) -> None:
             simulation.outcome.violation = Violation("nothing_is_sent_twice_for_nothing", story)
 
 
-def _run(kind: StoreKind, victim: str, fuse: Trip) -> Outcome:
+def _whole_run(kind: StoreKind, victim: str, fuse: Trip, scenario: str) -> Outcome:
+    """From the beginning; the only way where a store is open in files."""
     with tempfile.TemporaryDirectory() as folder, seeded_ids(SEED):
         simulation = Simulation(Path(folder), kind)
-        try:
-            simulation.world.pools[victim].gate.fuse = fuse
-            for step in (*FIRST_COPY, *SCENARIO):
-                simulation.take(step)
-                if not simulation.world.pools[victim].processes:
-                    simulation.take(Step(Verb.START, victim))
-                if simulation.outcome.violation:
-                    return simulation.outcome
-            simulation.finish()
+        return _rest(simulation, victim, fuse, scenario, (*FIRST_COPY, *SCENARIOS[scenario]))
+
+
+def _branched(victim: str, scenario: str, fuses: dict[int, Trip]) -> Iterator[tuple[int, Outcome]]:
+    """One undisturbed run; at each step whose calls are to go wrong, a process of its own goes on from there for each of them."""
+    with tempfile.TemporaryDirectory() as folder, seeded_ids(SEED):
+        simulation = Simulation(Path(folder), StoreKind.MEMORY)
+        gate, waiting = simulation.world.pools[victim].gate, dict(fuses)
+        steps = (*FIRST_COPY, *SCENARIOS[scenario])
+        by_step = _calls(StoreKind.MEMORY, victim, scenario).by_step
+        for number, step in enumerate(steps):
+            passed = len(gate.passed)
+            for at in [at for at in waiting if passed < at <= passed + by_step[number]]:
+                rest = partial(_rest, simulation, victim, waiting.pop(at), scenario, steps[number:])
+                with _put_back(Path(folder)):
+                    outcome = in_child(rest)
+                yield at, outcome
+            simulation.take(step)
+        simulation.close()
+    assert not waiting, "every call belongs to a step"
+
+
+@contextmanager
+def _put_back(folder: Path) -> Iterator[None]:
+    """Scratch files are as they were, whatever another process does with them meanwhile."""
+    with tempfile.TemporaryDirectory() as aside:
+        shutil.copytree(folder, aside, dirs_exist_ok=True)
+        yield
+        for entry in folder.iterdir():
+            shutil.rmtree(entry)
+        shutil.copytree(aside, folder, dirs_exist_ok=True)
+
+
+def _rest(simulation: Simulation, victim: str, fuse: Trip, scenario: str, steps: tuple[Step, ...]) -> Outcome:
+    """Go on with a fault on its way, to the end."""
+    try:
+        simulation.world.pools[victim].gate.fuse = fuse
+        for step in steps:
+            simulation.take(step)
+            if not simulation.world.pools[victim].processes:
+                simulation.take(Step(Verb.START, victim))
+            if simulation.outcome.violation:
+                return simulation.outcome
+        simulation.finish()
+        if scenario == "edits":  # whoever becomes the server sends anew from what is acknowledged
             _check_needless(simulation, fuse)
-        finally:
-            outcome = simulation.close()
+    finally:
+        outcome = simulation.close()
     return outcome

@@ -13,6 +13,7 @@ from typing import Any
 
 from poolpair.model import Channel, Position
 from poolpair.testing.accounts import Accounts
+from poolpair.testing.file_accounts import FileAccounts
 from poolpair.testing.view import Group, View
 
 At = tuple[str, Channel]
@@ -37,6 +38,23 @@ class Kept:
 
     applied: dict[Channel, tuple[str, ...]]
     spoilt: frozenset[Group]
+
+
+@dataclass(slots=True, kw_only=True)
+class AskSeen:
+    """What was seen of one ask."""
+
+    maker: str
+    plan_id: str = ""
+    """The plan that carries it out."""
+    stood_s: float = 0.0
+    """When it last stood in its maker's store, by the clock of the partner."""
+    heard: bool = False
+    """Its maker knows of an answer."""
+    forgotten: bool = False
+    """The partner's store was set back since it was begun."""
+    withdrawn: bool = False
+    """The partner said that it will not be begun."""
 
 
 @dataclass(slots=True)
@@ -76,6 +94,7 @@ class Truth:
     looked: dict[tuple[str, str], tuple[object, ...]] = field(default_factory=dict)
     """What a checker saw last, per line: the same again is not looked at again."""
     accounts: Accounts = field(default_factory=Accounts)
+    files: FileAccounts = field(default_factory=FileAccounts)
     epochs: dict[tuple[str, str], int] = field(default_factory=dict)
     """The highest epoch that a pool's store has known, per home."""
     lines: tuple[tuple[View, ...], Any] | None = None
@@ -84,6 +103,7 @@ class Truth:
     """Per line, how much had been packed when the pair was first found at rest."""
     drab: dict[str, View] = field(default_factory=dict)
     """The state of a pool's store from which its status said nothing good."""
+    asks: dict[str, AskSeen] = field(default_factory=dict)
     broken: list[tuple[str, str]] = field(default_factory=list)
     """Violations seen in the middle of a step: checker and story."""
 
@@ -113,6 +133,11 @@ class Truth:
         for at in [at for at in self.applied if at[0] == pool]:
             self.applied[at] = kept.applied.get(at[1], ())
         self.spoilt[pool] = set(kept.spoilt)
+        for seen in self.asks.values():
+            if seen.maker == pool:
+                seen.heard = False
+            else:
+                seen.forgotten, seen.withdrawn = True, False
 
     def is_news(self, checker: str, line: str, *facts: object) -> bool:
         """Whether a checker has not seen just these objects on this line; counts a use if so."""

@@ -17,7 +17,7 @@ from poolpair.format.layout import POOL_JSON, PoolIdentity, cookie_dir, data_dir
 from poolpair.model import Channel, new_id
 from poolpair.pipeline.site import Site, outbound_name
 from poolpair.service import REQUEST, Request, write_pulse
-from poolpair.serving.plan import advance
+from poolpair.serving.asks import attend
 from poolpair.share.memory import MemoryShare, Stored
 from poolpair.state import Outbound, Seed
 from poolpair.store.tree_memory import MemoryTree
@@ -251,7 +251,7 @@ def one_pass(process: Process, channels: tuple[Channel, ...], *, force: bool, re
         for name in tx.names(REQUEST):
             tx.delete(name)
     with suppress(PoolpairError):
-        moved.append(advance(process.site))
+        moved.append(attend(process.site))
     with suppress(PoolpairError):
         write_pulse(process.site)
         process.told = True

@@ -31,13 +31,13 @@ class Ledgering:
         if ours == theirs or home is None:
             return 0
         texts = rows_to_text((key,)), rows_to_text(theirs), rows_to_text(ours)
-        self._put(ledger_row(home, table.channel, table.name, *texts, self._note))
+        self.put(ledger_row(home, table.channel, table.name, *texts, self._note))
         return 1
 
     def _here(self, table: MemoryTable, key: Key) -> tuple[Row, ...]:
         return values_of(self._draft.groups[table.number - 1].now.get(key, ()))
 
-    def _put(self, row: tuple[str, ...]) -> None:
+    def put(self, row: tuple[str, ...]) -> None:
         """An entry that is there already stays as it is, decided or not."""
         ledger = self._schema.ledger
         key = ledger.key_of(row)
@@ -106,8 +106,11 @@ class Ledgering:
             self._draft.log(table, key)
         replaced = here if choice is Choice.THEIRS and here != entry.theirs else entry.ours
         decided = replace(entry, state=choice, decided_utc=now_utc, ours=replaced)
-        row = row_of(decided)
-        ledger = self._schema.ledger
+        self.replace(decided)
+        return decided
+
+    def replace(self, entry: LedgerEntry) -> None:
+        """Let an entry be this one."""
+        row, ledger = row_of(entry), self._schema.ledger
         self._draft.put(ledger, ledger.key_of(row), (row,))
         self._draft.log(ledger, ledger.key_of(row))
-        return decided

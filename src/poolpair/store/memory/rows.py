@@ -78,5 +78,5 @@ def _file(line: list[object]) -> PackedFile:
     )
     if present and not re.fullmatch("[0-9a-f]{64}", file.sha256):
         raise ValueError(sha256)
-    where = number_of(member, 1) if present else number_of(member, 0, 0)
+    where = number_of(member, 0) if present else number_of(member, 0, 0)
     return PackedFile(file=file, member=where, offset=number_of(offset, 0))

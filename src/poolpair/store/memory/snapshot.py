@@ -65,7 +65,7 @@ class MemorySnapshot:
         tables = self._schema.of(channel)
         spooled = self._state.spools.get((number, channel), ())
         groups = tuple({group.key: group.rows for group in spooled if group.table == table.number} for table in tables)
-        RowsFile(groups, ()).write(self._rows)
+        RowsFile(groups, self._files).write(self._rows)
         return Exported(
             groups=len(spooled),
             rows=sum(len(group.rows) for group in spooled),

@@ -90,6 +90,7 @@ class State:
     spools: dict[tuple[int, Channel], tuple[SpooledGroup, ...]] = field(default_factory=dict)
     sequences: dict[str, int] = field(default_factory=dict)
     """The number that each serial gave last."""
+    file_spools: dict[int, tuple[CatalogueFile, ...]] = field(default_factory=dict)
     gen: int = 1
     """Stamp of new log entries; the newest token drawn is one less."""
     rows_made: int = 0
@@ -137,6 +138,7 @@ class Draft:
         self.kept = base.kept
         self.fence = Sheet(base.fence)
         self.spools = Sheet(base.spools)
+        self.file_spools = Sheet(base.file_spools)
         self.sequences = Sheet(base.sequences)
         self.gen = base.gen
         self.rows_made = base.rows_made
@@ -155,6 +157,7 @@ class Draft:
             kept=self.kept,
             fence=self.fence.settled(base.fence),
             spools=self.spools.settled(base.spools),
+            file_spools=self.file_spools.settled(base.file_spools),
             sequences=self.sequences.settled(base.sequences),
             gen=self.gen,
             rows_made=self.rows_made,

@@ -10,7 +10,8 @@ from typing import TypeVar
 
 from poolpair.clock import Clock
 from poolpair.errors import Code, PoolpairError
-from poolpair.model import Channel, Slice, TableShape
+from poolpair.model import Channel, TableShape
+from poolpair.slice import Slice
 from poolpair.store.buckets import shapes_digest
 from poolpair.store.ledger import entry_of
 from poolpair.store.memory.applying import refusal

@@ -8,6 +8,8 @@ from typing import TypeVar
 
 from poolpair.errors import Code, Refused
 from poolpair.model import Channel
+from poolpair.store.ledger import row_of
+from poolpair.store.memory.file_spool import MemoryFileSpool
 from poolpair.store.memory.ledgering import Ledgering
 from poolpair.store.memory.schema import Key, MemorySchema
 from poolpair.store.memory.state import Draft, FileEntry, SpooledGroup, State, values_of
@@ -193,6 +195,19 @@ class MemoryTransaction:
         """Go on above these."""
         for name, number in told.items():
             self.draft.sequences.edit[name] = max(self.draft.sequences.now.get(name, 0), number + gap)
+
+    @property
+    def file_spool(self) -> MemoryFileSpool:
+        """The spool of files."""
+        return MemoryFileSpool(self.draft)
+
+    def enter(self, entry: LedgerEntry) -> None:
+        """Put an entry into the ledger, unless it is there."""
+        Ledgering(self.draft, self._schema, None).put(row_of(entry))
+
+    def decide(self, entry: LedgerEntry) -> None:
+        """Replace an entry."""
+        Ledgering(self.draft, self._schema, None).replace(entry)
 
     def resolve(self, entry: LedgerEntry, choice: Choice, now_utc: str, *, force: bool = False) -> LedgerEntry:
         """Write the chosen version, and the decision."""

@@ -134,7 +134,7 @@ def stream(database: Database, text: str, *parameters: object) -> Iterator[tuple
 
 UNSOUND_FILE = """
 SELECT 1 FROM pg_temp.f WHERE NOT (size >= 0 AND mode BETWEEN 0 AND 4095 AND file_offset >= 0
-  AND CASE WHEN present THEN member > 0 AND sha256 ~ '^[0-9a-f]{64}$' ELSE member = 0 END)
+  AND CASE WHEN present THEN member >= 0 AND sha256 ~ '^[0-9a-f]{64}$' ELSE member = 0 END)
 UNION ALL SELECT 1 FROM pg_temp.f GROUP BY path HAVING count(*) > 1
 LIMIT 1
 """

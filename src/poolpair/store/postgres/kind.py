@@ -15,7 +15,7 @@ from poolpair.store.postgres.database import SCHEMA, Database, shown
 from poolpair.store.postgres.schema import describe_tables
 from poolpair.store.postgres.serials import sequences_of
 from poolpair.store.postgres.store import PostgresStore
-from poolpair.store.prepared import Installed, Record
+from poolpair.store.prepared import Farewell, Installed, Record
 from poolpair.store.profile import Profile
 from poolpair.store.profile_check import Problem
 from poolpair.units import show_bytes
@@ -50,6 +50,9 @@ class PostgresKind:
 
     def uninstalled(self, *, keep_wal: bool) -> AbstractContextManager[tuple[str, ...]]:
         return setup.uninstalled(self._url, self._lock_wait_s)
+
+    def unpaired(self, profile: Profile, pool: str, farewell: Farewell) -> tuple[str, ...]:
+        return setup.unpaired(self._url, profile, pool, self._lock_wait_s, farewell=farewell)
 
     def problems(self, profile: Profile) -> tuple[Problem, ...]:
         with self._opened() as database:

@@ -118,15 +118,28 @@ def resolve(
     begin_deciding(database)
     replaced = _let_stand(database, bound, entry, force=force) if choice is Choice.THEIRS else entry.ours
     decided = replace(entry, state=choice, decided_utc=now_utc, ours=replaced)
-    ledger = ledger_of(bound)
-    fresh = ", ".join(f"{column} = excluded.{column}" for column in COLUMNS)
+    decide(database, ledger_of(bound), decided)
+    return decided
+
+
+def enter(database: Database, ledger: Bound, entry: LedgerEntry) -> None:
+    """Put an entry into the ledger; one that is there already stays, decided or not."""
+    begin_deciding(database)
+    _insert(database, ledger, entry, "NOTHING")
+
+
+def decide(database: Database, ledger: Bound, entry: LedgerEntry) -> None:
+    """Let an entry be this one."""
+    begin_deciding(database)
+    _insert(database, ledger, entry, "UPDATE SET " + ", ".join(f"{column} = excluded.{column}" for column in COLUMNS))
+
+
+def _insert(database: Database, ledger: Bound, entry: LedgerEntry, otherwise: str) -> None:
     marks = ", ".join(f"${number}" for number in range(1, len(COLUMNS) + 1))
     database.run(
-        f"INSERT INTO {ledger.table} ({ledger.column_list}) VALUES ({marks})"
-        f" ON CONFLICT ({ledger.key}) DO UPDATE SET {fresh}",
-        *row_of(decided),
+        f"INSERT INTO {ledger.table} ({ledger.column_list}) VALUES ({marks}) ON CONFLICT ({ledger.key}) DO {otherwise}",
+        *row_of(entry),
     )
-    return decided
 
 
 def _let_stand(database: Database, bound: tuple[Bound, ...], entry: LedgerEntry, *, force: bool) -> str:

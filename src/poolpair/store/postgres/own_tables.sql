@@ -29,6 +29,10 @@ CREATE TABLE IF NOT EXISTS poolpair.file (
 
 CREATE INDEX IF NOT EXISTS file_gen ON poolpair.file (gen) WHERE gen > 0;
 
+CREATE TABLE IF NOT EXISTS poolpair.spool_file (   -- files of a home as they were when another reign was adopted
+  number bigint NOT NULL, path bytea NOT NULL, size bigint NOT NULL, mtime_ns bigint NOT NULL, mode integer NOT NULL,
+  sha256 text NOT NULL, home text NOT NULL, conference text NOT NULL, present boolean NOT NULL, PRIMARY KEY (number, path));
+
 CREATE TABLE IF NOT EXISTS poolpair.parked (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, tbl integer NOT NULL, channel text NOT NULL, key text NOT NULL, reason text NOT NULL,
   package_id text NOT NULL, since_utc text NOT NULL,
@@ -37,5 +41,5 @@ CREATE TABLE IF NOT EXISTS poolpair.parked (
 CREATE TABLE IF NOT EXISTS poolpair.ledger (
   home text NOT NULL, entry_id text NOT NULL, channel text NOT NULL, tbl text NOT NULL, tkey text NOT NULL, why text NOT NULL,
   reign_id text NOT NULL, theirs text NOT NULL, ours text NOT NULL,
-  state text NOT NULL CHECK (state IN ('open', 'theirs', 'ours')), since_utc text NOT NULL, decided_utc text NOT NULL,
+  state text NOT NULL, since_utc text NOT NULL, decided_utc text NOT NULL,
   poolpair_place bigint GENERATED ALWAYS AS IDENTITY, PRIMARY KEY (home, entry_id));

@@ -31,7 +31,7 @@ from poolpair.store.postgres.locking import Mode, lock_tables
 from poolpair.store.postgres.serials import sequences_of
 from poolpair.store.postgres.store import IDENTITY
 from poolpair.store.postgres.transaction import PostgresTransaction
-from poolpair.store.prepared import SETTINGS, Installed, InstalledSettings, Record
+from poolpair.store.prepared import SETTINGS, UNPAIRED, Farewell, Installed, InstalledSettings, Record
 from poolpair.store.profile import Profile
 from poolpair.store.values import StoreIdentity
 
@@ -260,6 +260,28 @@ def uninstalled(url: str, lock_wait_s: float) -> Iterator[tuple[str, ...]]:
                 )
                 database.run(f"DROP SCHEMA {SCHEMA} CASCADE")
         yield tuple(str(name) for (name,) in removed)
+
+
+def unpaired(url: str, profile: Profile, pool: str, lock_wait_s: float, *, farewell: Farewell) -> tuple[str, ...]:
+    """Take the pair out of the database: triggers and all tables but the ledger and rows kept aside. Raises LEASE if a service works."""
+    with _opened(url, lock_wait_s) as database, PostgresLease(database, SystemClock()).kept_free():
+        bound = bind(database, profile)
+        with database.transaction():
+            lock_tables(database, (*_running(database, _without_use(database, {})), *_ours(database)), Mode.EVERYBODY)
+            word = farewell(PostgresTransaction(database, bound))
+            functions_of_ours = "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = to_regnamespace($1)"
+            for (function,) in database.rows(functions_of_ours, SCHEMA):
+                database.run(f"DROP FUNCTION IF EXISTS {function} CASCADE")  # with the triggers that run it
+            mine = "SELECT relname::text FROM pg_class WHERE relnamespace = to_regnamespace($1) AND relkind = 'r'"
+            stays = ("kept_row_", "old_")
+            gone = [str(name) for (name,) in database.rows(mine, SCHEMA)]
+            gone = [name for name in gone if name not in {"document", "ledger"} and not name.startswith(stays)]
+            for name in gone:
+                database.run(f"DROP TABLE {SCHEMA}.{quote(name)}")
+            database.run(f"UPDATE {SCHEMA}.ledger SET home = $1", pool)
+            database.run(f"DELETE FROM {SCHEMA}.document")
+            write_document(database, UNPAIRED, word)
+    return tuple(f"{SCHEMA}.{name}" for name in gone)
 
 
 @contextmanager

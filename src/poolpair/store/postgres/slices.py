@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from poolpair.model import Slice
+from poolpair.slice import Slice
 from poolpair.store.postgres.binding import Bound
 from poolpair.store.postgres.database import Database
 

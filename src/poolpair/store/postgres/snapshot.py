@@ -109,7 +109,6 @@ class PostgresSnapshot:
     def export_spool(self, number: int, channel: Channel) -> Exported:
         """Write the sections of every table from what is spooled."""
         assert self._writer is not None
-        self._writer.section(FILES, ())
         groups = rows = 0
         tables = []
         for b in self._of(channel):

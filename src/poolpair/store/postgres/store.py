@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from poolpair.clock import Clock
 from poolpair.errors import Code, PoolpairError
-from poolpair.model import Channel, Slice, TableShape
+from poolpair.model import Channel, TableShape
+from poolpair.slice import Slice
 from poolpair.store.ledger import ledger_table
 from poolpair.store.postgres import catalogue
 from poolpair.store.postgres.binding import Bound
@@ -48,8 +49,7 @@ class PostgresStore:
         self._view: Database | None = None  # a connection for read views, kept for the next one
         self._documents = Documents(self._db)
         self._log = CaptureLog(self._db)
-        self._location = ""
-        """Where this connection's server is, once it was asked."""
+        self._location = ""  # where this connection's server is, once it was asked
         self._defined = Definitions(self._db, profile, self._specs)
         self._lease = PostgresLease(self._db, clock)
         try:

@@ -25,6 +25,7 @@ from poolpair.store.postgres.documents import (
     written,
 )
 from poolpair.store.postgres.fencing import FENCE, FenceState
+from poolpair.store.postgres.file_spool import PostgresFileSpool
 from poolpair.store.values import CatalogueFile, Choice, Dropped, LedgerEntry, LedgerNote
 
 T = TypeVar("T")
@@ -215,6 +216,19 @@ class PostgresTransaction:
     def raise_sequences(self, told: Mapping[str, int], gap: int) -> None:
         """Let serials that travel go on above these."""
         serials.raise_numbers(self._db, self._bound, told, gap)
+
+    @property
+    def file_spool(self) -> PostgresFileSpool:
+        """The spool of files."""
+        return PostgresFileSpool(self._db)
+
+    def enter(self, entry: LedgerEntry) -> None:
+        """Put an entry into the ledger, unless it is there."""
+        ledgering.enter(self._db, ledgering.ledger_of(self._bound), entry)
+
+    def decide(self, entry: LedgerEntry) -> None:
+        """Replace an entry."""
+        ledgering.decide(self._db, ledgering.ledger_of(self._bound), entry)
 
     def resolve(self, entry: LedgerEntry, choice: Choice, now_utc: str, *, force: bool = False) -> LedgerEntry:
         """Write the chosen version, and the decision."""

@@ -8,7 +8,8 @@ The way out when everything else is gone is one statement: `DELETE FROM poolpair
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 from poolpair.store.sqlite.binding import Bound
 from poolpair.store.sqlite.connection import quote, text
@@ -39,6 +40,16 @@ def install_triggers(connection: sqlite3.Connection, wanted: dict[str, str]) -> 
     for name in changed:
         connection.execute(wanted[name])
     return changed
+
+
+@contextmanager
+def deciding(connection: sqlite3.Connection) -> Iterator[None]:
+    """What is written in here is decided by this pool itself: captured like any other write, but not refused. In a transaction."""
+    rows = connection.execute("SELECT poolpair_home, poolpair_serving FROM main.poolpair_fence").fetchall()
+    connection.execute("DELETE FROM main.poolpair_fence")
+    yield
+    fence = [(text(home), text(serving)) for home, serving in rows]
+    connection.executemany("INSERT INTO main.poolpair_fence VALUES (?, ?)", fence)
 
 
 def set_fence(connection: sqlite3.Connection, bound: tuple[Bound, ...], refused: Mapping[str, str]) -> None:

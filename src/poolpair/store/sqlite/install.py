@@ -14,6 +14,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 
 from poolpair.store import ledger
+from poolpair.store.sqlite import file_spool
 from poolpair.store.sqlite.binding import Bound
 from poolpair.store.sqlite.connection import PREFIX, literal, quote, text
 from poolpair.store.sqlite.index_terms import Term, UniqueKey
@@ -60,6 +61,7 @@ def own_tables(bound: Iterable[Bound]) -> Iterator[str]:
     yield DOCUMENT_TABLE
     yield HOME_TABLE
     yield LEDGER_TABLE
+    yield file_spool.TABLE
     yield from (statement.strip() for statement in _without_comments(OWN_TABLES).split(";") if statement.strip())
     for b in bound:
         yield f"CREATE TABLE IF NOT EXISTS {PREFIX}log_{b.n} ({b.key_types}, poolpair_gen INTEGER NOT NULL)"

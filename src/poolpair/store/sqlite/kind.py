@@ -9,7 +9,7 @@ from pathlib import Path
 from poolpair.clock import Clock
 from poolpair.errors import Code, PoolpairError
 from poolpair.store.kind import StoreHandle
-from poolpair.store.prepared import Installed, Record
+from poolpair.store.prepared import Farewell, Installed, Record
 from poolpair.store.profile import Profile
 from poolpair.store.profile_check import Problem, check_profile
 from poolpair.store.sqlite import setup
@@ -48,6 +48,11 @@ class SqliteKind:
 
     def uninstalled(self, *, keep_wal: bool) -> AbstractContextManager[tuple[str, ...]]:
         return setup.uninstalled(self._path, self._lock_wait_s, lock_path=self._lock_path(), keep_wal=keep_wal)
+
+    def unpaired(self, profile: Profile, pool: str, farewell: Farewell) -> tuple[str, ...]:
+        return setup.unpaired(
+            self._path, profile, pool, self._lock_wait_s, lock_path=self._lock_path(), farewell=farewell
+        )
 
     def problems(self, profile: Profile) -> tuple[Problem, ...]:
         with closing(connect(self._path, self._lock_wait_s, read_only=True)) as connection:

@@ -16,6 +16,7 @@ from poolpair.store.ledger import COLUMNS, TABLE, entry_of, ledger_row, row_of
 from poolpair.store.row_text import Row, rows_from_text, rows_to_text
 from poolpair.store.sqlite.binding import Bound
 from poolpair.store.sqlite.connection import PREFIX, quote, text
+from poolpair.store.sqlite.fencing import deciding
 from poolpair.store.sqlite.refusing import savepoint, without_triggers
 from poolpair.store.values import Choice, LedgerEntry, LedgerNote, Reclaimed, RecoverPlan
 
@@ -31,29 +32,31 @@ class Ledgering:
     def reclaim(self, keys: str, rows: str, number: str, value: int) -> int:
         """Log every group of a list; put those whose kept rows differ from what stands here into the ledger. Returns how many."""
         b, written = self._b, 0
-        for key in self._c.execute(f"SELECT {b.key} FROM {keys} WHERE {number} = ?", (value,)).fetchall():
-            theirs = self._rows(rows, key, f"{number} = {value}")
-            if b.spec.home_is_pool:
-                self._unite(key, theirs)
-            else:
-                written += self._differing(key, theirs)
-            self._log(key)
+        with deciding(self._c):
+            for key in self._c.execute(f"SELECT {b.key} FROM {keys} WHERE {number} = ?", (value,)).fetchall():
+                theirs = self._rows(rows, key, f"{number} = {value}")
+                if b.spec.home_is_pool:
+                    self._unite(key, theirs)
+                else:
+                    written += self._differing(key, theirs)
+                self._log(key)
         return written
 
     def recover(self, plan: RecoverPlan) -> Reclaimed:
         """Take in what the attached rows file names of this table."""
         b, total = self._b, Reclaimed()
-        for key in self._c.execute(f"SELECT {b.key} FROM pkg.k{b.n} ORDER BY rowid").fetchall():
-            theirs = self._rows(f"pkg.r{b.n}", key)
-            if b.spec.home_is_pool:
-                self._unite(key, theirs)
-            elif _same(theirs, self._here(key)):
-                total = replace(total, equal=total.equal + 1)
-            elif plan.merge and not self._was_changed(key, plan.reign_token) and self._replaced(key, theirs):
-                total = replace(total, merged=total.merged + 1)
-            else:
-                total = replace(total, in_ledger=total.in_ledger + self._differing(key, theirs))
-            self._log(key)
+        with deciding(self._c):
+            for key in self._c.execute(f"SELECT {b.key} FROM pkg.k{b.n} ORDER BY rowid").fetchall():
+                theirs = self._rows(f"pkg.r{b.n}", key)
+                if b.spec.home_is_pool:
+                    self._unite(key, theirs)
+                elif _same(theirs, self._here(key)):
+                    total = replace(total, equal=total.equal + 1)
+                elif plan.merge and not self._was_changed(key, plan.reign_token) and self._replaced(key, theirs):
+                    total = replace(total, merged=total.merged + 1)
+                else:
+                    total = replace(total, in_ledger=total.in_ledger + self._differing(key, theirs))
+                self._log(key)
         return total
 
     def _unite(self, key: Row, theirs: tuple[Row, ...]) -> None:
@@ -111,9 +114,7 @@ class Ledgering:
             rows_to_text(tuple(map(_plain, ours))),
         )
         row = ledger_row(home, self._b.spec.channel, self._b.spec.name, *texts, self._note)
-        self._c.execute(
-            f"INSERT OR IGNORE INTO main.{TABLE} ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(row))})", row
-        )
+        put_entry(self._c, row)
         return 1
 
     def _home(self, key: Row) -> str | None:
@@ -136,15 +137,28 @@ class Ledgering:
         if choice is Choice.THEIRS and here not in {entry.ours, entry.theirs} and not force:
             raise PoolpairError(Code.LEDGER_MOVED, f"a group of {entry.table} was written again since")
         if choice is Choice.THEIRS:
-            self.write(key, rows_from_text(entry.theirs))
+            with deciding(self._c):
+                self.write(key, rows_from_text(entry.theirs))
         replaced = here if choice is Choice.THEIRS and here != entry.theirs else entry.ours
         decided = replace(entry, state=choice, decided_utc=self._note.now_utc, ours=replaced)
-        listed = ", ".join(f"{name} = ?" for name in COLUMNS)
-        self._c.execute(
-            f"UPDATE main.{TABLE} SET {listed} WHERE home = ? AND entry_id = ?",
-            (*row_of(decided), entry.home, entry.entry_id),
-        )
+        replace_entry(self._c, decided)
         return decided
+
+
+def put_entry(connection: sqlite3.Connection, row: tuple[str, ...]) -> None:
+    """An entry that is there already stays as it is, decided or not."""
+    marks = ", ".join("?" * len(row))
+    with deciding(connection):
+        connection.execute(f"INSERT OR IGNORE INTO main.{TABLE} ({', '.join(COLUMNS)}) VALUES ({marks})", row)
+
+
+def replace_entry(connection: sqlite3.Connection, entry: LedgerEntry) -> None:
+    """Let an entry be this one."""
+    listed, here = ", ".join(f"{name} = ?" for name in COLUMNS), "home = ? AND entry_id = ?"
+    with deciding(connection):
+        connection.execute(
+            f"UPDATE main.{TABLE} SET {listed} WHERE {here}", (*row_of(entry), entry.home, entry.entry_id)
+        )
 
 
 def entries(connection: sqlite3.Connection) -> Iterable[tuple[object, ...]]:

@@ -15,7 +15,7 @@ SELECT 1 FROM pkg.f WHERE NOT (
   AND typeof(size) = 'integer' AND size >= 0 AND typeof(mtime_ns) = 'integer'
   AND typeof(mode) = 'integer' AND mode BETWEEN 0 AND 4095
   AND typeof(member) = 'integer' AND typeof(offset) = 'integer' AND offset >= 0
-  AND CASE present WHEN 1 THEN member > 0 AND length(sha256) = 64 AND sha256 NOT GLOB '*[^0-9a-f]*'
+  AND CASE present WHEN 1 THEN member >= 0 AND length(sha256) = 64 AND sha256 NOT GLOB '*[^0-9a-f]*'
                    WHEN 0 THEN member = 0 ELSE 0 END)
 UNION ALL SELECT 1 FROM pkg.f GROUP BY path HAVING count(*) > 1
 LIMIT 1

@@ -12,7 +12,8 @@ from poolpair.clock import SystemClock
 from poolpair.documents import encode
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import new_id
-from poolpair.store.prepared import SETTINGS, Installed, InstalledSettings, Record
+from poolpair.store import ledger
+from poolpair.store.prepared import SETTINGS, UNPAIRED, Farewell, Installed, InstalledSettings, Record
 from poolpair.store.profile import Profile
 from poolpair.store.sqlite.binding import Bound, bind
 from poolpair.store.sqlite.connection import PREFIX, connect, location_of, quote, text, translate
@@ -84,7 +85,8 @@ def install(
             here = location_of(path)
             identity = StoreIdentity(store_id=new_id(), location=here, home_location=here)
             _save(c, IDENTITY, identity)
-            _save(c, MODE_BEFORE, JournalMode(mode=before))
+            if read_document(c, JournalMode, MODE_BEFORE) is None:  # else the pair before this one noted it
+                _save(c, MODE_BEFORE, JournalMode(mode=before))
         repaired = install_triggers(c, wanted_triggers(c, bound))
         changed = known is not None and known.settings != settings
         if changed:
@@ -181,6 +183,31 @@ def uninstalled(
             c.execute(f"DROP {kind.upper()} main.{quote(name)}")
         c.execute("COMMIT")
         yield tuple(name for _, name in found)
+
+
+def unpaired(
+    path: Path, profile: Profile, pool: str, lock_wait_s: float, *, lock_path: Path, farewell: Farewell
+) -> tuple[str, ...]:
+    """Take the pair out of the database: triggers and all tables but the ledger and rows kept aside. Raises LEASE if a service works."""
+    with _opened(path, lock_wait_s) as c, SqliteLease(c, lock_path, SystemClock()).kept_free():
+        bound = bind(c, profile)
+        c.execute("BEGIN IMMEDIATE")
+        word = farewell(SqliteTransaction(c, bound))
+        query = f"SELECT type, name FROM main.sqlite_master WHERE name GLOB '{PREFIX}*' AND type IN ('trigger', 'table') ORDER BY type DESC"
+        gone = [(text(kind), text(name)) for kind, name in c.execute(query).fetchall() if not _stays(text(name))]
+        for kind, name in gone:
+            c.execute(f"DROP {kind.upper()} main.{quote(name)}")
+        c.execute(f"UPDATE OR REPLACE main.{ledger.TABLE} SET home = ?", (pool,))
+        c.execute("DELETE FROM main.poolpair_document WHERE name <> ?", (MODE_BEFORE,))
+        _save(c, UNPAIRED, word)
+        c.execute("COMMIT")
+    return tuple(name for _, name in gone)
+
+
+def _stays(name: str) -> bool:
+    """What outlives a pair."""
+    kept = (f"{PREFIX}kept_row_", f"{PREFIX}old_")
+    return name in {ledger.TABLE, f"{PREFIX}document"} or name.startswith(kept)
 
 
 def _restore_mode(c: sqlite3.Connection, path: Path, mode: str) -> None:

@@ -84,7 +84,6 @@ class SqliteSnapshot:
 
     def export_spool(self, number: int, channel: Channel) -> Exported:
         """Fill the tables with spooled groups and end the view."""
-        self.list_files(())
         counts, tables = [], []
         for b in self._of(channel):
             counts.append(spooling.export(self._c, b, number))

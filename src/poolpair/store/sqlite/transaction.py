@@ -10,12 +10,14 @@ from typing import TypeVar
 from poolpair.documents import decode, encode
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel
+from poolpair.store.ledger import row_of
 from poolpair.store.sqlite import serials, spooling
 from poolpair.store.sqlite.binding import Bound
 from poolpair.store.sqlite.catalogue import FILE_COLUMNS, FOREIGN_GEN, catalogue_file
 from poolpair.store.sqlite.connection import PREFIX, text
 from poolpair.store.sqlite.fencing import set_fence
-from poolpair.store.sqlite.ledgering import Ledgering
+from poolpair.store.sqlite.file_spool import SqliteFileSpool
+from poolpair.store.sqlite.ledgering import Ledgering, put_entry, replace_entry
 from poolpair.store.values import CatalogueFile, Choice, Dropped, LedgerEntry, LedgerNote
 
 T = TypeVar("T")
@@ -197,6 +199,19 @@ class SqliteTransaction:
     def raise_sequences(self, told: Mapping[str, int], gap: int) -> None:
         """Let AUTOINCREMENT columns that travel go on above these."""
         serials.raise_numbers(self._c, self._bound, told, gap)
+
+    @property
+    def file_spool(self) -> SqliteFileSpool:
+        """The spool of files."""
+        return SqliteFileSpool(self._c)
+
+    def enter(self, entry: LedgerEntry) -> None:
+        """Put an entry into the ledger, unless it is there."""
+        put_entry(self._c, row_of(entry))
+
+    def decide(self, entry: LedgerEntry) -> None:
+        """Replace an entry."""
+        replace_entry(self._c, entry)
 
     def resolve(self, entry: LedgerEntry, choice: Choice, now_utc: str, *, force: bool = False) -> LedgerEntry:
         """Write the chosen version, and the decision."""

@@ -1,0 +1,95 @@
+"""Commands for what a disaster leaves to be decided: the ledger."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from poolpair import decisions, documents
+from poolpair.cli.context import chosen_config
+from poolpair.errors import Code, PoolpairError
+from poolpair.store.ledger_files import FILES, version_from
+from poolpair.store.row_text import rows_from_text
+from poolpair.store.values import Choice, LedgerEntry
+from poolpair.wiring import open_site
+
+
+def ledger_list(
+    everything: Annotated[bool, typer.Option("--all", help="Decided ones too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, both versions included.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="As CSV, both versions included.")] = False,
+) -> None:
+    """List what was written at both pools and waits for a decision."""
+    site = open_site(chosen_config())
+    found = [entry for entry in site.store.ledger() if everything or entry.state is Choice.OPEN]
+    site.store.close()
+    if as_csv:
+        writer = csv.writer(sys.stdout)
+        writer.writerow(field.name for field in fields(LedgerEntry))
+        writer.writerows(tuple(getattr(entry, field.name) for field in fields(LedgerEntry)) for entry in found)
+        return
+    for entry in found:
+        if as_json:
+            typer.echo(documents.encode_line(entry))
+        else:
+            typer.echo(
+                f"{entry.entry_id[:8]}\t{entry.home}\t{entry.table}\t{_key(entry)}\t{entry.why}\t{entry.state}\t{entry.since_utc}"
+            )
+
+
+def ledger_show(entry_id: Annotated[str, typer.Argument(help="An id from `ledger list`, or its beginning.")]) -> None:
+    """Show both versions of one group or file."""
+    site = open_site(chosen_config())
+    entry = decisions.ledger_entry(site, entry_id)
+    site.store.close()
+    what = f"file {_key(entry)}" if entry.table == FILES else f"table {entry.table}, group {entry.key}"
+    typer.echo(f"{entry.entry_id}: {what}, users of {entry.home}")
+    typer.echo(f"{entry.why}; since {entry.since_utc}; {entry.state} {entry.decided_utc}".rstrip())
+    for side, text in (
+        ("theirs, of the pool that returned", entry.theirs),
+        ("ours, of the pool that served", entry.ours),
+    ):
+        typer.echo(f"{side}:")
+        for line in _file_lines(text) if entry.table == FILES else _row_lines(text):
+            typer.echo(f"  {line}")
+
+
+def _key(entry: LedgerEntry) -> str:
+    return ", ".join(map(str, rows_from_text(entry.key)[0]))
+
+
+def _row_lines(text: str) -> list[str]:
+    return [", ".join(map(str, row)) for row in rows_from_text(text)] or ["the group is not there"]
+
+
+def _file_lines(text: str) -> list[str]:
+    version = version_from(text)
+    if version is None:
+        return ["the file is not there"]
+    written_utc = datetime.fromtimestamp(version.mtime_ns // 10**9, UTC).isoformat()
+    return [f"{version.size} bytes of {written_utc}, sha256 {version.sha256}"]
+
+
+def ledger_resolve(
+    entry_id: Annotated[str | None, typer.Argument(help="An id from `ledger list`, or its beginning.")] = None,
+    theirs: Annotated[bool, typer.Option("--theirs", help="What the returned pool had replaces what is here.")] = False,
+    ours: Annotated[bool, typer.Option("--ours", help="What is here stays.")] = False,
+    both: Annotated[bool, typer.Option("--both", help="Of files: ours stays, theirs is put beside it.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Every open entry.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Even if the group was written again since.")] = False,
+) -> None:
+    """Decide; only where the users are served now. The other version stays in the entry."""
+    chosen = [choice for choice, given in ((Choice.THEIRS, theirs), (Choice.OURS, ours), (Choice.BOTH, both)) if given]
+    if len(chosen) != 1 or (entry_id is None) == (not everything):
+        raise PoolpairError(Code.USAGE, "give one id or --all, and either --theirs, --ours or (files only) --both")
+    site = open_site(chosen_config())
+    try:
+        done = decisions.resolve_ledger(site, entry_id, chosen[0], force=force)
+    finally:
+        site.store.close()
+    typer.echo(f"{done} decided")
