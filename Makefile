@@ -12,7 +12,7 @@ CODE := src tests bench
 COMMA := ,
 
 # Debian packages that the tests call; add a name here when a test needs the real thing.
-SYSTEM_PACKAGES := git pgbouncer postgresql
+SYSTEM_PACKAGES := git haproxy pgbouncer postgresql
 
 # $(call timed,label,command) runs the command and says how long it took.
 timed = start=$$SECONDS; echo "== $(1)"; $(2); echo "== $(1): $$((SECONDS - start)) s"

@@ -7,23 +7,43 @@ where it came from.
 from __future__ import annotations
 
 import os
-import re
 import socket
-from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 
+from poolpair.config_values import (
+    count_between,
+    duration_between,
+    duration_or,
+    parse_absolute,
+    parse_address,
+    parse_boolean,
+    parse_command,
+    parse_line,
+    parse_path,
+    parse_pool_name,
+    parse_profile,
+    parse_size,
+    parse_store,
+    show_command,
+    show_path,
+    without_password,
+)
 from poolpair.errors import Code
 from poolpair.homes import SHARED, HomePattern, Homes, home_of, home_problem, home_ranks, matches, settings_digest
+from poolpair.moves import GateRules, HookStep
 from poolpair.tomlfile import KeyReader, Setting, TomlFile, open_toml
-from poolpair.units import read_duration, read_fraction, read_size, show_duration, show_fraction, show_size, type_name
+from poolpair.units import read_fraction, show_duration, show_fraction, show_size
 
 __all__ = [
     "LYNC_NAMES",
     "SHARED",
+    "Api",
     "Guard",
     "HomePattern",
     "Homes",
+    "HookCommands",
     "Limits",
     "Partner",
     "PoolConfig",
@@ -39,9 +59,6 @@ __all__ = [
 MIB = 1024**2
 LYNC_NAMES = {"sync.interval": "SyncInterval", "sync.conference_max": "MaxDataConfPackageSizeKB"}
 """What the original calls a key of ours."""
-_POOL_NAME = re.compile(r"[a-z0-9-]{1,32}")
-_PROFILE_NAME = re.compile(r"[a-z0-9_-]+")
-_NOT_SET = "(not set)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +100,34 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HookCommands:
+    """Commands of the operator's at the steps of a failover."""
+
+    commands: tuple[tuple[HookStep, tuple[str, ...]], ...] = ()
+    """Each that is set: the step, and a program with its arguments."""
+    timeout_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Api:
+    """Where `poolpair api` answers."""
+
+    host: str = "127.0.0.1"
+    port: int = 7462
+    """0: any that is free."""
+
+    @property
+    def is_local(self) -> bool:
+        """Nobody beyond this machine can ask."""
+        return ip_address(self.host).is_loopback
+
+    @property
+    def listen(self) -> str:
+        """As it stands in the pool file."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PoolConfig:
     """One pool file."""
 
@@ -100,6 +145,9 @@ class PoolConfig:
     sync: Sync
     guard: Guard
     limits: Limits
+    hooks: HookCommands
+    gate: GateRules
+    api: Api
     scratch: Path | None
     front_end: str
     sources: tuple[Setting, ...]
@@ -115,35 +163,41 @@ def load_config(path: Path) -> PoolConfig:
     """Read a pool file. Raises CONFIG with everything that is wrong."""
     file = open_toml(Code.CONFIG, path)
     read = KeyReader(file, LYNC_NAMES)
-    pool, store = read.required("pool", _pool_name), read.required("store", _store, show=_without_password)
-    profile, share = read.required("profile", _profile), read.required("share", _absolute)
-    files = read.optional("files", _path, None, _show_path)
-    partner_pool, partner_share = read.required("partner.pool", _pool_name), read.required("partner.share", _absolute)
-    key_file = read.required("partner.key_file", _absolute)
+    pool, store = read.required("pool", parse_pool_name), read.required("store", parse_store, show=without_password)
+    profile, share = read.required("profile", parse_profile), read.required("share", parse_absolute)
+    files = read.optional("files", parse_path, None, show_path)
+    partner_pool, partner_share = (
+        read.required("partner.pool", parse_pool_name),
+        read.required("partner.share", parse_absolute),
+    )
+    key_file = read.required("partner.key_file", parse_absolute)
     homes = _read_homes(file, read, {pool, partner_pool})
     sync = Sync(
-        interval_s=read.optional("sync.interval", _duration(5, 10_800), 120.0, show_duration),
-        eager=read.optional("sync.eager", _boolean, True, lambda value: str(value).lower()),
-        conference_max_bytes=read.optional("sync.conference_max", _size, 100 * MIB, show_size),
-        package_max_bytes=read.optional("sync.package_max", _size, 1024 * MIB, show_size),
-        window=read.optional("sync.window", _count(1, 1000), 8, str),
-        heartbeat_max_s=read.optional("sync.heartbeat_max", _duration(0.1, 10_800), 10.0, show_duration),
+        interval_s=read.optional("sync.interval", duration_between(5, 10_800), 120.0, show_duration),
+        eager=read.optional("sync.eager", parse_boolean, True, lambda value: str(value).lower()),
+        conference_max_bytes=read.optional("sync.conference_max", parse_size, 100 * MIB, show_size),
+        package_max_bytes=read.optional("sync.package_max", parse_size, 1024 * MIB, show_size),
+        window=read.optional("sync.window", count_between(1, 1000), 8, str),
+        heartbeat_max_s=read.optional("sync.heartbeat_max", duration_between(0.1, 10_800), 10.0, show_duration),
     )
     guard = Guard(
         delete_fraction=read.optional("guard.delete_fraction", read_fraction, 0.2, show_fraction),
-        delete_groups=read.optional("guard.delete_groups", _count(0, 10**9), 1000, str),
+        delete_groups=read.optional("guard.delete_groups", count_between(0, 10**9), 1000, str),
     )
     limits = Limits(
-        quarantine_files=read.optional("limits.quarantine_files", _count(1, 10**6), 1000, str),
-        parked_groups=read.optional("limits.parked_groups", _count(0, 10**7), 10_000, str),
-        lock_wait_s=read.optional("limits.lock_wait", _duration(0.1, 3600), 5.0, show_duration),
+        quarantine_files=read.optional("limits.quarantine_files", count_between(1, 10**6), 1000, str),
+        parked_groups=read.optional("limits.parked_groups", count_between(0, 10**7), 10_000, str),
+        lock_wait_s=read.optional("limits.lock_wait", duration_between(0.1, 3600), 5.0, show_duration),
     )
-    scratch = read.optional("scratch", _path, None, _show_path)
+    hooks = _read_hooks(read)
+    gate = _read_gate(file, read, hooks, min(sync.interval_s, sync.heartbeat_max_s))
+    api = _read_api(file, read)
+    scratch = read.optional("scratch", parse_path, None, show_path)
     if scratch is None and store and store.startswith("postgresql://"):
         file.problem(
             ("scratch",), "missing: with a store on PostgreSQL say where packages are made, in a private folder"
         )
-    front_end = read.optional("front_end", _line_of_text, socket.gethostname(), str)
+    front_end = read.optional("front_end", parse_line, socket.gethostname(), str)
     read.refuse_unknown(free="homes")
     if partner_pool and partner_pool == pool:
         file.problem(("partner", "pool"), f"both pools are called {pool!r}")
@@ -153,8 +207,51 @@ def load_config(path: Path) -> PoolConfig:
     partner = Partner(pool=partner_pool, share=partner_share, key_file=Path(key_file))
     return PoolConfig(
         path=path, pool=pool, store=store, profile=profile, share=share, files=files, partner=partner, homes=homes,
-        sync=sync, guard=guard, limits=limits, scratch=scratch, front_end=front_end, sources=tuple(read.settings),
+        sync=sync, guard=guard, limits=limits, hooks=hooks, gate=gate, api=api, scratch=scratch,
+        front_end=front_end, sources=tuple(read.settings),
     )  # fmt: skip
+
+
+def _read_hooks(read: KeyReader) -> HookCommands:
+    empty: tuple[str, ...] = ()
+    found = {step: read.optional(f"hooks.{key_of(step)}", parse_command, empty, show_command) for step in HookStep}
+    timeout_s = read.optional("hooks.timeout", duration_between(0.1, 3600), 60.0, show_duration)
+    return HookCommands(commands=tuple((step, words) for step, words in found.items() if words), timeout_s=timeout_s)
+
+
+def _read_gate(file: TomlFile, read: KeyReader, hooks: HookCommands, heartbeat_s: float) -> GateRules:
+    hooked = any(step in {HookStep.GATE_OPEN, HookStep.GATE_CLOSE} for step, _ in hooks.commands)
+    wait, after = duration_or("never", 1, 86_400), duration_or("off", 1, 86_400)
+    default_s: float | None = 120.0
+    rules = GateRules(
+        at_start=read.optional("gate.at_start", parse_boolean, hooked, lambda value: str(value).lower()),
+        wait_s=read.optional("gate.wait", wait, default_s, lambda value: show_duration(value) if value else "never"),
+        self_fence_after_s=read.optional(
+            "gate.self_fence_after", after, None, lambda value: show_duration(value) if value else "off"
+        ),
+    )
+    if rules.self_fence_after_s is not None and rules.self_fence_after_s < 3 * heartbeat_s:
+        file.problem(
+            ("gate", "self_fence_after"), f"must be at least three heartbeats, {show_duration(3 * heartbeat_s)}"
+        )
+    return rules
+
+
+def _read_api(file: TomlFile, read: KeyReader) -> Api:
+    host, port = read.optional(
+        "api.listen", parse_address, ("127.0.0.1", 7462), lambda at: Api(host=at[0], port=at[1]).listen
+    )
+    api = Api(host=host, port=port)
+    remote = read.optional("api.allow_remote", parse_boolean, False, lambda value: str(value).lower())
+    if not api.is_local and not remote:
+        reason = f"{host} is not loopback: anybody who reaches it may ask; say allow_remote = true if that is meant"
+        file.problem(("api", "listen"), reason)
+    return api
+
+
+def key_of(step: HookStep) -> str:
+    """How a hook is called in the section [hooks]."""
+    return step.value.replace("-", "_")
 
 
 def _check_places(file: TomlFile, share: str, partner_share: str, private: dict[tuple[str, ...], str]) -> None:
@@ -183,100 +280,3 @@ def _read_homes(file: TomlFile, read: KeyReader, pools: set[str]) -> Homes:
             homes.append((pattern, str(pool)))
             read.note(("homes", pattern), str(pool), given=True)
     return tuple(homes)
-
-
-def _text(value: object, expected: str) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"expected {expected}, not {type_name(value)}")  # noqa: TRY004 - one error for every wrong value
-    return value
-
-
-def _pool_name(value: object) -> str:
-    name = _text(value, "the name of a pool")
-    if not _POOL_NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no name of a pool: 1 to 32 of a-z, 0-9 and -")
-    return name
-
-
-def _store(value: object) -> str:
-    url = _text(value, 'a URL such as "sqlite:////abs/path"')
-    if url.startswith("postgresql://"):
-        return url
-    if not url.startswith("sqlite:///"):
-        raise ValueError(f"expected sqlite:////abs/path or postgresql://..., not {_without_password(url)!r}")
-    if not _is_clean_path(url.removeprefix("sqlite:///")):
-        raise ValueError(f"{url!r}: the path must be absolute, which makes four slashes: sqlite:////abs/path")
-    return url
-
-
-def _without_password(url: str) -> str:
-    return re.sub(r"((?:^|[?&])(?:ssl)?password=)[^&]*", r"\1***", re.sub(r"(://[^/@:]*):[^/]*@", r"\1:***@", url))
-
-
-def _profile(value: object) -> str:
-    name = _text(value, "the name of a profile or an absolute path")
-    if not _PROFILE_NAME.fullmatch(name) and not _is_clean_path(name):
-        raise ValueError(f"{name!r} is neither the name of a profile (a-z, 0-9, _ and -) nor an absolute path")
-    return name
-
-
-def _is_clean_path(text: str) -> bool:
-    return text.startswith("/") and len(text) > 1 and "\0" not in text
-
-
-def _absolute(value: object) -> str:
-    text = _text(value, "an absolute path")
-    if text.startswith("\\\\"):
-        raise ValueError(f"{text!r} is a UNC path: mount the share and give the absolute path of the mount")
-    if not _is_clean_path(text):
-        raise ValueError(f"{text!r} is no absolute path")
-    return text
-
-
-def _path(value: object) -> Path | None:
-    return Path(_absolute(value))
-
-
-def _show_path(path: Path | None) -> str:
-    return str(path) if path else _NOT_SET
-
-
-def _line_of_text(value: object) -> str:
-    text = _text(value, "the name of this front end")
-    if not text or not text.isprintable() or len(text) > 255:
-        raise ValueError("expected one line of 1 to 255 printable characters")
-    return text
-
-
-def _boolean(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"expected true or false, not {type_name(value)}")  # noqa: TRY004 - one error for every wrong value
-    return value
-
-
-def _count(low: int, high: int) -> Callable[[object], int]:
-    def read(value: object) -> int:
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise ValueError(f"expected an integer, not {type_name(value)}")  # noqa: TRY004 - one error for every wrong value
-        if not low <= value <= high:
-            raise ValueError(f"must lie between {low} and {high}, not {value}")
-        return value
-
-    return read
-
-
-def _duration(low: float, high: float) -> Callable[[object], float]:
-    def read(value: object) -> float:
-        seconds = read_duration(value)
-        if not low <= seconds <= high:
-            raise ValueError(f"must lie between {show_duration(low)} and {show_duration(high)}, not {value!r}")
-        return seconds
-
-    return read
-
-
-def _size(value: object) -> int:
-    size = read_size(value)
-    if not 1 <= size < 2**63:
-        raise ValueError(f"must be at least one byte and less than 8 EiB, not {value!r}")
-    return size

@@ -11,12 +11,13 @@ from dataclasses import replace
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import data_dir, package_name
 from poolpair.model import Channel, RefusedPackage, new_id, new_nonce
+from poolpair.moves import FENCE_OFF, FenceOff
 from poolpair.pipeline.adopt import fence
 from poolpair.pipeline.receive import REFUSED_KEPT
 from poolpair.pipeline.resolve_file import resolve_file
 from poolpair.pipeline.site import Site, inbound_name, outbound_name, serving_name
 from poolpair.service import REQUEST, Request
-from poolpair.state import FENCE_OFF, FenceOff, Held, Inbound, Outbound, Seed, SeedPhase, Serving, VerifyResult
+from poolpair.state import Held, Inbound, Outbound, Seed, SeedPhase, Serving, VerifyResult
 from poolpair.store.ledger_files import FILES
 from poolpair.store.port import Transaction
 from poolpair.store.values import Choice, LedgerEntry, ParkedGroup

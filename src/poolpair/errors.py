@@ -10,6 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from poolpair.codes import Code
+
+__all__ = ["CATALOGUE", "Code", "Entry", "HeldBack", "PoolpairError", "Refused", "Remedy"]
+
 
 class Remedy(StrEnum):
     """What the operator must do; the first digit of the code."""
@@ -29,54 +33,6 @@ class Entry:
     exit_status: int
     meaning: str
     hint: str
-
-
-class Code(StrEnum):
-    """Stable codes. P1xx input, P2xx places, P3xx decisions, P4xx waiting, P5xx refused files."""
-
-    CONFIG = "P101"
-    PROFILE = "P102"
-    KEY_FILE = "P103"
-    NOT_INSTALLED = "P104"
-    USAGE = "P105"
-    ROOT = "P106"
-    STORE_MISSING = "P201"
-    STORE_LOCKED = "P202"
-    STORE_BROKEN = "P203"
-    SCHEMA = "P204"
-    CAPTURE_BROKEN = "P205"
-    STORE_REPLACED = "P206"
-    SHARE_MISSING = "P211"
-    SHARE_DENIED = "P212"
-    SHARE_FULL = "P213"
-    SHARE_READ_ONLY = "P214"
-    SHARE_FOREIGN = "P215"
-    SHARE_FAILED = "P216"
-    SCRATCH = "P221"
-    TREE = "P222"
-    STORE_SET_BACK = "P301"
-    CLONE = "P302"
-    HELD = "P303"
-    PARKED = "P304"
-    SETTINGS = "P305"
-    REFUSED_BY_PARTNER = "P306"
-    UNHOMED = "P307"
-    TOO_LARGE = "P308"
-    FOREIGN_WRITES = "P309"
-    LEDGER_MOVED = "P310"
-    INCOMPLETE = "P311"
-    LEASE = "P401"
-    PARTNER_SILENT = "P402"
-    NEWER_FORMAT = "P403"
-    TIMEOUT = "P404"
-    NO_WORD = "P405"
-    SERVICE_DOWN = "P406"
-    DAMAGED = "P501"
-    FOREIGN_PACKAGE = "P502"
-    MISNAMED = "P503"
-    LIMIT = "P504"
-    REPLAY = "P505"
-    STALE = "P506"
 
 
 _I, _P, _D, _W, _R = Remedy.FIX_INPUT, Remedy.FIX_PLACE, Remedy.DECIDE, Remedy.WAIT, Remedy.REPORT
@@ -104,6 +60,12 @@ CATALOGUE: dict[Code, Entry] = {
     Code.USAGE: Entry(_I, 64, "the command does not fit the present state", "read the message; nothing was changed"),
     Code.ROOT: Entry(
         _I, 64, "the service was started as root", "run it as the application's user, or give --allow-root"
+    ),
+    Code.API_ADDRESS: Entry(
+        _I,
+        64,
+        "the address of `poolpair api` cannot be used",
+        "choose another with `listen` in [api], or end what holds it",
     ),
     Code.STORE_MISSING: Entry(
         _P, 2, "the application's database is not there", "check `store` in the pool file and that the disk is mounted"
@@ -221,6 +183,12 @@ CATALOGUE: dict[Code, Entry] = {
         "this copy is not complete: taking over would serve less than the partner had",
         "wait until `status` shows it complete, or accept what the message says is missing with --accept-incomplete",
     ),
+    Code.HOOK_FAILED: Entry(
+        _D,
+        2,
+        "a hook failed or was not over in time; the plan waits at that step",
+        "look at `poolpair hook show`, mend it and give the command again; or give the plan up with --abort",
+    ),
     Code.LEASE: Entry(
         _W, 1, "another service already works for this pool", "stop one of them; the other takes over by itself"
     ),
@@ -238,6 +206,18 @@ CATALOGUE: dict[Code, Entry] = {
     ),
     Code.NO_WORD: Entry(_W, 1, "the partner was never heard, nothing is sent yet", "start the partner's service"),
     Code.SERVICE_DOWN: Entry(_W, 3, "no service runs for this pool", "start it: `poolpair -c FILE run`"),
+    Code.SELF_FENCED: Entry(
+        _W,
+        2,
+        "this pool fenced itself: for `self_fence_after` it has had no fresh word, and the partner may have taken over",
+        "mend the line, it lifts by itself; or, if the partner is known not to serve, `poolpair gate open --reason`",
+    ),
+    Code.GATE_CLOSED: Entry(
+        _W,
+        1,
+        "nothing is served here yet: the partner has not been heard since the start, and may have taken over",
+        "wait; or, if the partner is known not to serve, `poolpair gate open --reason`",
+    ),
     Code.DAMAGED: Entry(
         _R,
         2,

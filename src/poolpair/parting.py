@@ -11,11 +11,11 @@ from __future__ import annotations
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import POOL_JSON, cookie_dir, data_dir
 from poolpair.model import Channel, Position, new_id
+from poolpair.moves import FENCE_OFF, FenceOff, Plan, PlanStep, plan_name
 from poolpair.pipeline.adopt import load_serving
 from poolpair.pipeline.site import Site, recovery_prefix, serving_name
 from poolpair.reigns import begun, birth, serves, takes_writes
 from poolpair.share.port import FileVanished, OwnShare
-from poolpair.state import FENCE_OFF, FenceOff, Plan, PlanStep, plan_name
 from poolpair.store.port import Transaction
 from poolpair.store.prepared import UNPAIRED, Unpaired
 from poolpair.store.values import Choice

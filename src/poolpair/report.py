@@ -5,9 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from poolpair.asks import AskMade, made_name, words_of
-from poolpair.errors import PoolpairError
+from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import data_dir, lync_module, parse_package_name
-from poolpair.model import Channel, ImportStatus, serving_pool
+from poolpair.model import Channel, Fault, ImportStatus, serving_pool
+from poolpair.moves import (
+    FENCE_OFF,
+    GATE,
+    GATE_WORD,
+    FenceOff,
+    Gate,
+    GateWhy,
+    GateWord,
+    HookRun,
+    Plan,
+    PlanStep,
+    gate_run_name,
+    hook_fault,
+    plan_name,
+)
 from poolpair.pipeline.acknowledge import import_status
 from poolpair.pipeline.site import (
     Counts,
@@ -19,7 +34,7 @@ from poolpair.pipeline.site import (
     recovery_prefix,
 )
 from poolpair.reigns import takes_writes
-from poolpair.state import FENCE_OFF, FenceOff, Inbound, Intent, Outbound, Plan, PlanStep, Recovery, plan_name
+from poolpair.state import Inbound, Intent, Outbound, Recovery
 from poolpair.status import (
     ChannelStatus,
     ExportView,
@@ -69,6 +84,7 @@ def gather(site: Site) -> PairStatus:
         known = None
     now = site.clock.monotonic_s()
     word_age_s = now - known.echoed_s if known and known.echoed_s is not None else None
+    gate = site.store.read(Gate, GATE)
     return PairStatus(
         pool=site.pool,
         partner=site.partner,
@@ -77,15 +93,29 @@ def gather(site: Site) -> PairStatus:
         front_end=holder.front_end if holder else "",
         homes_served=site.served(),
         word_age_s=word_age_s,
-        homes=tuple(_home(site, home) for home in site.homes),
+        homes=tuple(_home(site, home, closed=gate is not None) for home in site.homes),
         ledger_open=sum(entry.state is Choice.OPEN for entry in site.store.ledger()),
+        gate=_gate(gate, site.partner),
+        gate_word=word.reason if (word := site.store.read(GateWord, GATE_WORD)) else "",
         fence_off=off.reason if (off := site.store.read(FenceOff, FENCE_OFF)) else "",
         channels=tuple(_channel(site, channel, known, now, word_age_s) for channel in site.channels),
     )
 
 
-def _home(site: Site, home: str) -> HomeStatus:
-    serving = site.serving(home)
+def _gate(gate: Gate | None, partner: str) -> Fault | None:
+    if gate is None:
+        return None
+    code = Code.SELF_FENCED if gate.why is GateWhy.SILENT else Code.GATE_CLOSED
+    return Fault(code=code, detail=f"closed ({gate.why}) until {partner} is heard", since_utc=gate.since_utc)
+
+
+def _gate_hook_fault(site: Site, home: str) -> Fault | None:
+    run = site.store.read(HookRun, gate_run_name(home))
+    return hook_fault(run) if run is not None and run.failure and run.step in site.hooks.commands else None
+
+
+def _home(site: Site, home: str, *, closed: bool) -> HomeStatus:
+    serving, plan = site.serving(home), site.store.read(Plan, plan_name(home))
     waiting = [
         recovery
         for channel in site.channels
@@ -96,8 +126,9 @@ def _home(site: Site, home: str) -> HomeStatus:
         home=home,
         served_by=serving_pool(serving.present, (site.pool, site.partner)),
         epoch=serving.present.epoch,
-        takes_writes=takes_writes(serving, site.pool, site.partner),
-        plan=_plan(site.store.read(Plan, plan_name(home))) or _asked(site, home),
+        takes_writes=takes_writes(serving, site.pool, site.partner) and not closed,
+        plan=_plan(plan) or _asked(site, home),
+        fault=(plan.fault if plan is not None else None) or _gate_hook_fault(site, home),
         recovering=bool(serving.open or waiting),
         stopped=serving.stopped,
     )
@@ -106,7 +137,8 @@ def _home(site: Site, home: str) -> HomeStatus:
 def _plan(plan: Plan | None) -> str:
     if plan is None or plan.step is PlanStep.DONE:
         return ""
-    return f"{plan.move}: {plan.step}{f', waits: {plan.waits_for}' if plan.waits_for else ''}"
+    state = ", FAILED" if plan.fault else f", waits: {plan.waits_for}" if plan.waits_for else ""
+    return f"{plan.move}: {plan.step}{state}"
 
 
 def _asked(site: Site, home: str) -> str:

@@ -17,6 +17,7 @@ from poolpair.model import Channel
 from poolpair.pipeline.site import Site
 from poolpair.report import PULSE, pulse
 from poolpair.serving.asks import attend
+from poolpair.serving.gate import begin, tend
 
 BUSY_WAIT_S = 0.005
 IDLE_WAIT_MAX_S = 0.5
@@ -57,15 +58,22 @@ class Service:
         self._counted_s: float | None = None
         self._swept_s: float | None = None
         self._fatal: PoolpairError | None = None
+        self._begun = False
+        self._gate_fault = ""
 
     def stop(self) -> None:
         """Ask the service to end after the present step; safe from a signal handler."""
         self._stop.set()
+        self._site.hooks.interrupt()
+
+    def begin(self) -> None:
+        """Close the gate, if it is to be closed at the start, before anything else. Raises PoolpairError(LEASE)."""
+        self._site.memory.started_s = self._site.clock.monotonic_s()
+        self._tend_gate(begin)
 
     def run(self) -> None:
-        """Work until `stop`. Raises PoolpairError(LEASE) if another service took over."""
+        """Work until `stop`, after `begin`. Raises PoolpairError(LEASE) if another service took over."""
         site = self._site
-        site.memory.started_s = site.clock.monotonic_s()
         site.own.write_small(TASK_ASSIGNMENT, (site.front_end + "\n").encode())
         beats = threading.Thread(target=self._beats, name="heartbeat", daemon=True)
         beats.start()
@@ -74,6 +82,7 @@ class Service:
             while not self._stop.is_set():
                 began_s = self._site.clock.monotonic_s()
                 busy = self._look()
+                busy |= self._tend_gate(tend if self._begun else begin)
                 took_s = self._site.clock.monotonic_s() - began_s
                 wait_s = BUSY_WAIT_S if busy else max(VAIN_LOOK_SHARE * took_s, min(IDLE_WAIT_MAX_S, wait_s * 2))
                 if self._faults:
@@ -112,12 +121,26 @@ class Service:
     def _advance(self) -> bool:
         """Take up what the partner asks for, and the next step of a failover or failback, if one is under way."""
         try:
-            return attend(self._site)
+            return attend(self._site, self._tell)
         except PoolpairError as error:
             if error.code in FATAL:
                 raise
             self._tell(f"plan: {error}")
             return False
+
+    def _tend_gate(self, step: Callable[[Site, Callable[[str], None]], bool]) -> bool:
+        """What the store refuses now is done at the next look, and said once."""
+        try:
+            moved, said = step(self._site, self._tell), ""
+            self._begun = True
+        except PoolpairError as error:
+            if error.code in FATAL:
+                raise
+            moved, said = False, f"gate: {error}"
+        if said and said != self._gate_fault:
+            self._tell(said)
+        self._gate_fault = said
+        return moved
 
     def _carried_out(self, requested: Iterable[str]) -> None:
         """Forget requests; what the store does not let go now is carried out once more, which harms nothing."""

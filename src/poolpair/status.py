@@ -119,6 +119,8 @@ class HomeStatus:
     recovering: bool
     """Groups written at both pools are still being brought together."""
     stopped: Fault | None
+    fault: Fault | None = None
+    """The plan's present step failed, and waits for the operator."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,15 +140,23 @@ class PairStatus:
     """Groups that wait in the ledger for a decision."""
     fence_off: str = ""
     """Why the fence was taken away by hand; empty while it stands."""
+    gate: Fault | None = None
+    """The gate is closed: what this pool serves is fenced until the partner is heard."""
+    gate_word: str = ""
+    """Why an operator holds the gate open although the partner is not heard."""
 
     @property
     def exit_status(self) -> int:
         """0 healthy; 1 not steady, degraded or not initialised; 2 error or partner silent; 3 own service down."""
         if not self.service_running:
             return 3
-        if self.fence_off or any(home.stopped for home in self.homes):
+        if self.fence_off or any(home.stopped or home.fault for home in self.homes):
             return 2
-        moving = self.ledger_open or any(home.plan or home.recovering for home in self.homes)
+        if self.gate is not None and CATALOGUE[self.gate.code].exit_status > 1:
+            return 2
+        moving = (
+            self.ledger_open or self.gate or self.gate_word or any(home.plan or home.recovering for home in self.homes)
+        )
         return max((_channel_exit(channel) for channel in self.channels), default=0) or (1 if moving else 0)
 
 

@@ -12,6 +12,8 @@ from poolpair.clock import Clock, SystemClock
 from poolpair.config import PoolConfig, home_of, home_ranks, settings_digest
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import POOL_JSON, TASK_ASSIGNMENT, PoolIdentity, folders
+from poolpair.hooks.commands import CommandHooks
+from poolpair.hooks.port import Hooks
 from poolpair.keyfile import read_key_file
 from poolpair.model import Channel, new_id
 from poolpair.parting import begin_with_another
@@ -19,7 +21,7 @@ from poolpair.pipeline.adopt import fence_pools
 from poolpair.pipeline.identity import check_own_share
 from poolpair.pipeline.site import SCRATCH_SUFFIX, FileHome, Limits, Site, outbound_name
 from poolpair.protocol import compare_anew
-from poolpair.report import PULSE, pulse
+from poolpair.report import PULSE, Pulse, pulse
 from poolpair.share.open import own_share, partner_share
 from poolpair.state import Outbound, Seed
 from poolpair.store.kind import StoreHandle, StoreKind
@@ -136,7 +138,15 @@ def open_site(config: PoolConfig, clock: Clock | None = None) -> Site:
         scratch=scratch,
         channels=channels_of(profile),
         front_end=config.front_end,
+        hooks=hooks_of(config, scratch),
+        gate=config.gate,
     )
+
+
+def hooks_of(config: PoolConfig, scratch: Path) -> Hooks:
+    """The operator's commands; each may ask `poolpair` about the same pool."""
+    base = {**os.environ, "POOLPAIR_CONFIG": str(config.path.absolute())}
+    return CommandHooks(dict(config.hooks.commands), config.hooks.timeout_s, scratch, base)
 
 
 def check_settings(site: Site) -> None:
@@ -153,6 +163,9 @@ def begin_work(site: Site, holder: str) -> None:
         before = tx.load(SerialStart, SERIAL) or SerialStart(start=0)
         tx.save(SERIAL, SerialStart(start=before.start + SERIALS_PER_START))
         site.memory.started_s = site.clock.monotonic_s()
+        known = tx.load(Pulse, PULSE)
+        if known is not None and known.boot_id == site.clock.boot_id():
+            site.memory.confirmed_s = known.echoed_s
         tx.save(PULSE, pulse(site))  # or status would go by the word that an earlier service had heard
     site.memory.serial = before.start
     for left in site.scratch.glob(f"*{SCRATCH_SUFFIX}"):

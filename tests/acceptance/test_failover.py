@@ -84,7 +84,7 @@ def test_planned_moves_are_ordered_at_either_side(pools: tuple[Pool, Pool]) -> N
     assert "served by pool a (epoch 2)" in a.must("failback", "a", "--yes").out
     assert write(a, BUDDY, "home again") == ""
     refused = b.run("failover", "a", "--abort")
-    assert (refused.exit_status, "a refuses: no handover of a is under way" in refused.talk) == (64, True)
+    assert (refused.exit_status, "a refuses: no failover or failback of a is under way" in refused.talk) == (64, True)
     wrong = a.run("failover", "a", "--disaster", "--yes")
     assert (wrong.exit_status, "b is to take over" in wrong.talk) == (64, True)
     a.kill()

@@ -15,9 +15,9 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.format.cookie import seal_cookie
 from poolpair.keyfile import new_key_file
 from poolpair.model import Channel, Cookie, ExportStatus
+from poolpair.moves import Move
 from poolpair.serving.asks import attend
 from poolpair.serving.plan import advance, order
-from poolpair.state import Move
 from poolpair.store.values import Choice
 from poolpair.wiring import initialise
 from tests.pair import HOMES, Pair, make_pair

@@ -12,11 +12,12 @@ from poolpair.cycle import beat, run_pass
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import COOKIE_NAME, cookie_dir
 from poolpair.model import Ask
+from poolpair.moves import Move, Plan, PlanStep, plan_name
 from poolpair.pipeline.site import serving_name
 from poolpair.reigns import birth, takes_writes
 from poolpair.serving.asks import attend, make_ask
 from poolpair.serving.plan import give_up, order
-from poolpair.state import Move, Plan, PlanStep, Serving, plan_name
+from poolpair.state import Serving
 from tests.memory_pair import USERS, MemoryPair
 
 FAR_S = 31.0
@@ -235,7 +236,7 @@ def test_nothing_to_be_given_up_is_a_refusal(pair: MemoryPair) -> None:
     make_ask(pair.sites["b"], AskVerb.GIVE_UP, "a")
     settle(pair)
     assert asked(pair).answer == AskAnswer.REFUSED
-    assert "no handover of a is under way" in asked(pair).detail
+    assert "no failover or failback of a is under way" in asked(pair).detail
 
 
 def test_a_partner_that_forgot_begins_nothing_again(pair: MemoryPair) -> None:

@@ -9,11 +9,12 @@ import pytest
 
 from poolpair.cycle import _import, run_pass
 from poolpair.errors import Code
+from poolpair.moves import Move
 from poolpair.pipeline.adopt import load_serving
 from poolpair.pipeline.site import inbound_name
 from poolpair.reigns import serves
 from poolpair.serving.plan import advance, order
-from poolpair.state import Inbound, Move, Serving
+from poolpair.state import Inbound, Serving
 from poolpair.store.memory.disk import RowRefused
 from tests.memory_pair import USERS, MemoryPair
 

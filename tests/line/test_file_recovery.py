@@ -11,9 +11,9 @@ from poolpair.cycle import run_pass
 from poolpair.decisions import resolve_ledger
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel
+from poolpair.moves import Move
 from poolpair.pipeline.adopt import adopt
 from poolpair.serving.plan import advance, order
-from poolpair.state import Move
 from poolpair.store.ledger_files import FILES, path_of, version_from
 from poolpair.store.values import Choice, LedgerEntry
 from tests.pair import Pair, make_pair

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from poolpair.cycle import run_pass
 from poolpair.model import Channel
+from poolpair.moves import Move, Plan, plan_name
 from poolpair.serving.plan import advance, order
-from poolpair.state import Move, Plan, plan_name
 from tests.pair import Pair, make_pair
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from poolpair.cycle import run_pass
 from poolpair.model import Channel
+from poolpair.moves import Move
 from poolpair.serving.plan import advance, order
-from poolpair.state import Move
 from tests.badinput.ground import Ground, first_copy, make_ground
 
 

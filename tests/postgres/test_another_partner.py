@@ -11,9 +11,9 @@ from poolpair.cli.main import app
 from poolpair.errors import Code, PoolpairError
 from poolpair.keyfile import new_key_file
 from poolpair.model import ExportStatus
+from poolpair.moves import Move
 from poolpair.serving.asks import attend
 from poolpair.serving.plan import advance, order
-from poolpair.state import Move
 from poolpair.wiring import initialise
 from tests.postgres.server_pair import SCHEMA, ServerPair
 

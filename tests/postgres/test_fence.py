@@ -192,6 +192,14 @@ def test_it_refuses_every_statement_that_touches_a_refused_row_and_no_other(grou
     ground.run("UPDATE account SET value = '2'", "DELETE FROM child", "TRUNCATE notice")
 
 
+def test_it_may_say_that_nobody_knows_who_serves(ground: Ground) -> None:
+    """While the gate is closed the partner is named with a doubt; that is no pool's name, and no word of SQL."""
+    ground.fence(b="c (perhaps)")
+    with pytest.raises(psycopg.Error, match=r"served by pool c \(perhaps\) now"):
+        ground.run("INSERT INTO account VALUES ('b.example', 'v', '1')")
+    ground.fence()
+
+
 def _copy(cursor: psycopg.Cursor[TupleRow], rows: list[tuple[str, str, str]]) -> None:
     with cursor.copy("COPY account FROM STDIN") as copy:
         for row in rows:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from poolpair.errors import Code, PoolpairError
+from poolpair.moves import Move
 from poolpair.serving.plan import advance, order
-from poolpair.state import Move
 from tests.cluster import Cluster
 from tests.postgres.own_pair import OwnPair, own_pair
 

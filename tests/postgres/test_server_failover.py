@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from poolpair.model import Channel, ExportStatus
+from poolpair.moves import Move, Plan, PlanStep, plan_name
 from poolpair.serving.plan import advance, order
-from poolpair.state import Move, Plan, PlanStep, plan_name
 from poolpair.store.values import Choice
 from tests.postgres.server_pair import ServerPair
 

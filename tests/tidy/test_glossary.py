@@ -9,7 +9,7 @@ GLOSSARY = Path(__file__).parents[2] / "docs" / "GLOSSARY.md"
 
 WORDS = """
 adopt, ask, bucket, capture, change, channel, complete, cookie, digest, epoch, failback, failover, fence, front end,
-handover, held, home, key group, lease, ledger, origin, package, pair, parked, partner, pool, position, principal,
+gate, handover, held, home, hook, key group, lease, ledger, origin, package, pair, parked, partner, pool, position, principal,
 quarantine, reign, reign set, seed, sequence, serving, spool, stream, takeover, target, term, token, tombstone
 """
 EXPECTED = re.split(r",\s*", WORDS.strip())

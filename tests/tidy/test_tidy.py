@@ -228,7 +228,7 @@ def test_ratchet_is_tight() -> None:
 def test_pure_modules_are_under_contract() -> None:
     """import-linter cannot name a module that does not exist yet, so here it is asked for once it does."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
-    (forbidden,) = [contract for contract in settings["contracts"] if contract["type"] == "forbidden"]
+    (forbidden,) = [each for each in settings["contracts"] if "poolpair.pipeline.*" in each.get("source_modules", ())]
     pure = ("cycle", "protocol", "model")
     there = {f"poolpair.{path.stem}" for path in (ROOT / "src/poolpair").iterdir() if path.stem in pure}
     missing = sorted(there - set(forbidden["source_modules"]))

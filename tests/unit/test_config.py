@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from poolpair.config import Guard, Limits, Partner, PoolConfig, Setting, Sync, load_config
+from poolpair.config import Api, Guard, HookCommands, Limits, Partner, PoolConfig, Setting, Sync, load_config
 from poolpair.errors import Code, PoolpairError
+from poolpair.moves import GateRules, HookStep
 
 GOOD = """\
 pool    = "a"
@@ -45,6 +46,26 @@ delete_groups = 0
 quarantine_files = 7
 parked_groups = 8
 lock_wait = "1.5s"
+
+[hooks]
+before_fence = ["systemctl", "stop", "a b"]
+after_fence = ["/bin/true"]
+before_apply = ["/bin/true"]
+after_apply = ["/bin/true"]
+before_serve = ["/bin/true"]
+after_serve = ["/bin/echo", "é"]
+gate_open = ["/bin/true"]
+gate_close = ["/bin/true"]
+timeout = "5s"
+
+[gate]
+at_start = false
+wait = "never"
+self_fence_after = "90s"
+
+[api]
+listen = "[2001:db8::5]:80"
+allow_remote = true
 """
 )
 
@@ -82,6 +103,9 @@ def test_a_short_file_leaves_the_original_defaults(tmp_path: Path) -> None:
         sync=Sync(),
         guard=Guard(),
         limits=Limits(),
+        hooks=HookCommands(),
+        gate=GateRules(),
+        api=Api(),
         scratch=None,
         front_end=socket.gethostname(),
         sources=config.sources,
@@ -105,6 +129,12 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     )
     assert config.guard == Guard(delete_fraction=0.5, delete_groups=0)
     assert config.limits == Limits(quarantine_files=7, parked_groups=8, lock_wait_s=1.5)
+    hooks = dict(config.hooks.commands)
+    assert set(hooks) == set(HookStep)
+    assert (config.api, config.api.is_local) == (Api(host="2001:db8::5", port=80), False)
+    assert config.gate == GateRules(at_start=False, wait_s=None, self_fence_after_s=90.0)
+    assert load(tmp_path, GOOD + '[hooks]\ngate_open = ["x"]\n').gate == GateRules(at_start=True)
+    assert (hooks[HookStep.BEFORE_FENCE], config.hooks.timeout_s) == (("systemctl", "stop", "a b"), 5.0)
 
 
 def test_the_heartbeat_is_never_slower_than_the_interval(tmp_path: Path) -> None:
@@ -133,14 +163,17 @@ def test_every_printed_value_reads_back(tmp_path: Path) -> None:
     config = load(tmp_path, ALL)
     lines = []
     for setting in config.sources:
-        bare = setting.value.isdigit() or setting.value in {"true", "false"}
+        bare = setting.value.isdigit() or setting.value in {"true", "false"} or setting.value.startswith('["')
         lines.append(f"{setting.key} = {setting.value if bare else repr(setting.value)}")
     again = load(tmp_path, "\n".join(lines))
-    assert (again.sync, again.guard, again.limits, again.homes) == (
+    assert (again.sync, again.guard, again.limits, again.homes, again.hooks, again.gate, again.api) == (
         config.sync,
         config.guard,
         config.limits,
         config.homes,
+        config.hooks,
+        config.gate,
+        config.api,
     )
 
 
@@ -260,6 +293,47 @@ WRONG = {
     "front end of two lines": (
         'front_end = "a\\nb"\n' + GOOD,
         "front_end (line 1): expected one line of 1 to 255 printable characters",
+    ),
+    "a command for a shell": (
+        GOOD + '[hooks]\nafter_serve = "systemctl start x"\n',
+        (
+            "hooks.after_serve (line 16): expected a program and its arguments, such as "
+            '["systemctl", "stop", "prosody"], not a string'
+        ),
+    ),
+    "a command without words": (
+        GOOD + "[hooks]\nafter_serve = []\n",
+        (
+            "hooks.after_serve (line 16): expected a program and its arguments, such as "
+            '["systemctl", "stop", "prosody"]; there is no shell, so each word stands by itself'
+        ),
+    ),
+    "a hook's name with a dash": (
+        GOOD + '[hooks]\nafter-serve = ["x"]\n',
+        "hooks.after-serve (line 16): unknown key, did you mean hooks.after_serve?",
+    ),
+    "a fence that every pause would close": (
+        GOOD + '[gate]\nself_fence_after = "29s"\n',
+        "gate.self_fence_after (line 16): must be at least three heartbeats, 30s",
+    ),
+    "neither a duration nor never": (
+        GOOD + '[gate]\nwait = "long"\n',
+        'gate.wait (line 16): expected a duration such as "5s", "2m", "3h" or "250ms", not \'long\'',
+    ),
+    "an address for everybody": (
+        GOOD + '[api]\nlisten = "0.0.0.0:80"\n',
+        "api.listen (line 16): 0.0.0.0 is not loopback: anybody who reaches it may ask; say allow_remote = true if that is meant",
+    ),
+    "a name for an address": (
+        GOOD + '[api]\nlisten = "localhost:80"\n',
+        """api.listen (line 16): expected an address and a port, such as "127.0.0.1:7462" or "[::1]:7462", not 'localhost:80'""",
+    ),
+    "a port that is none": (
+        GOOD + '[api]\nlisten = "127.0.0.1:65536"\n',
+        (
+            'api.listen (line 16): expected an address and a port, such as "127.0.0.1:7462" or "[::1]:7462", '
+            "not '127.0.0.1:65536'"
+        ),
     ),
     "same pool": (
         GOOD.replace('pool     = "b"', 'pool     = "a"').replace('"b.example"   = "b"\n', ""),

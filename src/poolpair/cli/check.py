@@ -6,9 +6,11 @@ What an earlier failure hides is not guessed. Nothing is changed: the partner's 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import typer
@@ -114,6 +116,8 @@ def _site(config: PoolConfig, site: Site) -> Iterator[Line]:
             yield Line("partner's share", checked.words, checked.code, hint)
     yield from _space(config, site)
     yield _one("files", lambda: _files(config, site))
+    for step, command in site.hooks.commands.items():
+        yield _one(f"hook {step}", partial(_program, command))
     yield _one("service", lambda: _service(site))
 
 
@@ -225,6 +229,13 @@ def _files(config: PoolConfig, site: Site) -> str:
         count, size = count + 1, size + file.size
     left_out = f", {site.tree.skipped} links or devices left out" if site.tree.skipped else ""
     return f"{config.files} is readable: {count} files of {show_bytes(size)} belong{left_out}"
+
+
+def _program(command: tuple[str, ...]) -> str:
+    found = shutil.which(command[0])
+    if found is None:
+        raise PoolpairError(Code.CONFIG, f"{command[0]} is no program that this account may run")
+    return f"runs {found}"
 
 
 def _service(site: Site) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,10 +10,10 @@ from typing import Annotated
 
 import typer
 
-from poolpair import decisions
 from poolpair.asks import AskVerb
 from poolpair.cli.asking import ask_partner
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
+from poolpair.cli.hook import runs_of, show_run
 from poolpair.cli.ledger import ledger_list, ledger_resolve, ledger_show
 from poolpair.cli.work import wait
 from poolpair.config import PoolConfig
@@ -20,19 +21,22 @@ from poolpair.cycle import run_pass
 from poolpair.decisions import nudge
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import serving_pool
+from poolpair.moves import Move, Plan, PlanStep, plan_name
 from poolpair.pipeline.site import Site
 from poolpair.service import write_pulse
 from poolpair.serving.asks import attend
-from poolpair.serving.plan import give_up, order, words_of_plan
+from poolpair.serving.gate import tend
+from poolpair.serving.hooked import target_of
+from poolpair.serving.plan import give_up, order, resume, words_of_plan
 from poolpair.serving.price import price, steps_of
-from poolpair.state import Move, Plan, PlanStep, plan_name
+from poolpair.serving.stepping import hook_of
 from poolpair.wiring import open_site, working_site
 
 Disaster = Annotated[bool, typer.Option("--disaster", help="The pool that serves is dead: take over without it.")]
 WhatIf = Annotated[bool, typer.Option("--what-if", help="Print the plan and what it would cost; do nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
 Incomplete = Annotated[bool, typer.Option("--accept-incomplete", help="Serve less than the partner had.")]
-Abort = Annotated[bool, typer.Option("--abort", help="Give up a planned one that is under way.")]
+Abort = Annotated[bool, typer.Option("--abort", help="Give up the one that is under way here.")]
 Timeout = Annotated[float, typer.Option(help="Seconds to wait for the end; the plan goes on without the command.")]
 
 
@@ -40,21 +44,11 @@ def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.command(epilog=EXIT_STATUSES)(failover)
     app.command(epilog=EXIT_STATUSES)(failback)
-    groups: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
-        "ledger": (
-            "Groups and files that were written at both pools.",
-            {"list": ledger_list, "show": ledger_show, "resolve": ledger_resolve},
-        ),
-        "fence": (
-            "What keeps the application from writing where it is not served.",
-            {"off": fence_off, "on": fence_on},
-        ),
-    }
-    for name, (words, commands) in groups.items():
-        group = typer.Typer(help=words, no_args_is_help=True)
-        for verb, command in commands.items():
-            group.command(verb, epilog=EXIT_STATUSES)(command)
-        app.add_typer(group, name=name)
+    group = typer.Typer(help="Groups and files that were written at both pools.", no_args_is_help=True)
+    group.command("list", epilog=EXIT_STATUSES)(ledger_list)
+    group.command("show", epilog=EXIT_STATUSES)(ledger_show)
+    group.command("resolve", epilog=EXIT_STATUSES)(ledger_resolve)
+    app.add_typer(group, name="ledger")
 
 
 def failover(
@@ -109,8 +103,11 @@ def _move(
     try:
         move = Move.TAKEOVER if disaster else Move.HANDOVER
         asks = move is Move.HANDOVER and _is_asked(site, home, away=away)
+        resumed = not (abort or what_if or asks) and _resumes(site, home, away=away)
         if abort and not asks:
             give_up(site, home)
+            nudge(site)
+        elif resumed:
             nudge(site)
         elif not abort and _is_done(site, home, away=away):
             typer.echo(f"the users of {home} are served there already")
@@ -127,7 +124,7 @@ def _move(
             verb, again = AskVerb.GIVE_UP if abort else AskVerb.HANDOVER, f"{'failover' if away else 'failback'} {home}"
             ask_partner(site, verb, home, lambda: _worker(config, site), timeout_s, again=again)
             return
-        if not abort:
+        if not abort and not resumed:
             order(site, move, home, accept_incomplete=incomplete)
             nudge(site)
         _follow(config, site, home, timeout_s)
@@ -150,6 +147,15 @@ def _target(site: Site, home: str, *, away: bool) -> str:
     return partner_of if away else home
 
 
+def _resumes(site: Site, home: str, *, away: bool) -> bool:
+    """The same order once more, where a step of its plan failed: that step is taken again."""
+    plan = site.store.read(Plan, plan_name(home))
+    if plan is None or plan.fault is None or target_of(site, plan) != _target(site, home, away=away):
+        return False
+    resume(site, home)
+    return True
+
+
 def _is_done(site: Site, home: str, *, away: bool) -> bool:
     target, serving = _target(site, home, away=away), site.serving(home)
     plan = site.store.read(Plan, plan_name(home))
@@ -166,14 +172,21 @@ def _check_place(site: Site, home: str, move: Move, *, away: bool) -> None:
 
 
 def _follow(config: PoolConfig, site: Site, home: str, timeout_s: float) -> None:
-    """Show each step until the end. Where no service runs the command does its work."""
+    """Show each step until the end, and how each hook ran. Where no service runs the command does its work. Raises HOOK_FAILED."""
     deadline_s, said = time.monotonic() + timeout_s, ""
+    seen = set(runs_of(site, home))
     with _worker(config, site) as work:
         while True:
             plan = site.store.read(Plan, plan_name(home))
+            fresh = [run for run in runs_of(site, home) if run not in seen]
+            for run in fresh:
+                show_run(run, lines_max=20)
+            seen.update(fresh)
             if plan is None or plan.step is PlanStep.DONE:
                 break
-            line = words_of_plan(plan)
+            if plan.fault is not None:
+                raise PoolpairError(plan.fault.code, plan.fault.detail)
+            line = _line_of(site, plan)
             if line != said:
                 talk.print(line, markup=False)
                 said = line
@@ -183,6 +196,12 @@ def _follow(config: PoolConfig, site: Site, home: str, timeout_s: float) -> None
     present = site.serving(home).present
     server = serving_pool(present, (site.pool, site.partner))
     typer.echo(f"the users of {home} are served by pool {server} (epoch {present.epoch})")
+
+
+def _line_of(site: Site, plan: Plan) -> str:
+    hook = hook_of(plan.step)
+    command = site.hooks.commands.get(hook) if hook else None
+    return f"{words_of_plan(plan)}{f': runs {shlex.join(command)}' if command and not plan.waits_for else ''}"
 
 
 @contextmanager
@@ -199,25 +218,7 @@ def _worker(config: PoolConfig, site: Site) -> Iterator[Callable[[], None]]:
             if attend(own):
                 for channel in own.channels:  # what was decided is told at once
                     run_pass(own, channel)
+            tend(own)
             write_pulse(own)
 
         yield work
-
-
-def fence_off(
-    reason: Annotated[str, typer.Option("--reason", help="Why; `status` shows it until `fence on`.")],
-    yes: Yes = False,
-) -> None:
-    """Let the application write for everybody here, whoever serves them. Needs no partner, share, key or service."""
-    if not yes and not typer.confirm("What is written here for users who are served elsewhere may be lost. Go on?"):
-        raise typer.Abort
-    site = open_site(chosen_config())
-    decisions.take_fence_away(site, reason)
-    site.store.close()
-
-
-def fence_on() -> None:
-    """Refuse again what is not served here."""
-    site = open_site(chosen_config())
-    decisions.put_fence_back(site)
-    site.store.close()

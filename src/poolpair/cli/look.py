@@ -11,6 +11,7 @@ from rich.text import Text
 
 from poolpair import documents
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, out
+from poolpair.cli.hook import failed_runs, show_run
 from poolpair.cli.inspect import inspect
 from poolpair.errors import CATALOGUE, Code
 from poolpair.model import ExportStatus, Fault, ImportStatus
@@ -48,12 +49,15 @@ def status(json: Annotated[bool, typer.Option("--json", help="Print everything a
     site = open_site(chosen_config())
     try:
         found = gather(site)
+        runs = [] if json else failed_runs(site)
     finally:
         site.store.close()
     if json:
         typer.echo(documents.encode_full(found))
     else:
         show(found)
+        for run in runs:
+            show_run(run, lines_max=5)
     raise typer.Exit(found.exit_status)
 
 
@@ -142,9 +146,14 @@ def _remarks(found: PairStatus) -> Iterator[str]:
         yield f"{silent_fault(found.word_age_s, found.partner)}; {CATALOGUE[Code.PARTNER_SILENT].hint}"
     if found.fence_off:
         yield f"the fence is OFF ({found.fence_off}): writes for users who are served elsewhere are not refused; `poolpair fence on`"
+    if found.gate:
+        yield f"gate: {_fault(found.gate)}"
+    if found.gate_word:
+        yield f"the gate is held open by hand ({found.gate_word}) until {found.partner} is heard"
     for home in found.homes:
-        if home.stopped:
-            yield f"users of {home.home}: {_fault(home.stopped)}"
+        for fault in (home.stopped, home.fault):
+            if fault:
+                yield f"users of {home.home}: {_fault(fault)}"
     if found.ledger_open:
         yield f"{_count(found.ledger_open, 'group')} in the ledger without a decision; `poolpair ledger list`"
     for channel in found.channels:

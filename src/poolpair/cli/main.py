@@ -7,7 +7,7 @@ import sys
 import click
 from rich.console import Console
 
-from poolpair.cli import check, decide, failover, look, parting, settings, work
+from poolpair.cli import check, decide, failover, fence, hook, look, parting, settings, work
 from poolpair.cli.context import app
 from poolpair.errors import PoolpairError
 
@@ -16,7 +16,7 @@ __all__ = ["app", "main"]
 # A command or option that does not exist is "the command is wrong" here; click's own 2 would read as "an error, or the partner is silent".
 click.exceptions.UsageError.exit_code = 64
 
-for module in (settings, work, look, check, decide, failover, parting):
+for module in (settings, work, look, check, decide, failover, fence, hook, parting):
     module.register(app)
 
 

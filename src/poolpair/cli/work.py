@@ -32,6 +32,7 @@ TIMEOUT_MAX_S = 7 * 24 * 3600
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.command(epilog=EXIT_STATUSES)(run)
+    app.command(epilog=EXIT_STATUSES)(api)
     app.command(epilog=EXIT_STATUSES)(sync)
     app.command(epilog=EXIT_STATUSES)(verify)
 
@@ -47,8 +48,23 @@ def run(allow_root: Annotated[bool, typer.Option("--allow-root", help="Run even 
         )
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: service.stop())
+        service.begin()
         talk.print(f"pool {site.pool} works with {site.partner}; stop with SIGTERM", markup=False)
         service.run()
+
+
+def api(allow_root: Annotated[bool, typer.Option("--allow-root", help="Run even as root.")] = False) -> None:
+    """Answer over HTTP, until SIGTERM or SIGINT, whether this pool serves: for load balancers, beside the service."""
+    from poolpair.api.answers import Answers  # other commands need no web framework
+    from poolpair.api.listen import answer
+
+    config = chosen_config()
+    if os.geteuid() == 0 and not allow_root:
+        raise PoolpairError(Code.ROOT, "it should run as the application's user, not as root")
+    site = open_site(config)  # what is wrong with the pool file or the store is said at once
+    site.store.close()
+    answers, reports = (Answers(lambda: open_site(config), site.homes, site.pool) for _ in range(2))
+    answer(answers, reports, config.api, lambda line: talk.print(line, markup=False))
 
 
 def sync(

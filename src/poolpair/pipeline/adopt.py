@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from poolpair.errors import Code
 from poolpair.model import Channel, Fault, Position, Recovered, Reign, new_id, serving_pool
+from poolpair.moves import FENCE_OFF, GATE, FenceOff, Gate
 from poolpair.pipeline.capture import scan
 from poolpair.pipeline.intents import find_intent
 from poolpair.pipeline.site import (
@@ -29,10 +30,12 @@ from poolpair.pipeline.site import (
 from poolpair.pipeline.spooled_files import reclaim_files, spool_files
 from poolpair.protocol import compare_anew, rewound
 from poolpair.reigns import News, adopted, begun, birth, is_present, news, serves, takes_writes, was_ever_moved
-from poolpair.state import FENCE_OFF, FenceOff, Inbound, Outbound, Recovery, Seed, Serving
+from poolpair.state import Inbound, Outbound, Recovery, Seed, Serving
 from poolpair.store.port import Transaction
 from poolpair.store.values import LedgerNote
 
+PERHAPS = "(perhaps)"
+"""Follows the partner's name in what the application is told while the gate is closed."""
 SEQUENCE_GAP = 1000
 """Steps by which a sequence goes on above the last number that is known of the other pool: it may have given some that never left it."""
 LATE = late_name("")
@@ -231,14 +234,16 @@ def fence_pools(tx: Transaction, pool: str, partner: str) -> None:
     """The same, by the names of the pools."""
     servings = {home: load_serving(tx, home) for home in (pool, partner)}
     off = tx.load(FenceOff, FENCE_OFF) is not None
-    tx.fence({} if off else refused_homes(servings, pool, partner))
+    closed = tx.load(Gate, GATE) is not None
+    tx.fence({} if off else refused_homes(servings, pool, partner, closed=closed))
 
 
-def refused_homes(servings: dict[str, Serving], pool: str, partner: str) -> dict[str, str]:
-    """Homes for which the application may not write here, and the pool that serves each, or will."""
+def refused_homes(servings: dict[str, Serving], pool: str, partner: str, *, closed: bool = False) -> dict[str, str]:
+    """Homes for which the application may not write here, and the pool that serves each, or will; `closed`: or may."""
     refused = {home: mine for home, mine in servings.items() if not takes_writes(mine, pool, partner)}
     servers = {home: serving_pool(mine.present, (pool, partner)) for home, mine in refused.items()}
-    return {home: partner if server == pool else server for home, server in servers.items()}
+    doubtful = {home: f"{partner} {PERHAPS}" for home in servings if closed and home not in refused}
+    return {home: partner if server == pool else server for home, server in servers.items()} | doubtful
 
 
 def load_serving(tx: Transaction, home: str) -> Serving:

@@ -15,7 +15,9 @@ from threading import RLock
 from poolpair.clock import Clock
 from poolpair.errors import PoolpairError
 from poolpair.format.keys import KeyRing
+from poolpair.hooks.port import Hooks, NoHooks
 from poolpair.model import Channel, Fault, Manifest, Position, Recovered, Reign, new_nonce
+from poolpair.moves import GateRules
 from poolpair.pipeline.packed import Packed
 from poolpair.reigns import birth, serves
 from poolpair.share.port import OwnShare, PartnerShare
@@ -100,6 +102,14 @@ class Volatile:
     faults: dict[Channel, Fault] = field(default_factory=dict)
     nothing_waits: set[Channel] = field(default_factory=set)
     """Channels on which no table is known to wait."""
+    confirmed_s: float | None = None
+    """An earlier service of this boot had written, then, what the partner echoed last."""
+    unconfirmed: bool = False
+    """The service has started and nothing says yet that this pool still may serve."""
+    gated: dict[str, bool] = field(default_factory=dict)
+    """Homes for which a gate hook ended well: whether it opened."""
+    gate_tried: dict[str, tuple[bool, float]] = field(default_factory=dict)
+    """Which of them failed, to open or not, and when."""
     speaking: RLock = field(default_factory=RLock)
     """Held while a cookie is made and written: the heartbeat thread speaks too."""
 
@@ -123,6 +133,8 @@ class Site:
     scratch: Path
     channels: tuple[Channel, ...]
     front_end: str
+    hooks: Hooks = field(default_factory=NoHooks)
+    gate: GateRules = field(default_factory=GateRules)
     memory: Volatile = field(default_factory=Volatile)
 
     @property

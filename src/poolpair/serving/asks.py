@@ -25,10 +25,11 @@ from poolpair.asks import (
 )
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Ask, Channel, Cookie, new_id, serving_pool
+from poolpair.moves import Move, Plan, PlanStep, plan_name
 from poolpair.pipeline.adopt import load_serving
 from poolpair.pipeline.site import Site, outbound_name
 from poolpair.serving.plan import advance, give_up_within, order_within, words_of_plan
-from poolpair.state import Move, Outbound, Plan, PlanStep, plan_name
+from poolpair.state import Outbound
 from poolpair.status import SILENT_AFTER_S
 from poolpair.store.port import Transaction
 
@@ -36,13 +37,16 @@ REFUSALS = frozenset({Code.USAGE, Code.INCOMPLETE, Code.STORE_SET_BACK})
 FORGOTTEN = "its store was set back, and it does not know any more what came of this"
 
 
-def attend(site: Site) -> bool:
-    """Hear what came of our asks, take up the partner's, take a step of each plan. Raises STORE_LOCKED, LEASE."""
+def attend(site: Site, tell: Callable[[str], None] = lambda _line: None) -> bool:
+    """Hear what came of our asks, take up the partner's, take a step of each plan; `tell` hears of one that failed.
+
+    Raises STORE_LOCKED, LEASE.
+    """
     out = site.store.read(Outbound, outbound_name(Channel.USERS))
     partner = out.partner if out is not None else None
     heard = _hear_answers(site, partner)
     taken = _take_up(site, partner)
-    moved = advance(site)
+    moved = advance(site, tell)
     return any((heard, taken, moved, _follow_plans(site)))
 
 

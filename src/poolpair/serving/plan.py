@@ -6,16 +6,20 @@ line. So a plan survives the death of everybody, and nobody but that process eve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel, new_id, serving_pool
+from poolpair.moves import GATE_WORD, STEPS_OF, GateWord, Move, Plan, PlanStep, plan_name
 from poolpair.pipeline.adopt import begin_reign, fence, load_serving
 from poolpair.pipeline.site import Counts, Site, counts_name, inbound_name, outbound_name, serving_name
 from poolpair.reigns import serves
-from poolpair.state import Fencing, Inbound, Move, Outbound, Plan, PlanStep, Seed, plan_name
+from poolpair.serving.gate import is_gated
+from poolpair.serving.hooked import run_hook, welcome
+from poolpair.serving.stepping import Overtaken, first_step, go, hook_of, next_step, stepping, wait
+from poolpair.state import Fencing, Inbound, Outbound, Seed
 from poolpair.store.port import Transaction
 
 
@@ -29,29 +33,50 @@ def order_within(site: Site, tx: Transaction, move: Move, home: str, *, accept_i
     """The same in a transaction that has more to write; nothing is written if it raises."""
     running = tx.load(Plan, plan_name(home))
     if running is not None and running.step is not PlanStep.DONE:
-        if running.move is move:
-            return running
+        if running.move is move and running.step in STEPS_OF[move]:
+            return _again(tx, running, accept_incomplete=accept_incomplete)
         raise PoolpairError(Code.USAGE, f"a {running.move} of {home} is under way, at the step: {running.step}")
     problem = _problem(site, tx, move, home, accept_incomplete=accept_incomplete)
     if problem is not None:
         raise problem
-    first = PlanStep.FENCE if move is Move.HANDOVER else PlanStep.APPLY
     plan = Plan(
         plan_id=new_id(),
         move=move,
         home=home,
-        step=first,
+        step=STEPS_OF[move][0],
         reign_id=load_serving(tx, home).present.reign_id,
         accept_incomplete=accept_incomplete,
         begun_utc=site.clock.utc_iso(),
     )
+    plan = replace(plan, step=first_step(site, plan))
     tx.save(plan_name(home), plan)
+    if move is Move.TAKEOVER and is_gated(site):  # whoever takes over says that the partner is dead
+        word = GateWord(reason=f"takeover of {home}", since_utc=plan.begun_utc, plan_id=plan.plan_id)
+        tx.save(GATE_WORD, word)
     return plan
 
 
+def _again(tx: Transaction, running: Plan, *, accept_incomplete: bool) -> Plan:
+    """The same order once more: a step that failed is taken again."""
+    accepts = running.accept_incomplete or accept_incomplete
+    again = replace(running, fault=None, accept_incomplete=accepts)
+    if again != running:
+        tx.save(plan_name(running.home), again)
+    return again
+
+
+def resume(site: Site, home: str) -> None:
+    """Take the failed step of a plan again, whoever ordered it."""
+    with site.store.transaction() as tx:
+        plan = tx.load(Plan, plan_name(home))
+        if plan is not None:
+            _again(tx, plan, accept_incomplete=False)
+
+
 def words_of_plan(plan: Plan) -> str:
-    """The step at which a plan stands, and what it waits for."""
-    return f"{plan.step}{f', waits: {plan.waits_for}' if plan.waits_for else ''}"
+    """The step at which a plan stands, and what it waits for, or why it failed."""
+    state = f", FAILED: {plan.fault.code} {plan.fault.detail}" if plan.fault else ""
+    return f"{plan.step}{state or (f', waits: {plan.waits_for}' if plan.waits_for else '')}"
 
 
 def _problem(site: Site, tx: Transaction, move: Move, home: str, *, accept_incomplete: bool) -> PoolpairError | None:
@@ -81,20 +106,32 @@ def lacks(tx: Transaction, site: Site, home: str) -> tuple[Channel, ...]:
     return tuple(channel for channel, inbound in inbounds.items() if home not in inbound.complete)
 
 
-def advance(site: Site) -> bool:
-    """Take one step of each plan that can take one. Raises STORE_LOCKED, LEASE."""
-    moved = False
+def advance(site: Site, tell: Callable[[str], None] = lambda _line: None) -> bool:
+    """Take one step of each plan that can take one; `tell` hears of a step that failed. Raises STORE_LOCKED, LEASE."""
+    moved = welcome(site)
     for plan in site.store.read_all(Plan, plan_name("")).values():
-        if plan.step is not PlanStep.DONE:
-            site.store.refresh()
-            over = site.serving(plan.home).present.reign_id != plan.reign_id
-            with suppress(_Overtaken):
-                moved |= _end(site, plan) if over else STEPS[plan.step](site, plan)
+        if plan.step is PlanStep.DONE:
+            continue
+        site.store.refresh()
+        over = site.serving(plan.home).present.reign_id != plan.reign_id
+        with suppress(Overtaken):
+            if over:
+                moved |= _end(site, plan)
+            elif plan.fault is None:
+                moved |= STEPS[plan.step](site, plan)
+                if hook_of(plan.step):
+                    _tell_failure(site, plan.home, tell)
     return moved
 
 
+def _tell_failure(site: Site, home: str, tell: Callable[[str], None]) -> None:
+    after = site.store.read(Plan, plan_name(home))
+    if after is not None and after.fault is not None:
+        tell(f"{after.move} of {home}: {after.fault.code}: {after.fault.detail}")
+
+
 def give_up(site: Site, home: str) -> None:
-    """Order that a handover be given up. Raises USAGE if none is under way."""
+    """Order that a plan be given up: a handover is undone, a takeover ends where it is. Raises USAGE if none is under way."""
     with site.store.transaction() as tx:
         give_up_within(tx, home)
 
@@ -102,77 +139,64 @@ def give_up(site: Site, home: str) -> None:
 def give_up_within(tx: Transaction, home: str) -> Plan:
     """The same in a transaction that has more to write."""
     plan = tx.load(Plan, plan_name(home))
-    if plan is None or plan.move is not Move.HANDOVER or plan.step is PlanStep.DONE:
-        raise PoolpairError(Code.USAGE, f"no handover of {home} is under way here")
-    plan = replace(plan, step=PlanStep.GIVE_UP, waits_for="")
-    tx.save(plan_name(home), plan)
-    return plan
+    if plan is None or plan.step is PlanStep.DONE:
+        raise PoolpairError(Code.USAGE, f"no failover or failback of {home} is under way here")
+    undo = plan.move is Move.HANDOVER and plan.step is not PlanStep.AFTER_SERVE
+    after = replace(plan, step=PlanStep.GIVE_UP if undo else PlanStep.DONE, waits_for="", fault=None)
+    tx.save(plan_name(home), after)
+    word = tx.load(GateWord, GATE_WORD)
+    if word is not None and word.plan_id == plan.plan_id:
+        tx.delete(GATE_WORD)
+    return after
 
 
 def _give_up(site: Site, plan: Plan) -> bool:
     """Before the final package that lifts the fence; after it, this pool takes over again, above the epoch that it handed out."""
-    with _stepping(site, plan, fencing=True) as tx:
+    with stepping(site, plan, fencing=True) as tx:
         mine = load_serving(tx, plan.home)
         if serves(mine, site.pool, site.partner) and mine.fencing is Fencing.HANDING:
             begin_reign(site, tx, plan.home, "takeover", complete=True)
         elif serves(mine, site.pool, site.partner):
             tx.save(serving_name(plan.home), replace(mine, fencing=Fencing.NONE))
             fence(site, tx)
-        _go(tx, plan, PlanStep.DONE)
+        go(tx, plan, PlanStep.DONE)
     return True
-
-
-@contextmanager
-def _stepping(site: Site, plan: Plan, *, fencing: bool = False) -> Iterator[Transaction]:
-    """One step's transaction; nothing happens if somebody changed the plan meanwhile."""
-    with site.store.transaction(fencing=fencing) as tx:
-        if tx.load(Plan, plan_name(plan.home)) != plan:
-            raise _Overtaken
-        yield tx
-    site.memory.serving.clear()
-
-
-class _Overtaken(Exception):
-    """The plan is not what it was: the next look sees what it is now."""
-
-
-def _go(tx: Transaction, plan: Plan, step: PlanStep) -> None:
-    tx.save(plan_name(plan.home), replace(plan, step=step, waits_for=""))
 
 
 def _end(site: Site, plan: Plan) -> bool:
-    with _stepping(site, plan) as tx:
-        _go(tx, plan, PlanStep.DONE)
+    with stepping(site, plan) as tx:
+        go(tx, plan, PlanStep.DONE)
     return True
 
 
-def _wait(site: Site, plan: Plan, why: str) -> bool:
-    if plan.waits_for != why:
-        with _stepping(site, plan) as tx:
-            tx.save(plan_name(plan.home), replace(plan, waits_for=why))
-    return False
+def _before_fence(site: Site, plan: Plan) -> bool:
+    why = _hindrances(site, plan.home)
+    return wait(site, plan, why) if why else run_hook(site, plan)
 
 
 def _fence(site: Site, plan: Plan) -> bool:
     """Not before everything is in order at both ends: nobody is kept from writing while something else has to be mended first."""
-    for channel in site.channels:
-        if why := hindrance(site, channel, plan.home):
-            return _wait(site, plan, why)
-    with _stepping(site, plan, fencing=True) as tx:
+    if why := _hindrances(site, plan.home):
+        return wait(site, plan, why)
+    with stepping(site, plan, fencing=True) as tx:
         mine = load_serving(tx, plan.home)
         if not serves(mine, site.pool, site.partner):
-            _go(tx, plan, PlanStep.DONE)
+            go(tx, plan, PlanStep.DONE)
             return True
         tx.save(serving_name(plan.home), replace(mine, fencing=Fencing.FENCED))
         fence(site, tx)
-        _go(tx, plan, PlanStep.DRAIN)
+        go(tx, plan, next_step(site, plan))
     return True
+
+
+def _hindrances(site: Site, home: str) -> str:
+    return next((why for channel in site.channels if (why := hindrance(site, channel, home))), "")
 
 
 def _drain(site: Site, plan: Plan) -> bool:
     for channel in site.channels:
         if why := undrained(site, channel, plan.home):
-            return _wait(site, plan, why)
+            return wait(site, plan, why)
     return _hand(site, plan)
 
 
@@ -211,13 +235,13 @@ def hindrance(site: Site, channel: Channel, home: str) -> str:
 
 def _hand(site: Site, plan: Plan) -> bool:
     """From here on only another reign ends this one. The final package is a comparison that hands over if it finds both copies equal."""
-    with _stepping(site, plan) as tx:
+    with stepping(site, plan) as tx:
         mine = load_serving(tx, plan.home)
         out = tx.load(Outbound, outbound_name(Channel.USERS))
         assert out is not None
         tx.save(serving_name(plan.home), replace(mine, fencing=Fencing.HANDING))
         tx.save(outbound_name(Channel.USERS), replace(out, seed=Seed(reason="handover")))
-        _go(tx, plan, PlanStep.CONFIRM)
+        go(tx, plan, next_step(site, plan))
     return True
 
 
@@ -226,42 +250,48 @@ def _confirm(site: Site, plan: Plan) -> bool:
     if serves(mine, site.pool, site.partner):
         out = site.store.read(Outbound, outbound_name(Channel.USERS))
         if out is not None and out.seed is None and out.stopped is None and not out.in_flight:
-            with _stepping(site, plan) as tx:  # it was answered without being taken: ask again
+            with stepping(site, plan) as tx:  # it was answered without being taken: ask again
                 tx.save(outbound_name(Channel.USERS), replace(out, seed=Seed(reason="handover")))
             return True
-        return _wait(site, plan, "the partner has not taken over yet")
-    with _stepping(site, plan) as tx:
-        _go(tx, plan, PlanStep.DONE)
+        return wait(site, plan, "the partner has not taken over yet")
+    with stepping(site, plan) as tx:
+        go(tx, plan, PlanStep.DONE)
     return True
 
 
 def _apply(site: Site, plan: Plan) -> bool:
     """The pass before this step applied what could be applied."""
-    with _stepping(site, plan) as tx:
-        _go(tx, plan, PlanStep.SERVE)
+    with stepping(site, plan) as tx:
+        go(tx, plan, next_step(site, plan))
     return True
 
 
 def _serve(site: Site, plan: Plan) -> bool:
-    with _stepping(site, plan, fencing=True) as tx:
+    with stepping(site, plan, fencing=True) as tx:
         mine = load_serving(tx, plan.home)
         if serves(mine, site.pool, site.partner):
-            _go(tx, plan, PlanStep.DONE)
+            go(tx, plan, PlanStep.DONE)
             return True
         lacking = lacks(tx, site, plan.home)
         if lacking and not plan.accept_incomplete:
             tx.save(plan_name(plan.home), replace(plan, waits_for=f"the copy is not complete on {', '.join(lacking)}"))
             return False
-        begin_reign(site, tx, plan.home, "takeover", complete=not lacking)
-        _go(tx, plan, PlanStep.DONE)
+        fresh = begin_reign(site, tx, plan.home, "takeover", complete=not lacking)
+        go(tx, replace(plan, reign_id=fresh.present.reign_id), next_step(site, plan))
     return True
 
 
 STEPS: dict[PlanStep, Callable[[Site, Plan], bool]] = {
+    PlanStep.BEFORE_FENCE: _before_fence,
     PlanStep.FENCE: _fence,
+    PlanStep.AFTER_FENCE: run_hook,
     PlanStep.DRAIN: _drain,
     PlanStep.CONFIRM: _confirm,
+    PlanStep.BEFORE_APPLY: run_hook,
     PlanStep.APPLY: _apply,
+    PlanStep.AFTER_APPLY: run_hook,
+    PlanStep.BEFORE_SERVE: run_hook,
     PlanStep.SERVE: _serve,
+    PlanStep.AFTER_SERVE: run_hook,
     PlanStep.GIVE_UP: _give_up,
 }

@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from poolpair.format.layout import data_dir, parse_package_name
 from poolpair.model import Channel
+from poolpair.moves import STEPS_OF, Move, PlanStep
 from poolpair.pipeline.site import Site, inbound_name, outbound_name
 from poolpair.serving.plan import undrained
-from poolpair.state import Inbound, Move, Outbound
+from poolpair.serving.stepping import hook_of
+from poolpair.state import Inbound, Outbound
 
 
 def steps_of(site: Site, move: Move, home: str) -> Iterator[str]:
-    """The steps, in the order in which they will be taken."""
+    """The steps, in the order in which they will be taken, each hook with the command that it runs."""
     if move is Move.HANDOVER and home not in site.served():
         yield f"0. ask: pool {site.partner} serves them and carries out the steps; nothing happens before it answers"
         yield f"1. fence: writes for users of {home} are refused at {site.partner} from then on"
         yield "2. drain: everything written there until then is applied here"
         yield "3. hand over: this pool compares its copy and, only if it is equal, serves"
         return
-    if move is Move.HANDOVER:
-        yield f"1. fence: writes for users of {home} are refused here from now on"
-        yield f"2. drain: everything written until then is applied and acknowledged at {site.partner}"
-        yield f"3. hand over: {site.partner} compares its copy and, only if it is equal, serves"
-        return
-    yield "1. apply: every valid package that stands in the own share"
-    yield f"2. serve: writes for users of {home} are taken here, whatever {site.partner} does"
-    yield f"   when {site.partner} returns it is fenced; what never came from it is merged, or listed in the ledger"
+    words = {
+        PlanStep.FENCE: f"writes for users of {home} are refused here from now on",
+        PlanStep.DRAIN: f"everything written until then is applied and acknowledged at {site.partner}",
+        PlanStep.CONFIRM: f"{site.partner} compares its copy and, only if it is equal, serves; then its own after-serve hook runs",
+        PlanStep.APPLY: "every valid package that stands in the own share",
+        PlanStep.SERVE: f"writes for users of {home} are taken here, whatever {site.partner} does",
+    }
+    called = {PlanStep.CONFIRM: "hand over", PlanStep.APPLY: "apply"}
+    number = 0
+    for step in STEPS_OF[move]:
+        hook = hook_of(step)
+        command = site.hooks.commands.get(hook) if hook else None
+        said = f"runs {shlex.join(command)}" if command else words.get(step)
+        if said is not None:
+            number += 1
+            yield f"{number}. {called.get(step, step)}: {said}"
+    if move is Move.TAKEOVER:
+        yield f"   when {site.partner} returns it is fenced; what never came from it is merged, or listed in the ledger"
 
 
 def price(site: Site, move: Move, home: str) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from poolpair.format.layout import data_dir, parse_package_name
+from poolpair.moves import GATE, Gate
 from poolpair.pipeline.adopt import refused_homes
 from poolpair.reigns import takes_writes
 from poolpair.testing.accounts import Version, decisions, versions
@@ -40,7 +41,7 @@ def fence_is_what_serving_says(world: World, _found: Lines) -> Violation | None:
     for name in POOLS:
         view = world.pools[name].database.view()
         servings = {home: serving_of(view, home) for home in POOLS}
-        wanted = refused_homes(servings, name, other(name))
+        wanted = refused_homes(servings, name, other(name), closed=view.document(Gate, GATE) is not None)
         world.truth.used["fence_is_what_serving_says"] += 1
         if dict(view.fence) != wanted:
             return Violation("fence_is_what_serving_says", f"{name} refuses {dict(view.fence)}, should refuse {wanted}")

@@ -138,6 +138,8 @@ def check_liveness(world: World, found: Lines) -> Violation | None:
         if not pool.processes:
             return Violation("the_pair_comes_to_rest", f"{name} does not run")
         status = status_of(pool, pool.processes[-1])
+        if status.gate:
+            return Violation("the_pair_comes_to_rest", f"the gate of {name} stays {status.gate.detail}")
         if unsettled := [home.home for home in status.homes if home.recovering or home.stopped]:
             return Violation(
                 "the_pair_comes_to_rest", f"{name} is still bringing together what was written for {unsettled}"

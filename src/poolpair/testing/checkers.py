@@ -18,6 +18,7 @@ from poolpair.testing import (
     check_line,
     check_serving,
     check_status,
+    hooking,
 )
 from poolpair.testing.facts import Lines, Violation
 from poolpair.testing.world import World
@@ -43,6 +44,7 @@ CHECKERS: tuple[Callable[[World, Lines], Violation | None], ...] = (
     check_serving.decisions_in_the_ledger_stand,
     check_asks.no_ask_is_carried_out_twice,
     check_files.every_accepted_file_is_accounted_for,
+    hooking.no_plan_passes_its_hook,
 )
 NAMES = (
     "alarms_are_true",
@@ -74,5 +76,6 @@ NAMES = (
     "decisions_in_the_ledger_stand",
     "no_ask_is_carried_out_twice",
     "every_accepted_file_is_accounted_for",
+    "no_plan_passes_its_hook",
 )
 """Every checker; one that a soak never used is a failure of the soak."""

@@ -33,6 +33,7 @@ ERRORS: dict[str, tuple[Code, ...]] = {
     "tree": (Code.TREE,),
 }
 NEVER_RAISES = {
+    "hooks.run",
     "own.changed_hint",
     "own.check_access",
     "other.check_access",

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from poolpair.asks import AskVerb
 from poolpair.decisions import resolve_entry
 from poolpair.errors import Code, PoolpairError
+from poolpair.moves import Move
 from poolpair.pipeline.site import Site
 from poolpair.serving.asks import make_ask
 from poolpair.serving.plan import give_up as give_up_plan
 from poolpair.serving.plan import order
-from poolpair.state import Move
 from poolpair.store.ledger_files import FILES
 from poolpair.store.values import Choice
 from poolpair.testing.schema import POOLS

@@ -147,7 +147,7 @@ DEFAULT_STEPS = 250
 def kinds_of_fault() -> tuple[str, ...]:
     """The names under which runs count faults."""
     faults = tuple(name.removesuffix("_permille").replace("_", "-") for name in asdict(Faults()))
-    return (*faults, *(verb.value for verb in dict.fromkeys(MOVES)))
+    return (*faults, *(verb.value for verb in dict.fromkeys((*MOVES, *HOOKS, Verb.GATE))))
 
 
 TRIPS = (
@@ -173,6 +173,8 @@ def draw_history(seed: int, steps: int, faults: Faults | None = None) -> tuple[S
 
 MOVES = (Verb.HANDOVER, Verb.HANDOVER, Verb.TAKEOVER, Verb.TAKEOVER, Verb.GIVE_UP, Verb.LEDGER, Verb.LEDGER)
 MOVES_PERMILLE = 60
+HOOKS = (Verb.HOOK_FAILS, Verb.HOOK_AGAIN, Verb.HOOK_AGAIN)
+HOOKS_PERMILLE = 60
 
 
 def draw(seed: int, steps: int) -> tuple[Step, ...]:
@@ -187,6 +189,24 @@ def draw_moves(seed: int, steps: int, faults: Faults | None = None) -> tuple[Ste
     for step in draw_history(seed, steps, faults):
         if rng.random() < MOVES_PERMILLE / 1000:
             found.append(Step(rng.choice(MOVES), rng.choice(POOLS), rng.randrange(1 << 30)))
+        found.append(step)
+    return _with_hooks(seed, found) if seed % 4 == 1 else (*_with_gates(seed), *found)
+
+
+def _with_gates(seed: int) -> tuple[Step, ...]:
+    """In the other histories of moves services begin with a gate at one pool or both, and there may be silence."""
+    rng = Random(f"gate {seed}")
+    set_up = [Step(Verb.GATE, pool, rng.randrange(1 << 30)) for pool in POOLS]
+    return (*set_up, *(Step(verb, pool) for pool in POOLS for verb in (Verb.KILL, Verb.START)))
+
+
+def _with_hooks(seed: int, steps: list[Step]) -> tuple[Step, ...]:
+    """In every other history of moves their hooks fail now and then."""
+    rng = Random(f"hooks {seed}")
+    found: list[Step] = []
+    for step in steps:
+        if rng.random() < HOOKS_PERMILLE / 1000:
+            found.append(Step(rng.choice(HOOKS), rng.choice(POOLS), rng.randrange(1 << 30)))
         found.append(step)
     return tuple(found)
 

@@ -13,7 +13,16 @@ from poolpair.testing.world import World
 
 CYCLES_MAX = 60
 """A cycle is a pass, a heartbeat and five seconds; the operators look at every third."""
-HEALING = (Verb.END_LONG, Verb.SHARE_HEALS, Verb.TREE_BACK, Verb.FILE_SHRINK, Verb.TAKE_ROWS, Verb.KILL, Verb.START)
+HEALING = (
+    Verb.END_LONG,
+    Verb.SHARE_HEALS,
+    Verb.TREE_BACK,
+    Verb.FILE_SHRINK,
+    Verb.TAKE_ROWS,
+    Verb.HOOKS_WORK,
+    Verb.KILL,
+    Verb.START,
+)
 DECISIONS = (Verb.HELD_APPLY, Verb.PARKED_RETRY, Verb.SETBACK_OURS, Verb.RESUME, Verb.FILE_SHRINK)
 """A file that is too large may come back only now, with what a returned pool had."""
 FIVE_S, WHOLE_TREE, ALL_CHANNELS, WITH_REPAIR = 2, 11 * 4, 3, 1

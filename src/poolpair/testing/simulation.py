@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from poolpair.testing import application, intruder, machines, mover, operator
+from poolpair.testing import application, gating, hooking, intruder, machines, mover, operator
 from poolpair.testing.check_files import check_files_at_rest
 from poolpair.testing.check_status import check_liveness, check_quiet
 from poolpair.testing.checkers import CHECKERS
@@ -89,6 +89,10 @@ ACTIONS: dict[Verb, Callable[[World, Step], str]] = {
     Verb.TAKEOVER: mover.takeover,
     Verb.GIVE_UP: mover.give_up,
     Verb.LEDGER: mover.ledger,
+    Verb.HOOK_FAILS: hooking.hook_fails,
+    Verb.HOOK_AGAIN: hooking.hook_again,
+    Verb.HOOKS_WORK: hooking.hooks_work,
+    Verb.GATE: gating.gate,
 }
 
 

@@ -78,6 +78,10 @@ class Verb(StrEnum):
     TAKEOVER = "takeover"
     GIVE_UP = "give-up"
     LEDGER = "ledger"
+    HOOK_FAILS = "hook-fails"
+    HOOK_AGAIN = "hook-again"
+    HOOKS_WORK = "hooks-work"
+    GATE = "gate"
 
 
 class TripKind(StrEnum):

@@ -14,10 +14,13 @@ from poolpair.cycle import beat, count_unhomed, run_pass
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.keys import SECRET_BYTES, KeyRing
 from poolpair.format.layout import POOL_JSON, PoolIdentity, cookie_dir, data_dir, folders
+from poolpair.hooks.memory import MemoryHooks
 from poolpair.model import Channel, new_id
+from poolpair.moves import GateRules
 from poolpair.pipeline.site import Site, outbound_name
 from poolpair.service import REQUEST, Request, write_pulse
 from poolpair.serving.asks import attend
+from poolpair.serving.gate import begin, tend
 from poolpair.share.memory import MemoryShare, Stored
 from poolpair.state import Outbound, Seed
 from poolpair.store.tree_memory import MemoryTree
@@ -83,6 +86,12 @@ class Pool:
     """Files that once stood in this pool's share: folder, name and content."""
     long: tuple[Write, ...] = ()
     """What the open transaction of the application has written."""
+    hooks: MemoryHooks = field(default_factory=MemoryHooks)
+    """As the operator set them: they outlive every process."""
+    rules: GateRules = field(default_factory=GateRules)
+    """What the pool file says of the gate."""
+    unhooked: set[str] = field(default_factory=set)
+    """Plans that began before there were hooks."""
 
     def standing(self) -> tuple[Stored, ...]:
         """Packages and cookies in this pool's share; each file that is put there is an object of its own."""
@@ -147,6 +156,8 @@ class World:
         pool.gate.arm(())
         try:
             begin_work(site, f"{name}-{len(pool.processes)}")
+            with suppress(PoolpairError):
+                begin(site)
         except BaseException:  # the process ends, whatever kept it from starting
             bare(site.store).close()
             raise
@@ -183,6 +194,8 @@ class World:
             scratch=pool.scratch,
             channels=CHANNELS,
             front_end=f"fe-{pool.name}",
+            hooks=gated(pool.hooks, "hooks"),
+            gate=pool.rules,
         )
 
     def commander(self, pool: Pool) -> Site:
@@ -252,6 +265,8 @@ def one_pass(process: Process, channels: tuple[Channel, ...], *, force: bool, re
             tx.delete(name)
     with suppress(PoolpairError):
         moved.append(attend(process.site))
+    with suppress(PoolpairError):
+        moved.append(tend(process.site))
     with suppress(PoolpairError):
         write_pulse(process.site)
         process.told = True

@@ -1,0 +1,135 @@
+"""What is answered: read from the pool's store by a process of its own, so that an answer comes whatever the service is doing.
+
+Whether a home is served here is what the store says now, and only while the service lives: its lease is held and its pulse is young.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from poolpair import documents
+from poolpair.errors import PoolpairError
+from poolpair.model import serving_pool
+from poolpair.moves import GATE, Gate
+from poolpair.pipeline.site import Site
+from poolpair.reigns import takes_writes
+from poolpair.report import PULSE, Pulse, gather
+
+T = TypeVar("T")
+STALE_AFTER_S = 60.0
+"""A service whose pulse is older hangs, or six heartbeats if that is longer."""
+SERVING_KEPT_S = 0.2
+STATUS_KEPT_S = 1.0
+"""So long an answer is given again: strangers must not keep the database busy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingAnswer:
+    """Whether the users of one pool are served here, now, unfenced. `why` says why not."""
+
+    pool: str
+    here: str
+    serving: bool
+    served_by: str = ""
+    epoch: int = 0
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadyAnswer:
+    """Whether the store can be read and the service lives."""
+
+    ready: bool
+    why: str = ""
+
+
+class Answers:
+    """Answers for one pool; whoever asks takes turns. The store is opened when it is asked first, and again after an error."""
+
+    def __init__(self, open_pool: Callable[[], Site], pools: tuple[str, ...], here: str) -> None:
+        self.pools = pools
+        self._open = open_pool
+        self._here = here
+        self._site: Site | None = None
+        self._kept: dict[str, tuple[float, object]] = {}
+        self._pulse: Pulse | None = None
+        self._pulse_s = 0.0
+
+    def serving(self, pool: str) -> ServingAnswer:
+        """Whether a pool's users are served here. Never raises a PoolpairError: what cannot be read is not claimed."""
+        try:
+            return self._keep(f"serving {pool}", SERVING_KEPT_S, lambda site: self._serving(site, pool), ServingAnswer)
+        except PoolpairError as error:
+            self.close()
+            return ServingAnswer(pool=pool, here=self._here, serving=False, why=str(error))
+
+    def status(self) -> str:
+        """The JSON of `poolpair status --json`. Raises PoolpairError if it cannot be read."""
+        try:
+            return self._keep("status", STATUS_KEPT_S, lambda site: documents.encode_full(gather(site)), str)
+        except PoolpairError:
+            self.close()
+            raise
+
+    def ready(self) -> ReadyAnswer:
+        """Whether answers mean something."""
+        try:
+            why = self._keep("ready", SERVING_KEPT_S, self._lifeless, str)
+        except PoolpairError as error:
+            self.close()
+            why = str(error)
+        return ReadyAnswer(ready=not why, why=why)
+
+    def close(self) -> None:
+        """Let go of the store; the next question opens it again."""
+        site, self._site = self._site, None
+        self._kept.clear()
+        if site is not None:
+            site.store.close()
+
+    def _keep(self, name: str, kept_s: float, look: Callable[[Site], T], kind: type[T]) -> T:
+        site = self._site = self._site or self._open()
+        now = site.clock.monotonic_s()
+        at_s, answer = self._kept.get(name, (0.0, None))
+        if isinstance(answer, kind) and now - at_s < kept_s:
+            return answer
+        site.memory.serving.clear()
+        found = look(site)
+        self._kept[name] = (now, found)
+        return found
+
+    def _serving(self, site: Site, pool: str) -> ServingAnswer:
+        mine = site.serving(pool)
+        server = serving_pool(mine.present, (site.pool, site.partner))
+        why = self._lifeless(site)
+        if server != site.pool:
+            why = f"pool {server} serves them"
+        elif not takes_writes(mine, site.pool, site.partner):
+            why = mine.stopped.detail if mine.stopped else "they are being handed over"
+        elif gate := site.store.read(Gate, GATE):
+            why = f"the gate is closed ({gate.why}) until {site.partner} is heard"
+        return ServingAnswer(
+            pool=pool, here=site.pool, serving=not why, served_by=server, epoch=mine.present.epoch, why=why
+        )
+
+    def _lifeless(self, site: Site) -> str:
+        """Why nothing that the store says may be relied on; empty if the service lives."""
+        if site.store.lease_holder() is None:
+            return "no service runs for this pool"
+        pulse, now = site.store.read(Pulse, PULSE), site.clock.monotonic_s()
+        if pulse is None:
+            return "the service has given no sign of life yet"
+        if pulse.boot_id == site.clock.boot_id():
+            age_s = now - pulse.at_s
+        else:  # another machine's clock: what counts is when its pulse was seen to change
+            if self._pulse is not None and pulse != self._pulse:
+                self._pulse_s = now
+            known, self._pulse = self._pulse, pulse
+            if known is None or not self._pulse_s:
+                return "the service was not seen alive yet"
+            age_s = now - self._pulse_s
+        if age_s > max(STALE_AFTER_S, 6 * site.limits.heartbeat_s):
+            return f"the service gave its last sign of life {age_s:.0f} s ago"
+        return ""

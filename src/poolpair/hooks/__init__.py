@@ -1,0 +1,1 @@
+"""Commands of the operator's that run at named steps: a port and its adapters."""

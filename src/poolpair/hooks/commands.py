@@ -1,0 +1,190 @@
+"""Hooks as real commands: without a shell, in a process group of their own, which ends as a whole at the timeout.
+
+A hook that a killed service left running is ended before any hook runs again, so that no two run at once on this machine. Its process
+is known by its number and the tick of its start, noted in the scratch folder: a number that was given anew is left alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import time
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from threading import Event
+
+from poolpair.hooks.port import HookResult
+from poolpair.moves import HookStep
+
+OUTPUT_MAX_BYTES = 8192
+"""Of a hook's output its end is kept, since errors stand there."""
+DRAIN_MAX_BYTES = 1 << 20
+"""What a hook leaves in the pipe is read to here: a process that it left behind may go on writing."""
+LOOK_S = 0.1
+GRACE_S = 2.0
+"""Between SIGTERM and SIGKILL."""
+RUNNING = "hook.json"
+
+
+class CommandHooks:
+    """The commands of one pool. `scratch` is where a running one is noted, `base` the environment that each gets."""
+
+    def __init__(
+        self,
+        commands: Mapping[HookStep, tuple[str, ...]],
+        timeout_s: float,
+        scratch: Path,
+        base: Mapping[str, str],
+    ) -> None:
+        self.commands = commands
+        self._timeout_s = timeout_s
+        self._note = scratch / RUNNING
+        self._base = base
+        self._interrupted = Event()
+
+    def interrupt(self) -> None:
+        self._interrupted.set()
+
+    def run(self, step: HookStep, words: Mapping[str, str]) -> HookResult | None:
+        if self._interrupted.is_set():
+            return None
+        self._end_orphan()
+        began_s = time.monotonic()
+        try:
+            process = subprocess.Popen(
+                self.commands[step],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                cwd="/",
+                env={**self._base, **words},
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            return HookResult(failure=f"cannot be run: {reason}")
+        output = _Output()
+        assert process.stdout is not None
+        with process.stdout:
+            os.set_blocking(process.stdout.fileno(), False)
+            self._write_note(process.pid)
+            ended = self._wait(process, output, began_s + self._timeout_s)
+            output.read(process.stdout.fileno(), DRAIN_MAX_BYTES)
+        self._note.unlink(missing_ok=True)
+        if not ended and self._interrupted.is_set():
+            return None
+        failure = _failure(process.returncode) if ended else f"not over after {self._timeout_s:g} s, and ended"
+        took_s = round(time.monotonic() - began_s, 3)
+        return HookResult(took_s=took_s, failure=failure, output=output.text(), cut=output.cut)
+
+    def _wait(self, process: subprocess.Popen[bytes], output: _Output, until_s: float) -> bool:
+        """Whether it ended by itself; else its whole group was ended."""
+        assert process.stdout is not None
+        pipe = process.stdout.fileno()
+        poller = select.poll()
+        poller.register(pipe, select.POLLIN)
+        while not _is_over(process.pid):
+            left_s = until_s - time.monotonic()
+            if left_s <= 0 or self._interrupted.is_set():
+                self._end_group(process.pid)
+                process.wait()
+                return False
+            # What a hook writes wakes this at once; its end does not, hence the short look.
+            if poller.poll(1000 * min(left_s, LOOK_S)) and not output.read(pipe, OUTPUT_MAX_BYTES):
+                poller.unregister(pipe)
+        process.wait()
+        return True
+
+    @staticmethod
+    def _end_group(group: int) -> None:
+        """SIGTERM, and after a moment SIGKILL. The leader is not reaped yet, so the number is still the group's."""
+        os.killpg(group, signal.SIGTERM)
+        until_s = time.monotonic() + GRACE_S
+        while not _is_over(group) and time.monotonic() < until_s:
+            select.poll().poll(1000 * LOOK_S)
+        with suppress(
+            PermissionError
+        ):  # every process of the group that may be signalled was; what is left became another user's
+            os.killpg(group, signal.SIGKILL)
+
+    def _write_note(self, pid: int) -> None:
+        with suppress(OSError):  # without the note a second run may meet the first: hooks are to bear being repeated
+            self._note.write_text(json.dumps({"pid": pid, "ticks": _start_ticks(pid)}))
+
+    def _end_orphan(self) -> None:
+        try:
+            noted = json.loads(self._note.read_text())
+            pid, ticks = int(noted["pid"]), int(noted["ticks"])
+            handle = os.pidfd_open(pid)
+        except (OSError, ValueError, KeyError, TypeError):
+            return
+        try:
+            if ticks and _start_ticks(pid) == ticks:  # the handle keeps its number from meaning another process
+                with suppress(OSError):
+                    os.killpg(pid, signal.SIGKILL)
+                    poller = select.poll()
+                    poller.register(handle, select.POLLIN)
+                    poller.poll(1000 * GRACE_S)
+        finally:
+            os.close(handle)
+            self._note.unlink(missing_ok=True)
+
+
+class _Output:
+    """The end of what a hook wrote."""
+
+    def __init__(self) -> None:
+        self.cut = False
+        self._chunks: deque[bytes] = deque()
+        self._size = 0
+
+    def read(self, handle: int, limit: int) -> bool:
+        """Take what stands in the pipe, up to a limit; False at its end."""
+        while limit > 0:
+            try:
+                chunk = os.read(handle, min(limit, 65536))
+            except BlockingIOError:
+                return True
+            if not chunk:
+                return False
+            limit -= len(chunk)
+            self._chunks.append(chunk)
+            self._size += len(chunk)
+            while self._size - len(self._chunks[0]) >= OUTPUT_MAX_BYTES:
+                self._size -= len(self._chunks.popleft())
+                self.cut = True
+        return True
+
+    def text(self) -> str:
+        """As text that may be printed on a terminal."""
+        whole = b"".join(self._chunks)
+        self.cut = self.cut or len(whole) > OUTPUT_MAX_BYTES
+        said = whole[-OUTPUT_MAX_BYTES:].decode("utf-8", "replace")
+        return "".join(
+            letter if letter.isprintable() or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in said
+        )
+
+
+def _is_over(pid: int) -> bool:
+    """Whether a child has ended; it is not reaped."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _failure(status: int) -> str:
+    if status < 0:
+        return f"ended by signal {-status}"
+    return f"ended with status {status}" if status else ""
+
+
+def _start_ticks(pid: int) -> int:
+    """When a process began, in ticks since boot; 0 if there is none."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return 0
+    return int(text.rpartition(")")[2].split()[19])

@@ -1,0 +1,147 @@
+"""What the API answers, on the memory pair: never that a home is served here when that cannot be relied on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from poolpair.api.answers import STALE_AFTER_S, Answers
+from poolpair.api.app import is_local_name
+from poolpair.errors import Code, PoolpairError
+from poolpair.moves import GateRules, Move
+from poolpair.pipeline.site import Site
+from poolpair.report import PULSE, Pulse, pulse
+from poolpair.serving.gate import close_by_hand
+from poolpair.serving.plan import advance, order
+from poolpair.store.memory.store import MemoryStore
+from tests.memory_pair import MemoryPair
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> MemoryPair:
+    """Two pools after their first copy."""
+    made = MemoryPair(tmp_path)
+    for pool, other in (("a", "b"), ("b", "a")):
+        with made.disks[pool].change() as draft:
+            draft.fence.edit[other] = other
+        made.start(pool)
+    made.settle()
+    return made
+
+
+def answers(pair: MemoryPair, pool: str) -> Answers:
+    """As a process beside the service has them: a connection of its own."""
+    site = pair.sites[pool]
+
+    def opened() -> Site:
+        return replace(site, store=MemoryStore(pair.disks[pool], pair.clock))
+
+    return Answers(opened, site.homes, pool)
+
+
+def why(pair: MemoryPair, asked: Answers, home: str = "a") -> str:
+    """Why a home is not served; empty if it is."""
+    pair.clock.advance(1.0)
+    found = asked.serving(home)
+    assert found.serving is not bool(found.why)
+    return found.why
+
+
+def test_one_pool_of_the_pair_says_yes(pair: MemoryPair) -> None:
+    """Before a takeover the home, after it the partner; the other names who serves."""
+    a, b = answers(pair, "a"), answers(pair, "b")
+    assert (why(pair, a), why(pair, b)) == ("", "pool a serves them")
+    assert (why(pair, b, "b"), why(pair, a, "b")) == ("", "pool b serves them")
+    order(pair.sites["b"], Move.TAKEOVER, "a")
+    while advance(pair.sites["b"]):
+        pass
+    pair.settle()
+    assert (why(pair, a), why(pair, b)) == ("pool b serves them", "")
+    assert b.serving("a").epoch == 1
+
+
+def test_a_fenced_home_is_not_served(pair: MemoryPair) -> None:
+    """Neither while it is being handed over, nor while the gate is closed."""
+    a = answers(pair, "a")
+    order(pair.sites["a"], Move.HANDOVER, "a")
+    advance(pair.sites["a"])
+    assert why(pair, a) == "they are being handed over"
+    pair.sites["b"].gate = GateRules(at_start=True)
+    close_by_hand(pair.sites["b"])
+    assert "gate is closed" in why(pair, answers(pair, "b"), "b")
+
+
+def test_without_a_live_service_nothing_is_claimed(pair: MemoryPair) -> None:
+    """A service that hangs, and one that is dead."""
+    a = answers(pair, "a")
+    assert a.ready().ready
+    pair.clock.advance(STALE_AFTER_S)
+    assert "last sign of life" in why(pair, a)
+    assert not a.ready().ready
+    pair.turn()
+    assert why(pair, a) == ""
+    pair.crash("a")
+    assert why(pair, a) == "no service runs for this pool"
+
+
+def test_a_pulse_of_another_machine_counts_once_it_was_seen_to_change(pair: MemoryPair) -> None:
+    """Its times mean nothing here: what counts is how long ago it changed, by our own clock."""
+    a, store = answers(pair, "a"), pair.sites["a"].store
+
+    def beats(at_s: float) -> Pulse:
+        there = replace(pulse(pair.sites["a"]), boot_id="elsewhere", at_s=at_s)
+        with store.transaction() as tx:
+            tx.save(PULSE, there)
+        return there
+
+    beats(5.0)
+    assert why(pair, a) == "the service was not seen alive yet"
+    assert why(pair, a) == "the service was not seen alive yet"
+    beats(15.0)
+    assert why(pair, a) == ""
+    pair.clock.advance(STALE_AFTER_S)
+    assert "last sign of life" in why(pair, a)
+    beats(16.0)
+    assert why(pair, a) == ""
+
+
+def test_a_store_that_cannot_be_read_is_not_answered_for(pair: MemoryPair) -> None:
+    """The answer says so, and the store is opened again for the next one."""
+    good, broken = pair.sites["a"], [True]
+
+    def opened() -> Site:
+        if broken:
+            raise PoolpairError(Code.STORE_MISSING, "the disk is gone")
+        return replace(good, store=MemoryStore(pair.disks["a"], pair.clock))
+
+    asked = Answers(opened, good.homes, "a")
+    assert why(pair, asked) == "P201: the disk is gone"
+    assert not asked.ready().ready
+    with pytest.raises(PoolpairError):
+        asked.status()
+    broken.clear()
+    assert why(pair, asked) == ""
+    assert json.loads(asked.status())["pool"] == "a"
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        ("", True),
+        ("localhost", True),
+        ("localhost:7462", True),
+        ("127.0.0.1:7462", True),
+        ("127.0.0.1", True),
+        ("[::1]:7462", True),
+        ("[::1]", True),
+        ("evil.example:7462", False),
+        ("127.0.0.1.evil.example", False),
+        ("10.0.0.1:7462", False),
+    ],
+)
+def test_a_page_elsewhere_cannot_ask_by_a_name_of_its_own(host: str, local: bool) -> None:
+    """On loopback only loopback's own names are answered."""
+    assert is_local_name(host) is local

@@ -1,0 +1,148 @@
+"""Hooks as real commands: their environment, their output, their end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from poolpair.hooks.commands import OUTPUT_MAX_BYTES, RUNNING, CommandHooks
+from poolpair.hooks.port import HookResult
+from poolpair.lab.waiting import wait_for
+from poolpair.moves import HookStep
+
+STEP = HookStep.BEFORE_FENCE
+
+
+def made(folder: Path, *command: str, timeout_s: float = 30.0) -> CommandHooks:
+    """Hooks of which one is set."""
+    return CommandHooks({STEP: command}, timeout_s, folder, {**os.environ, "POOLPAIR_CONFIG": "/etc/a.toml"})
+
+
+def python(folder: Path, text: str, timeout_s: float = 30.0) -> CommandHooks:
+    """A hook in Python."""
+    return made(folder, sys.executable, "-c", text, timeout_s=timeout_s)
+
+
+def ran(hooks: CommandHooks, **words: str) -> HookResult:
+    """Run it."""
+    result = hooks.run(STEP, words)
+    assert result is not None
+    return result
+
+
+def lives(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def is_gone(pid: int) -> bool:
+    """The opposite."""
+    return not lives(pid)
+
+
+def test_it_is_told_what_happens_and_nothing_goes_through_a_shell(tmp_path: Path) -> None:
+    """Arguments arrive as they stand, and the words in the environment, beside the service's own."""
+    text = "import os, sys; print(sys.argv[1], os.environ['POOLPAIR_HOME'], os.environ['POOLPAIR_CONFIG'])"
+    hooks = made(tmp_path, sys.executable, "-c", text, "$HOME; `false`")
+    result = ran(hooks, POOLPAIR_HOME="a")
+    assert (result.failure, result.output) == ("", "$HOME; `false` a /etc/a.toml\n")
+    assert not (tmp_path / RUNNING).exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "failure"),
+    [
+        (("/bin/sh", "-c", "exit 3"), "ended with status 3"),
+        (("/bin/sh", "-c", "kill -9 $$"), "ended by signal 9"),
+        (("/no/such/program",), "cannot be run: No such file or directory"),
+        (("/etc/passwd",), "cannot be run: Permission denied"),
+    ],
+)
+def test_every_end_but_status_0_is_a_failure(tmp_path: Path, command: tuple[str, ...], failure: str) -> None:
+    """A status, a signal and a program that cannot be run are told apart."""
+    assert ran(made(tmp_path, *command)).failure == failure
+
+
+def test_the_end_of_the_output_is_kept_and_can_be_printed(tmp_path: Path) -> None:
+    """Both streams, bounded, without what would move a terminal's cursor; more than a pipe holds does not block it."""
+    text = "import sys; sys.stdout.write('x' * 3_000_000 + '\\n\\x1b[2J\\n'); sys.stdout.flush(); sys.stderr.write('the end\\n')"
+    result = ran(python(tmp_path, text))
+    assert (result.failure, result.cut) == ("", True)
+    assert len(result.output) <= OUTPUT_MAX_BYTES
+    assert result.output.endswith("x\n\N{REPLACEMENT CHARACTER}[2J\nthe end\n")
+
+
+def test_the_whole_group_ends_at_the_timeout(tmp_path: Path) -> None:
+    """A hook that ignores the polite signal, and its child, are both gone; what it wrote until then is kept."""
+    pids = tmp_path / "pids"
+    text = (
+        "import os, signal, subprocess, sys, pathlib; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        "child = subprocess.Popen(['sleep', '600']); print('so far', flush=True);"
+        f"pathlib.Path({str(pids)!r}).write_text(f'{{os.getpid()}} {{child.pid}}'); signal.pause()"
+    )
+    result = ran(python(tmp_path, text, timeout_s=1.5))
+    assert (result.failure, result.output) == ("not over after 1.5 s, and ended", "so far\n")
+    for pid in map(int, pids.read_text().split()):
+        wait_for("the process being gone", partial(is_gone, pid), 10.0)
+
+
+def test_a_daemon_that_it_leaves_behind_does_not_keep_it(tmp_path: Path) -> None:
+    """The hook is over when its first process is, though another still holds its output, and that one lives on."""
+    result = ran(made(tmp_path, "/bin/sh", "-c", "sleep 600 & echo $!"))
+    pid = int(result.output)
+    assert result.failure == ""
+    assert lives(pid)
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_a_service_that_is_to_end_ends_its_hook(tmp_path: Path) -> None:
+    """The hook did not fail: it is to run again; and no other begins."""
+    started = tmp_path / "started"
+    hooks = made(tmp_path, "/bin/sh", "-c", f"touch {started}; exec sleep 600")
+
+    def stop() -> None:
+        wait_for("the hook running", started.exists, 10.0)
+        hooks.interrupt()
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    assert hooks.run(STEP, {}) is None
+    stopper.join()
+    assert hooks.run(STEP, {}) is None
+
+
+def test_what_a_killed_service_left_running_is_ended_first(tmp_path: Path) -> None:
+    """Two runs of a hook never meet; a process that only has the same number by now is left alone."""
+    note = tmp_path / "note"
+    code = (
+        "import sys; sys.path.insert(0, 'src')\n"
+        "from pathlib import Path\nfrom poolpair.hooks.commands import CommandHooks\nfrom poolpair.moves import HookStep\n"
+        f"CommandHooks({{HookStep.BEFORE_FENCE: ('/bin/sh', '-c', 'echo $$ > {note}; exec sleep 600')}}, 600,"
+        f" Path({str(tmp_path)!r}), {{}}).run(HookStep.BEFORE_FENCE, {{}})"
+    )
+    service = subprocess.Popen([sys.executable, "-c", code])
+    wait_for("the hook running", lambda: note.exists() and note.read_text().endswith("\n"), 20.0)
+    wait_for("the note", (tmp_path / RUNNING).exists, 20.0)
+    service.kill()
+    service.wait()
+    orphan = int(note.read_text())
+    assert lives(orphan)
+    assert ran(made(tmp_path, "/bin/true")).failure == ""
+    assert not lives(orphan)
+    bystander = subprocess.Popen(["sleep", "600"])
+    (tmp_path / RUNNING).write_text(json.dumps({"pid": bystander.pid, "ticks": 1}))
+    assert ran(made(tmp_path, "/bin/true")).failure == ""
+    assert bystander.poll() is None
+    bystander.kill()
+    bystander.wait()
