@@ -113,7 +113,11 @@ class Ours:
             wait_until("the proof of our copy", lambda: bool(_document(watcher, "outbound").get("initialised")))
 
     def rest(self) -> None:
-        with self.a.connect(self.database) as watcher:
+        self.rest_of("a")
+
+    def rest_of(self, pool: str) -> None:
+        """Wait until a pool has nothing to compare or send."""
+        with (self.a if pool == "a" else self.b).connect(self.database) as watcher:
 
             def rests() -> bool:
                 out = _document(watcher, "outbound")
@@ -143,6 +147,14 @@ class Ours:
         packages = f"name LIKE 'intent/{CHANNEL}/%'"
         bytes_of = "(body::json->>'package_bytes')::bigint"
         return int(self.a.number(self.database, f"SELECT sum({bytes_of}) FROM poolpair.document WHERE {packages}"))
+
+    def pid(self, pool: str) -> int:
+        """The process of a service."""
+        return self._services[pool].pid
+
+    def died(self, pool: str) -> None:
+        """A service was killed."""
+        self._services.pop(pool).wait()
 
     def cpu_s(self, pool: str) -> float:
         """Processor time of a service so far."""
