@@ -1,4 +1,4 @@
-# make setup | demo [STORE=postgresql] | test | test-long | sim | soak SECONDS=600 | mutants | lint | format | clean
+# make setup | demo [STORE=postgresql] | test | test-long | sim | soak SECONDS=600 | mutants | bench-pg ROWS=1000000 | lint | format | clean
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := test
@@ -8,7 +8,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-CODE := src tests
+CODE := src tests bench
+COMMA := ,
 
 # Debian packages that the tests call; add a name here when a test needs the real thing.
 SYSTEM_PACKAGES := git haproxy pgbouncer postgresql
@@ -16,7 +17,7 @@ SYSTEM_PACKAGES := git haproxy pgbouncer postgresql
 # $(call timed,label,command) runs the command and says how long it took.
 timed = start=$$SECONDS; echo "== $(1)"; $(2); echo "== $(1): $$((SECONDS - start)) s"
 
-.PHONY: setup system demo test test-long sim soak mutants lint format clean
+.PHONY: setup system demo test test-long sim soak mutants bench-pg bench-pg-away bench-pg-scale lint format clean
 
 setup: $(STAMP)
 
@@ -61,6 +62,23 @@ soak: setup
 # Breaks the code on purpose, once for every rule, and prints who objected.
 mutants: setup
 	@$(BIN)/python -m tests.mutation.runner
+
+# Our pair beside PostgreSQL's own replication, see docs/BENCH.md. ROWS=100000 for a quick look; BUCARDO=1 installs and measures it, once.
+ROWS ?= 1000000
+ROUNDS ?= 3
+BUCARDO ?=
+bench-pg: setup system
+	@if [ -n "$(BUCARDO)" ] && ! command -v bucardo >/dev/null; then apt-get install -y -qq bucardo postgresql-plperl-15; fi
+	@$(call timed,bench,$(BIN)/python -m bench --rows $(ROWS) --rounds $(ROUNDS) $(if $(BUCARDO),--peers poolpair$(COMMA)native$(COMMA)bucardo) $(BENCH_OPTIONS))
+
+# A day of changes of a few keys while the partner is away: how long the log grows, and what the application feels.
+bench-pg-away: setup system
+	@$(BIN)/python -m bench.away $(BENCH_OPTIONS)
+
+# Many principals, of whom a part is active.
+bench-pg-scale: ROWS = 2000000
+bench-pg-scale: setup system
+	@$(BIN)/python -m bench.scale --rows $(ROWS) $(BENCH_OPTIONS)
 
 lint: setup
 	@$(call timed,ruff check,$(BIN)/ruff check $(CODE))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from poolpair.errors import Code, PoolpairError
+from poolpair.first_copy import copying, may_copy
 from poolpair.model import Channel, Fault
 from poolpair.pipeline.acknowledge import hear_word, listen, send_word
 from poolpair.pipeline.apply import apply, compare, look_at_waiting
@@ -33,6 +34,7 @@ PACKAGES_PER_PASS = 16
 def run_pass(site: Site, channel: Channel, *, force: bool = False, rescan: bool = False) -> bool:
     """Receive, hear, send on one channel. `force` does not wait for the interval; `rescan` looks at every file."""
     site.memory.serving.clear()
+    site.store.refresh()
     imported, import_fault = _guarded(site, lambda: _import(site, channel))
     exported, export_fault = _guarded(site, lambda: _export(site, channel, force=force, rescan=rescan))
     spoke, word_fault = _guarded(site, lambda: send_word(site, channel, force=force))
@@ -42,6 +44,7 @@ def run_pass(site: Site, channel: Channel, *, force: bool = False, rescan: bool 
 
 def beat(site: Site, channel: Channel) -> bool:
     """Send the heartbeat: the cookie again, with a new nonce. A failure is left to the next pass to note."""
+    site.store.refresh()
     _guarded(site, lambda: listen(site, channel))
     return _guarded(site, lambda: send_word(site, channel, force=True))[0]
 
@@ -65,6 +68,7 @@ def _export(site: Site, channel: Channel, *, force: bool, rescan: bool) -> bool:
     moved = hear_word(site, channel) is not None
     captured = capture(site, channel, rescan=rescan)
     mind_reshaped(site, channel)
+    _begin_copy(site, channel)
     for cuts in range(PACKAGES_PER_PASS):
         out = site.store.read(Outbound, outbound_name(channel))
         assert out is not None
@@ -72,6 +76,8 @@ def _export(site: Site, channel: Channel, *, force: bool, rescan: bool) -> bool:
         recovery = waiting_recovery(site, channel, out)
         wanted = want(out, pending=captured.pending, due=due, window=site.limits.window, recovery=recovery)
         if wanted is None:
+            if captured.pending:
+                site.store.shorten(channel)
             break
         check_partner_share(site)
         moved = True
@@ -79,6 +85,19 @@ def _export(site: Site, channel: Channel, *, force: bool, rescan: bool) -> bool:
             break
         captured = capture(site, channel)
     return moved
+
+
+def _begin_copy(site: Site, channel: Channel) -> None:
+    """A first copy onto nothing begins with whole tables."""
+    out = site.store.read(Outbound, outbound_name(channel))
+    if out is None or not may_copy(out):
+        return
+    slices = site.store.slices(channel) if site.store.holds(channel, site.served()) else ()
+    if slices:
+        with site.store.transaction() as tx:
+            out = tx.load(Outbound, outbound_name(channel))
+            if out is not None and may_copy(out):
+                tx.save(outbound_name(channel), copying(out, slices))
 
 
 def _is_due(site: Site, channel: Channel, out: Outbound, *, force: bool) -> bool:

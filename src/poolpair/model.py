@@ -12,7 +12,6 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from hashlib import sha256
 from typing import ClassVar
 
 from poolpair.errors import Code
@@ -89,11 +88,6 @@ class TableShape:
     name: str
     key: tuple[str, ...]
     columns: tuple[str, ...]
-
-
-def shapes_digest(shapes: tuple[TableShape, ...]) -> str:
-    """Tell two shapes of the tracked tables apart."""
-    return sha256(repr(shapes).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,6 +181,8 @@ class Manifest:
     """It wants an answer, even where it has no digests because its origin serves nobody."""
     skips: bool = False
     """The delta is not in it, it was too large: the copy is incomplete until its digests are equal."""
+    fills: bool = False
+    """A part of a first copy for a target that said it has nothing: neither delta nor whole buckets."""
     reread: bool = False
     """An operator wants to know: the target reads its files again before it compares, whatever its catalogue says."""
     left_behind: tuple[str, ...] = ()
@@ -228,7 +224,7 @@ class Ask:
     """An earlier ask: it shall not be carried out any more, if it was not yet."""
     since_utc: str = ""
     detail: str = ""
-    """How far it has come, or why it was refused, in words."""
+    """How far it has come, or why it was refused, in words; `hint`: what to do about that, or about a step that failed."""
     hint: str = ""
 
 
@@ -287,6 +283,8 @@ class Cookie:
     """The copy at the writer may have been changed unseen: the reader shall compare, and send what differs."""
     waiting: tuple[str, ...] = ()
     """Tables that are not the same at both pools, and why: nothing of them is applied at the writer until they are."""
+    vacant: bool = False
+    """Nothing was ever applied here, and there is no row of the reader's homes: a first copy need not ask what differs."""
     sending: Fault | None = None
     """Why the writer's own sending on this channel is not whole; the reader's copy of the writer's home is then stale."""
     homes: tuple[Reign, ...] = ()

@@ -11,7 +11,7 @@ from __future__ import annotations
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import POOL_JSON, cookie_dir, data_dir
 from poolpair.model import Channel, Position, new_id
-from poolpair.moves import FENCE_OFF, FenceOff, Plan, PlanStep, plan_name
+from poolpair.moves import FENCE_OFF, GATE_WORD, FenceOff, GateWord, Plan, PlanStep, plan_name
 from poolpair.pipeline.adopt import load_serving
 from poolpair.pipeline.site import Site, recovery_prefix, serving_name
 from poolpair.reigns import begun, birth, serves, takes_writes
@@ -82,7 +82,14 @@ def _set_aside(share: OwnShare, folder: str, reason: str, stamp: str) -> list[st
 
 
 def begin_with_another(
-    tx: Transaction, pool: str, partner: str, pair_id: str, channels: tuple[Channel, ...], *, homes_any: bool
+    tx: Transaction,
+    pool: str,
+    partner: str,
+    pair_id: str,
+    channels: tuple[Channel, ...],
+    *,
+    homes_any: bool,
+    now_utc: str,
 ) -> None:
     """Where a pair ended here before: whoever has the new partner for a home (`homes_any` does) is served here until handed over.
 
@@ -112,4 +119,8 @@ def begin_with_another(
             complete=True,
         )
         tx.save(serving_name(partner), reign)
+    # A partner that begins with this pair has taken nothing over: a gate needs no word of it.
+    tx.save(
+        GATE_WORD, GateWord(reason=f"the pair with {before.partner} ended, and {partner} is new", since_utc=now_utc)
+    )
     tx.delete(UNPAIRED)

@@ -15,7 +15,9 @@ from dataclasses import dataclass, replace
 
 from poolpair.comparing import first_buckets, minding_waiting
 from poolpair.errors import Code
+from poolpair.first_copy import in_flight_max, sliced
 from poolpair.model import FORMAT_VERSION, BucketSet, Cookie, Fault, Manifest, Position
+from poolpair.slice import Slice
 from poolpair.state import Intent, Outbound, Seed, SeedPhase, VerifyResult
 
 QUICK_ROUNDS = 3
@@ -46,6 +48,8 @@ class Want:
     buckets: tuple[BucketSet, ...] = ()
     recovers: int = 0
     """The number of a recovery: what this pool had accepted before it heard of another reign."""
+    slices: tuple[Slice, ...] = ()
+    """Parts of tables for an empty target, and nothing else: no delta, so no token moves."""
     skips: bool = False
     """Instead of a delta that is larger than `package_max`: what it would have brought is found by the digests, and follows in parts."""
 
@@ -197,7 +201,7 @@ def _fresh_seed(out: Outbound, reason: str) -> Seed:
 
 
 def _asked_again(seed: Seed | None) -> Seed | None:
-    return replace(seed, phase=SeedPhase.ASK, asked=None, to_send=()) if seed else None
+    return replace(seed, phase=SeedPhase.ASK, asked=None, to_send=(), slices=()) if seed else None
 
 
 def _answered(out: Outbound, cookie: Cookie, now_utc: str) -> Outbound:
@@ -236,12 +240,13 @@ def want(out: Outbound, *, pending: int, due: bool, window: int, recovery: int =
         return None
     if out.in_vain > QUICK_TRIES and not due:
         return None
-    limit = 1 if out.one_at_a_time or out.seed else window
-    if len(out.in_flight) >= limit:
+    if len(out.in_flight) >= in_flight_max(out, window):
         return None
     if recovery:
         return Want(recovers=recovery)
     seed = out.seed
+    if seed and seed.phase is SeedPhase.COPY:
+        return Want(slices=seed.slices[:1])
     asking = seed is not None and (seed.phase is SeedPhase.ASK or _asked_in_vain(out, seed))
     if seed and asking and (due or seed.rounds < QUICK_ROUNDS):
         return Want(digests=True)
@@ -273,6 +278,8 @@ def packed(out: Outbound, wanted: Want, intent: Intent) -> Outbound:
     if wanted.skips:
         reason = seed.reason if seed and seed.repair else "the backlog is larger than package_max"
         seed = Seed(reason=reason, phase=SeedPhase.AWAIT, asked=intent.position, overrule=bool(seed and seed.overrule))
+    elif seed and wanted.slices:
+        seed = sliced(seed, wanted.slices)
     elif seed and wanted.digests:
         seed = replace(seed, phase=SeedPhase.AWAIT, asked=intent.position)
     elif seed and wanted.buckets:

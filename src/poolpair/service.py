@@ -19,9 +19,11 @@ from poolpair.report import PULSE, pulse
 from poolpair.serving.asks import attend
 from poolpair.serving.gate import begin, tend
 
-BUSY_WAIT_S = 0.02
+BUSY_WAIT_S = 0.005
 IDLE_WAIT_MAX_S = 0.5
 """The wait between looks doubles from the first to the second while nothing happens."""
+VAIN_LOOK_SHARE = 4
+"""A look in vain is followed by a wait of so many times its own length: a long log of a partner that is away costs no whole core."""
 FULL_LOOK_S = 30.0
 """A whole pass at least this often (or once per interval), whatever the hints say."""
 PULSE_S = 1.0
@@ -78,9 +80,11 @@ class Service:
         wait_s = BUSY_WAIT_S
         try:
             while not self._stop.is_set():
+                began_s = self._site.clock.monotonic_s()
                 busy = self._look()
                 busy |= self._tend_gate(tend if self._begun else begin)
-                wait_s = BUSY_WAIT_S if busy else min(IDLE_WAIT_MAX_S, wait_s * 2)
+                took_s = self._site.clock.monotonic_s() - began_s
+                wait_s = BUSY_WAIT_S if busy else max(VAIN_LOOK_SHARE * took_s, min(IDLE_WAIT_MAX_S, wait_s * 2))
                 if self._faults:
                     wait_s = max(wait_s, FAULT_WAIT_S)
                 self._stop.wait(wait_s)

@@ -23,6 +23,7 @@ from poolpair.model import (
     TableDigests,
     WaitingTable,
 )
+from poolpair.slice import Slice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +79,10 @@ class Owed:
 class SeedPhase(StrEnum):
     """Where a comparison of both copies stands: digests to be sent, awaited, or differing buckets to be sent.
 
-    Or what could be compared is equal, and it waits for tables that differ to become the same.
+    Before, a first copy may send whole tables. After, what could be compared is equal, and tables that differ are waited for.
     """
 
+    COPY = "copy"
     ASK = "ask"
     AWAIT = "await"
     SEND = "send"
@@ -96,6 +98,8 @@ class Seed:
     repair: bool = True
     asked: Position | None = None
     to_send: tuple[BucketSet, ...] = ()
+    slices: tuple[Slice, ...] = ()
+    """Still to be sent before anything is compared."""
     reread: bool = False
     """An operator asked: both sides read their files again, once."""
     sent: int = 0

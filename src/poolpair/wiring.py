@@ -233,7 +233,9 @@ def _begin(
     _begin_channels(tx, channels, installed)
     partner = config.partner.pool
     homes_any = any(owner == partner for _, owner in config.homes)
-    begin_with_another(tx, config.pool, partner, pair_id, channels, homes_any=homes_any)
+    begin_with_another(
+        tx, config.pool, partner, pair_id, channels, homes_any=homes_any, now_utc=SystemClock().utc_iso()
+    )
     fence_pools(tx, config.pool, config.partner.pool)
 
 

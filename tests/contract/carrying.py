@@ -29,6 +29,7 @@ def export(
 ) -> Exported:
     """Cut a rows file, newly."""
     rows.unlink(missing_ok=True)
+    bench.store.check_capture()
     with bench.store.snapshot(rows) as view:
         view.list_files(files)
         return view.export(cut, left_behind)

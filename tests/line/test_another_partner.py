@@ -17,6 +17,7 @@ from poolpair.keyfile import new_key_file
 from poolpair.model import Channel, Cookie, ExportStatus
 from poolpair.moves import Move
 from poolpair.serving.asks import attend
+from poolpair.serving.gate import begin, tend
 from poolpair.serving.plan import advance, order
 from poolpair.store.values import Choice
 from poolpair.wiring import initialise
@@ -247,3 +248,30 @@ def test_the_word_of_a_third_pool_is_not_the_partners(pair: Pair) -> None:
     assert not place.exists()
     (refused,) = site.own.quarantined()
     assert "not the partner" in refused.reason
+
+
+def test_a_gate_does_not_wait_for_a_partner_that_is_not_there_yet(tmp_path: Path) -> None:
+    """A service with a gate is started before the new partner exists: everybody is served, since nobody can have taken over."""
+    pair = make_pair(tmp_path, extra='[gate]\nat_start = true\nwait = "never"')
+    for pool in ("a", "b"):
+        pair.start(pool)
+    pair.settle()
+    for pool in ("a", "b"):
+        pair.stop(pool)
+    site = pair.start("b")
+    pair.clock.advance(1000)
+    begin(site)
+    order(site, Move.TAKEOVER, "a")
+    while advance(site):
+        pass
+    pair.stop("b")
+    assert unpair(pair).exit_code == 0
+    new_key(pair, "b")
+    initialise(pair.config("b"))
+    for _ in range(2):
+        site = pair.start("b")
+        begin(site)
+        pair.clock.advance(1000)
+        tend(site)
+        write(pair, "b", f"at {pair.clock.now_s}")
+        pair.stop("b")

@@ -11,7 +11,7 @@ from poolpair.asks import ASK_LIES_S, AskAnswer, AskMade, AskTaken, AskVerb, mad
 from poolpair.cycle import beat, run_pass
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import COOKIE_NAME, cookie_dir
-from poolpair.model import Ask
+from poolpair.model import Ask, Fault
 from poolpair.moves import Move, Plan, PlanStep, plan_name
 from poolpair.pipeline.site import serving_name
 from poolpair.reigns import birth, takes_writes
@@ -294,3 +294,24 @@ def test_a_takeover_here_withdraws_what_was_asked_there(pair: MemoryPair) -> Non
     settle(pair)
     assert server(pair) == {"b"}
     assert plan(pair) is None
+
+
+def test_a_step_that_failed_there_is_taken_again_by_the_same_command(pair: MemoryPair) -> None:
+    """Its maker sees that it failed, with what to do; asking once more is another ask, and the same plan goes on."""
+    first = make_ask(pair.sites["b"], AskVerb.HANDOVER, "a")
+    look(pair, "b")
+    look(pair, "a")
+    begun = plan(pair)
+    assert begun is not None
+    with pair.sites["a"].store.transaction() as tx:
+        tx.save(plan_name("a"), replace(begun, fault=Fault(code=Code.HOOK_FAILED, detail="ended with 1")))
+    for _ in range(2):
+        look(pair, "a", "b")
+    assert ("ended with 1" in asked(pair).detail, bool(asked(pair).hint)) == (True, True)
+    again = make_ask(pair.sites["b"], AskVerb.HANDOVER, "a")
+    assert (again.ask_id == first.ask_id, again.withdraws) == (False, "")
+    settle(pair)
+    assert server(pair) == {"b"}
+    after = plan(pair)
+    assert after is not None
+    assert after.plan_id == begun.plan_id

@@ -447,9 +447,9 @@ MUTANTS = (
         name="listening-swallows",
         rule="the heartbeat listens only for the nonce",
         file="pipeline/acknowledge.py",
-        old="            site.memory.echo = open_cookie(data, site.ring, reader_pool=site.pool, channel=channel).nonce\n",
+        old="            site.memory.echo = cookie.nonce if cookie.origin == site.partner else site.memory.echo\n",
         new=(
-            "            site.memory.echo = open_cookie(data, site.ring, reader_pool=site.pool, channel=channel).nonce\n"
+            "            site.memory.echo = cookie.nonce if cookie.origin == site.partner else site.memory.echo\n"
             "            site.memory.heard[channel] = sha256(data).hexdigest()\n"
         ),
         test="tests/line/test_words_and_guards.py",
@@ -885,8 +885,8 @@ MUTANTS = (
         name="an-incomplete-copy-is-taken-for-whole",
         rule="a takeover of an incomplete copy says so in its reign",
         file="serving/plan.py",
-        old='        begin_reign(site, tx, plan.home, "takeover", complete=not lacking)\n',
-        new='        begin_reign(site, tx, plan.home, "takeover", complete=True)\n',
+        old='        fresh = begin_reign(site, tx, plan.home, "takeover", complete=not lacking)\n',
+        new='        fresh = begin_reign(site, tx, plan.home, "takeover", complete=True)\n',
         test="tests/line/test_failover.py",
     ),
     Mutant(
@@ -1022,6 +1022,14 @@ MUTANTS = (
         file="parting.py",
         old="        if not serves(mine, site.pool, site.partner):\n",
         new="        if not serves(mine, site.pool, site.partner) and mine.stopped:\n",
+        test="tests/line/test_another_partner.py",
+    ),
+    Mutant(
+        name="a-gate-waits-for-a-new-partner",
+        rule="a gate does not wait for a partner that begins with this pair",
+        file="parting.py",
+        old='        GATE_WORD, GateWord(reason=f"the pair',
+        new='        "no-gate-word", GateWord(reason=f"the pair',
         test="tests/line/test_another_partner.py",
     ),
     Mutant(

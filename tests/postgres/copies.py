@@ -11,6 +11,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from poolpair.model import BucketSet, Channel
+from poolpair.slice import Slice
 from poolpair.store.buckets import differing
 from poolpair.store.port import Transaction
 from poolpair.store.postgres import setup
@@ -99,20 +100,34 @@ class Copies:
             connection.execute(begin)
             yield connection
 
+    def fill(self, part: Slice, believed: str = "a") -> Applied:
+        """One package of a first copy: this slice and no delta. The target takes it for the rows of pool `believed`."""
+        cut = Cut(channel=USERS, served=("a",), since=None, slices=(part,))
+        return self._carried(cut, fills=True, believed=believed)
+
     def carry(self, *, prune: bool = True, buckets: tuple[BucketSet, ...] = (), beside: int = 0) -> Applied:
         """One package from the last token to now, acknowledged at once; `beside` groups are changed at the target meanwhile."""
         self.origin.check_capture()
         with self.origin.transaction() as tx:
             fresh = tx.advance()
         cut = Cut(channel=USERS, served=("a",), since=self.token, buckets=buckets)
+        done = self._carried(cut, beside=beside)
+        self.token = fresh
+        if prune:
+            with self.origin.transaction() as tx:
+                tx.prune(USERS, fresh)
+        return done
+
+    def _carried(self, cut: Cut, *, beside: int = 0, fills: bool = False, believed: str = "a") -> Applied:
         with self.origin.snapshot(self.rows) as view:
             view.list_files(())
             exported = view.export(cut, frozenset())
         plan = ApplyPlan(
             channel=USERS,
             package_id="package",
-            served=("a",),
-            buckets=buckets,
+            served=(believed,),
+            buckets=cut.buckets,
+            fills=fills,
             guard_fraction=1.0,
             guard_groups=1000,
             parked_max=100,
@@ -126,10 +141,6 @@ class Copies:
             done = incoming.apply(plan, (), _nothing)
         assert isinstance(done, Applied)
         assert self.target.pending(USERS, 0) == before + beside, "an apply is captured again"
-        self.token = fresh
-        if prune:
-            with self.origin.transaction() as tx:
-                tx.prune(USERS, fresh)
         return done
 
     def differences(self) -> tuple[BucketSet, ...]:

@@ -10,7 +10,7 @@ import pytest
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.pipeline.site import Counts
-from poolpair.store.postgres import transaction as transactions
+from poolpair.store.postgres import log
 from tests.postgres.conftest import MakeCopies
 from tests.postgres.copies import USERS, Copies, entry
 
@@ -226,15 +226,15 @@ def test_writes_that_are_not_tracked_wake_nobody(items: Copies) -> None:
 
 def test_a_log_that_nobody_prunes_is_compacted(items: Copies, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the partner is away a key costs one entry after a compaction; tokens drawn before still find every change."""
-    monkeypatch.setattr(transactions, "COMPACT_ENTRIES", 20)
+    monkeypatch.setattr(log, "COMPACT_ENTRIES", 20)
     items.write("INSERT INTO item SELECT n, 'row' FROM generate_series(1, 5) n")
     items.carry(prune=False)
     with items.writing() as late:
         late.execute("INSERT INTO item VALUES (6, 'late')")
         for number in range(10):
             items.write(f"UPDATE item SET value = '{number}'")
-        with items.origin.transaction() as tx:
-            tx.drop_foreign(USERS, ("a",))
+        items.origin.look(USERS, ("a",), 0)
+        items.origin.shorten(USERS)
         with items.connect() as app:
             assert app.execute("SELECT count(*) FROM poolpair.log_1").fetchone() == (5,)
         late.execute("COMMIT")

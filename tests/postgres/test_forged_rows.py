@@ -24,38 +24,42 @@ def _parts(copies: Copies) -> Parts:
 
 
 def _swap(parts: Parts) -> Parts:
-    return [parts[0], parts[2], parts[1]]
+    return [parts[1], parts[0]]
 
 
 def _value(parts: Parts) -> Parts:
-    return [*parts[:2], (parts[2][0], b"one\tx\n")]
+    return [parts[0], (parts[1][0], b"f\tone\tx\n")]
+
+
+def _no_mark(parts: Parts) -> Parts:
+    return [parts[0], (parts[1][0], b"\\N\t1\tx\n")]
 
 
 def _short(parts: Parts) -> Parts:
-    return [*parts[:2], (parts[2][0], b"1\n")]
+    return [parts[0], (parts[1][0], b"f\t1\n")]
 
 
 def _not_text(parts: Parts) -> Parts:
-    return [*parts[:2], (parts[2][0], b"1\t\xff\xfe\n")]
+    return [parts[0], (parts[1][0], b"f\t1\t\xff\xfe\n")]
 
 
 def _twice(parts: Parts) -> Parts:
-    return [*parts[:2], (replace(parts[2][0], columns=("id", "id")), parts[2][1])]
+    return [parts[0], (replace(parts[1][0], columns=("poolpair_gone", "id", "id")), parts[1][1])]
 
 
 def _more(parts: Parts) -> Parts:
-    return [*parts, parts[2]]
+    return [*parts, parts[1]]
 
 
 def _less(parts: Parts) -> Parts:
-    return parts[:2]
+    return parts[:1]
 
 
 def _file(parts: Parts) -> Parts:
     return [(parts[0][0], b"\\\\x61\t-1\t0\t0\t\ta\tc\tf\t0\t0\n"), *parts[1:]]
 
 
-@pytest.mark.parametrize("forge", [_swap, _value, _short, _not_text, _twice, _more, _less, _file])
+@pytest.mark.parametrize("forge", [_swap, _value, _no_mark, _short, _not_text, _twice, _more, _less, _file])
 def test_what_no_origin_writes_is_refused(make_copies: MakeCopies, forge: Callable[[Parts], Parts]) -> None:
     """Sections in another order, lacking or too many, values that are none, files that cannot be: DAMAGED, and nothing applied."""
     copies = make_copies("CREATE TABLE item (id integer PRIMARY KEY, value text)", entry("item", "id"))

@@ -106,6 +106,7 @@ class Returned:
     def recover(self, token: int, *, merge: bool = True, home: str = "a") -> Reclaimed:
         """What the returned pool sends, and the server takes in."""
         with self.returned.snapshot(self.rows) as view:
+            view.list_files(())
             exported = view.export_spool(1, USERS)
         plan = RecoverPlan(channel=USERS, home=home, reign_token=token, merge=merge, note=NOTE)
         recorded: list[Reclaimed] = []

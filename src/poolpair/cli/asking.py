@@ -23,7 +23,7 @@ Worker = Callable[[], AbstractContextManager[Callable[[], None]]]
 def ask_partner(site: Site, verb: AskVerb, home: str, worker: Worker, timeout_s: float, *, again: str) -> None:
     """Ask, and follow what comes of it. `again` is the command as it was given, for hints.
 
-    Raises USAGE if the partner refuses or gives up, TIMEOUT if it does not answer or come to an end in time.
+    Raises USAGE if the partner refuses or gives up, HOOK_FAILED if a step failed there, TIMEOUT if it does not come to an end in time.
     """
     ask = make_ask(site, verb, home)
     nudge(site)
@@ -53,6 +53,9 @@ def _follow(site: Site, ask: Ask, worker: Worker, timeout_s: float, again: str) 
                 raise PoolpairError(Code.USAGE, f"another command about {ask.home} came after this one")
             if not is_open(made.ask):
                 return made.ask
+            if made.ask.hint:
+                hint = f"{made.ask.hint}; at {site.partner}, or the same command again here takes that step again"
+                raise PoolpairError(Code.HOOK_FAILED, f"at {site.partner}: {made.ask.detail}", hint)
             line = words_of(made.ask, site.partner)
             if line != said:
                 talk.print(line, markup=False)

@@ -198,10 +198,10 @@ class PackageReader:
         with io.BufferedReader(self._raw(name), FRAME_BYTES) as stream:
             yield stream
 
-    def check(self) -> None:
-        """Read every member to its end, before anything is applied. Raises as `open` does. Memory is flat."""
+    def check(self, but: str = "") -> None:
+        """Read every member to its end, before anything is applied; `but` is read by the caller. Raises as `open` does. Memory is flat."""
         buffer = bytearray(FRAME_BYTES)
-        for name in self._members:
+        for name in self._members.keys() - {but}:
             with self._raw(name) as stream:
                 while stream.readinto(buffer):
                     pass

@@ -86,7 +86,7 @@ def _take_in(site: Site, channel: Channel, cookie: Cookie) -> Outbound:
         after_acknowledgement=_written_after(written, memory.acknowledged_s.get(channel, memory.started_s)),
         after_delivery=_written_after(written, memory.delivered_s.get(channel, memory.started_s)),
     )
-    with site.store.transaction() as tx:
+    with site.store.transaction(lazily=True) as tx:  # lost, the partner's next word says it again
         before = tx.load(Outbound, outbound_name(channel))
         assert before is not None
 
@@ -96,7 +96,8 @@ def _take_in(site: Site, channel: Channel, cookie: Cookie) -> Outbound:
         out = hear(before, cookie, lookup, fresh, site.clock.utc_iso())
         if out != before:
             tx.save(outbound_name(channel), out)
-            settle_recoveries(tx, channel, before, out)
+            if was_ever_moved(site.serving(home) for home in site.homes):
+                settle_recoveries(tx, channel, before, out)
             settle_intents(tx, channel, before, out)
         settled = confirm(site, tx, cookie)
         if (settled or out.acknowledged_token > before.acknowledged_token) and not keeps_reign_set(site, tx, channel):
@@ -123,7 +124,7 @@ def _speak(site: Site, channel: Channel, *, force: bool) -> bool:
     check_own_share(site)
     # Taken before the state is read: what echoes a nonce must have been looked at after it came.
     echo = site.memory.echo
-    content = _content(site, channel)
+    content = _content(site, channel, anew=force)
     content_digest = sha256(repr(content).encode()).hexdigest()
     if not force and site.memory.sent.get(channel) == content_digest:
         return False
@@ -142,10 +143,12 @@ def _speak(site: Site, channel: Channel, *, force: bool) -> bool:
     return True
 
 
-def _content(site: Site, channel: Channel) -> Cookie:
-    """What there is to say now, without what makes each cookie another: serial, nonce and echo."""
+def _content(site: Site, channel: Channel, *, anew: bool) -> Cookie:
+    """What there is to say now, without what makes each cookie another: serial, nonce and echo. `anew` beside others who work."""
     # Listed before the state is read: a package applied in between then counts as standing and applied, never as neither.
     names = [name for listed in site.own.list(data_dir(channel)) if (name := parse_package_name(listed.name))]
+    if anew:
+        site.store.refresh()
     inbound = site.store.read(Inbound, inbound_name(channel)) or Inbound()
     counts = site.store.read(Counts, counts_name(channel)) or Counts()
     inbound = replace(inbound, fault=inbound.fault or _unwritten_fault(site, channel))
@@ -174,6 +177,7 @@ def _content(site: Site, channel: Channel) -> Cookie:
         fault=inbound.fault,
         doubts=inbound.doubts,
         waiting=tuple(map(str, inbound.waiting)),
+        vacant=inbound.applied is None and _is_vacant(site, channel),
         sending=_sending_fault(site, channel, counts),
         homes=tuple(reign for serving in servings for reign in serving.reigns),
         spooled=tuple(sorted({each.brings.home for each in recoveries if not each.arrived})),
@@ -183,6 +187,14 @@ def _content(site: Site, channel: Channel) -> Cookie:
         answers=_answers(site) if channel is Channel.USERS else (),
         reads_format=FORMAT_VERSION,
     )
+
+
+def _is_vacant(site: Site, channel: Channel) -> bool:
+    """Looked at once: what comes later is found when both copies are compared."""
+    if channel not in site.memory.vacant:
+        theirs = tuple(home for home in site.homes if home not in site.served())
+        site.memory.vacant[channel] = not site.store.holds(channel, theirs)
+    return site.memory.vacant[channel]
 
 
 def _asks(site: Site) -> tuple[Ask, ...]:

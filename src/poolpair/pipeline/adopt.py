@@ -158,7 +158,9 @@ def _begin_as_target(site: Site, tx: Transaction, channel: Channel, reign: Reign
     home = reign.home
     out = tx.load(Outbound, outbound_name(channel))
     if out is not None:
-        seed = replace(out.seed, phase=type(out.seed.phase).ASK, asked=None, to_send=()) if out.seed else None
+        seed = (
+            replace(out.seed, phase=type(out.seed.phase).ASK, asked=None, to_send=(), slices=()) if out.seed else None
+        )
         found = find_intent(tx, channel, out.acknowledged) if out.acknowledged else None
         fresh = rewound(out, out.acknowledged or out.root, found)
         if reign.began == "handover":  # that comparison found all equal; a first copy that it interrupted goes on

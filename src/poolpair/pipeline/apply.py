@@ -25,6 +25,7 @@ from poolpair.pipeline.recovery import close_recoveries
 from poolpair.pipeline.reread import reread
 from poolpair.pipeline.site import Counts, Site, counts_name, inbound_name, owed_name
 from poolpair.pipeline.take_back import take_back
+from poolpair.reigns import was_ever_moved
 from poolpair.share.port import FileVanished
 from poolpair.state import Held, Inbound, Owed
 from poolpair.store.buckets import differing
@@ -50,8 +51,8 @@ def apply(site: Site, channel: Channel, received: Received) -> bool:
             )
             if reader.manifest != received.manifest:
                 raise Refused(Code.DAMAGED, "the package changed after it was first read")
-            reader.check()
-            _extract(site, reader, rows)
+            reader.check(but=ROWS_MEMBER)
+            _extract(site, reader, rows)  # which reads that one to its end
             done = _apply_open(site, channel, reader, rows)
     except FileVanished:
         return False
@@ -115,6 +116,7 @@ def _plan(site: Site, channel: Channel, manifest: Manifest) -> ApplyPlan:
         approved=bool(held and held.approved and held.position == manifest.position),
         left_behind=manifest.left_behind,
         keep_replaced=manifest.keep_replaced,
+        fills=manifest.fills,
         now_utc=site.clock.utc_iso(),
     )
 
@@ -157,7 +159,7 @@ def _record(site: Site, tx: Transaction, manifest: Manifest, applied: Applied) -
                 hands=_handed(manifest),
             ),
         )
-    if manifest.heard is not None:
+    if manifest.heard is not None and was_ever_moved(site.serving(home) for home in site.homes):
         close_recoveries(tx, manifest.channel, manifest.heard)
 
 

@@ -29,7 +29,7 @@ BATCH_FILES = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Captured:
-    """What waits to be packed: `pending` groups and files."""
+    """What waits to be packed: so many entries for groups and files."""
 
     pending: int
 
@@ -40,13 +40,16 @@ def capture(site: Site, channel: Channel, *, rescan: bool = False) -> Captured:
     _note_schema(site, site.store.check_capture())
     if channel is Channel.CONFERENCES and site.tree is not None:
         scan(site, site.tree, rescan=rescan)
-    if site.store.foreign_waits(channel, site.served()):
+    out = site.store.read(Outbound, outbound_name(channel))
+    base_token = out.base_token if out else 0
+    found = site.store.look(channel, site.served(), base_token)
+    if found.foreign:
         with site.store.transaction() as tx:
             dropped = tx.drop_foreign(channel, site.served())
             if dropped.foreign or dropped.unhomed:
                 _count(tx, channel, dropped)
-    out = site.store.read(Outbound, outbound_name(channel))
-    pending = site.store.pending(channel, out.base_token if out else 0)
+        found = site.store.look(channel, site.served(), base_token)
+    pending = found.pending
     if pending:
         site.memory.captured_s.setdefault(channel, site.clock.monotonic_s())
     else:

@@ -42,7 +42,7 @@ def deliver(site: Site, channel: Channel, packed: Packed) -> bool:
         site.other.deliver(source, data_dir(channel), package_name(position), f"{site.pool}-{new_nonce()}.part")
     packed.path.unlink(missing_ok=True)
     now = site.clock.monotonic_s()
-    with site.store.transaction() as tx:
+    with site.store.transaction(lazily=True) as tx:  # lost, it is as if this process had died before it
         out = tx.load(Outbound, outbound_name(channel))
         assert out is not None
         intent = replace(packed.intent, delivered=True)

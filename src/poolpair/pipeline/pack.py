@@ -1,6 +1,6 @@
 """Pack: cut one consistent view of the store into a sealed package in the scratch folder. In: `Want`. Out: `Packed`.
 
-The order makes it safe to die anywhere: the intent (position, what it follows, token) is durable before the first byte is written;
+The order makes it safe to die anywhere: the intent (position, what it follows, token) is durable before anybody else can see the package;
 the token is drawn before the view is fixed, so the view holds everything up to it; files are read after the view is fixed, so a file
 that a row describes is there unless it was not there at the origin either. A file that moved while it was read, is too large
 or finds no room waits with the rows of its conference: those are logged again.
@@ -35,6 +35,8 @@ from poolpair.state import Inbound, Intent, Outbound, Recovery, SeedPhase
 from poolpair.store.values import CatalogueFile, Cut, Exported
 
 ROWS_MEMBER = "rows/0000.0001"
+LEVEL = 1
+"""Of zstd. Rows as COPY text become no larger by it than by level 3, in half the time."""
 
 
 def pack(site: Site, channel: Channel, wanted: Want) -> Packed:
@@ -126,13 +128,15 @@ def _finish(site: Site, channel: Channel, wanted: Want, intent: Intent, since: i
 
 
 def _intend(site: Site, channel: Channel, wanted: Want) -> tuple[Intent, int]:
-    """Draw token and position and make both durable."""
+    """Draw token and position. They are durable when the finished intent is, which is before anybody can see the package."""
     now = site.clock.monotonic_s()
-    with site.store.transaction() as tx:
+    with site.store.transaction(lazily=True) as tx:
         out = tx.load(Outbound, outbound_name(channel))
         assert out is not None
-        token = out.base_token  # spooled groups are no news of our homes: the delta goes on from where it stands
-        if not wanted.recovers:
+        token = (
+            out.base_token
+        )  # spooled groups and slices are no news of our homes: the delta goes on from where it stands
+        if not (wanted.recovers or wanted.slices):
             token = tx.advance()
         intent = Intent(
             position=Position(out.stream, out.next_sequence, new_id()),
@@ -163,24 +167,25 @@ def _write(
 ) -> tuple[Manifest, frozenset[str]] | None:
     """Write the package; None if its delta turns out to be larger than `package_max`."""
     writer = PackageWriter(
-        sink, site.ring, channel=channel, origin=site.pool, target=site.partner, position=intent.position
+        sink, site.ring, channel=channel, origin=site.pool, target=site.partner, position=intent.position, level=LEVEL
     )
     heard = (
         site.store.read(Inbound, inbound_name(channel)) or Inbound()
     ).applied  # before the view, which holds at least that
     if wanted.recovers:
         return _write_recovered(site, channel, wanted, intent, writer, rows, heard)
-    served = site.served()
+    served, whole = site.served(), wanted.skips or wanted.slices
     buckets = tuple(each for each in wanted.buckets if each.home in served)
-    cut = Cut(channel=channel, served=served, since=None if wanted.skips else since, buckets=buckets)
+    cut = Cut(channel=channel, served=served, since=None if whole else since, buckets=buckets, slices=wanted.slices)
     with site.store.snapshot(rows) as view:
-        too_large = view.too_large(cut.served, site.limits.conference_max_bytes)
-        waits = too_large | site.memory.unreadable if channel is Channel.CONFERENCES else frozenset()
+        waits: frozenset[str] = frozenset()
+        if channel is Channel.CONFERENCES:
+            waits = view.too_large(cut.served, site.limits.conference_max_bytes) | site.memory.unreadable
         files = FilePacking(site, writer, view, cut, waits)
         view.list_files(files.run())  # first of all: only then is it known which conferences stay behind
         digests = view.digests(channel, cut.served, None, files.left_behind) if wanted.digests else ()
         exported = view.export(cut, files.left_behind)
-    if not (wanted.skips or wanted.buckets) and rows.stat().st_size > site.limits.package_max_bytes:
+    if not (whole or wanted.buckets) and rows.stat().st_size > site.limits.package_max_bytes:
         return None
     _add_rows(writer, rows)
     manifest = _manifest(site, channel, intent, cut, exported)
@@ -190,6 +195,7 @@ def _write(
         digests=digests,
         compares=wanted.digests,
         skips=wanted.skips,
+        fills=bool(wanted.slices),
         reread=wanted.digests and reread,
         hands=site.handing() if wanted.digests and channel is Channel.USERS else (),
         heard=heard,

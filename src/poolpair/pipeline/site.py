@@ -97,6 +97,8 @@ class Volatile:
     """Packages that lead nowhere: since when, and what was applied then."""
     serving: dict[str, Serving] = field(default_factory=dict)
     """As read in this pass; forgotten whenever it changes."""
+    vacant: dict[Channel, bool] = field(default_factory=dict)
+    """Whether there was nothing of the partner's when this process first looked."""
     faults: dict[Channel, Fault] = field(default_factory=dict)
     nothing_waits: set[Channel] = field(default_factory=set)
     """Channels on which no table is known to wait."""

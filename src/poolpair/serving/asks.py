@@ -23,7 +23,7 @@ from poolpair.asks import (
     made_name,
     taken_name,
 )
-from poolpair.errors import Code, PoolpairError
+from poolpair.errors import CATALOGUE, Code, PoolpairError
 from poolpair.model import Ask, Channel, Cookie, new_id, serving_pool
 from poolpair.moves import Move, Plan, PlanStep, plan_name
 from poolpair.pipeline.adopt import load_serving
@@ -56,8 +56,8 @@ def make_ask(site: Site, verb: AskVerb, home: str) -> Ask:
         present = load_serving(tx, home).present
         before = tx.load(AskMade, made_name(home))
         open_one = before.ask if before and is_open(before.ask) and before.ask.reign_id == present.reign_id else None
-        if open_one is not None and open_one.verb == verb:
-            return open_one
+        if open_one is not None and open_one.verb == verb and not open_one.hint:
+            return open_one  # one that failed over there is asked for anew: the step that failed is then taken again
         problem = _problem(site, tx, verb, home, open_one)
         if problem:
             raise PoolpairError(Code.USAGE, problem)
@@ -70,7 +70,7 @@ def make_ask(site: Site, verb: AskVerb, home: str) -> Ask:
             reign_id=present.reign_id,
             since_utc=now_utc,
             expires_utc=(datetime.fromisoformat(now_utc) + timedelta(seconds=ASK_LIES_S)).isoformat(),
-            withdraws=open_one.ask_id if open_one else "",
+            withdraws=open_one.ask_id if open_one and open_one.verb != verb else "",
         )
         tx.save(made_name(home), AskMade(ask=ask, made_s=site.clock.monotonic_s(), boot_id=site.clock.boot_id()))
     return ask
@@ -86,7 +86,7 @@ def _problem(site: Site, tx: Transaction, verb: AskVerb, home: str, open_one: As
         return f"the users of {home} are served here: there is nobody to be asked"
     if plan is not None and plan.step is not PlanStep.DONE:
         return f"a {plan.move} of {home} is under way here, at the step: {plan.step}"
-    if verb is AskVerb.HANDOVER and open_one is not None:
+    if verb is AskVerb.HANDOVER and open_one is not None and open_one.verb == AskVerb.GIVE_UP:
         return f"{site.partner} is asked to give up the handover of {home}; wait for its answer"
     return ""
 
@@ -197,6 +197,8 @@ def _give_up(site: Site, tx: Transaction, ask: Ask) -> AskTaken:
     plan = tx.load(Plan, plan_name(ask.home))
     if early and (plan is None or plan.step is PlanStep.DONE):
         return AskTaken(ask=replace(ask, answer=AskAnswer.DONE, detail="it had not begun"))
+    if plan is not None and plan.move is not Move.HANDOVER and plan.step is not PlanStep.DONE:
+        raise PoolpairError(Code.USAGE, f"no handover of {ask.home} is under way, but a {plan.move}")
     plan = give_up_within(tx, ask.home)
     return AskTaken(ask=replace(ask, answer=AskAnswer.ACCEPTED, detail=words_of_plan(plan)), plan_id=plan.plan_id)
 
@@ -225,7 +227,7 @@ def _come_to(site: Site, taken: AskTaken) -> Ask:
     ask = taken.ask
     plan = site.store.read(Plan, plan_name(ask.home))
     if plan is not None and plan.plan_id == taken.plan_id and plan.step is not PlanStep.DONE:
-        return replace(ask, detail=words_of_plan(plan))
+        return replace(ask, detail=words_of_plan(plan), hint=CATALOGUE[plan.fault.code].hint if plan.fault else "")
     here = serving_pool(site.serving(ask.home).present, (site.pool, site.partner)) == site.pool
     if ask.verb == AskVerb.HANDOVER:
         return _ended(ask, not here, "it was given up")

@@ -112,6 +112,7 @@ def advance(site: Site, tell: Callable[[str], None] = lambda _line: None) -> boo
     for plan in site.store.read_all(Plan, plan_name("")).values():
         if plan.step is PlanStep.DONE:
             continue
+        site.store.refresh()
         over = site.serving(plan.home).present.reign_id != plan.reign_id
         with suppress(Overtaken):
             if over:

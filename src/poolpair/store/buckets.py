@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 
-from poolpair.model import BucketSet, TableDigests
+from poolpair.model import BucketSet, TableDigests, TableShape
 
 ROWS_PER_BUCKET = 256
 BUCKETS_MAX = 4096
@@ -121,3 +121,8 @@ def are_sound(served: tuple[str, ...], digests: Iterable[TableDigests], sets: It
 
 def _is_number(of: int) -> bool:
     return 1 <= of <= BUCKETS_READ_MAX
+
+
+def shapes_digest(shapes: tuple[TableShape, ...]) -> str:
+    """Tell two shapes of the tracked tables apart."""
+    return sha256(repr(shapes).encode()).hexdigest()[:16]

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from poolpair.model import Channel, TableDigests, TableShape
+from poolpair.store.port_looks import Looks
 from poolpair.store.port_moves import HomeMoves
 from poolpair.store.tree import TreeFile
 from poolpair.store.values import (
@@ -195,7 +196,7 @@ class Incoming(Protocol):
         ...
 
 
-class Store(Protocol):
+class Store(Looks, Protocol):
     """The application's database."""
 
     def identity(self) -> StoreIdentity:
@@ -221,15 +222,16 @@ class Store(Protocol):
         """
         ...
 
-    def transaction(self, *, fencing: bool = False) -> AbstractContextManager[Transaction]:
+    def transaction(self, *, fencing: bool = False, lazily: bool = False) -> AbstractContextManager[Transaction]:
         """Begin a write transaction. With `fencing` it begins when no transaction of the application is left that writes tracked tables.
 
         It then sees whatever those committed, and later ones meet the new fence: raises STORE_LOCKED if one stays open.
+        One done `lazily` may be lost with its machine, but not before an earlier or without a later one.
         """
         ...
 
     def snapshot(self, rows: Path | None = None) -> AbstractContextManager[Snapshot]:
-        """Fix a read view; `rows` names the rows file that will be exported from it."""
+        """Fix a read view; `rows` names the rows file to be cut from it: raises STORE_LOCKED if tables changed since `check_capture`."""
         ...
 
     def incoming(
@@ -256,10 +258,6 @@ class Store(Protocol):
 
     def pending(self, channel: Channel, since: int) -> int:
         """Count log entries after a token, outside a transaction."""
-        ...
-
-    def foreign_waits(self, channel: Channel, served: tuple[str, ...]) -> bool:
-        """Whether `drop_foreign` would find something to do; asked without keeping a writer waiting."""
         ...
 
     def read_all(self, cls: type[T], prefix: str) -> dict[str, T]:

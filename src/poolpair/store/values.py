@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from poolpair.model import BucketSet, Channel, TableShape, WaitingTable
+from poolpair.slice import Slice
 from poolpair.store.tree import TreeFile
 
 
@@ -32,6 +33,7 @@ class Cut:
     served: tuple[str, ...]
     since: int | None
     buckets: tuple[BucketSet, ...] = ()
+    slices: tuple[Slice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +99,17 @@ class Dropped:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What a look at the log found: whether `drop_foreign` has something to do, and how many entries wait to be packed.
+
+    Several entries may speak of one group; none waits only if no group does.
+    """
+
+    foreign: bool
+    pending: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TreeDiff:
     """What a scan found against the catalogue."""
 
@@ -120,6 +133,8 @@ class ApplyPlan:
     left_behind: tuple[str, ...]
     """Conferences that a seed must not delete although the package does not hold them."""
     keep_replaced: bool
+    fills: bool = False
+    """Most likely nothing of it is here yet."""
     now_utc: str
 
 

@@ -129,7 +129,9 @@ class PostgresDatabase:
             connection.commit()
 
     def begin_long(self, writes: tuple[Write, ...]) -> None:
-        """A transaction that stays open."""
+        """A transaction that stays open; one at a time, as on the other stores."""
+        if self._long is not None:
+            raise PoolpairError(Code.STORE_LOCKED, "a transaction is open already")
         self._long = self._begun(writes)
 
     def _begun(self, writes: tuple[Write, ...], *, fenced: bool = True) -> psycopg.Connection[TupleRow]:

@@ -39,6 +39,7 @@ NEVER_RAISES = {
     "other.check_access",
     "tree.hint",
     "store.close",
+    "store.refresh",
     "store.release_lease",
 }
 FAILS_AFTER = {

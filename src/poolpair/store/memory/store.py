@@ -10,7 +10,9 @@ from typing import TypeVar
 
 from poolpair.clock import Clock
 from poolpair.errors import Code, PoolpairError
-from poolpair.model import Channel, TableShape, shapes_digest
+from poolpair.model import Channel, TableShape
+from poolpair.slice import Slice
+from poolpair.store.buckets import shapes_digest
 from poolpair.store.ledger import entry_of
 from poolpair.store.memory.applying import refusal
 from poolpair.store.memory.disk import IDENTITY, MemoryDisk
@@ -19,7 +21,15 @@ from poolpair.store.memory.snapshot import MemorySnapshot
 from poolpair.store.memory.state import Draft, FileEntry, State
 from poolpair.store.memory.transaction import MemoryTransaction, pending_in, read_document
 from poolpair.store.tree import TreeFile
-from poolpair.store.values import CatalogueFile, LeaseHolder, LedgerEntry, ParkedGroup, StoreIdentity, TreeDiff
+from poolpair.store.values import (
+    CatalogueFile,
+    LeaseHolder,
+    LedgerEntry,
+    Look,
+    ParkedGroup,
+    StoreIdentity,
+    TreeDiff,
+)
 
 T = TypeVar("T")
 
@@ -65,7 +75,7 @@ class MemoryStore:
         return ""
 
     @contextmanager
-    def transaction(self, *, fencing: bool = False) -> Iterator[MemoryTransaction]:
+    def transaction(self, *, fencing: bool = False, lazily: bool = False) -> Iterator[MemoryTransaction]:
         """Check the lease, then change the disk. One transaction at a time: no other one is ever under way."""
         with self._change() as draft:
             yield MemoryTransaction(draft, self._disk.schema)
@@ -117,16 +127,30 @@ class MemoryStore:
         """Count log entries after a token."""
         return pending_in(self._state, self._disk.schema, channel, since)
 
-    def foreign_waits(self, channel: Channel, served: tuple[str, ...]) -> bool:
+    def look(self, channel: Channel, served: tuple[str, ...], since: int) -> Look:
         """Look at the whole log."""
         state, schema = self._state, self._disk.schema
-        if any(group.channel is channel for group in state.parked.values()):
-            return True
-        return any(
+        parks = any(group.channel is channel for group in state.parked.values())
+        foreign = parks or any(
             schema.home(table, key) not in served
             for table in schema.of(channel)
             for key in state.logs[table.number - 1]
         )
+        return Look(foreign=foreign, pending=self.pending(channel, since))
+
+    def shorten(self, channel: Channel) -> None:
+        """The log has one entry per key."""
+
+    def slices(self, channel: Channel) -> tuple[Slice, ...]:
+        """A first copy compares at once."""
+        return ()
+
+    def holds(self, channel: Channel, homes: tuple[str, ...]) -> bool:
+        """Not asked."""
+        return True
+
+    def refresh(self) -> None:
+        """Nothing is remembered."""
 
     def read_all(self, cls: type[T], prefix: str) -> dict[str, T]:
         """Read every document whose name begins with `prefix`."""

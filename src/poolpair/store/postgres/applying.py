@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 
 import psycopg
 
-from poolpair.errors import Code, PoolpairError
-from poolpair.store.postgres.binding import Bound, listed
+from poolpair.errors import Code, PoolpairError, Refused
+from poolpair.model import BucketSet
+from poolpair.store.postgres.binding import GONE, SCOPE_OF_ALL, Bound, listed
 from poolpair.store.postgres.database import SCHEMA, Database, is_refusal, quote, reason_of
 from poolpair.store.postgres.parking import park, unpark
 from poolpair.store.postgres.skipping import without_triggers
@@ -28,10 +29,12 @@ class TableApply:
         self._db = database
         self._b = b
         self._plan = plan
+        self._r = f"pg_temp.r{b.n}"
         self._gone = f"pg_temp.gone_{b.n}"
         self._named = f"pg_temp.named_{b.n}"
         self._old = f"pg_temp.old_{b.n}"
         self._groups = self._deleted = self._rows = self._parked = 0
+        self._has_rows = self._unparks = False
         self._named_groups = 0
         """How many groups have rows; 0 until somebody asks."""
 
@@ -41,39 +44,65 @@ class TableApply:
         return self._b.rank
 
     def prepare(self) -> None:
-        """List the groups to delete: tombstones, and what a seed's whole buckets do not hold. Parked groups are spared."""
+        """Look at the lines, and list the groups to delete: tombstones, and what a seed's buckets do not hold; parked ones are spared.
+
+        What a package says of homes that it may not carry is never applied; such a package is refused whole.
+        """
+        b, s = self._b, self._db
+        groups = "count(*)" if b.conflict is not None else f"count(DISTINCT ROW({b.key}))"
+        found = s.row(
+            f"SELECT {groups}, count(*) FILTER (WHERE {GONE}), count(*) FILTER (WHERE NOT {GONE}),"
+            f" coalesce(bool_or(NOT {b.scope} OR coalesce({b.home}, '') <> ALL ($1::text[])), false),"
+            f" (SELECT count(*) FROM (SELECT FROM {SCHEMA}.parked_key_{b.n} LIMIT 1) parked) FROM {self._r}",
+            list(self._plan.served),
+        )
+        assert found is not None
+        self._groups, gone, self._has_rows, self._unparks = int(found[0]), int(found[1]), found[2] > 0, found[4] > 0
+        if found[3]:
+            detail = f"it carries rows of table {b.spec.name} that are not the partner's to send"
+            raise Refused(Code.FOREIGN_PACKAGE, detail)
+        buckets = [each for each in self._plan.buckets if each.table == b.n and each.home in self._plan.served]
+        if gone or buckets:
+            self._list_gone(buckets)
+
+    def _list_gone(self, whole: list[BucketSet]) -> None:
         b, s = self._b, self._db
         s.run(f"CREATE TEMPORARY TABLE gone_{b.n} ({PLACE}, {b.key_types}) ON COMMIT DROP")
-        self._groups = s.number(f"SELECT count(*) FROM pg_temp.k{b.n}")
-        has_rows = f"EXISTS (SELECT 1 FROM pg_temp.r{b.n} r WHERE {b.same_key('r', 'k')})"
-        keys = f"SELECT {listed(b.spec.key, 'k')} FROM pg_temp.k{b.n} k WHERE"
-        self._deleted = s.changed(f"INSERT INTO {self._gone} ({b.key}) {keys} NOT {has_rows}")
-        for buckets in self._plan.buckets:
-            if buckets.table != b.n or buckets.home not in self._plan.served:
-                continue
+        tombstones = f"SELECT DISTINCT {b.key} FROM {self._r} WHERE {GONE}"
+        if b.conflict is None:  # a group of which there are rows is no tombstone, whatever else is said of it
+            tombstones += f" EXCEPT SELECT {b.key} FROM {self._r} WHERE NOT {GONE}"
+        self._deleted = s.changed(f"INSERT INTO {self._gone} ({b.key}) {tombstones}")
+        for buckets in whole:
             here = (
                 f"SELECT DISTINCT {b.key} FROM {b.table} WHERE {b.scope} AND {b.carried('$1::text[]')} AND $1::text[] IS NOT NULL"
                 f" AND {b.home} = $2 AND {b.bucket(str(buckets.of))} = ANY ($3::bigint[])"
             )
             self._deleted += s.changed(
                 f"INSERT INTO {self._gone} ({b.key}) SELECT {b.key} FROM ({here}) h"
-                f" WHERE NOT EXISTS (SELECT 1 FROM pg_temp.k{b.n} k WHERE {b.same_key('k', 'h')})"
+                f" WHERE NOT EXISTS (SELECT 1 FROM {self._r} r WHERE {b.same_key('r', 'h')})"
                 f" AND NOT EXISTS (SELECT 1 FROM {SCHEMA}.parked_key_{b.n} p WHERE {b.same_key('p', 'h')})",
                 list(self._plan.left_behind),
                 buckets.home,
                 list(buckets.buckets),
             )
+        s.run(f"ANALYZE {self._gone}")
 
     def mass_delete(self) -> MassDelete | None:
-        """Say whether the guard trips; counts the table only when the list of deletions is long."""
+        """Say whether the guard trips; counts the table only as far as the answer needs."""
         b, plan = self._b, self._plan
         if self._deleted <= plan.guard_groups:
             return None
         standing = f"EXISTS (SELECT 1 FROM {b.table} t WHERE {b.same_key('t', 'g')})"
         deletes = self._db.number(f"SELECT count(*) FROM {self._gone} g WHERE {standing}")
-        mine = f"SELECT DISTINCT {b.key} FROM {b.table} WHERE {b.scope} AND {b.home} = ANY ($1::text[])"
-        total = self._db.number(f"SELECT count(*) FROM ({mine}) mine", list(plan.served))
-        if deletes > plan.guard_groups and deletes > plan.guard_fraction * total:
+        if deletes <= plan.guard_groups:
+            return None
+        enough = int(deletes / plan.guard_fraction) + 1 if plan.guard_fraction else deletes
+        distinct = "" if b.conflict is not None else "DISTINCT"
+        mine = (
+            f"SELECT {distinct} {b.key} FROM {b.table} WHERE {b.scope} AND {b.home} = ANY ($1::text[]) LIMIT $2::bigint"
+        )
+        total = self._db.number(f"SELECT count(*) FROM ({mine}) mine", list(plan.served), enough + 1)
+        if deletes > plan.guard_fraction * total:
             return MassDelete(table=b.spec.name, deletes=deletes, of=total)
         return None
 
@@ -87,7 +116,8 @@ class TableApply:
             return
         if self._plan.keep_replaced:
             self._keep_replaced()
-        unpark(self._db, b=self._b, named=(f"pg_temp.k{self._b.n}", self._gone))
+        if self._unparks:
+            unpark(self._db, b=self._b, named=(self._r, self._gone) if self._deleted else (self._r,))
         if self._deleted:
             with without_triggers(self._db, self._b):
                 for low, reason in self._refused(1, self._deleted, lambda low, high: self._take(self._gone, low, high)):
@@ -95,12 +125,16 @@ class TableApply:
 
     def write(self) -> None:
         """Write the groups that have rows; parks what is refused."""
-        if not self._db.row(f"SELECT 1 FROM pg_temp.r{self._b.n} LIMIT 1"):
+        if not self._has_rows:
             return
         if self._b.conflict is None:
             self._list_named()
         with without_triggers(self._db, self._b):
-            if self._written_at_once():
+            everything = (1, self._named_groups)
+            # What is most likely new costs a third less by a plain INSERT than by one that looks for conflicts.
+            if self._plan.fills and self._b.conflict and self._at_once([self._insert(*everything, "")]):
+                return
+            if self._at_once(self._put(*everything)):
                 return
             if not self._named_groups:
                 self._list_named()
@@ -112,62 +146,67 @@ class TableApply:
         """Number the groups that have rows, in the origin's order."""
         b = self._b
         self._db.run(f"CREATE TEMPORARY TABLE named_{b.n} ({PLACE}, {b.key_types}) ON COMMIT DROP")
-        self._named_groups = self._db.changed(
-            f"INSERT INTO {self._named} ({b.key}) SELECT {b.key} FROM pg_temp.r{b.n} GROUP BY {b.key} ORDER BY min(poolpair_place)"
-        )
+        standing = f"SELECT {b.key} FROM {self._r} WHERE NOT {GONE} GROUP BY {b.key} ORDER BY min(poolpair_place)"
+        self._named_groups = self._db.changed(f"INSERT INTO {self._named} ({b.key}) {standing}")
         self._db.run(f"ANALYZE {self._named}")
 
-    def _written_at_once(self) -> bool:
+    def _at_once(self, statements: list[str]) -> bool:
         """The fast way; False if something was refused, and all of it undone."""
         try:
-            with self._db.savepoint():
-                self._put(1, self._named_groups)
+            self._do(statements)
         except psycopg.Error as error:
             if not is_refusal(error):
                 raise
-            self._rows = 0
             return False
         return True
 
-    def _take(self, keys: str, low: int, high: int, more: str = "") -> None:
+    def _do(self, statements: list[str]) -> None:
+        """All of it, or nothing of it if something is refused."""
+        written = self._db.tried(statements)
+        self._rows += sum(rows for text, rows in zip(statements, written, strict=True) if text.startswith("INSERT"))
+
+    def _take(self, keys: str, low: int, high: int, more: str = "") -> list[str]:
         """Delete this entry's rows of the groups in a list."""
         b = self._b
         between = f"g.poolpair_place BETWEEN {low} AND {high} {more}"
-        self._db.run(
-            f"DELETE FROM {b.table} t USING {keys} g WHERE {between} AND {b.same_key('t', 'g')} AND {b.scoped('t')}"
-        )
+        scoped = "" if b.scope == SCOPE_OF_ALL else f" AND {b.scoped('t')}"
+        return [f"DELETE FROM {b.table} t USING {keys} g WHERE {between} AND {b.same_key('t', 'g')}{scoped}"]
 
-    def _put(self, low: int, high: int) -> None:
+    def _put(self, low: int, high: int) -> list[str]:
         """Write the rows of some groups: upserted where a group is one row, else replaced whole."""
         b = self._b
         if b.conflict is None:
-            self._take(self._named, low, high)
-            self._insert(low, high, "")
-            return
-        fresh = ", ".join(f"{q} = excluded.{q}" for q in map(quote, b.columns))
-        self._insert(
-            low, high, f" ON CONFLICT ({listed(b.conflict)}) DO UPDATE SET {fresh} WHERE {b.differs('t', 'excluded')}"
-        )
+            return [*self._take(self._named, low, high), self._insert(low, high, "")]
+        # The columns by which rows were found equal are left alone, unless equal values may be written in several ways.
+        set_anew = [name for name in b.columns if name not in b.conflict or not b.type_of(name).exact]
+        if not set_anew:
+            return [self._insert(low, high, f" ON CONFLICT ({listed(b.conflict)}) DO NOTHING")]
+        fresh = ", ".join(f"{q} = excluded.{q}" for q in map(quote, set_anew))
+        return [
+            self._insert(
+                low,
+                high,
+                f" ON CONFLICT ({listed(b.conflict)}) DO UPDATE SET {fresh} WHERE {b.differs('t', 'excluded', set_anew)}",
+            )
+        ]
 
-    def _insert(self, low: int, high: int, on_conflict: str) -> None:
+    def _insert(self, low: int, high: int, on_conflict: str) -> str:
         b = self._b
-        source = f"pg_temp.r{b.n} r"
+        source = f"{self._r} r"
         if (low, high) != (1, self._named_groups):
             between = f"a.poolpair_place BETWEEN {low} AND {high}"
             source += f" JOIN {self._named} a ON {b.same_key('a', 'r')} AND {between}"
-        rows = f"SELECT {listed(b.columns, 'r')} FROM {source} ORDER BY r.poolpair_place"
-        self._rows += self._db.changed(f"INSERT INTO {b.table} AS t ({b.column_list}) {rows}{on_conflict}")
+        order = " ORDER BY r.poolpair_place" if b.order else ""
+        rows = f"SELECT {listed(b.columns, 'r')} FROM {source} WHERE NOT r.{GONE}{order}"
+        return f"INSERT INTO {b.table} AS t ({b.column_list}) {rows}{on_conflict}"
 
-    def _refused(self, low: int, high: int, act: Callable[[int, int], None]) -> Iterator[tuple[int, str]]:
+    def _refused(self, low: int, high: int, act: Callable[[int, int], list[str]]) -> Iterator[tuple[int, str]]:
         """Act on a range of groups; where it is refused, on its halves. Yields each group that is refused alone."""
-        before = self._rows
         try:
-            with self._db.savepoint():
-                act(low, high)
+            self._do(act(low, high))
         except psycopg.Error as error:
             if not is_refusal(error):
                 raise
-            self._rows = before
             if low == high:
                 yield low, reason_of(error)
                 return
@@ -190,8 +229,7 @@ class TableApply:
             f" FROM {self._named} a JOIN {b.table} t ON {b.same_key('t', 'a')} WHERE a.poolpair_refused AND {b.scoped('t')}"
         )
         try:
-            with s.savepoint():
-                self._take(self._named, 1, self._named_groups, "AND g.poolpair_refused")
+            s.tried(self._take(self._named, 1, self._named_groups, "AND g.poolpair_refused"))
         except psycopg.Error as error:
             if not is_refusal(error):
                 raise
@@ -202,24 +240,23 @@ class TableApply:
             self._park(self._named, place, reason)
             self._put_back(place)
 
-    def _put_again(self, low: int, high: int) -> None:
+    def _put_again(self, low: int, high: int) -> list[str]:
         """Insert the rows of refused groups; where the row stood here before, with the values this site assigned."""
         b = self._b
-        chosen = f"a.poolpair_refused AND a.poolpair_place BETWEEN {low} AND {high}"
-        source = f"pg_temp.r{b.n} r JOIN {self._named} a ON {b.same_key('a', 'r')} AND {chosen}"
+        chosen = f"a.poolpair_refused AND a.poolpair_place BETWEEN {low} AND {high} AND NOT r.{GONE}"
+        source = f"{self._r} r JOIN {self._named} a ON {b.same_key('a', 'r')} AND {chosen}"
         own = tuple(name for name in b.stored if name not in b.columns)
         plain = f"INSERT INTO {b.table} ({b.column_list}) SELECT {listed(b.columns, 'r')} FROM {source}"
         order = "ORDER BY r.poolpair_place"
         if b.conflict is None or not own:
-            self._rows += self._db.changed(f"{plain} {order}")
-            return
+            return [f"{plain} {order}"]
         stood = f"{source} JOIN {self._old} o ON o.poolpair_place = a.poolpair_place"
-        self._rows += self._db.changed(
+        again = (
             f"INSERT INTO {b.table} ({b.column_list}, {listed(own)}) OVERRIDING SYSTEM VALUE"
             f" SELECT {listed(b.columns, 'r')}, {listed(own, 'o')} FROM {stood} {order}"
         )
         fresh = f"NOT EXISTS (SELECT 1 FROM {self._old} o WHERE o.poolpair_place = a.poolpair_place)"
-        self._rows += self._db.changed(f"{plain} WHERE {fresh} {order}")
+        return [again, f"{plain} WHERE {fresh} {order}"]
 
     def _put_back(self, place: int) -> None:
         """An older version is better than none: put back what stood here, if the store still takes it and it is not there."""
@@ -230,12 +267,9 @@ class TableApply:
         if self._db.row(f"{standing} LIMIT 1", place):
             return
         names = listed(b.stored)
+        back = f"SELECT {names} FROM {self._old} WHERE poolpair_place = {place}"
         try:
-            with self._db.savepoint():
-                self._db.run(
-                    f"INSERT INTO {b.table} ({names}) OVERRIDING SYSTEM VALUE SELECT {names} FROM {self._old} WHERE poolpair_place = $1",
-                    place,
-                )
+            self._db.tried([f"INSERT INTO {b.table} ({names}) OVERRIDING SYSTEM VALUE {back}"])
         except psycopg.Error as error:
             if not is_refusal(error):
                 raise  # else the newer rows of another group stand where it stood; the parked version is kept
@@ -252,7 +286,11 @@ class TableApply:
 
     def _keep_replaced(self) -> None:
         b, plan = self._b, self._plan
-        named = f"SELECT {b.key} FROM pg_temp.k{b.n} UNION SELECT {b.key} FROM {self._gone}"
+        named = f"SELECT {b.key} FROM {self._r}"
+        if self._deleted:
+            named += f" UNION SELECT {b.key} FROM {self._gone}"
+        else:
+            named = f"SELECT DISTINCT {b.key} FROM {self._r}"
         self._db.run(
             f"INSERT INTO {SCHEMA}.kept_row_{b.n} (poolpair_package, poolpair_utc, {b.column_list})"
             f" SELECT $1, $2, {listed(b.columns, 't')} FROM ({named}) g JOIN {b.table} t ON {b.same_key('t', 'g')}",

@@ -21,7 +21,11 @@ from poolpair.store.profile import Profile, ProfileTable
 from poolpair.store.profile_check import ColumnInfo, Problem, check_profile, unique_key_within
 
 HOME_TABLE = f"{SCHEMA}.home"
+GONE = "poolpair_gone"
+"""The column of the rows file that says of a group: it is named, and there is no row of it."""
 SCOPE_OF_ALL = "true"
+HOMES_INLINE = 64
+"""A longer map is looked up in its table."""
 LEDGER_TABLE = "ledger"
 LEDGER_PLACE = "poolpair_place"
 """Orders entries at this site; every other column travels."""
@@ -37,6 +41,8 @@ class Bound:
     """What travels: all columns but generated ones and those left out."""
     conflict: tuple[str, ...] | None
     """Columns of a unique key inside the group key: groups are single rows. None: groups are replaced whole."""
+    homes: tuple[tuple[str, str], ...] = ()
+    """The homes map when this was bound: patterns as LIKE reads them, and pools. To look each row's home up costs most of a digest."""
     rank: int = 0
     """Tables of lower rank are written first and deleted from last: the others refer to them."""
 
@@ -97,8 +103,26 @@ class Bound:
         return f"coalesce(({self.spec.conference})::text <> ALL ({left}), true)" if self.spec.conference else "true"
 
     @property
+    def is_plain(self) -> bool:
+        """Whether each row is a group of its own, and lies where the table says: it may then be carried by where it lies."""
+        return self.conflict is not None and not self.on.partitions
+
+    @property
     def home(self) -> str:
         """The home pool of a row, over the key columns; NULL if it has none."""
+        if self.spec.home_is_pool or not self.homes or len(self.homes) > HOMES_INLINE:
+            return self.looked_up_home
+        if self.spec.shared:
+            return next((literal(pool) for pattern, pool in self.homes if pattern == "shared"), "NULL::text")
+        key = f'({self.spec.home_key})::text COLLATE "C"'
+        cases = [
+            f"WHEN {key} LIKE {literal(like)} THEN {literal(pool)}" for like, pool in self.homes if like != "shared"
+        ]
+        return f"(CASE {' '.join(cases)} END)" if cases else "NULL::text"
+
+    @property
+    def looked_up_home(self) -> str:
+        """The same by the map that is in the database now."""
         if self.spec.home_is_pool:
             return quote(self.spec.key[0])
         if self.spec.shared:
@@ -139,11 +163,11 @@ class Bound:
         """A 64-bit hash of what is written in a row."""
         return f"('x' || substr(md5(ROW({listed(self.columns, alias)})::text), 1, 16))::bit(64)::bigint"
 
-    def differs(self, left: str, right: str) -> str:
-        """Whether two rows differ in what is written."""
+    def differs(self, left: str, right: str, names: Sequence[str]) -> str:
+        """Whether two rows differ in what is written in some columns."""
         return " OR ".join(
             f"{left}.{quote(name)}{cast} IS DISTINCT FROM {right}.{quote(name)}{cast}"
-            for name in self.columns
+            for name in names
             for cast in ("" if self.type_of(name).exact else "::text",)
         )
 
@@ -205,7 +229,15 @@ def bind(database: Database, profile: Profile, *, partly: bool = False) -> tuple
     fatal = [problem for problem in problems_of(database, profile, tables) if problem.fatal]
     if fatal:
         raise PoolpairError(Code.PROFILE, "; ".join(f"{problem.table}: {problem.reason}" for problem in fatal))
-    return (*_bind_all(profile, tables), _bind_ledger(database, number))
+    return (*_bind_all(profile, tables, _homes(database)), _bind_ledger(database, number))
+
+
+def _homes(database: Database) -> tuple[tuple[str, str], ...]:
+    there = database.row("SELECT to_regclass($1) IS NOT NULL", HOME_TABLE)
+    if not (there and there[0]):
+        return ()
+    found = database.rows(f"SELECT poolpair_like, poolpair_pool FROM {HOME_TABLE} ORDER BY poolpair_rank")
+    return tuple((str(like), str(pool)) for like, pool in found)
 
 
 def _bind_ledger(database: Database, number: int) -> Bound:
@@ -228,7 +260,7 @@ def _bind_ledger(database: Database, number: int) -> Bound:
     )
 
 
-def _bind_all(profile: Profile, tables: dict[str, Table]) -> tuple[Bound, ...]:
+def _bind_all(profile: Profile, tables: dict[str, Table], homes: tuple[tuple[str, str], ...] = ()) -> tuple[Bound, ...]:
     ranks = _ranks(tables.values())
     return tuple(
         Bound(
@@ -236,6 +268,7 @@ def _bind_all(profile: Profile, tables: dict[str, Table]) -> tuple[Bound, ...]:
             on=on,
             columns=tuple(c.name for c in on.info.columns if not c.generated and c.name not in spec.leave_out),
             conflict=unique_key_within(on.info, spec.key),
+            homes=homes,
             rank=ranks[on.place.oid],
         )
         for spec in profile.tables

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.store.postgres.binding import Bound
-from poolpair.store.postgres.database import SCHEMA, Database
+from poolpair.store.postgres.database import SCHEMA, Database, literal
+from poolpair.store.postgres.fencing import SIGNATURES
 from poolpair.store.postgres.install import triggers
 
 CAPTURE = "store/capture"
@@ -23,15 +24,19 @@ FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_namespace n ON n.oi
 WHERE n.nspname = $1 AND NOT t.tgisinternal
 """
 _VERSION = """
-SELECT md5(coalesce(string_agg(part, ',' ORDER BY part), '')) FROM (
-  SELECT 'a' || attrelid || ':' || attnum || ':' || xmin FROM pg_attribute WHERE attrelid = ANY($1::bigint[]::oid[]) AND attnum > 0
-  UNION ALL SELECT 't' || oid || ':' || xmin FROM pg_trigger WHERE tgrelid = ANY($1::bigint[]::oid[])
-  UNION ALL SELECT 'i' || inhrelid || ':' || xmin FROM pg_inherits WHERE inhparent = ANY($1::bigint[]::oid[])
-  UNION ALL SELECT 'x' || indexrelid || ':' || xmin FROM pg_index WHERE indrelid = ANY($1::bigint[]::oid[])
+SELECT md5(coalesce(string_agg(part, ',' ORDER BY part), '')), (
+  SELECT coalesce(string_agg(p.oid || ':' || p.xmin, ',' ORDER BY p.oid), '') FROM pg_proc p WHERE p.oid = ANY (ARRAY[{fence}]::oid[])
+) FROM (
+  SELECT 'a' || attrelid || ':' || attnum || ':' || xmin FROM pg_attribute WHERE attrelid = ANY({oids}) AND attnum > 0
+  UNION ALL SELECT 't' || oid || ':' || xmin FROM pg_trigger WHERE tgrelid = ANY({oids})
+  UNION ALL SELECT 'i' || inhrelid || ':' || xmin FROM pg_inherits WHERE inhparent = ANY({oids})
+  UNION ALL SELECT 'x' || indexrelid || ':' || xmin FROM pg_index WHERE indrelid = ANY({oids})
   UNION ALL SELECT 'c' || oid || ':' || relname || ':' || relnamespace || ':' || relrowsecurity || relforcerowsecurity FROM pg_class
-  WHERE oid = ANY($1::bigint[]::oid[])
-  UNION ALL SELECT 'r' || oid || ':' || xmin FROM pg_rewrite WHERE ev_class = ANY($1::bigint[]::oid[])
-  UNION ALL SELECT 'p' || oid || ':' || xmin FROM pg_proc WHERE pronamespace = (SELECT oid FROM pg_namespace WHERE nspname = $2)
+  WHERE oid = ANY({oids})
+  UNION ALL SELECT 'r' || oid || ':' || xmin FROM pg_rewrite WHERE ev_class = ANY({oids})
+  UNION ALL SELECT 'p' || p.oid || ':' || p.xmin FROM pg_proc p WHERE p.oid IN (
+    SELECT tgfoid FROM pg_trigger WHERE tgrelid = ANY({oids}))
+  UNION ALL SELECT 'h' || poolpair_rank || ':' || poolpair_like || ':' || poolpair_pool FROM poolpair.home
   UNION ALL SELECT 'd' || tbl || ':' || reason FROM poolpair.doubt
 ) parts(part)
 """
@@ -46,12 +51,13 @@ class CaptureState:
     """Of each trigger the profile's entry for its table."""
 
 
-def version(database: Database, bound: Iterable[Bound]) -> str:
-    """A text that changes whenever the catalogue rows of tracked tables and their triggers do."""
+def version(database: Database, bound: Iterable[Bound]) -> tuple[str, str]:
+    """Texts that change whenever the catalogue rows of tracked tables and their triggers do, and whenever those of the fence do."""
     oids = {place.oid for b in bound for place in (b.on.place, *b.on.partitions)}
-    row = database.row(_VERSION, sorted(oids), SCHEMA)
-    assert row is not None
-    return str(row[0])
+    listed = "'{" + ",".join(map(str, sorted(oids))) + "}'::oid[]"
+    fence = ", ".join(f"to_regprocedure({literal(signature)})" for signature in SIGNATURES)
+    found = database.prepared("poolpair_version", _VERSION.replace("{oids}", listed).replace("{fence}", fence))
+    return str(found[0][0]), str(found[0][1])
 
 
 def installed(database: Database) -> dict[tuple[int, str], tuple[str, str, str]]:

@@ -7,7 +7,7 @@ connection that was lost is made again with the next unit of work; what was unde
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import psycopg
@@ -16,6 +16,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 from poolpair.errors import Code, PoolpairError
+from poolpair.store.postgres.scratch import ScratchTables
 
 SCHEMA = "poolpair"
 STATEMENT_S = 3600
@@ -34,6 +35,7 @@ _SETTINGS: dict[str, str] = {
     "jit": "off",
     "work_mem": "64MB",  # each connection of ours sorts or hashes one thing at a time
     "temp_buffers": "32MB",
+    "default_statistics_target": "10",  # only our own temporary tables are analysed here, and only roughly
     "client_min_messages": "warning",
     "standard_conforming_strings": "on",
     "default_transaction_isolation": "read committed",
@@ -80,9 +82,13 @@ class Database:
         self.name = shown(url)
         self.schemas: tuple[str, ...] = ()
         """Where a table without a schema is looked for: the role's own search_path."""
+        self.scratch = ScratchTables(self)
+        self._prepared: dict[str, str] = {}
         self._c = self._connect()
 
     def _connect(self) -> psycopg.Connection[TupleRow]:
+        self.scratch.forget()
+        self._prepared.clear()
         with self.translated():
             c = psycopg.connect(
                 self._url,
@@ -107,8 +113,14 @@ class Database:
                     "lock_timeout": f"{max(1, round(self.lock_wait_s * 1000))}ms",
                     "statement_timeout": f"{STATEMENT_S}s",
                 }
-                for name, value in settings.items():
-                    c.execute("SELECT set_config($1, $2, false)", (name, value))
+                c.execute(
+                    "SELECT set_config(name, value, false) FROM unnest($1::text[], $2::text[]) AS s (name, value)",
+                    (list(settings), list(settings.values())),
+                )
+                # What is acknowledged is durable, whatever the role's own habit; a stricter one is kept.
+                c.execute(
+                    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+                )
             except BaseException:  # whatever ended it: no connection is left behind
                 c.close()
                 raise
@@ -139,6 +151,18 @@ class Database:
         self._c = self._connect()
         if self._on_connect is not None:
             self._on_connect()
+
+    def prepared(self, name: str, text: str) -> list[TupleRow]:
+        """Run a statement without parameters that the server keeps planned: only for what planning costs most of."""
+        if self._prepared.get(name) == text:
+            try:
+                return self.rows(f"EXECUTE {name}")
+            except psycopg.errors.InvalidSqlStatementName:  # this is another connection since a moment ago
+                self._prepared.pop(name, None)
+        known = f"DEALLOCATE {name}; " if name in self._prepared else ""
+        self.run(f"{known}PREPARE {name} AS {text}")
+        self._prepared[name] = text
+        return self.rows(f"EXECUTE {name}")
 
     def rows(self, text: str, *parameters: object) -> list[TupleRow]:
         """Every row of a statement."""
@@ -172,6 +196,7 @@ class Database:
         """Undo the transaction, if one is open; a lost connection has done so by itself."""
         if self._c.closed or self._c.info.transaction_status is TransactionStatus.IDLE:
             return
+        self.scratch.undone()
         try:
             self._c.execute("ROLLBACK")
         except psycopg.Error:
@@ -188,18 +213,21 @@ class Database:
             self.roll_back()
             raise
 
-    @contextmanager
-    def savepoint(self) -> Iterator[None]:
-        """Undo what is done inside if the store refuses it."""
-        self._c.execute("SAVEPOINT poolpair_try")
+    def tried(self, statements: Sequence[str]) -> list[int]:
+        """Run statements in a savepoint, in one round trip; gives how many rows each wrote. What is refused is undone, and raised."""
         try:
-            yield
+            cursor = self._c.execute(
+                "; ".join(("SAVEPOINT poolpair_try", *statements, "RELEASE SAVEPOINT poolpair_try"))
+            )
         except psycopg.Error as error:
             if is_refusal(error):
-                self._c.execute("ROLLBACK TO SAVEPOINT poolpair_try")
-                self._c.execute("RELEASE SAVEPOINT poolpair_try")
+                self._c.execute("ROLLBACK TO SAVEPOINT poolpair_try; RELEASE SAVEPOINT poolpair_try")
             raise
-        self._c.execute("RELEASE SAVEPOINT poolpair_try")
+        written = []
+        for _ in statements:
+            cursor.nextset()
+            written.append(cursor.rowcount)
+        return written
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -212,6 +240,14 @@ class Database:
             yield
         except psycopg.Error as error:
             raise translate(error, self.name) from error
+
+
+def answers_of(cursor: psycopg.Cursor[TupleRow]) -> list[list[TupleRow]]:
+    """The rows of each of several statements that went together."""
+    answers = [cursor.fetchall() if cursor.description else []]
+    while cursor.nextset():
+        answers.append(cursor.fetchall() if cursor.description else [])
+    return answers
 
 
 def _one(c: psycopg.Connection[TupleRow], text: str) -> list[str]:

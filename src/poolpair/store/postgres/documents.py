@@ -1,11 +1,15 @@
-"""Documents and tokens in PostgreSQL: what the pool remembers, and what each capture token saw."""
+"""Documents and tokens in PostgreSQL: what the pool remembers, and what each capture token saw.
+
+A round trip costs more than a document. So those that are read again and again come together: in one query when somebody looks
+anew, and with the statement that begins a transaction, whose turn makes them exact. What a transaction writes goes with its COMMIT.
+"""
 
 from __future__ import annotations
 
 from typing import TypeVar
 
 from poolpair.documents import decode, encode
-from poolpair.store.postgres.database import SCHEMA, Database
+from poolpair.store.postgres.database import SCHEMA, Database, literal
 
 T = TypeVar("T")
 DOCUMENT = f"{SCHEMA}.document"
@@ -14,6 +18,8 @@ TOKENS_KEPT = 4096
 """Of older tokens only every 4096th is kept: a delta from one that is gone begins at the next older one, and carries more."""
 EVERYTHING = "1:1:"
 """The snapshot that saw nothing: all is later."""
+ONCE = "intent/"
+"""Documents of these names are read once or twice in their life; to remember them would only grow."""
 
 
 def read_document(database: Database, cls: type[T], name: str) -> T | None:
@@ -30,11 +36,82 @@ def read_documents(database: Database, cls: type[T], prefix: str) -> dict[str, T
 
 def write_document(database: Database, name: str, value: object) -> None:
     """Write one document."""
-    database.run(
-        f"INSERT INTO {DOCUMENT} (name, body) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET body = excluded.body",
-        name,
-        encode(value),
-    )
+    database.run(written({name: encode(value)}))
+
+
+def written(bodies: dict[str, str]) -> str:
+    """The statement that writes some documents."""
+    values = ", ".join(f"({literal(name)}, {literal(body)})" for name, body in sorted(bodies.items()))
+    return f"INSERT INTO {DOCUMENT} (name, body) VALUES {values} ON CONFLICT (name) DO UPDATE SET body = excluded.body"
+
+
+class Documents:
+    """The documents as one connection saw them last."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+        self._names: dict[str, None] = {}
+        """Names that were asked for, which are those that will be."""
+        self._bodies: dict[str, str] = {}
+        self._decoded: dict[tuple[str, type[object]], tuple[str, object]] = {}
+        self._remembers = self._is_fresh = False
+        self._parks = True
+
+    def refresh(self) -> None:
+        """Look anew at the next reading; from then on remember."""
+        self._remembers, self._is_fresh = True, False
+
+    def doubt(self) -> None:
+        """What was seen may not be so any more."""
+        self._is_fresh, self._parks = False, True
+
+    @property
+    def none_parked(self) -> bool:
+        """Whether it is known that no group is parked."""
+        return self._remembers and self._is_fresh and not self._parks
+
+    @property
+    def query(self) -> str:
+        """One query for all that will be asked for; its first row says whether any group is parked."""
+        names = ", ".join(map(literal, self._names))
+        parks = f"SELECT '', (SELECT count(*) FROM (SELECT FROM {SCHEMA}.parked LIMIT 1) p)::text"
+        return f"{parks} UNION ALL SELECT name, body FROM {DOCUMENT} WHERE name = ANY (ARRAY[{names}]::text[])"
+
+    def take(self, rows: list[tuple[object, ...]]) -> None:
+        """What the query gave."""
+        bodies = {str(name): str(body) for name, body in rows}
+        self._parks = bodies.pop("") != "0"
+        self._bodies, self._is_fresh = bodies, True
+
+    def noted(self, saved: dict[str, str], deleted: set[str]) -> None:
+        """What was committed."""
+        self._bodies |= {name: body for name, body in saved.items() if name in self._names}
+        for name in deleted:
+            self._bodies.pop(name, None)
+
+    def read(self, cls: type[T], name: str) -> T | None:
+        """One document, remembered if that is wished."""
+        if not self._remembers or name.startswith(ONCE):
+            return read_document(self._db, cls, name)
+        return self.known(cls, name)
+
+    def known(self, cls: type[T], name: str) -> T | None:
+        """One document as it was seen, looked up if it was not."""
+        if name.startswith(ONCE):
+            return read_document(self._db, cls, name)
+        if name not in self._names or not self._is_fresh:
+            self._names[name] = None
+            self.take(self._db.rows(self.query))
+        body = self._bodies.get(name)
+        return None if body is None else self._value(cls, name, body)
+
+    def _value(self, cls: type[T], name: str, body: str) -> T:
+        before = self._decoded.get((name, cls))
+        if before is None or before[0] != body:
+            before = self._decoded[(name, cls)] = (body, decode(cls, body))
+        value = before[1]
+        assert isinstance(value, cls)
+        return value
 
 
 def newest_token(database: Database) -> int:

@@ -41,6 +41,7 @@ BEGIN
     'the users of pool %s are served by pool %s now; written here it would be lost (poolpair)', poolpair_home, {REFUSED}(poolpair_home));
 END $poolpair$"""
 _FUNCTIONS = (REFUSED, HOME_OF, SHARED_HOME, REFUSE)
+SIGNATURES = (f"{REFUSED}(text)", f"{HOME_OF}(text)", f"{SHARED_HOME}()", f"{REFUSE}(text, boolean)")
 _MADE = """
 SELECT n.nspname || '.' || p.proname, md5(p.prosrc || p.provolatile::text || p.prosecdef::text || p.prolang::text || p.proowner::text
        || p.proisstrict::text || coalesce(p.proconfig::text, ''))
@@ -93,7 +94,7 @@ def functions(homes: Iterable[tuple[int, str, str]], refused: Mapping[str, str])
     yield f"CREATE OR REPLACE FUNCTION {HOME_OF}(text) {_PURE} {literal(f'SELECT ({body})::text')}"
     yield f"CREATE OR REPLACE FUNCTION {SHARED_HOME}() {_PURE} {literal(f'SELECT {shared}::text')}"
     yield _REFUSE
-    for called in (f"{REFUSED}(text)", f"{HOME_OF}(text)", f"{SHARED_HOME}()", f"{REFUSE}(text, boolean)"):
+    for called in SIGNATURES:
         yield f"REVOKE ALL ON FUNCTION {called} FROM PUBLIC"
     said = "Homes that poolpair refuses here, and the pool that serves each. To let everything be written, run in psql:"
     yield f"COMMENT ON FUNCTION {REFUSED}(text) IS {literal(f'{said}{chr(10)}{WAY_OUT}')}"

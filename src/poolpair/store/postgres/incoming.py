@@ -7,7 +7,7 @@ and if they fail in the end everything is done again without waiting, so that th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,22 +16,21 @@ import psycopg
 from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.model import Channel, TableShape, WaitingTable
 from poolpair.store.postgres.applying import TableApply
-from poolpair.store.postgres.binding import Bound, by_number, listed
+from poolpair.store.postgres.binding import Bound, by_number
 from poolpair.store.postgres.catalogue import COLUMNS, FILE, TREE, UNSOUND_FILE, catalogue_file, in_buckets
-from poolpair.store.postgres.database import Database, is_refusal, quote, reason_of
-from poolpair.store.postgres.drift import carried, check_types, waiting
+from poolpair.store.postgres.copyin import CopiedIn
+from poolpair.store.postgres.database import Database, is_refusal
+from poolpair.store.postgres.drift import carried, waiting
+from poolpair.store.postgres.filling import fill
 from poolpair.store.postgres.install import begin_applying
 from poolpair.store.postgres.ledgering import ledger_of
 from poolpair.store.postgres.recovering import RefusedInTheEnd, recover
-from poolpair.store.postgres.rowsfile import RowsReader, reading, sections
-from poolpair.store.postgres.snapshot import FILE_TYPES
+from poolpair.store.postgres.rowsfile import sections
 from poolpair.store.postgres.transaction import PostgresTransaction
 from poolpair.store.profile import ProfileTable
 from poolpair.store.values import Applied, ApplyPlan, CatalogueFile, MassDelete, PackedFile, Reclaimed, RecoverPlan
 
 FILES_AT_ONCE = 500
-SECTIONS = 2
-"""Of each table: the groups named, and their rows."""
 
 
 class PostgresIncoming:
@@ -43,13 +42,16 @@ class PostgresIncoming:
         bound: tuple[Bound, ...],
         specs: tuple[ProfileTable, ...],
         begin: Callable[[], PostgresTransaction],
+        undo: Callable[[], None],
     ) -> None:
         self._db = database
         self._bound = bound
         self._specs = specs
         """The profile's entries, also those whose table is not here."""
         self._begin = begin
+        self._undo = undo
         self._waiting: tuple[WaitingTable, ...] = ()
+        self._in: CopiedIn | None = None
 
     def open(self, rows: Path, channel: Channel, tables: tuple[TableShape, ...]) -> None:
         """Compare the origin's tables with ours, and copy in what does not wait."""
@@ -58,70 +60,26 @@ class PostgresIncoming:
         self._waiting = waiting(specs, bound, theirs, sections(rows))
         waits = {table.number for table in self._waiting}
         self._bound = tuple(b for b in self._bound if b.n not in waits)
-        with reading(rows) as reader, self._db.transaction():
-            self._copy_in(reader, [bound[n] if n not in waits else None for n in theirs])
-            if self._db.row(UNSOUND_FILE):
-                raise Refused(Code.DAMAGED, "the list of files holds values that cannot be")
+        self._in = CopiedIn(self._db, rows)
+        self._in.copy(bound[n] if n not in waits else None for n in theirs)
+        if self._brought.lines["f"] and self._db.row(UNSOUND_FILE):
+            raise Refused(Code.DAMAGED, "the list of files holds values that cannot be")
 
-    def _copy_in(self, reader: RowsReader, bound: list[Bound | None]) -> None:
-        self._copy_section(reader, "f", "", FILE_TYPES, FILE_TYPES, None)
-        for b in bound:
-            if b is None:  # its groups and their rows
-                for _ in range(SECTIONS):
-                    if reader.section() is not None:
-                        reader.skip()
-                continue
-            columns = {name: b.type_of(name) for name in b.columns}
-            declared = {name: kind.declared for name, kind in columns.items()}
-            told = {name: kind.told for name, kind in columns.items()}
-            key = {name: declared[name] for name in b.spec.key}
-            self._copy_section(reader, f"k{b.n}", "", key, told, b)
-            place = "poolpair_place bigint GENERATED ALWAYS AS IDENTITY, "
-            self._copy_section(reader, f"r{b.n}", place, declared, told, b)
-        if reader.section() is not None:
-            raise Refused(Code.DAMAGED, "the rows file holds more tables than it should")
+    @property
+    def _brought(self) -> CopiedIn:
+        assert self._in is not None, "not opened"
+        return self._in
 
-    def _copy_section(
-        self, reader: RowsReader, name: str, place: str, declared: dict[str, str], told: dict[str, str], b: Bound | None
-    ) -> None:
-        section = reader.section()
-        if section is None or section.name != name:
-            raise Refused(Code.DAMAGED, "the rows file does not hold the tables it should")
-        if sorted(section.columns) != sorted(declared) or len(section.columns) != len(section.types):
-            raise Refused(Code.DAMAGED, f"table {name} of the rows file has other columns than the manifest says")
-        check_types(section, told, b)
-        types = ", ".join(f"{quote(column)} {declared[column]}" for column in section.columns)
-        self._db.run(f"DROP TABLE IF EXISTS pg_temp.{name}")
-        self._db.run(f"CREATE TEMPORARY TABLE {name} ({place}{types})")
-        try:
-            with (
-                self._db.connection.cursor() as cursor,
-                cursor.copy(f"COPY pg_temp.{name} ({listed(section.columns)}) FROM STDIN") as copy,
-            ):
-                for block in reader.blocks():
-                    copy.write(block)
-        except psycopg.DataError as error:
-            raise Refused(Code.DAMAGED, f"the rows file cannot be read: {reason_of(error)}") from error
-        self._db.run(f"ANALYZE pg_temp.{name}")
-
-    def close(self, channel: Channel) -> None:
-        """Drop the temporary tables."""
-        names = ["f", *(f"{kind}{b.n}" for b in self._bound if b.spec.channel is channel for kind in "kr")]
-        self._db.run("DROP TABLE IF EXISTS " + ", ".join(f"pg_temp.{name}" for name in names))
-
-    def _check_homes(self, b: Bound, plan: ApplyPlan) -> None:
-        """What a package says of homes that it may not carry is never applied; such a package is refused whole."""
-        strange = f"NOT {b.scope} OR coalesce({b.home}, '') <> ALL ($1::text[])"
-        for table in (f"pg_temp.k{b.n}", f"pg_temp.r{b.n}"):
-            if self._db.row(f"SELECT 1 FROM {table} WHERE {strange} LIMIT 1", list(plan.served)):
-                detail = f"it carries rows of table {b.spec.name} that are not the partner's to send"
-                raise Refused(Code.FOREIGN_PACKAGE, detail)
+    def close(self) -> None:
+        """Empty the temporary tables."""
+        if self._in is not None:
+            self._in.empty()
 
     def files(self) -> Iterator[PackedFile]:
         """Files in the order of their bytes, some at a time; tombstones first."""
         columns = "path, size, mtime_ns, 0::numeric, mode, 0::bigint, sha256, home, conference, present, 0, member, file_offset"
         after: tuple[object, ...] = (-1, -1, b"")
-        while True:
+        while self._brought.lines["f"]:
             page = self._db.rows(
                 f"SELECT {columns} FROM pg_temp.f WHERE (member, file_offset, path) > ($1::bigint, $2::bigint, $3::bytea)"
                 f" ORDER BY member, file_offset, path LIMIT {FILES_AT_ONCE}",
@@ -138,7 +96,9 @@ class PostgresIncoming:
         for buckets in plan.buckets:
             if buckets.table != TREE or buckets.home not in plan.served:
                 continue
-            absent = "NOT EXISTS (SELECT 1 FROM pg_temp.f p WHERE p.path = c.path)"
+            absent = (
+                "NOT EXISTS (SELECT 1 FROM pg_temp.f p WHERE p.path = c.path)" if self._brought.lines["f"] else "true"
+            )
             surplus = (
                 f"SELECT {COLUMNS} FROM {FILE} c WHERE {in_buckets(buckets)} AND conference <> ALL ($1::text[])"
                 f" AND {absent} ORDER BY path"
@@ -147,16 +107,16 @@ class PostgresIncoming:
 
     def mark_placing(self) -> None:
         """Record which digest is about to be placed where."""
-        self._begin()
+        transaction = self._begin()
         try:
             self._db.run(
                 f"INSERT INTO {FILE} ({COLUMNS}, placed_digest)"
                 " SELECT path, 0, 0, 0, 0, 0, '', home, conference, false, 0, sha256 FROM pg_temp.f WHERE present"
                 " ON CONFLICT (path) DO UPDATE SET placed_digest = excluded.placed_digest"
             )
-            self._db.run("COMMIT")
+            transaction.commit()
         except BaseException:  # whatever ended it: clean up, then let it pass
-            self._db.roll_back()
+            self._undo()
             raise
 
     def apply(
@@ -186,11 +146,14 @@ class PostgresIncoming:
         transaction = self._begin()
         try:
             bound = tuple(b for b in self._bound if b.spec.channel is plan.channel)
+            for b in bound:
+                if b.n in self._brought.left:
+                    self._brought.copy_left(b)
             total = recover(self._db, bound, ledger_of(self._bound), plan, waiting=waiting)
             record(transaction, total)
-            self._db.run("COMMIT")
+            transaction.commit()
         except BaseException:  # whatever ended it: clean up, then let it pass
-            self._db.roll_back()
+            self._undo()
             raise
         return total
 
@@ -204,22 +167,23 @@ class PostgresIncoming:
     ) -> Applied | MassDelete:
         transaction = self._begin()
         try:
-            begin_applying(self._db, plan.served)
-            self._db.run(f"SET CONSTRAINTS ALL {'DEFERRED' if waiting else 'IMMEDIATE'}")
-            tables = self._prepare(plan)
+            written = [b for b in self._bound if b.spec.channel is plan.channel]
+            begin_applying(self._db, plan.served, waiting=waiting, written=written)
+            filled = self._fill(plan) if waiting else {}
+            tables = self._prepare(plan, without=filled)
             if tripped := self._tripped(tables, plan):
-                self._db.roll_back()
+                self._undo()
                 return tripped
-            total = replace(_write(tables), waiting=self._waiting)
+            total = replace(_write(tables, sum(filled.values())), waiting=self._waiting)
             self._apply_files(plan, transaction, placed)
             if waiting:
                 self._end_waiting()
             if total.parked:
                 transaction.advance()  # what is written here from now on is later than the parking
             record(transaction, total)
-            self._db.run("COMMIT")
+            transaction.commit(parked=bool(total.parked))
         except BaseException:  # whatever ended it: clean up, then let it pass
-            self._db.roll_back()
+            self._undo()
             raise
         return total
 
@@ -239,11 +203,18 @@ class PostgresIncoming:
         finally:
             self._db.roll_back()
 
-    def _prepare(self, plan: ApplyPlan) -> list[TableApply]:
-        bound = [b for b in self._bound if b.spec.channel is plan.channel]
+    def _fill(self, plan: ApplyPlan) -> dict[int, int]:
+        """Write what a first copy brings; gives how many rows of each table. Tables that others refer to come first."""
+        left = sorted((b for b in self._bound if b.n in self._brought.left), key=lambda b: b.rank)
+        found = {b.n: fill(self._db, b, plan, self._brought.rows) for b in left}
+        return {number: rows for number, rows in found.items() if rows is not None}
+
+    def _prepare(self, plan: ApplyPlan, without: Container[int] = ()) -> list[TableApply]:
+        bound = [b for b in self._bound if b.spec.channel is plan.channel and b.n not in without]
         for b in bound:
-            self._check_homes(b, plan)
-        tables = [TableApply(self._db, b, plan) for b in bound]
+            if b.n in self._brought.left:
+                self._brought.copy_left(b)
+        tables = [TableApply(self._db, b, plan) for b in bound if self._brought.lines[f"r{b.n}"] or plan.buckets]
         for table in tables:
             table.prepare()
         return tables
@@ -256,6 +227,8 @@ class PostgresIncoming:
     def mass_file_delete(self, plan: ApplyPlan) -> MassDelete | None:
         """Guard the tree: like a table, and an emptied tree of two files or more always counts as too much."""
         if plan.approved:
+            return None
+        if not (self._brought.lines["f"] or plan.buckets):
             return None
         gone = self._db.number(
             f"SELECT count(*) FROM pg_temp.f JOIN {FILE} c ON c.path = f.path WHERE NOT f.present AND c.present"
@@ -280,8 +253,8 @@ class PostgresIncoming:
         self._db.run(f"{gone} WHERE path = ANY ($1::bytea[])", surplus)
 
 
-def _write(tables: list[TableApply]) -> Applied:
-    """Delete from the tables that refer to others first, write to them last."""
+def _write(tables: list[TableApply], filled: int) -> Applied:
+    """Delete from the tables that refer to others first, write to them last. So many rows are written already, each a group."""
     ordered = sorted(tables, key=lambda table: table.rank)
     for table in reversed(ordered):
         table.delete()
@@ -289,8 +262,8 @@ def _write(tables: list[TableApply]) -> Applied:
         table.write()
     done = [table.done() for table in tables]
     return Applied(
-        groups=sum(each.groups for each in done),
-        rows=sum(each.rows for each in done),
+        groups=filled + sum(each.groups for each in done),
+        rows=filled + sum(each.rows for each in done),
         deleted=sum(each.deleted for each in done),
         parked=sum(each.parked for each in done),
     )

@@ -25,10 +25,16 @@ from poolpair.store.postgres.spooling import spool_tables
 
 APPLYING = f"{SCHEMA}.applying"
 APPLIED_HOMES = f"{SCHEMA}.homes"
+ALONE = f"{SCHEMA}.alone"
+"""Names the transaction of an apply beside which nobody can write: there is nothing that its statements would set off."""
 NOT_APPLYING = (
     f"coalesce(current_setting('{APPLYING}', true), '') IS DISTINCT FROM pg_current_xact_id_if_assigned()::text"
 )
 """True also where neither is there: a transaction that begins with TRUNCATE may have no id yet."""
+WITH_OTHERS = (
+    f"NOT ({NOT_APPLYING}) AND"
+    f" coalesce(current_setting('{ALONE}', true), '') IS DISTINCT FROM pg_current_xact_id_if_assigned()::text"
+)
 EVENTS = {
     "insert": "AFTER INSERT ON {0} REFERENCING NEW TABLE AS poolpair_new",
     "update": "AFTER UPDATE ON {0} REFERENCING OLD TABLE AS poolpair_old NEW TABLE AS poolpair_new",
@@ -140,7 +146,7 @@ def triggers(bound: Iterable[Bound]) -> tuple[Trigger, ...]:
                 name, function = f"{SCHEMA}_{event}", _function(first, event)
                 create = (
                     f"CREATE TRIGGER {name} {timing.format(place.sql)} FOR EACH STATEMENT"
-                    f" WHEN ({'NOT ' if event in BESIDE else ''}({NOT_APPLYING})) EXECUTE FUNCTION {SCHEMA}.{function}()"
+                    f" WHEN ({WITH_OTHERS if event in BESIDE else NOT_APPLYING}) EXECUTE FUNCTION {SCHEMA}.{function}()"
                 )
                 made.append(Trigger(place=place, name=name, function=function, create=create, entry=first.n))
     return tuple(made)
@@ -216,11 +222,15 @@ def made_of(bound: Iterable[Bound]) -> dict[str, str]:
     }
 
 
-def begin_applying(database: Database, homes: Iterable[str]) -> None:
-    """Tell the triggers that this transaction applies rows of these homes."""
-    database.run(
-        "SELECT set_config($1, pg_current_xact_id()::text, true), set_config($2, $3, true)",
-        APPLYING,
-        APPLIED_HOMES,
-        "|".join(homes),
-    )
+def begin_applying(
+    database: Database, homes: Iterable[str], *, waiting: bool = False, written: Iterable[Bound] | None = None
+) -> None:
+    """Tell the triggers that this transaction applies rows of these homes; with `waiting` constraints that can wait do.
+
+    If only these tables are written and nothing of the application's can run at that, no row is looked at a second time.
+    """
+    alone = written is not None and not any(b.on.sets_off for b in written)
+    applying = f"set_config({literal(APPLYING)}, pg_current_xact_id()::text, true)"
+    named = f"set_config({literal(APPLIED_HOMES)}, {literal('|'.join(homes))}, true)"
+    also = f"set_config({literal(ALONE)}, {'pg_current_xact_id()::text' if alone else literal('')}, true)"
+    database.run(f"SELECT {applying}, {named}, {also}; SET CONSTRAINTS ALL {'DEFERRED' if waiting else 'IMMEDIATE'}")

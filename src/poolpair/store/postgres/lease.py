@@ -17,6 +17,8 @@ from poolpair.store.values import LeaseHolder
 
 TURN = f"LOCK TABLE {SCHEMA}.turn IN EXCLUSIVE MODE"
 """Whoever writes for the pool waits here for its turn. Takes no transaction id, so a look leaves no trace."""
+LEASE = f"SELECT number, holder FROM {SCHEMA}.lease"
+"""Asked for with each turn."""
 _LOCK = (0x706F6F6C, 0x70616972)
 _HELD = f"""
 SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = {_LOCK[0]} AND objid = {_LOCK[1]} AND objsubid = 2
@@ -82,13 +84,13 @@ class PostgresLease:
         """On a new connection: take the lock again if this is the holder; if another has it, the number tells."""
         self._locked = self._locked and self._try_lock()
 
-    def check(self) -> None:
-        """Inside a transaction: raise LEASE if another service took over."""
+    def check(self, found: list[tuple[object, ...]]) -> None:
+        """Inside a transaction, with what LEASE gave: raise LEASE if another service took over."""
         if self.number is None:
             return
-        row = self._db.row(f"SELECT number, holder FROM {SCHEMA}.lease")
-        if row is None or row[0] != self.number:
-            raise PoolpairError(Code.LEASE, f"{row[1] if row else 'somebody'} took over the work for this pool")
+        number, holder = found[0] if found else (None, "somebody")
+        if number != self.number:
+            raise PoolpairError(Code.LEASE, f"{holder} took over the work for this pool")
         if self._leads:
             self._lock()  # after a lost connection, whose end the server may have seen only now
 

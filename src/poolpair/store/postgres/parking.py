@@ -8,7 +8,7 @@ import psycopg
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel
-from poolpair.store.postgres.binding import Bound, by_number, listed
+from poolpair.store.postgres.binding import GONE, Bound, by_number, listed
 from poolpair.store.postgres.database import SCHEMA, Database, is_refusal, quote, reason_of
 from poolpair.store.postgres.install import begin_applying
 from poolpair.store.postgres.skipping import without_triggers
@@ -36,7 +36,7 @@ def park(database: Database, b: Bound, plan: ApplyPlan, keys: str, place: int, r
         group_id,
         place,
     )
-    mine = f"JOIN {keys} a ON {b.same_key('a', 'r')} WHERE a.poolpair_place = $2"
+    mine = f"JOIN {keys} a ON {b.same_key('a', 'r')} WHERE a.poolpair_place = $2 AND NOT r.{GONE}"
     database.run(
         f"INSERT INTO {SCHEMA}.parked_row_{b.n} (poolpair_id, poolpair_place, {b.column_list})"
         f" SELECT $1, r.poolpair_place, {listed(b.columns, 'r')} FROM pg_temp.r{b.n} r {mine}",
@@ -48,8 +48,6 @@ def park(database: Database, b: Bound, plan: ApplyPlan, keys: str, place: int, r
 def unpark(database: Database, b: Bound, named: Iterable[str]) -> None:
     """A newer package that names a parked group replaces what was parked."""
     parked = f"{SCHEMA}.parked_key_{b.n} p"
-    if not database.row(f"SELECT 1 FROM {parked} LIMIT 1"):
-        return
     for keys in named:
         found = database.rows(f"SELECT DISTINCT p.poolpair_id FROM {parked} JOIN {keys} g ON {b.same_key('p', 'g')}")
         for (group_id,) in found:
@@ -86,24 +84,28 @@ def retry_parked(database: Database, bound: tuple[Bound, ...], group_id: int) ->
         raise PoolpairError(Code.SCHEMA, "its table is not there")
     home = database.row(f"SELECT {b.home} FROM {SCHEMA}.parked_key_{b.n} WHERE poolpair_id = $1", group_id)
     begin_applying(database, [str(home[0])] if home else [])
-    try:
-        with database.savepoint(), without_triggers(database, b):
-            _apply_parked(database, b, group_id)
-    except psycopg.Error as error:
-        if not is_refusal(error):
-            raise
-        return reason_of(error)
-    forget_parked(database, b.n, group_id)
-    return None
+    refused: str | None = None
+    with without_triggers(database, b):
+        try:
+            database.tried(_applied_parked(b, group_id))
+        except psycopg.Error as error:
+            if not is_refusal(error):
+                raise
+            refused = reason_of(error)
+    if refused is None:
+        forget_parked(database, b.n, group_id)
+    return refused
 
 
-def _apply_parked(database: Database, b: Bound, group_id: int) -> None:
-    same = f"p.poolpair_id = $1 AND {b.same_key('t', 'p')}"
-    database.run(
-        f"DELETE FROM {b.table} t USING {SCHEMA}.parked_key_{b.n} p WHERE {same} AND {b.scoped('t')}", group_id
+def _applied_parked(b: Bound, group_id: int) -> list[str]:
+    same = f"p.poolpair_id = {group_id} AND {b.same_key('t', 'p')}"
+    rows = (
+        f"SELECT {b.column_list} FROM {SCHEMA}.parked_row_{b.n} WHERE poolpair_id = {group_id} ORDER BY poolpair_place"
     )
-    rows = f"SELECT {b.column_list} FROM {SCHEMA}.parked_row_{b.n} WHERE poolpair_id = $1 ORDER BY poolpair_place"
-    database.run(f"INSERT INTO {b.table} ({b.column_list}) {rows}", group_id)
+    return [
+        f"DELETE FROM {b.table} t USING {SCHEMA}.parked_key_{b.n} p WHERE {same} AND {b.scoped('t')}",
+        f"INSERT INTO {b.table} ({b.column_list}) {rows}",
+    ]
 
 
 def describe_key(b: Bound, key: tuple[object, ...]) -> str:

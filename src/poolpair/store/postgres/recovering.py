@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import psycopg
 
 from poolpair.errors import Code, Refused
-from poolpair.store.postgres.binding import Bound, listed
+from poolpair.store.postgres.binding import GONE, Bound, listed
 from poolpair.store.postgres.database import Database, is_refusal, quote
 from poolpair.store.postgres.documents import seen_at
 from poolpair.store.postgres.fencing import begin_deciding
@@ -64,23 +64,23 @@ class TableRecovery:
         self._ledger = ledger
         self._plan = plan
         self._fates = f"pg_temp.fate_{b.n}"
-        self._rows = f"SELECT poolpair_place, {b.column_list} FROM pg_temp.r{b.n}"
+        self._brought = f"pg_temp.r{b.n}"
+        self._rows = f"SELECT poolpair_place, {b.column_list} FROM {self._brought} WHERE NOT {GONE}"
         self._groups = 0
 
     def check_homes(self) -> None:
         """What is not of the home that is recovered is refused with the package."""
         b = self._b
         strange = f"NOT {b.scope} OR {b.home} IS DISTINCT FROM $1"
-        for table in (f"pg_temp.k{b.n}", f"pg_temp.r{b.n}"):
-            if self._db.row(f"SELECT 1 FROM {table} WHERE {strange} LIMIT 1", self._plan.home):
-                raise Refused(Code.FOREIGN_PACKAGE, f"it brings rows of table {b.spec.name} that are not of its home")
+        if self._db.row(f"SELECT 1 FROM {self._brought} WHERE {strange} LIMIT 1", self._plan.home):
+            raise Refused(Code.FOREIGN_PACKAGE, f"it brings rows of table {b.spec.name} that are not of its home")
 
     def sort_out(self) -> None:
         """Give each group its fate, by what stands here and what the log tells."""
         b, s = self._b, self._db
         place = "poolpair_place bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, poolpair_fate text NOT NULL DEFAULT 'equal'"
         s.run(f"CREATE TEMPORARY TABLE fate_{b.n} ({place}, {b.key_types}) ON COMMIT DROP")
-        self._groups = s.changed(f"INSERT INTO {self._fates} ({b.key}) SELECT DISTINCT {b.key} FROM pg_temp.k{b.n}")
+        self._groups = s.changed(f"INSERT INTO {self._fates} ({b.key}) SELECT DISTINCT {b.key} FROM {self._brought}")
         if not self._groups:
             return
         s.run(f"ANALYZE {self._fates}")
@@ -94,7 +94,7 @@ class TableRecovery:
         if self._plan.merge:
             seen = seen_at(s, self._plan.reign_token)
             changed = f"SELECT 1 FROM {b.log} l WHERE {later_than(seen, '$1')} AND {b.same_key('l', 'f')}"
-            has_rows = f"EXISTS (SELECT 1 FROM pg_temp.r{b.n} r WHERE {b.same_key('r', 'f')})"
+            has_rows = f"EXISTS (SELECT 1 FROM {self._brought} r WHERE {b.same_key('r', 'f')} AND NOT r.{GONE})"
             s.run(
                 f"UPDATE {self._fates} f SET poolpair_fate = CASE WHEN {has_rows} THEN 'write' ELSE 'delete' END"
                 f" WHERE poolpair_fate = 'ledger' AND NOT EXISTS ({changed})",
@@ -109,7 +109,7 @@ class TableRecovery:
         """Delete groups that the returned pool had deleted."""
         if self._groups:
             with without_triggers(self._db, self._b):
-                self._merge(self._take("delete"))
+                self._merge(lambda low, high: self._take("delete", low, high))
 
     def write(self) -> None:
         """Write what the returned pool had written."""
@@ -117,42 +117,41 @@ class TableRecovery:
             with without_triggers(self._db, self._b):
                 self._merge(self._put)
 
-    def _take(self, fate: str) -> Callable[[int, int], None]:
-        def take(low: int, high: int) -> None:
-            b = self._b
-            chosen = f"g.poolpair_fate = '{fate}' AND g.poolpair_place BETWEEN {low} AND {high}"
-            self._db.run(
-                f"DELETE FROM {b.table} t USING {self._fates} g WHERE {chosen} AND {b.same_key('t', 'g')} AND {b.scoped('t')}"
-            )
-
-        return take
-
-    def _put(self, low: int, high: int) -> None:
+    def _take(self, fate: str, low: int, high: int) -> list[str]:
         b = self._b
+        chosen = f"g.poolpair_fate = '{fate}' AND g.poolpair_place BETWEEN {low} AND {high}"
+        return [
+            f"DELETE FROM {b.table} t USING {self._fates} g WHERE {chosen} AND {b.same_key('t', 'g')} AND {b.scoped('t')}"
+        ]
+
+    def _put(self, low: int, high: int) -> list[str]:
+        b = self._b
+        before: list[str] = []
         on_conflict = ""
         if b.conflict is None:
-            self._take("write")(low, high)
+            before = self._take("write", low, high)
         else:
             fresh = ", ".join(f"{q} = excluded.{q}" for q in map(quote, b.columns))
-            on_conflict = f"ON CONFLICT ({listed(b.conflict)}) DO UPDATE SET {fresh} WHERE {b.differs('t', 'excluded')}"
-        chosen = f"g.poolpair_fate = 'write' AND g.poolpair_place BETWEEN {low} AND {high}"
-        self._db.run(
-            f"INSERT INTO {b.table} AS t ({b.column_list}) SELECT {listed(b.columns, 'r')} FROM pg_temp.r{b.n} r"
+            differs = b.differs("t", "excluded", b.columns)
+            on_conflict = f"ON CONFLICT ({listed(b.conflict)}) DO UPDATE SET {fresh} WHERE {differs}"
+        chosen = f"g.poolpair_fate = 'write' AND g.poolpair_place BETWEEN {low} AND {high} AND NOT r.{GONE}"
+        rows = (
+            f"INSERT INTO {b.table} AS t ({b.column_list}) SELECT {listed(b.columns, 'r')} FROM {self._brought} r"
             f" JOIN {self._fates} g ON {b.same_key('r', 'g')} WHERE {chosen} ORDER BY r.poolpair_place {on_conflict}"
         )
+        return [*before, rows]
 
-    def _merge(self, act: Callable[[int, int], None]) -> None:
+    def _merge(self, act: Callable[[int, int], list[str]]) -> None:
         refused = list(self._refused(1, self._groups, act))
         if refused:
             self._db.run(
                 f"UPDATE {self._fates} SET poolpair_fate = 'ledger' WHERE poolpair_place = ANY ($1::bigint[])", refused
             )
 
-    def _refused(self, low: int, high: int, act: Callable[[int, int], None]) -> Iterator[int]:
+    def _refused(self, low: int, high: int, act: Callable[[int, int], list[str]]) -> Iterator[int]:
         """Act on a range of groups; where it is refused, on its halves. Yields each group that is refused alone."""
         try:
-            with self._db.savepoint():
-                act(low, high)
+            self._db.tried(act(low, high))
         except psycopg.Error as error:
             if not is_refusal(error):
                 raise

@@ -5,9 +5,10 @@ r"""The rows file of a package between PostgreSQL pools: sections of COPY text, 
     4 bytes length, that many bytes of COPY text ...         then blocks,
     4 bytes of zero                                          then the end.
 
-The sections are `f` (files) and, for each table n of the channel in order, `k<n>` (the groups named) and `r<n>` (their rows, in the
-origin's order). COPY text is what every release of PostgreSQL reads, UTF-8, with values as they are written under fixed
-settings. It goes from the server to the file and back in blocks: nothing here looks into a row.
+The sections are `f` (files) and, for each table n of the channel in order, `r<n>`: the rows of the groups named, in the origin's
+order; of a group that has none one line, with its key and `poolpair_gone`. COPY text is what every release of PostgreSQL reads,
+UTF-8, with values as they are written under fixed settings. It goes from the server to the file and back in blocks: nothing here
+looks into a row.
 """
 
 from __future__ import annotations
@@ -54,6 +55,10 @@ class RowsWriter:
         self._sink.write(json.dumps(head, ensure_ascii=True).encode() + b"\n")
         block = bytearray()
         for chunk in chunks:
+            if not block and len(chunk) >= BLOCK_BYTES:
+                self._sink.write(_LENGTH.pack(len(chunk)))
+                self._sink.write(chunk)
+                continue
             block += chunk
             if len(block) >= BLOCK_BYTES:
                 self._sink.write(_LENGTH.pack(len(block)) + block)
@@ -89,10 +94,13 @@ class RowsReader:
             raise Refused(Code.DAMAGED, "the rows file has a section that says not what it is")
         return found
 
-    def skip(self) -> None:
-        """Pass over the blocks of the section just begun."""
+    def skip(self) -> bool:
+        """Pass over the blocks of the section just begun; gives whether there is any."""
+        has_any = False
         while size := self._size():
             self._source.seek(size, os.SEEK_CUR)
+            has_any = True
+        return has_any
 
     def blocks(self) -> Iterator[bytes]:
         """The blocks of the section just begun."""

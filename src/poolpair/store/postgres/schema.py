@@ -65,7 +65,8 @@ FROM pg_constraint f JOIN pg_class c ON c.oid = f.confrelid JOIN pg_namespace n 
 WHERE f.contype = 'f' AND f.conrelid = $1::bigint::oid ORDER BY 1
 """
 _CASCADES = """
-SELECT EXISTS (SELECT 1 FROM pg_constraint WHERE contype = 'f' AND confrelid = $1::bigint::oid AND confdeltype IN ('c', 'n', 'd'))
+SELECT coalesce(bool_or(confdeltype IN ('c', 'n', 'd')), false), coalesce(bool_or(confupdtype IN ('c', 'n', 'd')), false)
+FROM pg_constraint WHERE contype = 'f' AND confrelid = $1::bigint::oid
 """
 
 
@@ -111,10 +112,18 @@ class Table:
     partitions: tuple[Place, ...] = ()
     refers_to: frozenset[int] = frozenset()
     """Tables that its foreign keys refer to, by oid."""
+    refers_to_itself: bool = False
     is_cascaded: bool = False
     """Whether deleting its rows deletes or changes rows of other tables."""
+    is_followed: bool = False
+    """Whether changing its rows changes rows of other tables."""
     troubles: tuple[str, ...] = field(default=())
     """What keeps poolpair from seeing all of it."""
+
+    @property
+    def sets_off(self) -> bool:
+        """Whether a statement on it may make something of the application's run, which may write anywhere."""
+        return bool(self.info.triggers or self.partitions or self.is_cascaded or self.is_followed or self.troubles)
 
 
 def describe_tables(database: Database, names: Iterable[str]) -> dict[str, Table]:
@@ -181,6 +190,8 @@ def _describe(database: Database, name: str, row: tuple[object, ...]) -> Table:
         types=types,
         partitions=partitions,
         refers_to=frozenset(int(other) for other, _ in references if other != oid),
+        refers_to_itself=any(other == oid for other, _ in references),
         is_cascaded=bool(cascades and cascades[0]),
+        is_followed=bool(cascades and cascades[1]),
         troubles=tuple(troubles),
     )

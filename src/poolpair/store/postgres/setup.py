@@ -95,7 +95,9 @@ def install(
             done = Installed(
                 store_id=identity.store_id, fresh=fresh, repaired=() if fresh else repaired, changed=changed
             )
-            record(PostgresTransaction(database, bound), done)
+            transaction = PostgresTransaction(database, bound)
+            record(transaction, done)
+            transaction.flush()
     return done
 
 
@@ -129,7 +131,7 @@ def _refuse_homeless(database: Database, bound: tuple[Bound, ...]) -> None:
     for b in bound:
         found = database.row(
             f"SELECT EXISTS (SELECT 1 FROM {b.table} WHERE {b.scope}),"
-            f" EXISTS (SELECT 1 FROM {b.table} WHERE {b.scope} AND {b.home} IS NOT NULL)"
+            f" EXISTS (SELECT 1 FROM {b.table} WHERE {b.scope} AND {b.looked_up_home} IS NOT NULL)"
         )
         if found and found[0] and not found[1]:
             raise PoolpairError(

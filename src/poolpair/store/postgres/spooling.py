@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from poolpair.model import Channel
 from poolpair.store.postgres.binding import Bound, listed
 from poolpair.store.postgres.catalogue import FILE, FOREIGN_GEN, STAMP
-from poolpair.store.postgres.database import SCHEMA, Database
+from poolpair.store.postgres.database import SCHEMA, Database, quote
 from poolpair.store.postgres.documents import EVERYTHING, seen_at
 from poolpair.store.postgres.fencing import begin_deciding
 from poolpair.store.postgres.ledgering import Theirs, put_differing, unite
@@ -60,14 +60,20 @@ def spool(database: Database, bound: tuple[Bound, ...], number: int, home: str, 
     return kept
 
 
-def spooled_keys(b: Bound, number: int) -> str:
-    """The query for the keys that are spooled under a number."""
-    return f"SELECT {b.key} FROM {_keys(b)} WHERE poolpair_spool = {int(number)}"
+def spooled(database: Database, b: Bound, number: int) -> int:
+    """How many groups are spooled under a number."""
+    return database.number(f"SELECT count(*) FROM {_keys(b)} WHERE poolpair_spool = $1", number)
 
 
-def spooled_rows(b: Bound, number: int) -> str:
-    """The query for their rows, in the order in which they lay."""
-    return f"SELECT {b.column_list} FROM {_rows(b)} WHERE poolpair_spool = {int(number)} ORDER BY poolpair_place"
+def spooled_lines(b: Bound, number: int) -> str:
+    """The query for the lines of a rows file: of each group its rows, in the order in which they lay, or one line that says it is gone."""
+    key = ", ".join(f"coalesce(w.{quote(name)}, k.{quote(name)})" for name in b.spec.key)
+    rest = "".join(f", w.{quote(name)}" for name in b.columns if name not in b.spec.key)
+    mine = f"poolpair_spool = {int(number)}"
+    return (
+        f"SELECT w.poolpair_place IS NULL, {key}{rest} FROM (SELECT {b.key} FROM {_keys(b)} WHERE {mine}) k"
+        f" LEFT JOIN (SELECT * FROM {_rows(b)} WHERE {mine}) w ON {b.same_key('w', 'k')} ORDER BY w.poolpair_place"
+    )
 
 
 def forget_spool(database: Database, bound: tuple[Bound, ...], number: int) -> None:

@@ -7,35 +7,34 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-import psycopg
-
 from poolpair.clock import Clock
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel, TableShape
+from poolpair.slice import Slice
 from poolpair.store.ledger import ledger_table
-from poolpair.store.postgres import capturing, catalogue
-from poolpair.store.postgres import fencing as fences
-from poolpair.store.postgres.binding import Bound, bind
-from poolpair.store.postgres.capturing import CAPTURE, CaptureState
+from poolpair.store.postgres import catalogue
+from poolpair.store.postgres.binding import Bound
 from poolpair.store.postgres.catalogue import COLUMNS, FILE, catalogue_file
-from poolpair.store.postgres.database import SCHEMA, Database
-from poolpair.store.postgres.documents import DOCUMENT, EVERYTHING, TOKEN, read_document, read_documents
+from poolpair.store.postgres.database import SCHEMA, Database, answers_of
+from poolpair.store.postgres.definitions import Definitions
+from poolpair.store.postgres.documents import EVERYTHING, TOKEN, Documents, read_documents
 from poolpair.store.postgres.drift import layout_of
-from poolpair.store.postgres.following import follow_partitions, moved
 from poolpair.store.postgres.identity import location_of
 from poolpair.store.postgres.incoming import PostgresIncoming
-from poolpair.store.postgres.install import follow_tables, made_of
-from poolpair.store.postgres.lease import TURN, PostgresLease
+from poolpair.store.postgres.lease import LEASE, TURN, PostgresLease
 from poolpair.store.postgres.ledgering import ledger_of, list_ledger
+from poolpair.store.postgres.log import CaptureLog
 from poolpair.store.postgres.parking import list_parked, retry_parked
+from poolpair.store.postgres.slices import holds_any, slices_of
 from poolpair.store.postgres.snapshot import VIEW, PostgresSnapshot
 from poolpair.store.postgres.transaction import PostgresTransaction
 from poolpair.store.profile import Profile
 from poolpair.store.tree import TreeFile
-from poolpair.store.values import CatalogueFile, LeaseHolder, LedgerEntry, ParkedGroup, StoreIdentity, TreeDiff
+from poolpair.store.values import CatalogueFile, LeaseHolder, LedgerEntry, Look, ParkedGroup, StoreIdentity, TreeDiff
 
 T = TypeVar("T")
 IDENTITY = "store/identity"
+LAZILY = "SET LOCAL synchronous_commit = off; "
 
 
 class PostgresStore:
@@ -48,30 +47,33 @@ class PostgresStore:
         self._lock_wait_s = lock_wait_s
         self._db = Database(url, lock_wait_s, self._connected)
         self._view: Database | None = None  # a connection for read views, kept for the next one
-        self._compacted: dict[int, int] = {}
-        self._seen = self._documents = ""
-        self._news = 0
-        """What `hint` saw last, and how often there was something new."""
-        self._version = self._checked = self._moved = ""
-        """The catalogue as it was bound, and as capture was found whole in it."""
-        self._location = ""
-        """Where this connection's server is, once it was asked."""
+        self._documents = Documents(self._db)
+        self._log = CaptureLog(self._db)
+        self._location = ""  # where this connection's server is, once it was asked
+        self._defined = Definitions(self._db, profile, self._specs)
         self._lease = PostgresLease(self._db, clock)
         try:
             with self._db.translated():
-                self._bound: tuple[Bound, ...] = bind(self._db, profile, partly=True)
+                self._defined.bind()
         except BaseException:  # whatever ended it: no connection is left behind
             self._db.close()
             raise
 
+    @property
+    def _bound(self) -> tuple[Bound, ...]:
+        return self._defined.bound
+
     def _connected(self) -> None:
-        self._version = self._location = ""
+        self._location = ""
+        self._defined.forget()
+        self._documents.doubt()
+        self._log.forget()
         self._lease.relock()
 
     def identity(self) -> StoreIdentity:
         """Who this store is."""
         with self._db.translated():
-            found = read_document(self._db, StoreIdentity, IDENTITY)
+            found = self._documents.read(StoreIdentity, IDENTITY)
             if found is None:
                 raise PoolpairError(Code.NOT_INSTALLED, f"{self._db.name} was not prepared for poolpair")
             self._location = self._location or location_of(self._db)
@@ -86,6 +88,7 @@ class PostgresStore:
                 self._db.run(f"UPDATE {SCHEMA}.parked SET snapshot = pg_current_snapshot()")
                 for b in self._bound:
                     self._db.run(f"UPDATE {b.log} SET poolpair_xid = pg_current_xact_id()")
+                self._log.forget()
             tx.save(IDENTITY, StoreIdentity(store_id=store_id, location=here, home_location=here))
 
     def shapes(self, channel: Channel) -> tuple[TableShape, ...]:
@@ -96,7 +99,7 @@ class PostgresStore:
         """A digest of the tables that are there, with the types of their columns."""
         if not self._db.in_transaction:  # in an apply: as they were bound for it
             with self._db.translated():
-                self._rebind()
+                self._defined.look()
         return layout_of(b for b in self._bound if b.spec.channel is channel)
 
     def check_capture(self) -> str:
@@ -105,91 +108,74 @@ class PostgresStore:
         What was dropped and made again is found by its catalogue numbers and raises CAPTURE_BROKEN; the mark tells of partitions only.
         """
         with self._db.translated():
-            self._rebind()
-            if self._checked != self._version:
-                self._follow_partitions()
-                known = read_document(self._db, CaptureState, CAPTURE) or CaptureState()
-                capturing.check(self._db, self._bound, made_of(self._bound), known)
-                fences.check(self._db, read_document(self._db, fences.FenceState, fences.FENCE) or fences.FenceState())
-                self._checked, self._moved = self._version, moved(self._db)
-        return self._moved
-
-    def _follow_partitions(self) -> None:
-        """The service takes new partitions in; whoever only looks changes nothing."""
-        if self._lease.number is None:
-            return
-        try:
-            with self.transaction():
-                if follow_partitions(self._db, self._bound):
-                    self._version = capturing.version(self._db, self._bound)
-        except PoolpairError as error:
-            if not isinstance(error.__cause__, psycopg.errors.InsufficientPrivilege):
-                raise  # else the check that follows says what is missing
-
-    def _rebind(self) -> None:
-        """Bind anew if the catalogue rows of tracked tables changed."""
-        whole = len(self._bound) == len(self._specs)  # a table that is not there has no row that could change
-        if whole and self._version and capturing.version(self._db, self._bound) == self._version:
-            return
-        self._bound = bind(self._db, self._profile, partly=True)
-        version = capturing.version(self._db, self._bound)
-        with self._db.transaction():
-            follow_tables(self._db, self._bound)
-        self._version = version
+            return self._defined.check(self.transaction if self._lease.number is not None else None)
 
     @contextmanager
-    def transaction(self, *, fencing: bool = False) -> Iterator[PostgresTransaction]:
+    def transaction(self, *, fencing: bool = False, lazily: bool = False) -> Iterator[PostgresTransaction]:
         """BEGIN, the turn, the lease's check, COMMIT; ROLLBACK on any exception."""
         with self._db.translated():
             if fencing:
-                self._rebind()
-            tx = self._begin()
+                self._defined.look()
+            tx = self._begin(lazily=lazily)
             try:
                 if fencing:
                     tx.wait_for_writers()
                 yield tx
-                self._db.run("COMMIT")
+                tx.commit()
             except BaseException:  # whatever ended it: clean up, then let it pass
-                self._db.roll_back()
+                self._undo()
                 raise
+            self._log.pruned(self._bound, tx.pruned)
 
-    def _begin(self) -> PostgresTransaction:
+    def _begin(self, *, lazily: bool = False) -> PostgresTransaction:
+        """Begin, wait for the turn, and see the lease and every document that is asked for often: one round trip."""
         try:
-            self._db.run(f"BEGIN; {TURN}")
-            self._lease.check()
+            begin = f"BEGIN; {LAZILY if lazily else ''}{TURN}; {LEASE}; {self._documents.query}"
+            lease, documents = answers_of(self._db.run(begin))[-2:]
+            self._documents.take(documents)
+            self._lease.check(lease)
         except BaseException:  # whatever ended it: clean up, then let it pass
-            self._db.roll_back()
+            self._undo()
             raise
-        return PostgresTransaction(self._db, self._bound, self._compacted)
+        return PostgresTransaction(self._db, self._bound, self._documents)
+
+    def _undo(self) -> None:
+        self._db.roll_back()
+        self._documents.doubt()
 
     @contextmanager
     def snapshot(self, rows: Path | None = None) -> Iterator[PostgresSnapshot]:
-        """A read view on a connection of its own."""
-        database: Database | None
+        """A read view on a connection of its own, in which the tables are defined as they are bound."""
         database, self._view = self._view or Database(self._url, self._lock_wait_s), None
+        kept: Database | None = None
         view = PostgresSnapshot(database, self._bound)
         try:
             with database.translated(), database.transaction(VIEW):
                 view.begin(rows)
+                if rows is not None:
+                    self._defined.check_view(database)
                 yield view
-            self._view, database = database, None
+            with database.translated():
+                view.clear()
+            kept = database
         finally:
             view.end()
-            if database is not None:
+            self._view = kept
+            if kept is None:
                 database.close()
 
     @contextmanager
     def incoming(self, rows: Path, channel: Channel, tables: tuple[TableShape, ...]) -> Iterator[PostgresIncoming]:
         """Copy a rows file into temporary tables and check it."""
         with self._db.translated():
-            self._rebind()
-            incoming = PostgresIncoming(self._db, self._bound, self._specs, self._begin)
-            incoming.open(rows, channel, tables)
+            self._defined.look()
+            incoming = PostgresIncoming(self._db, self._bound, self._specs, self._begin, self._undo)
             try:
+                incoming.open(rows, channel, tables)
                 yield incoming
             finally:
                 self._db.roll_back()
-                incoming.close(channel)
+                incoming.close()
 
     def compare_tree(self, scan: Iterable[TreeFile]) -> TreeDiff:
         """Compare a scan with the catalogue."""
@@ -213,16 +199,48 @@ class PostgresStore:
     def read(self, cls: type[T], name: str) -> T | None:
         """Read one document."""
         with self._db.translated():
-            return read_document(self._db, cls, name)
+            return self._documents.read(cls, name)
+
+    def slices(self, channel: Channel) -> tuple[Slice, ...]:
+        """Ranges of blocks; a table whose groups are several rows only whole."""
+        if channel is not Channel.USERS:  # a row that describes a file comes after it
+            return ()
+        with self._db.translated():
+            return tuple(slices_of(self._db, self._of(channel)))
+
+    def holds(self, channel: Channel, homes: tuple[str, ...]) -> bool:
+        """Look for one row."""
+        with self._db.translated():
+            return holds_any(self._db, self._of(channel), homes)
+
+    def refresh(self) -> None:
+        """Read documents anew once, and remember them; look at the tables' definitions once."""
+        self._documents.refresh()
+        self._defined.refresh()
 
     def pending(self, channel: Channel, since: int) -> int:
         """Count the groups that a token did not see."""
         with self._db.translated():
             return PostgresTransaction(self._db, self._bound).pending(channel, since)
 
-    def foreign_waits(self, channel: Channel, served: tuple[str, ...]) -> bool:
-        """Always ask: a transaction here keeps no writer waiting."""
-        return True
+    def look(self, channel: Channel, served: tuple[str, ...], since: int) -> Look:
+        """One pass over the log; what an earlier one saw is not asked for its home again."""
+        with self._db.translated():
+            return self._log.look(self._of(channel), channel, served, since, parks=not self._documents.none_parked)
+
+    def shorten(self, channel: Channel) -> None:
+        """Leave one entry per key of a log that nobody prunes."""
+        with self._db.translated():
+            long = [b for b in self._of(channel) if self._log.is_long(b)]
+        if long:
+            with self.transaction():
+                for b in long:
+                    self._log.compact(b)
+            with self._db.translated():
+                self._log.pruned(long, {})
+
+    def _of(self, channel: Channel) -> tuple[Bound, ...]:
+        return tuple(b for b in self._bound if b.spec.channel is channel)
 
     def read_all(self, cls: type[T], prefix: str) -> dict[str, T]:
         """Read every document whose name begins with `prefix`."""
@@ -232,26 +250,7 @@ class PostgresStore:
     def hint(self) -> object:
         """Grows when something of ours was written. The server's snapshot tells cheaply that nothing at all was, as mostly."""
         with self._db.translated():
-            row = self._db.row("SELECT pg_current_snapshot()::text")
-            assert row is not None
-            seen, self._seen = self._seen, str(row[0])
-            if seen != self._seen and self._is_news(seen or self._seen):
-                self._news += 1
-        return self._news
-
-    def _is_news(self, seen: str) -> bool:
-        """Whether a log or a document was written since a snapshot; other tables and databases write too, and mean nothing here."""
-        logged = " OR ".join(
-            f"EXISTS (SELECT 1 FROM {b.log} WHERE NOT pg_visible_in_snapshot(poolpair_xid, $1::pg_snapshot))"
-            for b in self._bound
-        )
-        row = self._db.row(
-            f"SELECT {logged or 'false'}, (SELECT md5(string_agg(name || xmin::text, ',' ORDER BY name)) FROM {DOCUMENT})",
-            seen,
-        )
-        assert row is not None
-        written, self._documents = self._documents != row[1], row[1]
-        return bool(row[0]) or written
+            return self._log.hint(self._bound)
 
     def ledger(self) -> tuple[LedgerEntry, ...]:
         """Every ledger entry, oldest first."""
@@ -261,11 +260,12 @@ class PostgresStore:
     def parked(self, channel: Channel | None = None) -> tuple[ParkedGroup, ...]:
         """Groups that this store refused."""
         with self._db.translated():
-            return list_parked(self._db, self._bound, channel)
+            return () if self._documents.none_parked else list_parked(self._db, self._bound, channel)
 
     def retry_parked(self, group_id: int) -> str | None:
         """Try a parked group again."""
         with self.transaction():
+            self._documents.doubt()
             return retry_parked(self._db, self._bound, group_id)
 
     def take_lease(self, holder: str, front_end: str) -> LeaseHolder:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
+from poolpair.documents import decode, encode
 from poolpair.model import Channel
 from poolpair.store.postgres import catalogue, fencing, ledgering, serials, spooling
 from poolpair.store.postgres.binding import Bound
@@ -17,30 +18,38 @@ from poolpair.store.postgres.database import SCHEMA, Database, literal
 from poolpair.store.postgres.documents import (
     DOCUMENT,
     EVERYTHING,
+    Documents,
     draw_token,
     newest_token,
-    read_document,
     seen_at,
-    write_document,
+    written,
 )
 from poolpair.store.postgres.fencing import FENCE, FenceState
 from poolpair.store.postgres.file_spool import PostgresFileSpool
 from poolpair.store.values import CatalogueFile, Choice, Dropped, LedgerEntry, LedgerNote
 
 T = TypeVar("T")
-COMPACT_ENTRIES = 10_000
-"""A log shorter than this is not worth compacting."""
 SEEN = "pg_visible_in_snapshot(poolpair_xid, {0}::pg_snapshot)"
 
 
 class PostgresTransaction:
     """Implements `store.port.Transaction` inside BEGIN ... COMMIT, which the store issues."""
 
-    def __init__(self, database: Database, bound: tuple[Bound, ...], compacted: dict[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        bound: tuple[Bound, ...],
+        documents: Documents | None = None,
+    ) -> None:
         self._db = database
         self._bound = bound
-        self._compacted = compacted if compacted is not None else {}
-        """How long each log was after it was last compacted."""
+        self._documents = documents or Documents(database)
+        self.pruned: dict[int, int] = {}
+        """Entries taken out of each log."""
+        self._saved: dict[str, str] = {}
+        self._deleted: set[str] = set()
+        self._unwritten: dict[str, str] = {}
+        """What is written with the COMMIT at the latest."""
         self._is_alone = False
 
     def wait_for_writers(self) -> None:
@@ -50,18 +59,38 @@ class PostgresTransaction:
 
     def load(self, cls: type[T], name: str) -> T | None:
         """Read a document."""
-        return read_document(self._db, cls, name)
+        if name in self._saved:
+            return decode(cls, self._saved[name])
+        return None if name in self._deleted else self._documents.known(cls, name)
 
     def save(self, name: str, value: object) -> None:
         """Write a document."""
-        write_document(self._db, name, value)
+        self._saved[name] = self._unwritten[name] = encode(value)
+        self._deleted.discard(name)
 
     def delete(self, name: str) -> None:
         """Forget a document."""
+        self._saved.pop(name, None)
+        self._unwritten.pop(name, None)
+        self._deleted.add(name)
         self._db.run(f"DELETE FROM {DOCUMENT} WHERE name = $1", name)
+
+    def flush(self) -> None:
+        """Write what is not written yet."""
+        if self._unwritten:
+            self._db.run(written(self._unwritten))
+            self._unwritten = {}
+
+    def commit(self, *, parked: bool = False) -> None:
+        """Write what is not written yet, and commit: one round trip. With `parked` groups were set aside."""
+        self._db.run(f"{written(self._unwritten)}; COMMIT" if self._unwritten else "COMMIT")
+        self._documents.noted(self._saved, self._deleted)
+        if parked:
+            self._documents.doubt()
 
     def names(self, prefix: str) -> tuple[str, ...]:
         """Names of documents with a prefix."""
+        self.flush()
         rows = self._db.rows(f"SELECT name FROM {DOCUMENT} WHERE starts_with(name, $1) ORDER BY name", prefix)
         return tuple(str(name) for (name,) in rows)
 
@@ -101,30 +130,12 @@ class PostgresTransaction:
             )
             assert found is not None
             foreign, unhomed = foreign + int(found[0]), unhomed + int(found[1])
-            self._compact(b)
         return Dropped(foreign=foreign, unhomed=unhomed)
 
     def _unpark_logged(self, b: Bound) -> None:
-        written = (
-            f"SELECT DISTINCT k.poolpair_id FROM {SCHEMA}.parked_key_{b.n} k JOIN {SCHEMA}.parked p ON p.id = k.poolpair_id"
-            f" JOIN {b.log} l ON {b.same_key('l', 'k')} WHERE NOT pg_visible_in_snapshot(l.poolpair_xid, p.snapshot)"
-        )
-        for (group_id,) in self._db.rows(written):
+        for (group_id,) in self._db.rows(unparking(b)):
             forget_parked(self._db, b.n, group_id)
-
-    def _compact(self, b: Bound) -> None:
-        """Bound a log that nobody prunes: of a key's entries one stays, under our own id, which no token has seen yet."""
-        length = self._db.number(f"SELECT count(*) FROM {b.log}")
-        if length > COMPACT_ENTRIES and length > 2 * self._compacted.get(b.n, 0):
-            self._compacted[b.n] = self._relog(b, "true")
-
-    def _relog(self, b: Bound, condition: str, *parameters: object, more: str = "") -> int:
-        """Log again, under our own id, what is logged; with `more` keys."""
-        return self._db.changed(
-            f"WITH gone AS (DELETE FROM {b.log} WHERE {condition} RETURNING {b.key})"
-            f" INSERT INTO {b.log} ({b.key}) SELECT {b.key} FROM gone UNION {more or f'SELECT {b.key} FROM gone'}",
-            *parameters,
-        )
+            self._documents.doubt()
 
     def postpone(self, channel: Channel, conferences: frozenset[str], served: tuple[str, ...], *, whole: bool) -> None:
         """Log anew what belongs to these conferences: no token has seen it, for it commits only now."""
@@ -135,9 +146,9 @@ class PostgresTransaction:
             waits = f"({b.spec.conference})::text = ANY ($1::text[])"
             if whole:
                 mine = f"{b.scope} AND {waits} AND {b.home} = ANY ($2::text[])"
-                self._relog(b, waits, named, homes, more=f"SELECT {b.key} FROM {b.table} WHERE {mine}")
+                relog(self._db, b, waits, named, homes, more=f"SELECT {b.key} FROM {b.table} WHERE {mine}")
             else:
-                self._relog(b, waits, named)
+                relog(self._db, b, waits, named)
         chosen = "(gen > 0 OR (gen = 0 AND present))" if whole else "gen > 0"
         self._db.run(
             f"UPDATE {FILE} SET gen = {STAMP} WHERE {chosen} AND conference = ANY ($1::text[]) AND home = ANY ($2::text[])",
@@ -151,9 +162,12 @@ class PostgresTransaction:
         seen = seen_at(self._db, token)
         for b in self._of(channel) if seen != EVERYTHING else ():
             gone = f"DELETE FROM {b.log} WHERE {SEEN.format('$1')} RETURNING {b.key}"
-            pruned += self._db.number(
-                f"WITH gone AS ({gone}) SELECT count(*) FROM (SELECT DISTINCT * FROM gone) g", seen
+            row = self._db.row(
+                f"WITH gone AS ({gone}) SELECT count(*), (SELECT count(*) FROM (SELECT DISTINCT * FROM gone) g) FROM gone",
+                seen,
             )
+            assert row is not None
+            self.pruned[b.n], pruned = int(row[0]), pruned + int(row[1])
         if channel is Channel.CONFERENCES:
             pruned += catalogue.prune_files(self._db, token)
         return pruned
@@ -164,6 +178,7 @@ class PostgresTransaction:
         if found is None:
             return None
         forget_parked(self._db, int(found[0]), group_id)
+        self._documents.doubt()
         return Channel(str(found[1]))
 
     def fence(self, refused: Mapping[str, str]) -> None:
@@ -187,6 +202,7 @@ class PostgresTransaction:
 
     def reclaim_parked(self, channel: Channel, home: str, note: LedgerNote) -> int:
         """Parked groups of a home go to the ledger."""
+        self._documents.doubt()
         return spooling.reclaim_parked(self._db, self._of(channel), ledgering.ledger_of(self._bound), home, note)
 
     def forget_log(self, channel: Channel, home: str) -> int:
@@ -248,6 +264,23 @@ class PostgresTransaction:
 
     def _of(self, channel: Channel) -> tuple[Bound, ...]:
         return tuple(b for b in self._bound if b.spec.channel is channel)
+
+
+def relog(database: Database, b: Bound, condition: str, *parameters: object, more: str = "") -> int:
+    """Log again, under our own id, what is logged; with `more` keys."""
+    return database.changed(
+        f"WITH gone AS (DELETE FROM {b.log} WHERE {condition} RETURNING {b.key})"
+        f" INSERT INTO {b.log} ({b.key}) SELECT {b.key} FROM gone UNION {more or f'SELECT {b.key} FROM gone'}",
+        *parameters,
+    )
+
+
+def unparking(b: Bound) -> str:
+    """The query for parked groups that somebody wrote since."""
+    return (
+        f"SELECT DISTINCT k.poolpair_id FROM {SCHEMA}.parked_key_{b.n} k JOIN {SCHEMA}.parked p ON p.id = k.poolpair_id"
+        f" JOIN {b.log} l ON {b.same_key('l', 'k')} WHERE NOT pg_visible_in_snapshot(l.poolpair_xid, p.snapshot)"
+    )
 
 
 def forget_parked(database: Database, table: int, group_id: int) -> None:

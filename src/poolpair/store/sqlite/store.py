@@ -12,7 +12,9 @@ from typing import TypeVar
 from poolpair.clock import Clock
 from poolpair.documents import decode
 from poolpair.errors import Code, PoolpairError
-from poolpair.model import Channel, TableShape, shapes_digest
+from poolpair.model import Channel, TableShape
+from poolpair.slice import Slice
+from poolpair.store.buckets import shapes_digest
 from poolpair.store.ledger import entry_of
 from poolpair.store.profile import Profile
 from poolpair.store.sqlite.binding import Bound, bind
@@ -23,6 +25,7 @@ from poolpair.store.sqlite.incoming import SqliteIncoming
 from poolpair.store.sqlite.install import widen_own_tables
 from poolpair.store.sqlite.lease import SqliteLease
 from poolpair.store.sqlite.ledgering import entries
+from poolpair.store.sqlite.looking import logs_foreign
 from poolpair.store.sqlite.parking import list_parked, retry_parked
 from poolpair.store.sqlite.readable import readable
 from poolpair.store.sqlite.refusing import RolledBack
@@ -30,7 +33,7 @@ from poolpair.store.sqlite.schema import capture_mark, installed_triggers
 from poolpair.store.sqlite.snapshot import SqliteSnapshot
 from poolpair.store.sqlite.transaction import SqliteTransaction, read_document
 from poolpair.store.tree import TreeFile
-from poolpair.store.values import CatalogueFile, LeaseHolder, LedgerEntry, ParkedGroup, StoreIdentity, TreeDiff
+from poolpair.store.values import CatalogueFile, LeaseHolder, LedgerEntry, Look, ParkedGroup, StoreIdentity, TreeDiff
 
 T = TypeVar("T")
 IDENTITY = "store/identity"
@@ -95,7 +98,7 @@ class SqliteStore:
         return mark
 
     @contextmanager
-    def transaction(self, *, fencing: bool = False) -> Iterator[SqliteTransaction]:
+    def transaction(self, *, fencing: bool = False, lazily: bool = False) -> Iterator[SqliteTransaction]:
         """One writer at a time, so nobody else writes in any: BEGIN IMMEDIATE, the lease's check, COMMIT; ROLLBACK on any exception."""
         with self._translated():
             tx = self._begin()
@@ -205,27 +208,27 @@ class SqliteStore:
         with self._translated():
             return SqliteTransaction(self._c, self._bound).pending(channel, since)
 
-    def foreign_waits(self, channel: Channel, served: tuple[str, ...]) -> bool:
+    def look(self, channel: Channel, served: tuple[str, ...], since: int) -> Look:
         """Look at what was logged since the last look: the log of a partner that is away is long."""
-        homes = json.dumps(served)
+        homes, mine = json.dumps(served), [b for b in self._bound if b.spec.channel is channel]
         with self._translated():
-            if list_parked(self._c, self._bound, channel):
-                return True
-            for b in self._bound:
-                if b.spec.channel is channel and self._logs_foreign(b, homes):
-                    return True
-        return False
+            parks = bool(list_parked(self._c, self._bound, channel))
+            foreign = parks or any(logs_foreign(self._c, b, homes, self._looked) for b in mine)
+            return Look(foreign=foreign, pending=SqliteTransaction(self._c, self._bound).pending(channel, since))
 
-    def _logs_foreign(self, b: Bound, homes: str) -> bool:
-        top = self._c.execute(f"SELECT max(rowid) FROM {b.log}").fetchone()[0] or 0
-        seen = self._looked.get(b.n, 0)
-        if top < seen:  # numbers above were pruned and will be given again
-            seen = 0
-        query = f"SELECT 1 FROM {b.log} WHERE rowid > ? AND coalesce({b.home}, '') NOT IN (SELECT value FROM json_each(?)) LIMIT 1"
-        if self._c.execute(query, (seen, homes)).fetchone():
-            return True
-        self._looked[b.n] = top
-        return False
+    def shorten(self, channel: Channel) -> None:
+        """The log has one row per key."""
+
+    def slices(self, channel: Channel) -> tuple[Slice, ...]:
+        """A first copy compares at once."""
+        return ()
+
+    def holds(self, channel: Channel, homes: tuple[str, ...]) -> bool:
+        """Not asked."""
+        return True
+
+    def refresh(self) -> None:
+        """Nothing is remembered."""
 
     def read_all(self, cls: type[T], prefix: str) -> dict[str, T]:
         """Read every document whose name begins with `prefix`."""

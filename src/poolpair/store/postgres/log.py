@@ -1,0 +1,115 @@
+"""The capture logs as the service looks at them: whether there is news, what waits, what is foreign, and how they stay short.
+
+Writers only append. A look reads a whole log, which is short as long as the partner acknowledges: what was pruned is vacuumed at once, and
+while nothing is acknowledged one entry per key stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from poolpair.model import Channel
+from poolpair.store.postgres.binding import Bound
+from poolpair.store.postgres.catalogue import FILE
+from poolpair.store.postgres.database import Database, literal
+from poolpair.store.postgres.documents import DOCUMENT, EVERYTHING, ONCE, seen_at
+from poolpair.store.postgres.transaction import SEEN, relog, unparking
+from poolpair.store.values import Look
+
+COMPACT_ENTRIES = 10_000
+"""A log shorter than this is worth no work."""
+TOKENS_REMEMBERED = 64
+
+
+class CaptureLog:
+    """What one connection remembers of the logs between looks."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+        self._tokens: dict[int, str] = {}
+        self._looked: dict[tuple[int, tuple[str, ...]], str] = {}
+        """Per table and homes served the snapshot of the last look that found nothing foreign."""
+        self._lengths: dict[int, int] = {}
+        self._compacted: dict[int, int] = {}
+        """How long each log was after it was last compacted."""
+        self._dead: dict[int, int] = {}
+        """Entries pruned since a log was last vacuumed."""
+        self._seen = self._written = ""
+        self._news = 0
+        """What `hint` saw last, and how often there was something new."""
+
+    def forget(self) -> None:
+        """Another server may answer now."""
+        self._tokens.clear()
+        self._looked.clear()
+
+    def look(
+        self, bound: Iterable[Bound], channel: Channel, served: tuple[str, ...], since: int, *, parks: bool
+    ) -> Look:
+        """One pass over each log, all in one query."""
+        tables, seen = tuple(bound), self._snapshot(since)
+        looks = " UNION ALL ".join(self._look_at(b, served, seen) for b in tables)
+        found = self._db.rows(looks, list(served)) if tables else []
+        pending, foreign = sum(int(row[1]) for row in found), any(row[3] for row in found)
+        for number, _, length, strange, snapshot in found:
+            self._lengths[int(number)] = int(length)
+            if not strange:
+                self._looked[(int(number), served)] = str(snapshot)
+        if parks and any(self._db.row(f"{unparking(b)} LIMIT 1") for b in tables):
+            foreign = True
+        if channel is Channel.CONFERENCES:
+            pending += self._db.number(f"SELECT count(*) FROM {FILE} WHERE gen > 0 AND gen > $1", since)
+        return Look(foreign=foreign, pending=pending)
+
+    def _look_at(self, b: Bound, served: tuple[str, ...], seen: str) -> str:
+        later = "true" if seen == EVERYTHING else "NOT " + SEEN.format(literal(seen))
+        fresh = "NOT " + SEEN.format(literal(self._looked.get((b.n, served), EVERYTHING)))
+        return (
+            f"SELECT {b.n}, count(*) FILTER (WHERE {later}), count(*),"
+            f" coalesce(bool_or({fresh} AND coalesce({b.home}, '') <> ALL ($1::text[])), false), pg_current_snapshot()::text"
+            f" FROM {b.log}"
+        )
+
+    def _snapshot(self, token: int) -> str:
+        """What a token saw never changes."""
+        if token not in self._tokens:
+            while len(self._tokens) >= TOKENS_REMEMBERED:
+                self._tokens.pop(next(iter(self._tokens)))
+            self._tokens[token] = seen_at(self._db, token)
+        return self._tokens[token]
+
+    def is_long(self, b: Bound) -> bool:
+        """Whether compacting would pay, by the last look."""
+        length = self._lengths.get(b.n, 0)
+        return length > COMPACT_ENTRIES and length > 2 * self._compacted.get(b.n, 0)
+
+    def compact(self, b: Bound) -> None:
+        """Of a key's entries one stays, under our own id, which no token has seen yet."""
+        self._dead[b.n] = self._lengths[b.n]
+        self._compacted[b.n] = self._lengths[b.n] = relog(self._db, b, "true")
+
+    def pruned(self, bound: Iterable[Bound], counts: dict[int, int]) -> None:
+        """Give room back where much was taken out: every look reads what is dead too. Writers do not wait for it."""
+        for b in bound:
+            self._dead[b.n] = self._dead.get(b.n, 0) + counts.get(b.n, 0)
+            if self._dead[b.n] > COMPACT_ENTRIES:
+                self._dead[b.n] = 0
+                self._db.run(f"VACUUM {b.log}")
+
+    def hint(self, bound: Iterable[Bound]) -> int:
+        """How often there was news."""
+        row = self._db.row("SELECT pg_current_snapshot()::text")
+        assert row is not None
+        seen, self._seen = self._seen, str(row[0])
+        if seen != self._seen and self._is_news(bound, seen or self._seen):
+            self._news += 1
+        return self._news
+
+    def _is_news(self, bound: Iterable[Bound], seen: str) -> bool:
+        """Whether a log or a document was written since a snapshot; other tables and databases write too, and mean nothing here."""
+        logged = " OR ".join(f"EXISTS (SELECT FROM {b.log} WHERE NOT {SEEN.format('$1')})" for b in bound)
+        written = f"SELECT md5(string_agg(name || xmin::text, ',' ORDER BY name)) FROM {DOCUMENT} WHERE NOT starts_with(name, '{ONCE}')"
+        row = self._db.row(f"SELECT {logged or 'false'}, ({written})", seen)
+        assert row is not None
+        before, self._written = self._written, row[1]
+        return bool(row[0]) or before != row[1]
