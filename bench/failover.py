@@ -21,7 +21,7 @@ from bench.server import Server
 
 ROWS_PER_TRANSACTION = 10
 _WRITE = f"""
-INSERT INTO userdata SELECT 'a.example', 'writer', 'writes', %s::bigint::text || '.' || n, value_of(n, %s::bigint), 1, now()
+INSERT INTO userdata SELECT 'a.example', 'writer', 'writes', %s::bigint::text || '.' || n, repeat(md5(%s::bigint::text || n), 9), 1, now()
 FROM generate_series(1::bigint, {ROWS_PER_TRANSACTION}) n
 """
 _THERE = "SELECT coalesce(max(split_part(key, '.', 1)::bigint), 0) FROM userdata WHERE store = 'writes'"

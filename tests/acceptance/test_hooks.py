@@ -13,7 +13,7 @@ from poolpair.lab.steps import wait_final
 HOOK = """#!/bin/sh
 echo "$POOLPAIR_POOL $POOLPAIR_STEP $POOLPAIR_HOME $POOLPAIR_SERVES $POOLPAIR_EPOCH $POOLPAIR_KIND $1" >> {folder}/log
 while [ -e {folder}/hang ]; do sleep 0.05; done
-[ ! -e {folder}/fail ] || {{ echo "the name server does not answer" >&2; exit 4; }}
+[ ! -e {folder}/fail -a ! -e {folder}/fail-$POOLPAIR_STEP ] || {{ echo "the name server does not answer" >&2; exit 4; }}
 """
 STEPS = ("before_fence", "after_fence", "before_apply", "after_apply", "before_serve", "after_serve")
 WAIT_S = 40.0
@@ -118,3 +118,17 @@ def test_a_disaster_without_a_service_runs_hooks_in_the_command(pools: tuple[Poo
         ["after-serve", "a", "b", "1", "disaster"],
     ]
     assert a.service is None
+
+
+@pytest.mark.timeout(240)
+def test_who_asks_for_a_move_waits_for_what_runs_here_after_it(pools: tuple[Pool, Pool]) -> None:
+    """The users are served here, and the hook that tells the world of it fails: the command says so, and runs it when it is given again."""
+    _, b = pools
+    (b.folder / "fail-after-serve").touch()
+    failed = b.run("failover", "a", "--yes")
+    assert "P312 the hook after-serve for a" in failed.talk
+    assert failed.exit_status == 2
+    (b.folder / "fail-after-serve").unlink()
+    told(b)
+    assert "served by pool b (epoch 1)" in b.must("failover", "a", "--yes").out
+    assert [line.split()[1:5] for line in told(b)] == [["after-serve", "a", "b", "1"]]

@@ -7,7 +7,7 @@ import pytest
 from poolpair.testing.stores import StoreKind
 from poolpair.testing.sweep import WAYS, sweep
 
-STRIDES = {StoreKind.MEMORY: 241, StoreKind.SQLITE: 997}
+STRIDES = {StoreKind.MEMORY: 241, StoreKind.SQLITE: 499}
 """Every so manieth call in the quick tests; primes, so that the calls of a loop are met at different places."""
 
 

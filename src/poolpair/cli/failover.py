@@ -21,7 +21,7 @@ from poolpair.cycle import run_pass
 from poolpair.decisions import nudge
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import serving_pool
-from poolpair.moves import Move, Plan, PlanStep, plan_name
+from poolpair.moves import HookStep, Move, Plan, PlanStep, plan_name
 from poolpair.pipeline.site import Site
 from poolpair.service import write_pulse
 from poolpair.serving.asks import attend
@@ -123,6 +123,8 @@ def _move(
         if asks:
             verb, again = AskVerb.GIVE_UP if abort else AskVerb.HANDOVER, f"{'failover' if away else 'failback'} {home}"
             ask_partner(site, verb, home, lambda: _worker(config, site), timeout_s, again=again)
+            if not abort and site.hooks.commands.get(HookStep.AFTER_SERVE):
+                _follow(config, site, home, timeout_s)
             return
         if not abort and not resumed:
             order(site, move, home, accept_incomplete=incomplete)
@@ -182,11 +184,11 @@ def _follow(config: PoolConfig, site: Site, home: str, timeout_s: float) -> None
             for run in fresh:
                 show_run(run, lines_max=20)
             seen.update(fresh)
-            if plan is None or plan.step is PlanStep.DONE:
+            if (plan is None or plan.step is PlanStep.DONE) and not _is_still_to_be_welcomed(site, plan, home):
                 break
-            if plan.fault is not None:
+            if plan is not None and plan.fault is not None:
                 raise PoolpairError(plan.fault.code, plan.fault.detail)
-            line = _line_of(site, plan)
+            line = _line_of(site, plan) if plan is not None and plan.step is not PlanStep.DONE else said
             if line != said:
                 talk.print(line, markup=False)
                 said = line
@@ -196,6 +198,15 @@ def _follow(config: PoolConfig, site: Site, home: str, timeout_s: float) -> None
     present = site.serving(home).present
     server = serving_pool(present, (site.pool, site.partner))
     typer.echo(f"the users of {home} are served by pool {server} (epoch {present.epoch})")
+
+
+def _is_still_to_be_welcomed(site: Site, plan: Plan | None, home: str) -> bool:
+    """The home was handed to this pool, and the plan in which its own `after_serve` runs is not there yet."""
+    site.memory.serving.clear()
+    present = site.serving(home).present
+    here = present.began == "handover" and serving_pool(present, (site.pool, site.partner)) == site.pool
+    runs = site.hooks.commands.get(HookStep.AFTER_SERVE) is not None
+    return here and runs and (plan is None or plan.reign_id != present.reign_id)
 
 
 def _line_of(site: Site, plan: Plan) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-import click
+import typer
 from rich.console import Console
 
 from poolpair.cli import check, decide, failover, fence, hook, look, parting, settings, work
@@ -13,8 +13,9 @@ from poolpair.errors import PoolpairError
 
 __all__ = ["app", "main"]
 
-# A command or option that does not exist is "the command is wrong" here; click's own 2 would read as "an error, or the partner is silent".
-click.exceptions.UsageError.exit_code = 64
+# A command or option that does not exist is "the command is wrong" here; the 2 of a usage error would read as "an error, or the partner is
+# silent". Reached through a class that typer exports, since it brings its own copy of click.
+setattr(typer.BadParameter.__base__, "exit_code", 64)  # noqa: B010 - mypy knows no attributes of a base
 
 for module in (settings, work, look, check, decide, failover, fence, hook, parting):
     module.register(app)

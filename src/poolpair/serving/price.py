@@ -54,7 +54,7 @@ def _asked(site: Site, channel: Channel, home: str) -> Iterator[str]:
     """The copy here is what the partner will ask about; what it has not sent yet is known to it alone."""
     out = site.store.read(Outbound, outbound_name(channel)) or Outbound(stream="")
     parked = len(site.store.parked(channel))
-    yield f"{channel}: nothing is lost; here is {_until(site, channel, home)}"
+    yield f"{channel}: nothing is lost if {site.partner} answers: it hands over to an equal copy; here is {_until(site, channel, home)}"
     sending = out.partner.sending if out.partner else None
     if sending:
         yield f"{channel}: {site.partner} says of its sending: {sending.code}: {sending.detail}"
@@ -67,7 +67,7 @@ def _handover(site: Site, channel: Channel, home: str) -> Iterator[str]:
     pending = site.store.pending(channel, out.base_token)
     words = f"{pending} changed groups not packed, {len(out.in_flight)} packages not acknowledged"
     why = undrained(site, channel, home)
-    yield f"{channel}: nothing is lost; {words}{f'; now: {why}' if why else ''}"
+    yield f"{channel}: nothing is lost, since only an equal copy is handed to; {words}{f'; now: {why}' if why else ''}"
 
 
 def _takeover(site: Site, channel: Channel, home: str) -> Iterator[str]:
