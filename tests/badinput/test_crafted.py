@@ -184,3 +184,10 @@ def test_a_rows_file_that_is_none_is_refused(ground: Ground, spoil: Spoil, words
     ground.turn("a")
     forge(ground, Channel.USERS, spoil)
     refused(ground, Code.DAMAGED, words, Channel.USERS)
+
+
+def test_a_file_without_bytes_is_refused(ground: Ground) -> None:
+    """Only what a returned pool hands in may name a file of which nothing is left."""
+    upload(ground)
+    forge(ground, Channel.CONFERENCES, sql("UPDATE f SET member = 0"))
+    refused(ground, Code.DAMAGED, "no place in it", Channel.CONFERENCES)
