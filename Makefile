@@ -17,7 +17,7 @@ SYSTEM_PACKAGES := git haproxy pgbouncer postgresql
 # $(call timed,label,command) runs the command and says how long it took.
 timed = start=$$SECONDS; echo "== $(1)"; $(2); echo "== $(1): $$((SECONDS - start)) s"
 
-.PHONY: setup system demo test test-long sim soak mutants bench-pg bench-pg-away bench-pg-scale lint format clean
+.PHONY: setup system demo test test-long sim soak mutants bench-pg bench-pg-away bench-pg-scale bench-failover lint format clean
 
 setup: $(STAMP)
 
@@ -74,6 +74,10 @@ bench-pg: setup system
 # A day of changes of a few keys while the partner is away: how long the log grows, and what the application feels.
 bench-pg-away: setup system
 	@$(BIN)/python -m bench.away $(BENCH_OPTIONS)
+
+# A home moves while its application writes: how long its users wait, and what is lost.
+bench-failover: setup system
+	@$(BIN)/python -m bench.failover $(BENCH_OPTIONS)
 
 # Many principals, of whom a part is active.
 bench-pg-scale: ROWS = 2000000

@@ -113,11 +113,7 @@ class Ours:
             wait_until("the proof of our copy", lambda: bool(_document(watcher, "outbound").get("initialised")))
 
     def rest(self) -> None:
-        self.rest_of("a")
-
-    def rest_of(self, pool: str) -> None:
-        """Wait until a pool has nothing to compare or send."""
-        with (self.a if pool == "a" else self.b).connect(self.database) as watcher:
+        with self.a.connect(self.database) as watcher:
 
             def rests() -> bool:
                 out = _document(watcher, "outbound")
@@ -125,6 +121,17 @@ class Ours:
                 return not (out.get("seed") or out.get("in_flight") or log is not None)
 
             wait_until("rest", rests, poll_s=0.02)
+
+    def brought_together(self) -> None:
+        """Wait until b, which serves, has all that a had written, and a's copy is proved equal."""
+        with self.b.connect(self.database) as watcher:
+
+            def is_whole() -> bool:
+                reign = watcher.execute("SELECT body FROM poolpair.document WHERE name = 'serving/a'").fetchone()
+                opened = json.loads(reign[0]).get("open") if reign else True
+                return not (opened or _document(watcher, "outbound").get("seed"))
+
+            wait_until("both copies being brought together", is_whole)
 
     def pause(self, pool: str = "a") -> None:
         """Stop a service where it stands, but not in a transaction."""
