@@ -1,4 +1,4 @@
-# make setup | demo [STORE=postgresql] | test | test-long | sim | soak SECONDS=600 | mutants | bench-pg ROWS=1000000 | lint | format | clean
+# make setup | demo [STORE=postgresql] | test | test-long | sim | soak SECONDS=600 | mutants | bench-pg ROWS=1000000 | bench-failover | lint | format | clean
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := test

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -44,6 +46,9 @@ def servers(names: list[str]) -> Iterator[dict[str, Server]]:
     """Clusters in a folder of their own, ended whatever happens."""
     folder = Path(mkdtemp(prefix="poolpair-bench-", dir="/var/tmp"))
     folder.chmod(0o755)
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(143)
+    )  # else whoever ends the benchmark leaves its clusters running
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         made = {}

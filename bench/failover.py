@@ -40,6 +40,7 @@ class Writer:
     gaps: list[float] = field(default_factory=list)
     """Between the last commit at one server and the first at the other, s."""
     at: int = 0
+    _moved: bool = False
     _ended: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
@@ -60,8 +61,6 @@ class Writer:
             except psycopg.Error:
                 self.at, self._moved = 1 - self.at, True
                 self._ended.wait(0.005)
-
-    _moved: bool = False
 
     def end(self) -> None:
         """Write no more."""
