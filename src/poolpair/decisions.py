@@ -112,10 +112,15 @@ def ledger_entry(site: Site, entry_id: str) -> LedgerEntry:
     return found[0]
 
 
-def resolve_ledger(site: Site, entry_id: str | None, choice: Choice, *, force: bool = False) -> int:
-    """Decide on one open entry, or (None) on all of homes that are served here; returns how many."""
-    chosen = (ledger_entry(site, entry_id),) if entry_id is not None else site.store.ledger()
-    mine = [entry for entry in chosen if entry.state is Choice.OPEN and entry.home in site.served()]
+def resolve_ledger(
+    site: Site, entry_id: str | None, choice: Choice, *, force: bool = False, state: Choice = Choice.OPEN
+) -> int:
+    """Decide on one undecided entry, or (None) on all of a `state` and of homes that are served here; returns how many."""
+    if entry_id is not None:
+        chosen = [ledger_entry(site, entry_id)]
+    else:
+        chosen = [entry for entry in site.store.ledger() if entry.state is state]
+    mine = [entry for entry in chosen if not entry.state.is_decided and entry.home in site.served()]
     if entry_id is not None and not mine:
         raise PoolpairError(Code.USAGE, "it is decided already, or its users are served elsewhere: decide there")
     if choice is Choice.BOTH and any(entry.table != FILES for entry in mine):
