@@ -180,6 +180,10 @@ def begin_verify(site: Site, channel: Channel, *, repair: bool) -> VerifyResult 
     return out.last_verify
 
 
+OVERRULED_KEPT = 16
+"""Streams; a word that is older than so many decisions asks for another one."""
+
+
 def overrule_partner(site: Site) -> tuple[Channel, ...]:
     """Let this store, which was set back, win: a new stream on top of whatever the partner applied last. Returns the channels."""
     won: list[Channel] = []
@@ -201,8 +205,10 @@ def overrule_partner(site: Site) -> tuple[Channel, ...]:
 def _overruling(found: Outbound) -> Outbound:
     applied = found.partner.applied if found.partner else None
     seed = Seed(reason="this store was set back and wins", overrule=True)
+    lost = (*found.overruled, found.stream, *([applied.stream] if applied else []))
     return replace(
         Outbound(stream=new_id(), seed=seed),
+        overruled=tuple(dict.fromkeys(lost))[-OVERRULED_KEPT:],
         base=applied,
         root=applied,
         heard=True,

@@ -247,6 +247,7 @@ MUTANTS = (
         file="pipeline/receive.py",
         old="        if _is_superseded(inbound, name):\n",
         new="        if False:\n",
+        test="tests/line/test_memory_line.py",
     ),
     Mutant(
         name="own-rows-are-accepted",
@@ -482,6 +483,7 @@ MUTANTS = (
         file="pipeline/receive.py",
         old="        if applied != then and now - since_s >= STRAY_AFTER_S:\n",
         new="        if True:\n",
+        test="tests/line/test_memory_line.py",
     ),
     Mutant(
         name="ended-streams-are-not-superseded",
@@ -489,6 +491,7 @@ MUTANTS = (
         file="pipeline/receive.py",
         old="    return name.stream in inbound.past_streams or (name",
         new="    return (name",
+        test="tests/simulation/test_simulation.py -k found",
     ),
     Mutant(
         name="held-is-not-cleared",
@@ -735,6 +738,30 @@ MUTANTS = (
         old="        if rows and (not here or (undecided and entry_of(rows[0]).state.is_decided)):\n",
         new="        if rows:\n",
         test="tests/contract/test_store_failover.py",
+    ),
+    Mutant(
+        name="the-ledger-is-overruled",
+        rule="a store that was set back and wins overrules rows, and no ledger",
+        file="pipeline/apply.py",
+        old="    if manifest.keep_replaced and channel is Channel.USERS:\n",
+        new="    if False:\n",
+        test="tests/simulation/test_simulation.py -k found",
+    ),
+    Mutant(
+        name="a-lost-future-asks-again",
+        rule="only a fresh word of an overruled stream asks the operator once more",
+        file="protocol.py",
+        old="        if applied.stream in out.overruled and not fresh.after_acknowledgement:\n",
+        new="        if False:\n",
+        test="tests/simulation/test_simulation.py -k found",
+    ),
+    Mutant(
+        name="a-handover-ends-every-comparison",
+        rule="what is compared of another home goes on after a handover",
+        file="pipeline/adopt.py",
+        old="            seed = out.seed if out.initialised else Seed()\n",
+        new="            seed = None if out.initialised else Seed()\n",
+        test="tests/simulation/test_simulation.py -k found",
     ),
     Mutant(
         name="stopped-for-ever",

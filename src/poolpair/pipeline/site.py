@@ -70,6 +70,8 @@ class Volatile:
     """When the newest nonce of ours that the partner echoed was written: the partner's word is at most this old."""
     word_s: dict[Channel, float] = field(default_factory=dict)
     """The same per channel."""
+    streams: dict[Channel, str] = field(default_factory=dict)
+    """Our own, when the partner was heard last."""
     heard: dict[Channel, str] = field(default_factory=dict)
     """Digest of the last cookie taken in."""
     serial: int = 0

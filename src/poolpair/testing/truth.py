@@ -105,6 +105,8 @@ class Truth:
     """Per line, how much had been packed when the pair was first found at rest."""
     drab: dict[str, View] = field(default_factory=dict)
     """The state of a pool's store from which its status said nothing good."""
+    dead_s: dict[str, float] = field(default_factory=dict)
+    """Since when no process of a pool lives, by the clock of its partner."""
     asks: dict[str, AskSeen] = field(default_factory=dict)
     broken: list[tuple[str, str]] = field(default_factory=list)
     """Violations seen in the middle of a step: checker and story."""
