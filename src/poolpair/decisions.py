@@ -114,16 +114,28 @@ def ledger_entry(site: Site, entry_id: str) -> LedgerEntry:
 
 def resolve_ledger(site: Site, entry_id: str | None, choice: Choice, *, force: bool = False) -> int:
     """Decide on one open entry, or (None) on all of homes that are served here; returns how many."""
-    chosen = (ledger_entry(site, entry_id),) if entry_id is not None else site.store.ledger()
-    mine = [entry for entry in chosen if entry.state is Choice.OPEN and entry.home in site.served()]
-    if entry_id is not None and not mine:
-        raise PoolpairError(Code.USAGE, "it is decided already, or its users are served elsewhere: decide there")
+    if entry_id is None:
+        mine = [entry for entry in site.store.ledger() if entry.state is Choice.OPEN and entry.home in site.served()]
+    else:
+        mine = [ledger_entry(site, entry_id)]
+        _refuse_decision(site, mine[0])
     if choice is Choice.BOTH and any(entry.table != FILES for entry in mine):
         raise PoolpairError(Code.USAGE, "only of a file both versions can stand; of a group of rows choose one")
     for entry in mine:
         resolve_entry(site, entry, choice, force=force)
     nudge(site)
     return len(mine)
+
+
+def _refuse_decision(site: Site, entry: LedgerEntry) -> None:
+    if entry.state is not Choice.OPEN:
+        raise PoolpairError(Code.USAGE, f"it is decided already: {entry.state}, {entry.decided_utc}")
+    if entry.home not in site.served():
+        raise PoolpairError(
+            Code.USAGE,
+            f"users of {entry.home} are served by pool {site.partner}: it is decided there",
+            hint=f"give this command at pool {site.partner}; nothing was changed here",
+        )
 
 
 def resolve_entry(site: Site, entry: LedgerEntry, choice: Choice, *, force: bool = False) -> None:
@@ -166,6 +178,10 @@ def begin_verify(site: Site, channel: Channel, *, repair: bool) -> VerifyResult 
     return out.last_verify
 
 
+OVERRULED_KEPT = 16
+"""Streams; a word that is older than so many decisions asks for another one."""
+
+
 def overrule_partner(site: Site) -> tuple[Channel, ...]:
     """Let this store, which was set back, win: a new stream on top of whatever the partner applied last. Returns the channels."""
     won: list[Channel] = []
@@ -187,8 +203,10 @@ def overrule_partner(site: Site) -> tuple[Channel, ...]:
 def _overruling(found: Outbound) -> Outbound:
     applied = found.partner.applied if found.partner else None
     seed = Seed(reason="this store was set back and wins", overrule=True)
+    lost = (*found.overruled, found.stream, *([applied.stream] if applied else []))
     return replace(
         Outbound(stream=new_id(), seed=seed),
+        overruled=tuple(dict.fromkeys(lost))[-OVERRULED_KEPT:],
         base=applied,
         root=applied,
         heard=True,

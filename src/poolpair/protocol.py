@@ -62,6 +62,8 @@ def hear(out: Outbound, cookie: Cookie, lookup: Lookup, fresh: Freshness, now_ut
     if out.stopped is not None:
         return replace(out, partner=cookie)
     if applied is not None and lookup(applied) is None and applied != out.root:
+        if applied.stream in out.overruled and not fresh.after_acknowledgement:
+            return replace(out, replays=out.replays + 1)
         detail = f"the partner applied package {applied.sequence} of stream {applied.stream[:8]}, which this store never made"
         return replace(out, partner=cookie, stopped=Fault(code=Code.STORE_SET_BACK, detail=detail, since_utc=now_utc))
     if fresh.after_delivery and _doubts_our_stream(out, cookie):

@@ -139,6 +139,8 @@ class Outbound:
     curing: bool = False
     """The partner's store was set back to `root`; its older word is known and being cured by a seed."""
     root: Position | None = None
+    overruled: tuple[str, ...] = ()
+    """Streams with a future that this store lost: its operator let it win, and an old word of the partner's may still speak of them."""
     initialised: bool = False
     seed: Seed | None = None
     stopped: Fault | None = None
@@ -192,6 +194,8 @@ class Inbound:
     refused: tuple[RefusedPackage, ...] = ()
     held: Held | None = None
     past_streams: tuple[str, ...] = ()
+    ledger_kept: str = ""
+    """The stream of a partner that overrules this pool, and is handed in this pool's ledger."""
     superseded: int = 0
     applied_packages: int = 0
     applied_groups: int = 0

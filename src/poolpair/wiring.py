@@ -27,7 +27,7 @@ from poolpair.state import Outbound, Seed
 from poolpair.store.kind import StoreHandle, StoreKind
 from poolpair.store.open import kind_of
 from poolpair.store.port import Transaction
-from poolpair.store.prepared import SETTINGS, Installed, InstalledSettings
+from poolpair.store.prepared import SETTINGS, Installed, InstalledSettings, refuse_layout
 from poolpair.store.profile import Profile, load_profile, match_path
 from poolpair.store.tree import DirectoryTree
 
@@ -93,8 +93,24 @@ def store_kind(config: PoolConfig) -> StoreKind:
 
 
 def open_store(config: PoolConfig, profile: Profile, clock: Clock | None = None) -> StoreHandle:
-    """Open the store of a pool."""
-    return store_kind(config).open(profile, clock or SystemClock())
+    """Open the store of a pool. Raises NOT_INSTALLED if another release prepared it; one that was never prepared is opened."""
+    kind = store_kind(config)
+    store = kind.open(profile, clock or SystemClock())
+    try:
+        refuse_layout(_prepared_with(store), kind.shown())
+    except PoolpairError:
+        store.close()
+        raise
+    return store
+
+
+def _prepared_with(store: StoreHandle) -> InstalledSettings | None:
+    try:
+        return store.read(InstalledSettings, SETTINGS)
+    except PoolpairError as error:
+        if error.code is Code.NOT_INSTALLED:
+            return None
+        raise
 
 
 def open_site(config: PoolConfig, clock: Clock | None = None) -> Site:

@@ -311,6 +311,18 @@ def test_an_entry_that_only_a_superseded_pool_had_is_taken_in(a: Bench, b: Bench
     assert b.store.pending(USERS, token) > 0
 
 
+def test_a_ledger_is_handed_in_without_the_rows(a: Bench, b: Bench, rows: Path) -> None:
+    """Entries of one home, whatever the log says, and nothing else of it."""
+    _conflict(b, a, rows)
+    a.account("javert", "not to be handed in")
+    with a.store.transaction() as tx:
+        assert tx.spool_ledger(7, "b") == 0
+        assert tx.spool_ledger(8, "a") == 1
+    assert recover(a, b, rows, number=8) == Reclaimed()
+    assert only_entry(b) == only_entry(a)
+    assert ("a.example", "javert", "not to be handed in") not in b.rows("account")
+
+
 def test_a_decision_of_a_superseded_pool_is_taken_in(a: Bench, b: Bench, rows: Path) -> None:
     """The server's entry is still open: the decision stands from now on."""
     since = _decided_at_a(a, b, rows)

@@ -1,4 +1,4 @@
-"""What the API answers, on the memory pair: never that a home is served here when that cannot be relied on."""
+"""What the API answers, mostly on the memory pair: never that a home is served here when that cannot be relied on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from poolpair.report import PULSE, Pulse, pulse
 from poolpair.serving.gate import close_by_hand
 from poolpair.serving.plan import advance, order
 from poolpair.store.memory.store import MemoryStore
+from poolpair.wiring import open_site
 from tests.memory_pair import MemoryPair
+from tests.pair import make_pair
 
 
 @pytest.fixture
@@ -125,6 +127,36 @@ def test_a_store_that_cannot_be_read_is_not_answered_for(pair: MemoryPair) -> No
     broken.clear()
     assert why(pair, asked) == ""
     assert json.loads(asked.status())["pool"] == "a"
+
+
+def test_a_database_that_is_moved_away_is_not_answered_for(tmp_path: Path) -> None:
+    """At once, before the service has noticed; and the file that is put in its place has no service, though it says so itself."""
+    pair = make_pair(tmp_path / "pair")
+    for pool in ("a", "b"):
+        pair.start(pool)
+    pair.turn()
+    path, config = pair.path("a"), pair.config("a")
+    asked = Answers(lambda: open_site(config, pair.clock), ("a", "b"), "a", file=path)
+    assert asked.serving("a").serving
+    assert asked.ready().ready
+    with pair.sql("a") as connection:
+        connection.execute("VACUUM INTO ?", (f"{path}.backup",))
+    path.rename(f"{path}.away")
+    assert asked.serving("a").why == f"P201: {path} is not there"
+    assert not asked.ready().ready
+    with pytest.raises(PoolpairError, match="is not there"):
+        asked.status()
+    Path(f"{path}.backup").rename(path)
+    assert asked.serving("a").why == asked.ready().why == "no service runs for this pool"
+    assert json.loads(asked.status())["service_running"] is False
+    for pool in ("a", "b"):
+        pair.stop(pool)
+    pair.start("a")
+    pair.turn()
+    pair.advance(1.0)
+    assert asked.serving("a").serving
+    asked.close()
+    pair.stop("a")
 
 
 @pytest.mark.parametrize(

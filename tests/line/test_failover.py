@@ -1,8 +1,7 @@
-"""Told stories of failover on the memory pair: ways in which simpler protocols lose what was accepted."""
+"""Told stories of failover on the memory pair: ways in which simpler protocols lose what was accepted. `test_told_stories` lists them."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,64 +10,38 @@ from poolpair.cycle import _import, run_pass
 from poolpair.decisions import resolve_ledger
 from poolpair.errors import Code, PoolpairError
 from poolpair.moves import Move
-from poolpair.pipeline.adopt import load_serving
-from poolpair.pipeline.site import inbound_name
+from poolpair.pipeline.acknowledge import hear_word
 from poolpair.reigns import serves
 from poolpair.serving.plan import advance, order
-from poolpair.state import Inbound, Serving
 from poolpair.store.memory.disk import RowRefused
 from poolpair.store.values import Choice
+from tests.home_moves import (
+    COSETTE,
+    JAVERT,
+    VALJEAN,
+    call_complete,
+    hand_over,
+    make_pair,
+    send,
+    serving,
+    set_back,
+    settle,
+    speak,
+    take_in,
+    take_over,
+    takes_writes,
+    value,
+    values,
+    versions,
+    write,
+)
 from tests.memory_pair import USERS, MemoryPair
-
-GROUP = ("a.example", "valjean")
 
 
 @pytest.fixture
 def pair(tmp_path: Path) -> MemoryPair:
     """Two pools after their first copy."""
-    made = MemoryPair(tmp_path)
-    with made.disks["a"].transaction() as tx:
-        tx.write("account", GROUP, [(*GROUP, 0)])
-    for pool in ("a", "b"):
-        with made.disks[pool].change() as draft:
-            draft.fence.edit["b" if pool == "a" else "a"] = "b" if pool == "a" else "a"
-        made.start(pool)
-    made.settle()
-    return made
-
-
-def write(pair: MemoryPair, pool: str, value: int) -> None:
-    """The application writes the group."""
-    with pair.disks[pool].transaction() as tx:
-        tx.write("account", GROUP, [(*GROUP, value)])
-
-
-def value(pair: MemoryPair, pool: str) -> object:
-    """What stands there."""
-    ((*_, found),) = pair.disks[pool].group("account", GROUP)
-    return found
-
-
-def serving(pair: MemoryPair, pool: str) -> Serving:
-    """What a pool knows of who serves a."""
-    with pair.sites[pool].store.transaction() as tx:
-        return load_serving(tx, "a")
-
-
-def take_over(pair: MemoryPair, pool: str) -> None:
-    """A disaster failover."""
-    site = pair.sites[pool]
-    order(site, Move.TAKEOVER, "a")
-    while advance(site):
-        pass
-
-
-def settle(pair: MemoryPair) -> None:
-    """Passes and plans until nothing moves."""
-    for _ in range(30):
-        pair.settle()
-        if not any([advance(site) for site in pair.sites.values()]):
-            return
+    return make_pair(tmp_path)
 
 
 def test_what_the_server_wrote_survives_its_own_acknowledgement(pair: MemoryPair) -> None:
@@ -98,9 +71,7 @@ def test_nobody_becomes_the_server_by_hearsay(pair: MemoryPair) -> None:
     write(pair, "b", 2)
     settle(pair)
     assert value(pair, "a") == 2
-    pair.crash("b")
-    pair.disks["b"].restore(backup)
-    pair.start("b")
+    set_back(pair, "b", backup)
     settle(pair)
     mine = serving(pair, "b")
     assert mine.stopped is not None
@@ -113,7 +84,7 @@ def test_nobody_becomes_the_server_by_hearsay(pair: MemoryPair) -> None:
 def test_a_home_is_handed_over_only_to_an_equal_copy(pair: MemoryPair) -> None:
     """A row that differs unseen is repaired first; at the moment at which the partner serves its copy is equal."""
     with pair.disks["b"].change() as draft:
-        draft.put(pair.disks["b"].schema.named("account"), GROUP, ((*GROUP, 666),))
+        draft.put(pair.disks["b"].schema.named("account"), VALJEAN, ((*VALJEAN, 666),))
     order(pair.sites["a"], Move.HANDOVER, "a")
     for _ in range(60):
         pair.turn(force=True)
@@ -138,8 +109,7 @@ def test_a_second_takeover_settles_the_first_returns_spool(pair: MemoryPair) -> 
     run_pass(pair.sites["b"], USERS)
     _import(pair.start("a"), USERS)
     pair.crash("b")
-    with pair.sites["a"].store.transaction() as tx:
-        tx.save("inbound/users", _complete(pair))
+    call_complete(pair, "a", "a", "b")
     take_over(pair, "a")
     assert value(pair, "a") == 2
     (entry,) = pair.sites["a"].store.ledger()
@@ -151,31 +121,63 @@ def test_a_second_takeover_settles_the_first_returns_spool(pair: MemoryPair) -> 
     assert serving(pair, "a").present == serving(pair, "b").present
 
 
-def _complete(pair: MemoryPair) -> object:
-    """The copy counts as complete, as a comparison would have found."""
-    from dataclasses import replace
-
-    from poolpair.state import Inbound
-
-    inbound = pair.sites["a"].store.read(Inbound, "inbound/users")
-    assert inbound is not None
-    return replace(inbound, complete=("a", "b"))
-
-
 def test_an_incomplete_copy_is_not_taken_for_the_whole(pair: MemoryPair) -> None:
     """What the taker knew it lacked is offered by the pool that returns, all of it, before any comparison deletes it there."""
     with pair.disks["b"].change() as draft:
-        draft.put(pair.disks["b"].schema.named("account"), GROUP, ())
-    with pair.sites["b"].store.transaction() as tx:
-        inbound = tx.load(Inbound, inbound_name(USERS))
-        assert inbound is not None
-        tx.save(inbound_name(USERS), replace(inbound, complete=()))
+        draft.put(pair.disks["b"].schema.named("account"), VALJEAN, ())
+    call_complete(pair, "b")
     pair.crash("a")
-    site = pair.sites["b"]
-    order(site, Move.TAKEOVER, "a", accept_incomplete=True)
-    while advance(site):
-        pass
+    with pytest.raises(PoolpairError, match="is not complete"):
+        take_over(pair, "b")
+    take_over(pair, "b", accept_incomplete=True)
     assert not serving(pair, "b").present.complete
     pair.start("a")
     settle(pair)
     assert (value(pair, "a"), value(pair, "b")) == (0, 0)
+
+
+def test_what_only_the_returned_pool_had_goes_out_again_when_it_serves_again(pair: MemoryPair) -> None:
+    """Its spool was addressed to a server that is dead: the group is sent as one of its own, though it had been acknowledged as packed."""
+    pair.crash("a")
+    write(pair, "a", 1)
+    take_over(pair, "b")
+    send(pair, "b")
+    pair.start("a")
+    take_in(pair, "a")
+    pair.crash("b")
+    call_complete(pair, "a", "a", "b")
+    take_over(pair, "a")
+    pair.start("b")
+    settle(pair)
+    assert values(pair) == (1, 1)
+    assert versions(pair, "a") == []
+
+
+def test_a_package_is_refused_only_for_homes_whose_rows_it_carries(pair: MemoryPair) -> None:
+    """B's own rows were cut before it took A's over; A hears of that first, and B dies for good: what stands is all that there is."""
+    write(pair, "b", 9, JAVERT)
+    send(pair, "b")
+    take_over(pair, "b")
+    speak(pair, "b")
+    hear_word(pair.sites["a"], USERS)
+    assert not serves(serving(pair, "a"), "a", "b")
+    pair.crash("b")
+    take_in(pair, "a")
+    assert value(pair, "a", JAVERT) == 9
+
+
+def test_pools_that_take_each_other_over_swap_their_users(pair: MemoryPair) -> None:
+    """While the line is cut nobody can see or refuse it. All that was written is at both afterwards, and the users go home again."""
+    eponine = ("b.example", "eponine")
+    write(pair, "a", 1, COSETTE)
+    write(pair, "b", 2, eponine)
+    take_over(pair, "a", "b")
+    take_over(pair, "b", "a")
+    write(pair, "a", 3, JAVERT)
+    write(pair, "b", 4, VALJEAN)
+    settle(pair)
+    assert (takes_writes(pair, "a"), takes_writes(pair, "b")) == (("b",), ("a",))
+    hand_over(pair, "b", "a")
+    hand_over(pair, "a", "b")
+    for key, expected in ((COSETTE, 1), (eponine, 2), (JAVERT, 3), (VALJEAN, 4)):
+        assert values(pair, key) == (expected, expected)

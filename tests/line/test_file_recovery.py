@@ -180,8 +180,18 @@ def test_ours_stays(pair: Pair) -> None:
     assert pair.files("a")[PATH] == pair.files("b")[PATH] == b"ours"
     assert only_entry(pair, "a").state is Choice.OURS
     assert spooled(pair, "b")[sha256(b"theirs").hexdigest()] == b"theirs"
-    with pytest.raises(PoolpairError, match="decided already"):
-        resolve_ledger(pair.sites["b"], entry.entry_id, Choice.THEIRS)
+    for pool in ("a", "b"):
+        with pytest.raises(PoolpairError, match="decided already: ours"):
+            resolve_ledger(pair.sites[pool], entry.entry_id, Choice.THEIRS)
+
+
+def test_only_who_serves_decides(pair: Pair) -> None:
+    """The other pool says where an open entry is decided, and decides nothing, also if all are meant."""
+    entry = both_wrote(pair)
+    with pytest.raises(PoolpairError, match="served by pool b: it is decided there"):
+        resolve_ledger(pair.sites["a"], entry.entry_id, Choice.THEIRS)
+    assert resolve_ledger(pair.sites["a"], None, Choice.THEIRS) == 0
+    assert only_entry(pair, "a") == only_entry(pair) == entry
 
 
 def test_both_stand_beside_each_other(pair: Pair) -> None:

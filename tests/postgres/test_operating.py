@@ -10,7 +10,7 @@ import pytest
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel
-from poolpair.store.postgres import setup
+from poolpair.store.postgres import clearing, setup
 from tests.cluster import Cluster
 from tests.postgres.conftest import MakeCopies
 from tests.postgres.copies import Copies, entry
@@ -34,7 +34,7 @@ def _behind_a_long_transaction(copies: Copies, action: str) -> PoolpairError:
             if action == "init":
                 copies.install(copies.origin_name, lock_wait_s=0.5)
             else:
-                with setup.uninstalled(url, 0.5):
+                with clearing.uninstalled(url, 0.5):
                     pass
         except PoolpairError as error:
             ended.append(error)
@@ -62,7 +62,7 @@ def test_a_long_transaction_holds_up_nobody_but_us(make_copies: MakeCopies) -> N
         assert error.code is Code.STORE_LOCKED
         assert "stayed in use for 0.5 s, held by the server's process" in error.detail
     assert copies.install(copies.origin_name) == ("public.item poolpair_insert",)
-    with setup.uninstalled(copies.cluster.url(copies.origin_name), 2.0) as removed:
+    with clearing.uninstalled(copies.cluster.url(copies.origin_name), 2.0) as removed:
         assert "item poolpair_insert" in str(removed)
 
 
@@ -152,7 +152,7 @@ def test_uninstall_leaves_no_trace(cluster: Cluster, tmp_path: Path) -> None:
         copies.write('INSERT INTO "Zweites Schema"."Item" VALUES (1, \'x\')', "INSERT INTO part VALUES (1)")
         copies.carry()
         copies.close_stores()
-        with setup.uninstalled(cluster.url("traces"), 2.0):
+        with clearing.uninstalled(cluster.url("traces"), 2.0):
             pass
         assert schema_of(cluster, "traces") == before
     finally:

@@ -135,6 +135,17 @@ def test_an_unknown_position_stops_the_channel() -> None:
     assert out.stopped.code is Code.STORE_SET_BACK
 
 
+def test_an_old_word_of_an_overruled_stream_asks_nobody_again() -> None:
+    """The operator let this store win: a replayed cookie that speaks of the lost future is told from a partner that is there."""
+    origin = Origin(made=3, acknowledged=3)
+    origin.out = replace(origin.out, overruled=("lost",))
+    lost = Position("lost", 9, "9" * 32)
+    assert origin.hear(lost, STALE).stopped is None
+    assert origin.hear(lost, STALE).replays == origin.out.replays + 1
+    assert origin.hear(lost).stopped is not None
+    assert origin.hear(position(4), STALE).stopped is not None
+
+
 def test_a_delivery_that_was_not_recorded_moves_the_base() -> None:
     """After a crash between delivery and record, the partner's word puts the base right."""
     origin = Origin(made=3, acknowledged=1)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from poolpair import documents
@@ -46,12 +47,19 @@ class ReadyAnswer:
 
 
 class Answers:
-    """Answers for one pool; whoever asks takes turns. The store is opened when it is asked first, and again after an error."""
+    """Answers for one pool; whoever asks takes turns. The store is opened when it is asked first, and again after an error.
 
-    def __init__(self, open_pool: Callable[[], Site], pools: tuple[str, ...], here: str) -> None:
+    If the store is a `file`, what lies there now is asked: one that was moved away or replaced answers nothing any more.
+    """
+
+    def __init__(
+        self, open_pool: Callable[[], Site], pools: tuple[str, ...], here: str, *, file: Path | None = None
+    ) -> None:
         self.pools = pools
         self._open = open_pool
         self._here = here
+        self._file = file
+        self._opened: tuple[int, int] | None = None
         self._site: Site | None = None
         self._kept: dict[str, tuple[float, object]] = {}
         self._pulse: Pulse | None = None
@@ -90,7 +98,12 @@ class Answers:
             site.store.close()
 
     def _keep(self, name: str, kept_s: float, look: Callable[[Site], T], kind: type[T]) -> T:
-        site = self._site = self._site or self._open()
+        lies = self._lies_there()
+        if self._site is not None and lies != self._opened:
+            self.close()
+        if self._site is None:
+            self._site, self._opened = self._open(), lies
+        site = self._site
         now = site.clock.monotonic_s()
         at_s, answer = self._kept.get(name, (0.0, None))
         if isinstance(answer, kind) and now - at_s < kept_s:
@@ -99,6 +112,14 @@ class Answers:
         found = look(site)
         self._kept[name] = (now, found)
         return found
+
+    def _lies_there(self) -> tuple[int, int] | None:
+        """Which file lies where the store is."""
+        try:
+            found = self._file.stat() if self._file is not None else None
+        except OSError:
+            return None
+        return (found.st_dev, found.st_ino) if found is not None else None
 
     def _serving(self, site: Site, pool: str) -> ServingAnswer:
         mine = site.serving(pool)

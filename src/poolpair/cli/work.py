@@ -23,7 +23,7 @@ from poolpair.service import Request, Service, write_pulse
 from poolpair.serving.asks import attend
 from poolpair.state import VerifyResult
 from poolpair.status import ChannelStatus
-from poolpair.wiring import beater, check_settings, initialise, open_site, working_site
+from poolpair.wiring import beater, check_settings, initialise, open_site, store_kind, working_site
 
 POLL_S = 0.05
 TIMEOUT_MAX_S = 7 * 24 * 3600
@@ -63,7 +63,8 @@ def api(allow_root: Annotated[bool, typer.Option("--allow-root", help="Run even 
         raise PoolpairError(Code.ROOT, "it should run as the application's user, not as root")
     site = open_site(config)  # what is wrong with the pool file or the store is said at once
     site.store.close()
-    answers, reports = (Answers(lambda: open_site(config), site.homes, site.pool) for _ in range(2))
+    file = store_kind(config).local_file()
+    answers, reports = (Answers(lambda: open_site(config), site.homes, site.pool, file=file) for _ in range(2))
     answer(answers, reports, config.api, lambda line: talk.print(line, markup=False))
 
 

@@ -83,13 +83,10 @@ def _take_in(site: Site, channel: Channel, cookie: Cookie) -> Outbound:
     # Echoed even if it is a replay: two stores set back at once would else never believe each other again. And before the store
     # is asked: while that is locked, the partner must not take us for dead.
     memory.echo = cookie.nonce
-    fresh = Freshness(
-        after_acknowledgement=_written_after(written, memory.acknowledged_s.get(channel, memory.started_s)),
-        after_delivery=_written_after(written, memory.delivered_s.get(channel, memory.started_s)),
-    )
     with site.store.transaction(lazily=True) as tx:  # lost, the partner's next word says it again
         before = tx.load(Outbound, outbound_name(channel))
         assert before is not None
+        fresh = _freshness(site, channel, before, written)
 
         def lookup(position: Position) -> Intent | None:
             return find_intent(tx, channel, position)
@@ -110,6 +107,19 @@ def _take_in(site: Site, channel: Channel, cookie: Cookie) -> Outbound:
         memory.word_s[channel] = max(written, memory.word_s.get(channel, written))
         memory.echoed_s = max(written, memory.echoed_s if memory.echoed_s is not None else written)
     return out
+
+
+def _freshness(site: Site, channel: Channel, out: Outbound, written: float | None) -> Freshness:
+    """What the cookie knows of that echoes a nonce of ours, written then."""
+    memory = site.memory
+    if memory.streams.setdefault(channel, out.stream) != out.stream:
+        # An operator let this store begin a new stream: an older word does not know of that.
+        memory.streams[channel] = out.stream
+        memory.acknowledged_s[channel] = site.clock.monotonic_s()
+    return Freshness(
+        after_acknowledgement=_written_after(written, memory.acknowledged_s.get(channel, memory.started_s)),
+        after_delivery=_written_after(written, memory.delivered_s.get(channel, memory.started_s)),
+    )
 
 
 def _written_after(written: float | None, act: float) -> bool:

@@ -163,8 +163,8 @@ def _begin_as_target(site: Site, tx: Transaction, channel: Channel, reign: Reign
         )
         found = find_intent(tx, channel, out.acknowledged) if out.acknowledged else None
         fresh = rewound(out, out.acknowledged or out.root, found)
-        if reign.began == "handover":  # that comparison found all equal; a first copy that it interrupted goes on
-            seed = None if out.initialised else Seed()
+        if reign.began == "handover":  # its answer is in the partner's word; what is compared of another home goes on
+            seed = out.seed if out.initialised else Seed()
         tx.save(outbound_name(channel), replace(fresh, seed=seed))
         if not keeps_reign_set(site, tx, channel):
             tx.prune(channel, out.acknowledged_token)

@@ -22,7 +22,7 @@ from poolpair.pipeline.capture import CHUNK_BYTES
 from poolpair.pipeline.pack import ROWS_MEMBER
 from poolpair.pipeline.reach import reaching
 from poolpair.pipeline.receive import Received, refuse
-from poolpair.pipeline.recovery import close_recoveries
+from poolpair.pipeline.recovery import close_recoveries, keep_ledger
 from poolpair.pipeline.reread import reread
 from poolpair.pipeline.site import Counts, Site, counts_name, inbound_name, owed_name
 from poolpair.pipeline.take_back import take_back
@@ -84,6 +84,8 @@ def _apply_open(site: Site, channel: Channel, reader: PackageReader, rows: Path)
     if manifest.kind is PackageKind.RECOVERED:
         guard = _plan(site, channel, manifest)
         return take_back(site, channel, reader, rows, guard, lambda tx, applied: _record(site, tx, manifest, applied))
+    if manifest.keep_replaced and channel is Channel.USERS:
+        keep_ledger(site, manifest)
     plan = _plan(site, channel, manifest)
     with site.store.incoming(rows, channel, manifest.tables) as incoming:
         placed: list[CatalogueFile] = []

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from poolpair.model import Channel, Cookie, Position
+from poolpair.model import Channel, Cookie, Manifest, Position, Recovered
 from poolpair.pipeline.adopt import load_serving, recoveries
 from poolpair.pipeline.intents import find_intent
-from poolpair.pipeline.site import Site, recovery_name, recovery_prefix, serving_name
+from poolpair.pipeline.site import Site, inbound_name, recovery_name, recovery_prefix, serving_name
 from poolpair.reigns import confirmed, was_ever_moved
-from poolpair.state import Outbound, Recovery
+from poolpair.state import Inbound, Outbound, Recovery
 from poolpair.store.port import Transaction
 
 
@@ -25,6 +25,24 @@ def waiting_recovery(site: Site, channel: Channel, out: Outbound) -> int:
         if not recovery.arrived and recovery.position not in out.in_flight:
             return recovery.number
     return 0
+
+
+def keep_ledger(site: Site, manifest: Manifest) -> None:
+    """Before a partner whose store was set back overrules what is here: hand in the ledger, which has entries that it may not know.
+
+    Its operator decided about rows. What was written at both pools, and what was decided of that, is undone by nobody.
+    """
+    name, stream = inbound_name(Channel.USERS), manifest.position.stream
+    with site.store.transaction() as tx:
+        inbound = tx.load(Inbound, name) or Inbound()
+        if inbound.ledger_kept == stream:
+            return
+        for home in manifest.served:
+            number = 1 + max((recovery.number for recovery in recoveries(tx, Channel.USERS)), default=0)
+            if entries := tx.spool_ledger(number, home):
+                brings = Recovery(number=number, brings=Recovered(home=home), groups=entries)
+                tx.save(recovery_name(Channel.USERS, number), brings)
+        tx.save(name, replace(inbound, ledger_kept=stream))
 
 
 def settle_recoveries(tx: Transaction, channel: Channel, before: Outbound, after: Outbound) -> None:

@@ -82,6 +82,8 @@ class Volatile:
     """The newest."""
     looked: dict[Channel, str] = field(default_factory=dict)
     """The nonce of the partner's that was known when its changes were looked for last."""
+    streams: dict[Channel, str] = field(default_factory=dict)
+    """Our own, when the partner was heard last."""
     heard: dict[Channel, str] = field(default_factory=dict)
     """Digest of the last cookie taken in."""
     serial: int = 0

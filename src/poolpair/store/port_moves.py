@@ -53,6 +53,10 @@ class HomeMoves(Protocol):
         """Keep the groups of a home as they are now: those logged after a token, or (None) all. Returns how many."""
         ...
 
+    def spool_ledger(self, number: int, home: str) -> int:
+        """Keep every entry that the ledger has of a home, on the channel of users. Returns how many."""
+        ...
+
     def forget_spool(self, number: int, channel: Channel) -> None:
         """Let go of what `spool` kept."""
         ...

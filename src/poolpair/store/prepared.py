@@ -5,17 +5,44 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from poolpair.errors import Code, PoolpairError
 from poolpair.store.port import Transaction
 
 SETTINGS = "store/settings"
+LAYOUT = 2
+"""How poolpair's own tables are made. It grows with every change that `init` has to make to a database prepared before; 2: the ledger
+carries files too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstalledSettings:
-    """With which pair settings the database was prepared."""
+    """With which pair settings the database was prepared, and by its layout how long ago."""
 
     settings: str
     profile: str
+    layout: int = 1
+    """1: from before it was noted."""
+
+
+def is_settled(known: InstalledSettings | None, settings: str) -> bool:
+    """Whether `init` with these settings only puts back what is missing, or prepares a database that is new to poolpair."""
+    return known is None or (known.settings, known.layout) == (settings, LAYOUT)
+
+
+def refuse_newer(known: InstalledSettings | None, name: str) -> None:
+    """Raise NOT_INSTALLED if a later release than this one prepared the database called `name`."""
+    if known is not None and known.layout > LAYOUT:
+        detail = f"{name} was prepared by a newer poolpair (layout {known.layout}, this one knows {LAYOUT})"
+        raise PoolpairError(Code.NOT_INSTALLED, detail, hint="upgrade poolpair at this pool; nothing was changed")
+
+
+def refuse_layout(known: InstalledSettings | None, name: str) -> None:
+    """Raise NOT_INSTALLED if an earlier or later release than this one prepared the database called `name`."""
+    refuse_newer(known, name)
+    if known is not None and known.layout < LAYOUT:
+        detail = f"{name} was prepared by an older poolpair (layout {known.layout}, this one needs {LAYOUT})"
+        hint = "stop the service and run `poolpair -c FILE init`: it brings poolpair's own tables up to date, and changes nothing else"
+        raise PoolpairError(Code.NOT_INSTALLED, detail, hint=hint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

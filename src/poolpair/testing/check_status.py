@@ -10,12 +10,15 @@ from poolpair.asks import AskMade, made_name
 from poolpair.format.layout import data_dir, parse_package_name
 from poolpair.model import Channel, ExportStatus
 from poolpair.report import gather
-from poolpair.status import PairStatus
+from poolpair.status import SILENT_AFTER_S, PairStatus
 from poolpair.testing.check_copies import unlike
 from poolpair.testing.facts import Line, Lines, Violation, digests_in_catalogue, digests_on_disk, lines
 from poolpair.testing.schema import CHANNELS, POOLS, other
 from poolpair.testing.view import Group, channel_of_group, home_of_group
 from poolpair.testing.world import Pool, Process, World, bare
+
+SILENT_EXIT = 2
+"""What `status` ends with at least when the partner is silent."""
 
 
 def status_of(pool: Pool, process: Process) -> PairStatus:
@@ -164,4 +167,28 @@ def check_liveness(world: World, found: Lines) -> Violation | None:
     for line in found:
         if story := unequal(line):
             return Violation("the_pair_comes_to_rest", f"{line.name}: {story}")
+    return None
+
+
+def silence_is_never_green(world: World, _found: Lines) -> Violation | None:
+    """A partner that has been dead for longer than silence is borne is well in nobody's status, whatever word of it comes late."""
+    dead_s = world.truth.dead_s
+    for pool in world.pools.values():
+        partner = world.pools[other(pool.name)]
+        if partner.processes:
+            dead_s.pop(partner.name, None)
+            continue
+        since_s = dead_s.setdefault(partner.name, pool.clock.now_s)
+        for process in pool.processes[-1:]:
+            borne_s = max(SILENT_AFTER_S, 3 * process.site.limits.heartbeat_s)
+            if not process.told or pool.clock.now_s - since_s <= borne_s:
+                continue
+            word_s = process.site.memory.echoed_s
+            if not world.truth.is_news("silence_is_never_green", pool.name, since_s, pool.database.view(), word_s):
+                continue
+            if status_of(pool, process).exit_status < SILENT_EXIT:
+                story = (
+                    f"{pool.name} does not say that {partner.name} has been dead for {pool.clock.now_s - since_s:.0f} s"
+                )
+                return Violation("silence_is_never_green", story)
     return None

@@ -114,6 +114,8 @@ class Truth:
     """Per line, how much had been packed when the pair was first found at rest."""
     drab: dict[str, View] = field(default_factory=dict)
     """The state of a pool's store from which its status said nothing good."""
+    dead_s: dict[str, float] = field(default_factory=dict)
+    """Since when no process of a pool lives, by the clock of its partner."""
     asks: dict[str, AskSeen] = field(default_factory=dict)
     steps: int = 0
     """How many were looked at."""

@@ -11,7 +11,7 @@ from poolpair.model import Channel
 from poolpair.store.ledger import row_of
 from poolpair.store.memory.file_spool import MemoryFileSpool
 from poolpair.store.memory.ledgering import Ledgering
-from poolpair.store.memory.schema import Key, MemorySchema
+from poolpair.store.memory.schema import Key, MemorySchema, MemoryTable
 from poolpair.store.memory.state import Draft, FileEntry, SpooledGroup, State, values_of
 from poolpair.store.values import CatalogueFile, Choice, Dropped, LedgerEntry, LedgerNote
 
@@ -126,8 +126,15 @@ class MemoryTransaction:
 
     def spool(self, number: int, channel: Channel, home: str, since: int | None) -> int:
         """Keep groups as they are."""
+        return self._spool(number, channel, self._schema.of(channel), home, since)
+
+    def spool_ledger(self, number: int, home: str) -> int:
+        """Keep the ledger's entries."""
+        return self._spool(number, Channel.USERS, (self._schema.ledger,), home, None)
+
+    def _spool(self, number: int, channel: Channel, tables: Iterable[MemoryTable], home: str, since: int | None) -> int:
         found = []
-        for table in self._schema.of(channel):
+        for table in tables:
             here, log = self.draft.groups[table.number - 1].now, self.draft.logs[table.number - 1].now
             keys = here if since is None else [key for key, gen in log.items() if gen > since]
             mine = (key for key in keys if table.is_tracked(key) and self._schema.home(table, key) == home)

@@ -22,6 +22,7 @@ from poolpair.store.postgres.fencing import admitted, home_of, like
 from poolpair.store.postgres.locking import Mode, lock_tables
 from poolpair.store.postgres.schema import Place
 from poolpair.store.postgres.spooling import spool_tables
+from poolpair.store.prepared import InstalledSettings
 
 APPLYING = f"{SCHEMA}.applying"
 APPLIED_HOMES = f"{SCHEMA}.homes"
@@ -76,6 +77,16 @@ def own_tables(bound: Iterable[Bound]) -> Iterator[str]:
         kept = f"poolpair_package text NOT NULL, poolpair_utc text NOT NULL, {b.typed(b.columns)}"
         yield f"CREATE TABLE IF NOT EXISTS {SCHEMA}.kept_row_{b.n} ({kept})"
         yield from spool_tables(b)
+
+
+def bring_up_to_date(database: Database, known: InstalledSettings | None) -> None:
+    """Change what an earlier release made; what it lacked is made already. In a transaction, while no service works.
+
+    A ledger that outlived its pair may be as old as any.
+    """
+    if known is None or known.layout < 2:
+        lock_tables(database, [f"{SCHEMA}.ledger"], Mode.EVERYBODY)
+        database.run(f"ALTER TABLE {SCHEMA}.ledger DROP CONSTRAINT IF EXISTS ledger_state_check")
 
 
 def follow_tables(database: Database, bound: Iterable[Bound]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from poolpair.clock import Clock
 from poolpair.errors import Code, PoolpairError
 from poolpair.store.kind import StoreHandle
-from poolpair.store.postgres import setup
+from poolpair.store.postgres import clearing, setup
 from poolpair.store.postgres.binding import Bound, bind, problems_of
 from poolpair.store.postgres.database import SCHEMA, Database, shown
 from poolpair.store.postgres.schema import describe_tables
@@ -49,10 +49,10 @@ class PostgresKind:
         return setup.install(self._url, profile, homes, settings, self._lock_wait_s, record=record)
 
     def uninstalled(self, *, keep_wal: bool) -> AbstractContextManager[tuple[str, ...]]:
-        return setup.uninstalled(self._url, self._lock_wait_s)
+        return clearing.uninstalled(self._url, self._lock_wait_s)
 
     def unpaired(self, profile: Profile, pool: str, farewell: Farewell) -> tuple[str, ...]:
-        return setup.unpaired(self._url, profile, pool, self._lock_wait_s, farewell=farewell)
+        return clearing.unpaired(self._url, profile, pool, self._lock_wait_s, farewell=farewell)
 
     def problems(self, profile: Profile) -> tuple[Problem, ...]:
         with self._opened() as database:

@@ -1,9 +1,9 @@
-"""`init`, `--print-sql` and `uninstall` on PostgreSQL. All idempotent; each is one transaction, and takes nothing from under a service."""
+"""`init` and `--print-sql` on PostgreSQL. Both idempotent; `init` is one transaction, and takes nothing from under a service."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack
 
 from poolpair.clock import SystemClock
 from poolpair.errors import Code, PoolpairError
@@ -12,11 +12,13 @@ from poolpair.store.postgres import capturing, fencing
 from poolpair.store.postgres.binding import Bound, bind
 from poolpair.store.postgres.capturing import CAPTURE, CaptureState
 from poolpair.store.postgres.catalogue import FILE
+from poolpair.store.postgres.clearing import opened, ours, running, without_use
 from poolpair.store.postgres.database import SCHEMA, Database, quote
 from poolpair.store.postgres.documents import read_document, write_document
 from poolpair.store.postgres.fencing import FENCE, FenceState
 from poolpair.store.postgres.identity import location_of
 from poolpair.store.postgres.install import (
+    bring_up_to_date,
     create_trigger,
     follow_tables,
     functions,
@@ -31,14 +33,22 @@ from poolpair.store.postgres.locking import Mode, lock_tables
 from poolpair.store.postgres.serials import sequences_of
 from poolpair.store.postgres.store import IDENTITY
 from poolpair.store.postgres.transaction import PostgresTransaction
-from poolpair.store.prepared import SETTINGS, UNPAIRED, Farewell, Installed, InstalledSettings, Record
+from poolpair.store.prepared import (
+    LAYOUT,
+    SETTINGS,
+    Installed,
+    InstalledSettings,
+    Record,
+    is_settled,
+    refuse_newer,
+)
 from poolpair.store.profile import Profile
 from poolpair.store.values import StoreIdentity
 
 
 def statements(url: str, profile: Profile, homes: Iterable[tuple[int, str, str]], lock_wait_s: float) -> Iterator[str]:
     """What `install` would run, for a person to read; first what only a DBA may do, if the role owns neither database nor tables."""
-    with _opened(url, lock_wait_s) as database:
+    with opened(url, lock_wait_s) as database:
         bound = bind(database, profile)
         role = database.row("SELECT current_user::text, current_setting('server_version_num')::int >= 150000")
         assert role is not None
@@ -62,11 +72,14 @@ def install(
 ) -> Installed:
     """Prepare the database. Writers of the tables wait for a moment.
 
-    May run beside a service, to put back what is missing; other homes or another profile may not: raises LEASE.
+    May run beside a service, to put back what is missing; other homes, another profile or tables of an earlier release may not: raises
+    LEASE. NOT_INSTALLED if the tables are of a later release.
     """
-    with _opened(url, lock_wait_s) as database, ExitStack() as stack:
+    with opened(url, lock_wait_s) as database, ExitStack() as stack:
         bound = bind(database, profile)
-        if _settings_differ(database, settings):
+        before = _known_settings(database)
+        refuse_newer(before, database.name)
+        if not is_settled(before, settings):
             stack.enter_context(PostgresLease(database, SystemClock()).kept_free())
         with database.transaction():
             _make_schema(database)
@@ -75,6 +88,7 @@ def install(
             bound = bind(database, profile)  # with the ledger, which is there now
             database.run(TURN)
             known = read_document(database, InstalledSettings, SETTINGS)
+            bring_up_to_date(database, known)
             if known is not None and known.profile != profile.digest:
                 _drop_tables_of_old_profile(database)
             for statement in (*own_tables(bound), *home_rows(homes)):
@@ -91,7 +105,8 @@ def install(
             changed = known is not None and known.settings != settings
             if changed:
                 _doubt_catalogue(database)
-            write_document(database, SETTINGS, InstalledSettings(settings=settings, profile=profile.digest))
+            settled = InstalledSettings(settings=settings, profile=profile.digest, layout=LAYOUT)
+            write_document(database, SETTINGS, settled)
             done = Installed(
                 store_id=identity.store_id, fresh=fresh, repaired=() if fresh else repaired, changed=changed
             )
@@ -119,11 +134,10 @@ def _make_schema(database: Database) -> None:
         raise PoolpairError(Code.STORE_BROKEN, detail, hint="move what lies there; nothing was changed")
 
 
-def _settings_differ(database: Database, settings: str) -> bool:
-    """Whether the database was prepared with other homes or another profile; False if it is new to poolpair."""
+def _known_settings(database: Database) -> InstalledSettings | None:
+    """With what the database was prepared; None if it is new to poolpair."""
     there = database.row("SELECT to_regclass($1) IS NOT NULL", f"{SCHEMA}.document")
-    known = read_document(database, InstalledSettings, SETTINGS) if there and there[0] else None
-    return known is not None and known.settings != settings
+    return read_document(database, InstalledSettings, SETTINGS) if there and there[0] else None
 
 
 def _refuse_homeless(database: Database, bound: tuple[Bound, ...]) -> None:
@@ -160,8 +174,8 @@ def _drop_tables_of_old_profile(database: Database) -> None:
             "groups that this pool had written before the partner served are spooled under the old profile",
             hint="let them arrive at the partner first; nothing was changed",
         )
-    gone = _without_use(database, {})
-    lock_tables(database, (*_running(database, gone), *_ours(database)), Mode.EVERYBODY)
+    gone = without_use(database, {})
+    lock_tables(database, (*running(database, gone), *ours(database)), Mode.EVERYBODY)
     for function in sorted(gone):
         database.run(f"DROP FUNCTION {SCHEMA}.{quote(function)}() CASCADE")
     mine = "SELECT relname::text FROM pg_class WHERE relnamespace = to_regnamespace($1) AND relkind = 'r' AND relname ~ '_[0-9]+$'"
@@ -190,9 +204,9 @@ def _install_triggers(database: Database, bound: tuple[Bound, ...]) -> tuple[str
     wrong = capturing.whole(database, bound, made, known)
     doubted = database.rows(f"DELETE FROM {SCHEMA}.doubt RETURNING tbl")
     rebuilt = {trigger.function for trigger in wanted if trigger.called in wrong}
-    gone = rebuilt | _without_use(database, bodies)
+    gone = rebuilt | without_use(database, bodies)
     places = [trigger.place.sql for trigger in wanted if trigger.function in rebuilt]
-    losing = _running(database, gone)
+    losing = running(database, gone)
     lock_tables(database, (*places, *losing), Mode.EVERYBODY if losing else Mode.WRITERS)
     for function in sorted(gone):
         database.run(f"DROP FUNCTION IF EXISTS {SCHEMA}.{quote(function)}() CASCADE")
@@ -210,81 +224,3 @@ def _install_triggers(database: Database, bound: tuple[Bound, ...]) -> tuple[str
     entries = {trigger.called: trigger.entry for trigger in wanted}
     write_document(database, CAPTURE, CaptureState(triggers=state, entries=entries))
     return tuple(sorted({*wrong, *(str(table) for (table,) in doubted)}))
-
-
-def _running(database: Database, functions_of_ours: set[str]) -> list[str]:
-    """Tables with a trigger that runs one of these functions."""
-    found = database.rows(
-        "SELECT DISTINCT t.tgrelid::regclass::text FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid"
-        " WHERE p.pronamespace = to_regnamespace($1) AND p.proname = ANY ($2::text[]) AND NOT t.tgisinternal",
-        SCHEMA,
-        sorted(functions_of_ours),
-    )
-    return [str(table) for (table,) in found]
-
-
-def _ours(database: Database) -> list[str]:
-    """Our own tables."""
-    named = (
-        "SELECT c.oid::regclass::text FROM pg_class c WHERE c.relnamespace = to_regnamespace($1) AND c.relkind = 'r'"
-    )
-    return [str(table) for (table,) in database.rows(named, SCHEMA)]
-
-
-def _without_use(database: Database, bodies: dict[str, str]) -> set[str]:
-    """Functions of ours that no trigger should run any more."""
-    names = database.rows(
-        "SELECT p.proname::text FROM pg_proc p WHERE p.pronamespace = to_regnamespace($1) AND starts_with(p.proname, 'capture_')",
-        SCHEMA,
-    )
-    return {str(name) for (name,) in names} - set(bodies)
-
-
-@contextmanager
-def uninstalled(url: str, lock_wait_s: float) -> Iterator[tuple[str, ...]]:
-    """Remove everything of poolpair's from the database; yields what was removed. Needs no partner and no profile.
-
-    Until the context ends no service can begin: time to clear what lies outside. Raises LEASE if one works, before anything changed.
-    """
-    with _opened(url, lock_wait_s) as database, PostgresLease(database, SystemClock()).kept_free():
-        removed = database.rows(
-            "SELECT t.tgrelid::regclass::text || ' ' || t.tgname FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid"
-            " WHERE p.pronamespace = to_regnamespace($1) AND NOT t.tgisinternal"
-            " UNION ALL SELECT $1 || '.' || relname FROM pg_class WHERE relnamespace = to_regnamespace($1) AND relkind = 'r' ORDER BY 1",
-            SCHEMA,
-        )
-        if database.row("SELECT to_regclass($1) IS NOT NULL", f"{SCHEMA}.document") == (True,):
-            with database.transaction():
-                lock_tables(
-                    database, (*_running(database, _without_use(database, {})), *_ours(database)), Mode.EVERYBODY
-                )
-                database.run(f"DROP SCHEMA {SCHEMA} CASCADE")
-        yield tuple(str(name) for (name,) in removed)
-
-
-def unpaired(url: str, profile: Profile, pool: str, lock_wait_s: float, *, farewell: Farewell) -> tuple[str, ...]:
-    """Take the pair out of the database: triggers and all tables but the ledger and rows kept aside. Raises LEASE if a service works."""
-    with _opened(url, lock_wait_s) as database, PostgresLease(database, SystemClock()).kept_free():
-        bound = bind(database, profile)
-        with database.transaction():
-            lock_tables(database, (*_running(database, _without_use(database, {})), *_ours(database)), Mode.EVERYBODY)
-            word = farewell(PostgresTransaction(database, bound))
-            functions_of_ours = "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = to_regnamespace($1)"
-            for (function,) in database.rows(functions_of_ours, SCHEMA):
-                database.run(f"DROP FUNCTION IF EXISTS {function} CASCADE")  # with the triggers that run it
-            mine = "SELECT relname::text FROM pg_class WHERE relnamespace = to_regnamespace($1) AND relkind = 'r'"
-            stays = ("kept_row_", "old_")
-            gone = [str(name) for (name,) in database.rows(mine, SCHEMA)]
-            gone = [name for name in gone if name not in {"document", "ledger"} and not name.startswith(stays)]
-            for name in gone:
-                database.run(f"DROP TABLE {SCHEMA}.{quote(name)}")
-            database.run(f"UPDATE {SCHEMA}.ledger SET home = $1", pool)
-            database.run(f"DELETE FROM {SCHEMA}.document")
-            write_document(database, UNPAIRED, word)
-    return tuple(f"{SCHEMA}.{name}" for name in gone)
-
-
-@contextmanager
-def _opened(url: str, lock_wait_s: float) -> Iterator[Database]:
-    with closing(Database(url, lock_wait_s)) as database, database.translated():
-        yield database

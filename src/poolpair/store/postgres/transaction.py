@@ -192,6 +192,10 @@ class PostgresTransaction:
         """Keep groups as they are."""
         return spooling.spool(self._db, self._of(channel), number, home, since)
 
+    def spool_ledger(self, number: int, home: str) -> int:
+        """Keep the ledger's entries."""
+        return spooling.spool(self._db, (ledgering.ledger_of(self._bound),), number, home, None)
+
     def forget_spool(self, number: int, channel: Channel) -> None:
         """Let go of them."""
         spooling.forget_spool(self._db, self._of(channel), number)

@@ -2,7 +2,8 @@
 
 One row holds a fencing number that only grows; every transaction of a service checks that it is still its own. A holder that
 dies leaves its row behind: beside the row an advisory file lock in the scratch folder, which the kernel frees when its process
-ends, tells a dead holder from a living one at once. That suffices on SQLite, whose database belongs to one machine.
+ends, tells a dead holder from a living one at once. That suffices on SQLite, whose database belongs to one machine. The lock says
+in which file its holder works: one that was put in that file's place, and came with the row, has no holder.
 """
 
 from __future__ import annotations
@@ -23,8 +24,11 @@ from poolpair.store.values import LeaseHolder
 class SqliteLease:
     """Takes, checks and gives back the lease of one store."""
 
-    def __init__(self, connection: sqlite3.Connection, lock_path: Path, clock: Clock) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, lock_path: Path, clock: Clock, file: tuple[int, int] | None = None
+    ) -> None:
         self._c = connection
+        self._note = f"{file[0]} {file[1]}".encode() if file is not None else b""
         self._lock_path = lock_path
         self._clock = clock
         self._lock_fd: int | None = None
@@ -34,6 +38,7 @@ class SqliteLease:
         """Become the holder. Raises LEASE with the living holder's name."""
         if not self._lock():
             raise PoolpairError(Code.LEASE, f"a service already works for this pool: {self._who()}")
+        self._say_where()
         self._c.execute("BEGIN IMMEDIATE")
         row = self._c.execute("SELECT number FROM main.poolpair_lease").fetchone()
         number = int(row[0]) + 1 if row else 1
@@ -113,7 +118,23 @@ class SqliteLease:
         if self._lock():
             self.let_go()
             return None
-        return self.read()
+        return self.read() if self._is_here() else None
+
+    def _say_where(self) -> None:
+        assert self._lock_fd is not None
+        try:
+            os.ftruncate(self._lock_fd, 0)
+            os.pwrite(self._lock_fd, self._note, 0)
+        except OSError as error:
+            raise PoolpairError(Code.SCRATCH, f"{self._lock_path}: {error.strerror}") from error
+
+    def _is_here(self) -> bool:
+        """Whether the living holder works in the file that is open here, as far as it says."""
+        try:
+            said = self._lock_path.read_bytes()
+        except OSError:
+            return True
+        return said in (b"", self._note)
 
     def _lock(self) -> bool:
         """Try to get the file lock that a living holder keeps."""

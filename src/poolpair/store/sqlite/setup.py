@@ -13,7 +13,17 @@ from poolpair.documents import encode
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import new_id
 from poolpair.store import ledger
-from poolpair.store.prepared import SETTINGS, UNPAIRED, Farewell, Installed, InstalledSettings, Record
+from poolpair.store.prepared import (
+    LAYOUT,
+    SETTINGS,
+    UNPAIRED,
+    Farewell,
+    Installed,
+    InstalledSettings,
+    Record,
+    is_settled,
+    refuse_newer,
+)
 from poolpair.store.profile import Profile
 from poolpair.store.sqlite.binding import Bound, bind
 from poolpair.store.sqlite.connection import PREFIX, connect, location_of, quote, text, translate
@@ -60,13 +70,16 @@ def install(
 ) -> Installed:
     """Prepare the database. Switches it to WAL: a writer that is not us may not wait for locks.
 
-    May run beside a service, to put back what is missing; other homes or another profile may not: raises LEASE.
+    May run beside a service, to put back what is missing; other homes, another profile or tables of an earlier release may not: raises
+    LEASE. NOT_INSTALLED if the tables are of a later release.
     """
     with _opened(path, lock_wait_s) as c, ExitStack() as stack:
         bound = bind(c, profile)
         before = text(c.execute("PRAGMA main.journal_mode").fetchone()[0])
         _refuse_homeless(c, bound, homes)
-        if _settings_differ(c, settings):
+        found = _known_settings(c)
+        refuse_newer(found, str(path))
+        if not is_settled(found, settings):
             stack.enter_context(SqliteLease(c, lock_path, SystemClock()).kept_free())
         c.execute("PRAGMA main.journal_mode = WAL")
         c.execute("BEGIN IMMEDIATE")
@@ -91,18 +104,17 @@ def install(
         changed = known is not None and known.settings != settings
         if changed:
             _doubt_catalogue(c)
-        _save(c, SETTINGS, InstalledSettings(settings=settings, profile=profile.digest))
+        _save(c, SETTINGS, InstalledSettings(settings=settings, profile=profile.digest, layout=LAYOUT))
         done = Installed(store_id=identity.store_id, fresh=fresh, repaired=() if fresh else repaired, changed=changed)
         record(SqliteTransaction(c, bound), done)
         c.execute("COMMIT")
     return done
 
 
-def _settings_differ(c: sqlite3.Connection, settings: str) -> bool:
-    """Whether the database was prepared with other homes or another profile; False if it is new to poolpair."""
+def _known_settings(c: sqlite3.Connection) -> InstalledSettings | None:
+    """With what the database was prepared; None if it is new to poolpair."""
     table = c.execute("SELECT 1 FROM main.sqlite_master WHERE name = ?", (f"{PREFIX}document",)).fetchone()
-    known = read_document(c, InstalledSettings, SETTINGS) if table else None
-    return known is not None and known.settings != settings
+    return read_document(c, InstalledSettings, SETTINGS) if table else None
 
 
 def _refuse_homeless(c: sqlite3.Connection, bound: tuple[Bound, ...], homes: Sequence[tuple[int, str, str]]) -> None:

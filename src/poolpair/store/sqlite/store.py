@@ -54,7 +54,7 @@ class SqliteStore:
         """Per entry of the profile, the last row of its log that was looked at."""
         with self._translated():
             self._bound: tuple[Bound, ...] = bind(self._c, profile)
-        self._lease = SqliteLease(self._c, lock_path, clock)
+        self._lease = SqliteLease(self._c, lock_path, clock, self._file)
 
     def identity(self) -> StoreIdentity:
         """Who this store is."""

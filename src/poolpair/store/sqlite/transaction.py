@@ -155,6 +155,11 @@ class SqliteTransaction:
         """Keep groups as they are."""
         return spooling.spool(self._c, self._of(channel), number, home, since)
 
+    def spool_ledger(self, number: int, home: str) -> int:
+        """Keep the ledger's entries."""
+        ledger = [b for b in self._of(Channel.USERS) if b.spec.home_is_pool]
+        return spooling.spool(self._c, ledger, number, home, None)
+
     def forget_spool(self, number: int, channel: Channel) -> None:
         """Let go of them."""
         spooling.forget(self._c, self._of(channel), number)

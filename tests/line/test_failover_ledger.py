@@ -1,0 +1,83 @@
+"""Told stories of the ledger on the memory pair: it survives either pool, follows the server, and decides nothing blindly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from poolpair.decisions import resolve_ledger
+from poolpair.errors import PoolpairError
+from poolpair.pipeline.acknowledge import hear_word
+from poolpair.state import Recovery
+from poolpair.store.values import Choice
+from tests.home_moves import (
+    call_complete,
+    hand_over,
+    make_pair,
+    send,
+    settle,
+    speak,
+    take_in,
+    take_over,
+    values,
+    versions,
+    write,
+)
+from tests.memory_pair import USERS, MemoryPair
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> MemoryPair:
+    """A died with a write, B took over and wrote the same group; A is back, and was not heard yet."""
+    made = make_pair(tmp_path)
+    made.crash("a")
+    write(made, "a", 1)
+    take_over(made, "b")
+    write(made, "b", 2)
+    send(made, "b")
+    made.start("a")
+    return made
+
+
+def test_what_was_handed_in_is_kept_until_its_entry_came_back(pair: MemoryPair) -> None:
+    """B put it into its ledger and said so, and was destroyed before the entry came: A still has it, and enters it itself."""
+    take_in(pair, "a")
+    send(pair, "a")
+    take_in(pair, "b")
+    assert versions(pair, "b") == [(1, 2)]
+    speak(pair, "b")
+    hear_word(pair.sites["a"], USERS)
+    (recovery,) = pair.sites["a"].store.read_all(Recovery, "recovery/").values()
+    assert recovery.arrived
+    pair.crash("b")
+    call_complete(pair, "a", "a", "b")
+    take_over(pair, "a")
+    assert versions(pair, "a") == [(1, 2)]
+
+
+def test_an_entry_follows_who_serves(pair: MemoryPair) -> None:
+    """The users go home: it is decided there, where the rows may be written, and no more at the pool that made it."""
+    settle(pair)
+    hand_over(pair, "b")
+    (entry,) = pair.sites["b"].store.ledger()
+    with pytest.raises(PoolpairError, match="served elsewhere"):
+        resolve_ledger(pair.sites["b"], entry.entry_id, Choice.THEIRS)
+    resolve_ledger(pair.sites["a"], entry.entry_id, Choice.THEIRS)
+    settle(pair)
+    assert values(pair) == (1, 1)
+    for pool in ("a", "b"):
+        (entry,) = pair.sites[pool].store.ledger()
+        assert entry.state is Choice.THEIRS
+
+
+def test_a_group_that_was_written_since_is_not_decided_blindly(pair: MemoryPair) -> None:
+    """The entry says 1 or 2, and 3 stands there: nothing is decided. Forced, 3 is what the entry keeps."""
+    settle(pair)
+    write(pair, "b", 3)
+    with pytest.raises(PoolpairError, match="was written again since"):
+        resolve_ledger(pair.sites["b"], None, Choice.THEIRS)
+    assert resolve_ledger(pair.sites["b"], None, Choice.THEIRS, force=True) == 1
+    settle(pair)
+    assert values(pair) == (1, 1)
+    assert versions(pair, "a") == versions(pair, "b") == [(1, 3)]

@@ -1,0 +1,155 @@
+"""Told stories of stores that are set back around a failover, on the memory pair: backups put back, standbys that lag behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from poolpair.decisions import overrule_partner
+from poolpair.errors import Code
+from poolpair.format.layout import cookie_dir
+from poolpair.pipeline.acknowledge import hear_word
+from poolpair.serving.plan import advance, give_up
+from tests.home_moves import (
+    COSETTE,
+    VALJEAN,
+    backup,
+    hand_out,
+    make_pair,
+    serving,
+    set_back,
+    settle,
+    take_over,
+    takes_writes,
+    value,
+    values,
+    versions,
+    write,
+)
+from tests.memory_pair import USERS, MemoryPair
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> MemoryPair:
+    """Two pools after their first copy."""
+    return make_pair(tmp_path)
+
+
+def test_a_taker_that_was_set_back_gets_what_it_had_acknowledged(pair: MemoryPair) -> None:
+    """A's log was pruned up to what B had; B serves from before that: A offers its home whole, for its log does not tell."""
+    saved = backup(pair, "b")
+    write(pair, "a", 1)
+    settle(pair)
+    pair.crash("a")
+    set_back(pair, "b", saved)
+    take_over(pair, "b")
+    write(pair, "b", 5, COSETTE)
+    pair.start("a")
+    settle(pair)
+    assert values(pair) == (1, 1)
+    assert values(pair, COSETTE) == (5, 5)
+    assert versions(pair, "b") == []
+
+
+def test_a_number_that_is_used_twice_is_another_reign(pair: MemoryPair) -> None:
+    """B took over and A adopted that; set back to before it, B takes over again under the same number, from less than it had.
+
+    A adopts that one, too. B hears of the one that it forgot, and asks its operator whether it may go on.
+    """
+    saved = backup(pair, "b")
+    write(pair, "a", 1)
+    settle(pair)
+    take_over(pair, "b")
+    settle(pair)
+    pair.crash("a")
+    set_back(pair, "b", saved)
+    take_over(pair, "b")
+    assert serving(pair, "b").present.epoch == 1
+    pair.start("a")
+    settle(pair)
+    assert serving(pair, "a").present == serving(pair, "b").present
+    assert takes_writes(pair) == ()
+    overrule_partner(pair.sites["b"])
+    settle(pair)
+    assert takes_writes(pair) == ("b",)
+    assert values(pair) == (1, 1)
+
+
+def test_a_site_rebuilt_from_a_backup_reverts_nothing(pair: MemoryPair) -> None:
+    """Its rows are old, not stranded. It is fenced first of all; what differs goes to the ledger, and the server's flows back."""
+    saved = backup(pair, "a")
+    write(pair, "a", 1)
+    settle(pair)
+    pair.crash("a")
+    take_over(pair, "b")
+    set_back(pair, "a", saved)
+    write(pair, "a", 7, COSETTE)
+    settle(pair)
+    assert takes_writes(pair) == ("b",)
+    stopped = pair.outbound("a").stopped
+    assert stopped is not None
+    assert stopped.code is Code.STORE_SET_BACK
+    overrule_partner(pair.sites["a"])
+    settle(pair)
+    assert values(pair) == (1, 1)
+    assert values(pair, COSETTE) == (None, None)
+    assert sorted(map(str, versions(pair, "b"))) == ["(0, 1)", "(7, None)"]
+    assert versions(pair, "a") == versions(pair, "b")
+
+
+def test_nothing_is_merged_from_who_wrote_on_an_older_copy(pair: MemoryPair) -> None:
+    """While A hands over B is set back, takes over at less than it had acknowledged, and writes; A takes its users back and wrote nothing.
+
+    So nothing of A's is in the reign set; but what B wrote knew nothing of A's last write.
+    """
+    saved = backup(pair, "b")
+    write(pair, "a", 1)
+    hand_out(pair, "a")
+    set_back(pair, "b", saved)
+    take_over(pair, "b")
+    write(pair, "b", 2)
+    give_up(pair.sites["a"], "a")
+    while advance(pair.sites["a"]):
+        pass
+    settle(pair)
+    assert takes_writes(pair) == ("a",)
+    assert values(pair) == (1, 1)
+    assert versions(pair, "a") == versions(pair, "b") == [(2, 1)]
+
+
+def test_what_was_merged_into_a_store_that_forgot_it_is_handed_in_again(pair: MemoryPair) -> None:
+    """The server was set back to before the merge: the returned pool has the only copy, and hands it in before a comparison takes it."""
+    pair.crash("a")
+    write(pair, "a", 1)
+    take_over(pair, "b")
+    saved = backup(pair, "b")
+    pair.start("a")
+    settle(pair)
+    assert values(pair) == (1, 1)
+    set_back(pair, "b", saved)
+    assert value(pair, "b") == 0
+    settle(pair)
+    overrule_partner(pair.sites["b"])
+    settle(pair)
+    assert values(pair) == (1, 1)
+    assert takes_writes(pair) == ("b",)
+
+
+def test_an_old_word_is_no_set_back(pair: MemoryPair) -> None:
+    """A cookie of yesterday is put back into A's share: it lowers nothing, begins no comparison, and the next word is believed."""
+    folder = pair.shares["a"].tree[cookie_dir(USERS)]
+    old = dict(folder)
+    for number in (1, 2):
+        write(pair, "a", number)
+        settle(pair)
+    before = pair.outbound("a")
+    folder.clear()
+    folder.update(old)
+    hear_word(pair.sites["a"], USERS)
+    after = pair.outbound("a")
+    assert (after.replays, after.acknowledged, after.seed) == (before.replays + 1, before.acknowledged, None)
+    write(pair, "a", 3)
+    settle(pair)
+    assert values(pair, VALJEAN) == (3, 3)
+    assert pair.outbound("a").stopped is None
