@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench import userdata
 from bench.peer import wait_until
-from bench.server import NOBODY, Server
+from bench.server import Server
 
 
 class Bucardo:
@@ -27,7 +27,7 @@ class Bucardo:
         self._folder = folder
 
     def _call(self, *words: str) -> str:
-        place = (f"--dbhost={self.a.folder}", f"--dbport={self.a.port}", "--dbname=bucardo", "--dbuser=bucardo")
+        place = (f"--dbhost={self.a.socket}", f"--dbport={self.a.port}", "--dbname=bucardo", "--dbuser=bucardo")
         done = subprocess.run(
             [
                 "bucardo",
@@ -37,8 +37,8 @@ class Bucardo:
                 f"--piddir={self._folder}",
                 *words,
             ],
-            user=NOBODY if os.geteuid() == 0 else None,
-            group=NOBODY if os.geteuid() == 0 else None,
+            user=self.a.user,
+            group=self.a.user,
             cwd=self._folder,
             env=dict(os.environ, HOME=str(self._folder)),
             capture_output=True,
@@ -51,8 +51,8 @@ class Bucardo:
 
     def begin(self) -> None:
         self._folder.mkdir(exist_ok=True)
-        if os.geteuid() == 0:
-            os.chown(self._folder, NOBODY, NOBODY)
+        if self.a.user is not None:
+            os.chown(self._folder, self.a.user, self.a.user)
         self.a.create(self.database, self._template)
         userdata.empty(self.b, self.database)
         for server in (self.a, self.b):
@@ -68,7 +68,7 @@ class Bucardo:
                 "db",
                 name,
                 f"dbname={self.database}",
-                f"host={server.folder}",
+                f"host={server.socket}",
                 f"port={server.port}",
                 "user=bucardo",
             )

@@ -139,7 +139,7 @@ def disaster(pair: Ours, writer: Writer, report: Report) -> None:
     )
     report.note("disaster, transactions that had not arrived", pair.name, accepted - row[0])
     began = time.monotonic()
-    pair.a.restart()
+    pair.a.start()
     pair.start("a")
     arrived = f"{_COUNT} AND split_part(key, '.', 1)::bigint <= {accepted}"
     wait_until("what never left the dead side", lambda: pair.b.number(pair.database, arrived) >= accepted)

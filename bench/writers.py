@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.server import Server, programs
+from bench.server import Server
 
 _SCRIPT = """\\set i random(0, {last})
 \\set salt random(0, 1000000)
@@ -31,7 +31,7 @@ class Cost:
 def rate(server: Server, database: str, script: Path, seconds: int, clients: int) -> float:
     """Transactions a second of some clients."""
     done = subprocess.run(
-        [programs() / "pgbench", "-n", "-h", server.folder, "-p", str(server.port), "-U", "app",
+        [server.programs / "pgbench", "-n", "-h", server.socket, "-p", str(server.port), "-U", "app",
          "-c", str(clients), "-j", "1", "-T", str(seconds), "-f", script, database],
         capture_output=True, text=True, check=True,
     )  # fmt: skip

@@ -30,15 +30,10 @@ class Cluster(Server):
         """A connection as the application has it."""
         return super().connect(database, role, autocommit=autocommit)
 
-    def create(self, database: str, template: str = "template0") -> None:
-        """Make a database; whoever is connected to the template is thrown out. Copying files is the quickest without fsync."""
+    def create(self, database: str, template: str = "template0", owner: str = "app") -> None:
+        """Make a database; whoever is connected to the template is thrown out."""
         self.throw_out(template)
-        quickly = " STRATEGY file_copy" if self.major >= 15 else ""
-        self.dba(f'CREATE DATABASE "{database}" TEMPLATE "{template}" OWNER app{quickly}')
-
-    def drop(self, database: str) -> None:
-        """Drop a database, whoever is connected."""
-        self.dba(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
+        super().create(database, template, owner)
 
     def throw_out(self, database: str, condition: str = "true") -> None:
         """End connections to a database, and wait until they are gone."""

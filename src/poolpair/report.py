@@ -85,7 +85,7 @@ def gather(site: Site) -> PairStatus:
         known = None
     now = site.clock.monotonic_s()
     word_age_s = now - known.echoed_s if known and known.echoed_s is not None else None
-    gate = site.store.read(Gate, GATE)
+    gate, ledger = site.store.read(Gate, GATE), site.store.ledger()
     return PairStatus(
         pool=site.pool,
         partner=site.partner,
@@ -95,7 +95,8 @@ def gather(site: Site) -> PairStatus:
         homes_served=site.served(),
         word_age_s=word_age_s,
         homes=tuple(_home(site, home, closed=gate is not None) for home in site.homes),
-        ledger_open=sum(entry.state is Choice.OPEN for entry in site.store.ledger()),
+        ledger_open=sum(entry.state is Choice.OPEN for entry in ledger),
+        ledger_standing=sum(entry.state is Choice.STANDING for entry in ledger),
         gate=_gate(gate, site.partner),
         gate_word=word.reason if (word := site.store.read(GateWord, GATE_WORD)) else "",
         fence_off=off.reason if (off := site.store.read(FenceOff, FENCE_OFF)) else "",

@@ -155,6 +155,9 @@ def _remarks(found: PairStatus) -> Iterator[str]:
                 yield f"users of {home.home}: {_fault(fault)}"
     if found.ledger_open:
         yield f"{_count(found.ledger_open, 'group')} in the ledger without a decision; `poolpair ledger list`"
+    if found.ledger_standing:
+        groups = _count(found.ledger_standing, "group")
+        yield f"{groups} in packages of {found.partner} that were never applied; it hands them in when it returns; `poolpair ledger list`"
     for channel in found.channels:
         yield from _of_channel(channel, found.partner)
 

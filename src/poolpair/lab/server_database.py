@@ -61,7 +61,8 @@ class ServerDatabase:
         """Make the server, and load the rows of the example's SQLite file."""
         self.server.initialise()
         self.server.start()
-        self.server.dba(f"CREATE ROLE {ROLE} LOGIN", f"CREATE DATABASE {ROLE} OWNER {ROLE} TEMPLATE template0")
+        self.server.dba(f"CREATE ROLE {ROLE} LOGIN")
+        self.server.create(ROLE, owner=ROLE)
         with self._open() as connection:
             for statement in TABLES:
                 connection.execute(statement)

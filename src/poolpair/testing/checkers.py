@@ -2,8 +2,8 @@
 
 They read the committed documents and rows of both stores, the files in both trees and shares, and what `Truth` saw from outside. What
 production code computes for people is used only to be held against the facts. `no_echo`, `nothing_is_applied_twice`,
-`what_is_overruled_is_kept`, `mass_deletions_are_approved`, `a_row_never_comes_before_its_file` and `a_clone_does_nothing` are checked
-where they happen (`watching`, `truth`, `check_applies`, `machines`).
+`what_is_overruled_is_kept`, `what_stands_is_listed`, `mass_deletions_are_approved`, `a_row_never_comes_before_its_file` and
+`a_clone_does_nothing` are checked where they happen (`watching`, `truth`, `check_applies`, `check_standing`, `machines`).
 """
 
 from __future__ import annotations
@@ -79,6 +79,7 @@ NAMES = (
     "fence_is_what_serving_says",
     "every_accepted_write_is_accounted_for",
     "decisions_in_the_ledger_stand",
+    "what_stands_is_listed",
     "no_ask_is_carried_out_twice",
     "every_accepted_file_is_accounted_for",
     "no_plan_passes_its_hook",

@@ -65,7 +65,8 @@ class SimulatorServer:
             server.initialise()
             server.start()
             atexit.register(server.end)
-            server.dba("CREATE ROLE app LOGIN CREATEDB", f"CREATE DATABASE {TEMPLATE} OWNER app TEMPLATE template0")
+            server.dba("CREATE ROLE app LOGIN CREATEDB")
+            server.create(TEMPLATE)
             with server.connect(TEMPLATE, "app") as connection:
                 connection.execute(TABLES)
                 for table in SCHEMA.application:
@@ -104,7 +105,7 @@ class PostgresDatabase:
     def make(cls, pool: str) -> PostgresDatabase:
         """A new database, prepared, with what the application of a pool had before."""
         server, name = SimulatorServer.get(), f"simulated_{next(_NUMBER)}"
-        server.dba(f"CREATE DATABASE {name} OWNER app TEMPLATE {TEMPLATE}")
+        server.create(name, TEMPLATE)
         with server.connect(name, "app") as connection:
             for group in inherited(pool) if pool in POOLS else ():
                 _write(connection, Write(*group))
@@ -216,7 +217,7 @@ class PostgresDatabase:
         """Close everything, and drop the database."""
         self.end_long(commit=False)
         self._reader.close()
-        self._server.dba(f"DROP DATABASE IF EXISTS {self._name} WITH (FORCE)")
+        self._server.drop(self._name)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from poolpair.model import Channel, Position
-from poolpair.testing.accounts import Accounts
+from poolpair.testing.accounts import Accounts, Version
 from poolpair.testing.file_accounts import FileAccounts
 from poolpair.testing.view import Group, View
 
@@ -104,6 +104,8 @@ class Truth:
     """Since when, by the origin's clock, something is parked or held at the end of a line."""
     looked: dict[tuple[str, str], tuple[object, ...]] = field(default_factory=dict)
     """What a checker saw last, per line: the same again is not looked at again."""
+    carried: dict[str, tuple[Version, ...]] = field(default_factory=dict)
+    """What the delta of a package of the users channel holds, by the package's id."""
     accounts: Accounts = field(default_factory=Accounts)
     files: FileAccounts = field(default_factory=FileAccounts)
     epochs: dict[tuple[str, str], int] = field(default_factory=dict)
