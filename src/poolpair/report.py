@@ -24,6 +24,7 @@ from poolpair.moves import (
     plan_name,
 )
 from poolpair.pipeline.acknowledge import import_status
+from poolpair.pipeline.reach import reach_age_s
 from poolpair.pipeline.site import (
     Counts,
     Site,
@@ -225,6 +226,7 @@ def _import(site: Site, channel: Channel, counts: Counts) -> ImportView:
         standing, fault = [], fault or site.fault(error)
     parked = len(site.store.parked(channel))
     held = 1 if inbound.held and not inbound.held.approved else 0
+    expected, age_s = tuple(home for home in site.homes if home not in site.served()), reach_age_s(site, inbound)
     return ImportView(
         status=ImportStatus.ERROR if fault else import_status(inbound, parked=parked, held=held, counts=counts),
         applied=inbound_applied(inbound),
@@ -232,10 +234,11 @@ def _import(site: Site, channel: Channel, counts: Counts) -> ImportView:
         groups=inbound.applied_groups,
         rows=inbound.applied_rows,
         applied_utc=inbound.applied_utc,
+        reach_age_s=round(age_s, 3) if age_s is not None and set(expected) <= set(inbound.complete) else None,
         standing=len(standing),
         standing_bytes=sum(listed.size_bytes for listed in standing),
         complete=inbound.complete,
-        expected=tuple(home for home in site.homes if home not in site.served()),
+        expected=expected,
         parked=parked,
         held=held,
         unhomed=counts.unhomed,

@@ -78,6 +78,8 @@ class ImportView:
     groups: int
     rows: int
     applied_utc: str
+    reach_age_s: float | None
+    """Whatever the partner had accepted so long ago is applied; None: not known, or the copy is not complete."""
     standing: int
     standing_bytes: int
     complete: tuple[str, ...]

@@ -764,6 +764,28 @@ MUTANTS = (
         test="tests/simulation/test_simulation.py -k found",
     ),
     Mutant(
+        name="reach-by-the-newest-nonce",
+        rule="a package echoes a nonce that its origin had seen before it looked what is to be packed",
+        file="pipeline/pack.py",
+        old='        echo=site.memory.looked.get(channel, ""),\n',
+        new="        echo=site.memory.echo,\n",
+        test="tests/line/test_reach.py",
+    ),
+    Mutant(
+        name="sent-with-changes-waiting",
+        rule="a pool says that all is sent only if nothing waits to be packed",
+        file="pipeline/reach.py",
+        old="    return 0 if site.store.pending(channel, out.base_token) else mark_of(out.base)\n",
+        new="    return mark_of(out.base)\n",
+    ),
+    Mutant(
+        name="reached-before-it-is-applied",
+        rule="what the partner says is sent is reached when it is applied",
+        file="pipeline/reach.py",
+        old="mark & 0xFFFF == claim.mark & 0xFFFF, mark >= claim.mark",
+        new="mark & 0xFFFF == claim.mark & 0xFFFF, True",
+    ),
+    Mutant(
         name="stopped-for-ever",
         rule="a store that may serve again does so when the partner knows of no other reign of its own",
         file="pipeline/adopt.py",

@@ -19,6 +19,7 @@ from poolpair.model import Answer, Channel, Manifest, PackageKind, Reign, Waitin
 from poolpair.pipeline.adopt import begin_reign
 from poolpair.pipeline.apply_files import finish_deletions, place_files
 from poolpair.pipeline.pack import ROWS_MEMBER
+from poolpair.pipeline.reach import reaching
 from poolpair.pipeline.receive import Received, refuse
 from poolpair.pipeline.recovery import close_recoveries, keep_ledger
 from poolpair.pipeline.reread import reread
@@ -138,6 +139,7 @@ def _record(site: Site, tx: Transaction, manifest: Manifest, applied: Applied) -
         sequences=inbound.sequences
         | {name: max(number, inbound.sequences.get(name, 0)) for name, number in manifest.sequences.items()},
     )
+    fresh = reaching(site, fresh, manifest)
     if applied.waiting or inbound.waiting:
         fresh = _with_waiting(site, fresh, applied.waiting, manifest)
     tx.save(name, fresh)

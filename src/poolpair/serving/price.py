@@ -10,11 +10,13 @@ from poolpair.format.layout import PackageName, data_dir, parse_package_name
 from poolpair.format.package import PackageReader
 from poolpair.model import Channel
 from poolpair.moves import STEPS_OF, Move, PlanStep
+from poolpair.pipeline.reach import reach_age_s
 from poolpair.pipeline.site import Site, inbound_name, outbound_name
 from poolpair.serving.plan import undrained
 from poolpair.serving.stepping import hook_of
 from poolpair.share.port import FileVanished
 from poolpair.state import Inbound, Outbound
+from poolpair.units import show_age
 
 
 def steps_of(site: Site, move: Move, home: str) -> Iterator[str]:
@@ -108,8 +110,10 @@ def _quarantined(site: Site) -> Iterator[str]:
 def _until(site: Site, channel: Channel, home: str) -> str:
     """How far the copy of a home here reaches."""
     inbound = site.store.read(Inbound, inbound_name(channel)) or Inbound()
-    until = (
-        f"package {inbound.applied.sequence}, applied {inbound.applied_utc[:19]} UTC" if inbound.applied else "nothing"
-    )
+    if inbound.applied is None:
+        return "nothing; the copy is NOT complete"
+    until = f"package {inbound.applied.sequence}, applied {inbound.applied_utc[:19]} UTC"
+    age_s = reach_age_s(site, inbound)
+    since = "" if age_s is None else f", and with it whatever {site.partner} had accepted {show_age(age_s)} ago"
     whole = "complete" if home in inbound.complete else "NOT complete"
-    return f"everything up to {until}; the copy is {whole}"
+    return f"everything up to {until}{since}; the copy is {whole}"

@@ -30,6 +30,17 @@ class CutTaken:
     view: View
     left_behind: frozenset[str] = frozenset()
     """Conferences that the package does not carry."""
+    step: int = 0
+    """In which it was taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A state of a pool as it was first found after a step, and when, by the clock of its partner."""
+
+    at_s: float
+    step: int
+    view: View
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +119,10 @@ class Truth:
     dead_s: dict[str, float] = field(default_factory=dict)
     """Since when no process of a pool lives, by the clock of its partner."""
     asks: dict[str, AskSeen] = field(default_factory=dict)
+    steps: int = 0
+    """How many were looked at."""
+    moments: dict[str, list[Moment]] = field(default_factory=lambda: defaultdict(list))
+    """Every state of each pool that was seen."""
     broken: list[tuple[str, str]] = field(default_factory=list)
     """Violations seen in the middle of a step: checker and story."""
 

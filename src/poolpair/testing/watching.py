@@ -79,7 +79,8 @@ def _cut(world: World, name: str, channel: Channel) -> None:
         # It brings groups of a home that its origin does not serve; of the origin's own homes it says nothing new.
         world.truth.cut(replace(before, position=intent.position))
     elif not intent.package_bytes:  # else it was finished long ago, and this is a service that lost its lease
-        world.truth.cut(CutTaken(pool=name, channel=channel, position=intent.position, view=view))
+        step = world.truth.steps
+        world.truth.cut(CutTaken(pool=name, channel=channel, position=intent.position, view=view, step=step))
 
 
 def _apply(world: World, name: str, plan: ApplyPlan, *, over: bool) -> None:
