@@ -1,7 +1,7 @@
 """The simulator's database on the real PostgreSQL store: slow, for truth. Nobody waits for locks, and no backend outlives its client.
 
 Every pool's database is one on a server that the simulator starts when it is first asked for one. A backup is what all tables hold,
-ours too, and is put back row by row in one transaction that captures nothing.
+ours too, with the function that is the fence; it is put back row by row in one transaction that captures nothing.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from tempfile import mkdtemp
@@ -88,6 +89,14 @@ class SimulatedStore(PostgresStore):
             connection.execute(
                 "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE pid = ANY (%s)", (backends,)
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A backup: the rows of each table as COPY writes them, and the function that is the fence."""
+
+    tables: dict[str, bytes]
+    fence: str
 
 
 class PostgresDatabase:
@@ -175,10 +184,12 @@ class PostgresDatabase:
         return self._seen[1]
 
     def save(self) -> object:
-        """What every table holds, in one view."""
+        """What every table holds, and the fence, in one view."""
         with self._reader.transaction():
             self._reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            return {str(table): self._copied(str(table)) for (table,) in self._reader.execute(_SAVED).fetchall()}
+            fence = self._reader.execute(_FENCE).fetchone()
+            tables = {str(table): self._copied(str(table)) for (table,) in self._reader.execute(_SAVED).fetchall()}
+            return Saved(tables, str(fence[0]) if fence else "")
 
     def _copied(self, table: str) -> bytes:
         with self._reader.cursor().copy(f"COPY {table} TO STDOUT") as copy:
@@ -186,12 +197,13 @@ class PostgresDatabase:
 
     def restore(self, saved: object) -> None:
         """Put a backup back, in place, as one transaction that no trigger logs."""
-        assert isinstance(saved, dict)
+        assert isinstance(saved, Saved)
         with self._server.connect(self._name, "dba", autocommit=False) as connection, _as_the_application():
             connection.execute("SET LOCAL lock_timeout = '1ms'; SET LOCAL session_replication_role = replica")
             connection.execute(f"SELECT set_config('{APPLYING}', pg_current_xact_id()::text, true)")
             connection.execute(f"SELECT set_config('{APPLIED_HOMES}', 'a|b|', true)")
-            for table, rows in saved.items():
+            connection.execute(saved.fence)
+            for table, rows in saved.tables.items():
                 connection.execute(f"DELETE FROM {table}")
                 with connection.cursor().copy(f"COPY {table} FROM STDIN") as copy:
                     copy.write(rows)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from poolpair.testing.options import draw, draw_history
+from poolpair.testing.options import draw
 from poolpair.testing.steps import History, describe, parse
 from poolpair.testing.stores import StoreKind
 
@@ -27,9 +27,7 @@ class Run:
     @classmethod
     def drawn(cls, seed: int, steps: int, kind: StoreKind) -> Run:
         """The run of a seed."""
-        # A backup of PostgreSQL's is put back row by row, and that cannot put a fence back, which is a function.
-        history = draw_history(seed, steps) if kind is StoreKind.POSTGRES else draw(seed, steps)
-        return cls(seed, kind, history, f"--steps {steps}")
+        return cls(seed, kind, draw(seed, steps), f"--steps {steps}")
 
     @classmethod
     def kept(cls, seed: int, path: Path, kind: StoreKind) -> Run:

@@ -43,8 +43,18 @@ class View:
 
     def same_as(self, other: View) -> bool:
         """Whether another reading found the same state."""
-        mine = (self.groups, self.log, self.files, self.parked, self.kept, self.documents)
-        return mine == (other.groups, other.log, other.files, other.parked, other.kept, other.documents)
+        mine = (self.groups, self.log, self.files, self.parked, self.kept, self.documents, self.fence, self.spooled)
+        theirs = (
+            other.groups,
+            other.log,
+            other.files,
+            other.parked,
+            other.kept,
+            other.documents,
+            other.fence,
+            other.spooled,
+        )
+        return mine == theirs
 
     def document(self, cls: type[T], name: str) -> T | None:
         """A document of this commit."""
