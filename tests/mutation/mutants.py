@@ -1144,6 +1144,22 @@ MUTANTS = (
         test="tests/contract/test_store_failover.py::test_the_fence_does_not_refuse_what_is_decided_here",
     ),
     Mutant(
+        name="yields-while-it-serves",
+        rule="a store that was set back yields only where its partner serves",
+        file="decisions.py",
+        old="    if homes := not_yielded(site):\n",
+        new="    if homes := not_yielded(site)[:0]:\n",
+        test="tests/line/test_failover_set_back.py",
+    ),
+    Mutant(
+        name="yields-a-reign-that-it-forgot",
+        rule="a store that forgot that it serves yields only where its partner serves",
+        file="decisions.py",
+        old=" if home in site.served() or site.serving(home).stopped is not None)",
+        new=" if home in site.served())",
+        test="tests/line/test_failover_set_back.py",
+    ),
+    Mutant(
         name="what-stands-is-not-listed",
         rule="what a dead pool had delivered and cannot be applied is in the ledger",
         file="pipeline/receive.py",
