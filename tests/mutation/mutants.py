@@ -782,8 +782,16 @@ MUTANTS = (
         name="reached-before-it-is-applied",
         rule="what the partner says is sent is reached when it is applied",
         file="pipeline/reach.py",
-        old="mark & 0xFFFF == claim.mark & 0xFFFF, mark >= claim.mark",
-        new="mark & 0xFFFF == claim.mark & 0xFFFF, True",
+        old="claim.written_s) if newer or mark == claim.mark else inbound",
+        new="claim.written_s)",
+    ),
+    Mutant(
+        name="any-later-package-reaches",
+        rule="after a rewind only a delta holds what an earlier package held",
+        file="pipeline/reach.py",
+        old="    newer = later and mark",
+        new="    newer = mark",
+        test="tests/simulation/test_simulation.py -k found",
     ),
     Mutant(
         name="stopped-for-ever",
