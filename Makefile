@@ -1,4 +1,4 @@
-# make setup | demo [STORE=postgresql] | test | test-long | sim | soak SECONDS=600 | mutants | bench-pg ROWS=1000000 | bench-failover | lint | format | clean
+# make setup | demo [STORE=postgresql] | disaster | test | test-long | sim | soak SECONDS=600 | mutants | bench-pg ROWS=1000000 | bench-failover | lint | format | clean
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := test
@@ -17,7 +17,7 @@ SYSTEM_PACKAGES := git haproxy pgbouncer postgresql
 # $(call timed,label,command) runs the command and says how long it took.
 timed = start=$$SECONDS; echo "== $(1)"; $(2); echo "== $(1): $$((SECONDS - start)) s"
 
-.PHONY: setup system demo test test-long sim soak mutants bench-pg bench-pg-away bench-pg-scale bench-failover lint format clean
+.PHONY: setup system demo disaster test test-long sim soak mutants bench-pg bench-pg-away bench-pg-scale bench-failover lint format clean
 
 setup: $(STAMP)
 
@@ -42,6 +42,10 @@ system:
 demo: STORE ?= sqlite
 demo: setup
 	@$(BIN)/python -m poolpair.lab.demo --store $(STORE)
+
+# The worst day as two terminals show it, on PostgreSQL; docs/A-DISASTER.txt is one such run.
+disaster: setup system
+	@$(BIN)/python -m poolpair.lab.disaster $(if $(RECORD),--record $(RECORD))
 
 test: setup system lint
 	@$(call timed,pytest,$(BIN)/python -m pytest --durations=10)
