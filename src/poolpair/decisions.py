@@ -112,10 +112,12 @@ def ledger_entry(site: Site, entry_id: str) -> LedgerEntry:
     return found[0]
 
 
-def resolve_ledger(site: Site, entry_id: str | None, choice: Choice, *, force: bool = False) -> int:
-    """Decide on one open entry, or (None) on all of homes that are served here; returns how many."""
+def resolve_ledger(
+    site: Site, entry_id: str | None, choice: Choice, *, force: bool = False, state: Choice = Choice.OPEN
+) -> int:
+    """Decide on one undecided entry, or (None) on all of a `state` and of homes that are served here; returns how many."""
     if entry_id is None:
-        mine = [entry for entry in site.store.ledger() if entry.state is Choice.OPEN and entry.home in site.served()]
+        mine = [entry for entry in site.store.ledger() if entry.state is state and entry.home in site.served()]
     else:
         mine = [ledger_entry(site, entry_id)]
         _refuse_decision(site, mine[0])
@@ -128,7 +130,7 @@ def resolve_ledger(site: Site, entry_id: str | None, choice: Choice, *, force: b
 
 
 def _refuse_decision(site: Site, entry: LedgerEntry) -> None:
-    if entry.state is not Choice.OPEN:
+    if entry.state.is_decided:
         raise PoolpairError(Code.USAGE, f"it is decided already: {entry.state}, {entry.decided_utc}")
     if entry.home not in site.served():
         raise PoolpairError(

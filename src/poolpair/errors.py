@@ -248,7 +248,7 @@ CATALOGUE: dict[Code, Entry] = {
     Code.STALE: Entry(
         _R,
         1,
-        "a package of a reign that has ended; what it held is recovered, or in the ledger, when its pool returns",
+        "a package of a reign that has ended; what it held is in the ledger as standing, until its pool returns and hands it in",
         "nothing to do",
     ),
 }

@@ -1,9 +1,7 @@
 """The values of the line: positions, reigns, manifests and cookies.
 
 Everything here is a frozen value without I/O. Ids are lower-case hexadecimal text of random bits. Sizes are bytes, lags
-seconds. Times ending in `_utc` are for people; no decision reads them. `Manifest` and `Cookie` travel (`format/`);
-what a pool remembers is in `state`, and is stored as JSON documents in the application's own store, so that it commits together
-with the rows it speaks of.
+seconds. Times ending in `_utc` are for people; no decision reads them. What travels is here, what a pool remembers in `state`.
 """
 
 from __future__ import annotations
@@ -189,6 +187,8 @@ class Manifest:
     """Conferences that are too large, or moved while they were packed: neither carried, nor digested, nor deleted by a seed."""
     reply_format: int = 1
     cut_utc: str = ""
+    echo: str = ""
+    """The newest nonce of the target's that the origin had seen before it looked what there is to be packed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,6 +293,8 @@ class Cookie:
     settings: str = ""
     spooled: tuple[str, ...] = ()
     """Homes of which the writer keeps groups that it still has to hand in for recovery on this channel."""
+    sent: tuple[int, ...] = ()
+    """Per channel: see `pipeline.reach`."""
     asks: tuple[Ask, ...] = ()
     answers: tuple[Ask, ...] = ()
     reads_format: int = 1

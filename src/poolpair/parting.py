@@ -18,7 +18,6 @@ from poolpair.reigns import begun, birth, serves, takes_writes
 from poolpair.share.port import FileVanished, OwnShare
 from poolpair.store.port import Transaction
 from poolpair.store.prepared import UNPAIRED, Unpaired
-from poolpair.store.values import Choice
 
 
 def check_decided(site: Site) -> None:
@@ -29,7 +28,7 @@ def check_decided(site: Site) -> None:
             "groups that the partner sent are parked here",
             "`poolpair parked list`; retry or drop them first",
         )
-    waiting = sum(entry.state is Choice.OPEN for entry in site.store.ledger())
+    waiting = sum(not entry.state.is_decided for entry in site.store.ledger())
     if waiting:
         raise PoolpairError(
             Code.USAGE,

@@ -24,6 +24,7 @@ from poolpair.moves import (
     plan_name,
 )
 from poolpair.pipeline.acknowledge import import_status
+from poolpair.pipeline.reach import reach_age_s
 from poolpair.pipeline.site import (
     Counts,
     Site,
@@ -84,7 +85,7 @@ def gather(site: Site) -> PairStatus:
         known = None
     now = site.clock.monotonic_s()
     word_age_s = now - known.echoed_s if known and known.echoed_s is not None else None
-    gate = site.store.read(Gate, GATE)
+    gate, ledger = site.store.read(Gate, GATE), site.store.ledger()
     return PairStatus(
         pool=site.pool,
         partner=site.partner,
@@ -94,7 +95,8 @@ def gather(site: Site) -> PairStatus:
         homes_served=site.served(),
         word_age_s=word_age_s,
         homes=tuple(_home(site, home, closed=gate is not None) for home in site.homes),
-        ledger_open=sum(entry.state is Choice.OPEN for entry in site.store.ledger()),
+        ledger_open=sum(entry.state is Choice.OPEN for entry in ledger),
+        ledger_standing=sum(entry.state is Choice.STANDING for entry in ledger),
         gate=_gate(gate, site.partner),
         gate_word=word.reason if (word := site.store.read(GateWord, GATE_WORD)) else "",
         fence_off=off.reason if (off := site.store.read(FenceOff, FENCE_OFF)) else "",
@@ -224,6 +226,7 @@ def _import(site: Site, channel: Channel, counts: Counts) -> ImportView:
         standing, fault = [], fault or site.fault(error)
     parked = len(site.store.parked(channel))
     held = 1 if inbound.held and not inbound.held.approved else 0
+    expected, age_s = tuple(home for home in site.homes if home not in site.served()), reach_age_s(site, inbound)
     return ImportView(
         status=ImportStatus.ERROR if fault else import_status(inbound, parked=parked, held=held, counts=counts),
         applied=inbound_applied(inbound),
@@ -231,10 +234,11 @@ def _import(site: Site, channel: Channel, counts: Counts) -> ImportView:
         groups=inbound.applied_groups,
         rows=inbound.applied_rows,
         applied_utc=inbound.applied_utc,
+        reach_age_s=round(age_s, 3) if age_s is not None and set(expected) <= set(inbound.complete) else None,
         standing=len(standing),
         standing_bytes=sum(listed.size_bytes for listed in standing),
         complete=inbound.complete,
-        expected=tuple(home for home in site.homes if home not in site.served()),
+        expected=expected,
         parked=parked,
         held=held,
         unhomed=counts.unhomed,

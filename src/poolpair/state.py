@@ -170,6 +170,14 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """A moment of this machine's monotonic clock, within one boot."""
+
+    boot_id: str
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Inbound:
     """What the target remembers of one channel from the partner. Changes in the transaction that applies."""
 
@@ -197,6 +205,8 @@ class Inbound:
     partner_homes: tuple[Reign, ...] = ()
     sequences: dict[str, int] = field(default_factory=dict)
     """The highest number that the partner's serials are known to have given, by table and column."""
+    reached: Reached | None = None
+    """Whatever the partner had accepted until then is applied."""
 
 
 class Fencing(StrEnum):

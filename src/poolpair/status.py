@@ -78,6 +78,8 @@ class ImportView:
     groups: int
     rows: int
     applied_utc: str
+    reach_age_s: float | None
+    """Whatever the partner had accepted so long ago is applied; None: not known, or the copy is not complete."""
     standing: int
     standing_bytes: int
     complete: tuple[str, ...]
@@ -138,6 +140,8 @@ class PairStatus:
     homes: tuple[HomeStatus, ...] = ()
     ledger_open: int = 0
     """Groups that wait in the ledger for a decision."""
+    ledger_standing: int = 0
+    """Groups of packages that were not applied when their users were taken over, and which the partner has not handed in since."""
     fence_off: str = ""
     """Why the fence was taken away by hand; empty while it stands."""
     gate: Fault | None = None
@@ -154,9 +158,9 @@ class PairStatus:
             return 2
         if self.gate is not None and CATALOGUE[self.gate.code].exit_status > 1:
             return 2
-        moving = (
-            self.ledger_open or self.gate or self.gate_word or any(home.plan or home.recovering for home in self.homes)
-        )
+        gated = self.gate is not None or bool(self.gate_word)
+        moving = gated or any(home.plan or home.recovering for home in self.homes)
+        moving = moving or self.ledger_open + self.ledger_standing > 0
         return max((_channel_exit(channel) for channel in self.channels), default=0) or (1 if moving else 0)
 
 

@@ -57,6 +57,15 @@ def show_duration(seconds: float) -> str:
     return f"{exact.normalize():f}s"
 
 
+def show_age(seconds: float) -> str:
+    """About how long, for people: tenths below ten seconds, then seconds, minutes, hours."""
+    if seconds < 10:
+        return f"{round(seconds, 1):g} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
+
+
 def read_size(value: object) -> int:
     """Bytes of "100MiB", "1GB", "512k" or a plain integer."""
     expected = 'expected a size such as "100MiB", "1GB" or "512k"'

@@ -9,9 +9,11 @@ import pytest
 from poolpair.cycle import _import, run_pass
 from poolpair.decisions import resolve_ledger
 from poolpair.errors import Code, PoolpairError
+from poolpair.format.layout import data_dir
 from poolpair.moves import Move
 from poolpair.pipeline.acknowledge import hear_word
 from poolpair.reigns import serves
+from poolpair.report import gather
 from poolpair.serving.plan import advance, order
 from poolpair.store.memory.disk import RowRefused
 from poolpair.store.values import Choice
@@ -181,3 +183,44 @@ def test_pools_that_take_each_other_over_swap_their_users(pair: MemoryPair) -> N
     hand_over(pair, "a", "b")
     for key, expected in ((COSETTE, 1), (eponine, 2), (JAVERT, 3), (VALJEAN, 4)):
         assert values(pair, key) == (expected, expected)
+
+
+def test_what_stands_behind_a_gap_is_listed_until_its_pool_returns(pair: MemoryPair) -> None:
+    """A dies, and the first of its last two packages is lost: the second cannot be applied, and B says what is in it.
+
+    When A returns it hands all of it in, merged as if nothing had been listed.
+    """
+    write(pair, "a", 1)
+    send(pair, "a")
+    pair.shares["b"].tree[data_dir(USERS)].clear()
+    write(pair, "a", 2, COSETTE)
+    send(pair, "a")
+    pair.crash("a")
+    take_in(pair, "b")
+    take_over(pair, "b")
+    take_in(pair, "b")
+    assert values(pair, COSETTE) == (2, None)
+    (entry,) = pair.sites["b"].store.ledger()
+    assert (entry.state, versions(pair, "b")) == (Choice.STANDING, [(2, None)])
+    assert gather(pair.sites["b"]).ledger_standing == 1
+    pair.start("a")
+    settle(pair)
+    assert (values(pair), values(pair, COSETTE)) == ((1, 1), (2, 2))
+    for pool in ("a", "b"):
+        (entry,) = pair.sites[pool].store.ledger()
+        assert entry.state is Choice.RETURNED
+
+
+def test_what_stands_can_be_decided_when_its_pool_is_gone_for_good(pair: MemoryPair) -> None:
+    """The package is the only copy: what it holds is put where it was to go."""
+    write(pair, "a", 1)
+    send(pair, "a")
+    pair.shares["b"].tree[data_dir(USERS)].clear()
+    write(pair, "a", 2, COSETTE)
+    send(pair, "a")
+    pair.crash("a")
+    take_over(pair, "b")
+    take_in(pair, "b")
+    assert resolve_ledger(pair.sites["b"], None, Choice.THEIRS) == 0
+    assert resolve_ledger(pair.sites["b"], None, Choice.THEIRS, state=Choice.STANDING) == 1
+    assert value(pair, "b", COSETTE) == 2

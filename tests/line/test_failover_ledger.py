@@ -61,7 +61,7 @@ def test_an_entry_follows_who_serves(pair: MemoryPair) -> None:
     settle(pair)
     hand_over(pair, "b")
     (entry,) = pair.sites["b"].store.ledger()
-    with pytest.raises(PoolpairError, match="served elsewhere"):
+    with pytest.raises(PoolpairError, match="it is decided there"):
         resolve_ledger(pair.sites["b"], entry.entry_id, Choice.THEIRS)
     resolve_ledger(pair.sites["a"], entry.entry_id, Choice.THEIRS)
     settle(pair)

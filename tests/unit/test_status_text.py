@@ -41,6 +41,7 @@ IMPORT = ImportView(
     packages=1,
     groups=1,
     rows=1,
+    reach_age_s=None,
     applied_utc="2026-01-01T00:00:00+00:00",
     standing=0,
     standing_bytes=0,

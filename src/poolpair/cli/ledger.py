@@ -24,9 +24,9 @@ def ledger_list(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, both versions included.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="As CSV, both versions included.")] = False,
 ) -> None:
-    """List what was written at both pools and waits for a decision."""
+    """List what was written at both pools and waits for a decision, and what stood in packages that were never applied."""
     site = open_site(chosen_config())
-    found = [entry for entry in site.store.ledger() if everything or entry.state is Choice.OPEN]
+    found = [entry for entry in site.store.ledger() if everything or not entry.state.is_decided]
     site.store.close()
     if as_csv:
         writer = csv.writer(sys.stdout)
@@ -81,15 +81,19 @@ def ledger_resolve(
     ours: Annotated[bool, typer.Option("--ours", help="What is here stays.")] = False,
     both: Annotated[bool, typer.Option("--both", help="Of files: ours stays, theirs is put beside it.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Every open entry.")] = False,
+    standing: Annotated[bool, typer.Option("--standing", help="Every standing one: its pool will not return.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Even if the group was written again since.")] = False,
 ) -> None:
     """Decide; only where the users are served now. The other version stays in the entry."""
     chosen = [choice for choice, given in ((Choice.THEIRS, theirs), (Choice.OURS, ours), (Choice.BOTH, both)) if given]
-    if len(chosen) != 1 or (entry_id is None) == (not everything):
-        raise PoolpairError(Code.USAGE, "give one id or --all, and either --theirs, --ours or (files only) --both")
+    if len(chosen) != 1 or [entry_id is not None, everything, standing].count(True) != 1:
+        raise PoolpairError(
+            Code.USAGE, "give one id, --all or --standing, and either --theirs, --ours or (files only) --both"
+        )
     site = open_site(chosen_config())
     try:
-        done = decisions.resolve_ledger(site, entry_id, chosen[0], force=force)
+        state = Choice.STANDING if standing else Choice.OPEN
+        done = decisions.resolve_ledger(site, entry_id, chosen[0], force=force, state=state)
     finally:
         site.store.close()
     typer.echo(f"{done} decided")

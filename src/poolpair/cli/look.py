@@ -17,6 +17,7 @@ from poolpair.errors import CATALOGUE, Code
 from poolpair.model import ExportStatus, Fault, ImportStatus
 from poolpair.report import gather
 from poolpair.status import ChannelStatus, ExportView, HomeStatus, ImportView, PairStatus, Reason, silent_fault
+from poolpair.units import show_age
 from poolpair.wiring import open_site
 
 _COLOURS = {
@@ -91,11 +92,7 @@ def _home(home: HomeStatus, pool: str) -> Text:
 
 
 def _word(age_s: float | None) -> str:
-    return "no word since this service started" if age_s is None else f"its last word is {_age(age_s)} old"
-
-
-def _age(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    return "no word since this service started" if age_s is None else f"its last word is {show_age(age_s)} old"
 
 
 def _block(console: Console, label: str, width: int, lines: Iterator[Text]) -> None:
@@ -115,7 +112,7 @@ def _export(view: ExportView, found: PairStatus) -> Iterator[Text]:
         f"packed {marks.packed}, captured {marks.captured}; lag {view.lag_s:.1f} s"
     )
     if view.partner_import:
-        said = "before this service started" if view.word_age_s is None else f"{_age(view.word_age_s)} ago"
+        said = "before this service started" if view.word_age_s is None else f"{show_age(view.word_age_s)} ago"
         yield Text.assemble(
             f"{partner} imports: ", (view.partner_import, _COLOURS[view.partner_import]), f", said {said}"
         )
@@ -130,6 +127,8 @@ def _import(view: ImportView, found: PairStatus) -> Iterator[Text]:
     last = f", the last at {view.applied_utc[:19].replace('T', ' ')} UTC" if view.applied_utc else ""
     yield Text.assemble((view.status, _COLOURS[view.status]), f"; applied {view.applied}{last}")
     yield Text(f"{_count(view.packages, 'package')}, {view.groups:,} groups, {view.rows:,} rows until now")
+    if view.reach_age_s is not None and view.expected:
+        yield Text(f"all that {found.partner} had accepted {show_age(view.reach_age_s)} ago is here")
     if view.standing:
         words = f"{_count(view.standing, 'package')} ({view.standing_bytes:,} bytes) in the own share, not applied"
         yield Text(f"{words}{'' if found.service_running else ': no service runs to do it'}", style="yellow")
@@ -156,6 +155,9 @@ def _remarks(found: PairStatus) -> Iterator[str]:
                 yield f"users of {home.home}: {_fault(fault)}"
     if found.ledger_open:
         yield f"{_count(found.ledger_open, 'group')} in the ledger without a decision; `poolpair ledger list`"
+    if found.ledger_standing:
+        groups = _count(found.ledger_standing, "group")
+        yield f"{groups} in packages of {found.partner} that were never applied; it hands them in when it returns; `poolpair ledger list`"
     for channel in found.channels:
         yield from _of_channel(channel, found.partner)
 

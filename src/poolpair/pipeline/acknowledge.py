@@ -19,6 +19,7 @@ from poolpair.model import FORMAT_VERSION, Ask, Channel, Cookie, Fault, ImportSt
 from poolpair.pipeline.adopt import adopt, keeps_reign_set
 from poolpair.pipeline.identity import check_own_share, check_partner_share
 from poolpair.pipeline.intents import find_intent, settle_intents
+from poolpair.pipeline.reach import note_claims, sent
 from poolpair.pipeline.recovery import confirm, settle_recoveries
 from poolpair.pipeline.site import (
     NONCES_KEPT,
@@ -96,6 +97,7 @@ def _take_in(site: Site, channel: Channel, cookie: Cookie) -> Outbound:
             if was_ever_moved(site.serving(home) for home in site.homes):
                 settle_recoveries(tx, channel, before, out)
             settle_intents(tx, channel, before, out)
+        note_claims(site, tx, cookie)
         settled = confirm(site, tx, cookie)
         if (settled or out.acknowledged_token > before.acknowledged_token) and not keeps_reign_set(site, tx, channel):
             tx.prune(channel, out.acknowledged_token)
@@ -142,7 +144,8 @@ def _speak(site: Site, channel: Channel, *, force: bool) -> bool:
     memory, now = site.memory, site.clock.monotonic_s()
     memory.serial += 1
     nonce = new_nonce()
-    cookie = replace(content, serial=memory.serial, nonce=nonce, echo=echo)
+    said = sent(site) if channel is Channel.USERS else ()  # no news by itself, or each package would call for a cookie
+    cookie = replace(content, serial=memory.serial, nonce=nonce, echo=echo, sent=said)
     data = seal_cookie(cookie, site.ring, target=site.partner)
     memory.written[nonce] = now
     while len(memory.written) > NONCES_KEPT:

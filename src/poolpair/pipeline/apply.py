@@ -18,13 +18,14 @@ from poolpair.format.package import PackageReader
 from poolpair.model import Answer, Channel, Manifest, PackageKind, Reign, WaitingTable
 from poolpair.pipeline.adopt import begin_reign
 from poolpair.pipeline.apply_files import finish_deletions, place_files
-from poolpair.pipeline.capture import CHUNK_BYTES
 from poolpair.pipeline.pack import ROWS_MEMBER
+from poolpair.pipeline.reach import reaching
 from poolpair.pipeline.receive import Received, refuse
 from poolpair.pipeline.recovery import close_recoveries, keep_ledger
 from poolpair.pipeline.reread import reread
 from poolpair.pipeline.site import Counts, Site, counts_name, inbound_name, owed_name
 from poolpair.pipeline.take_back import take_back
+from poolpair.pipeline.unpack import extract_rows
 from poolpair.reigns import was_ever_moved
 from poolpair.share.port import FileVanished
 from poolpair.state import Held, Inbound, Owed
@@ -52,7 +53,7 @@ def apply(site: Site, channel: Channel, received: Received) -> bool:
             if reader.manifest != received.manifest:
                 raise Refused(Code.DAMAGED, "the package changed after it was first read")
             reader.check(but=ROWS_MEMBER)
-            _extract(site, reader, rows)  # which reads that one to its end
+            extract_rows(site, reader, rows)  # which reads that one to its end
             done = _apply_open(site, channel, reader, rows)
     except FileVanished:
         return False
@@ -67,15 +68,6 @@ def apply(site: Site, channel: Channel, received: Received) -> bool:
         site.memory.manifests.pop(received.name.name, None)
         compare(site, channel)
     return done
-
-
-def _extract(site: Site, reader: PackageReader, rows: Path) -> None:
-    try:
-        with rows.open("wb") as sink, reader.open(ROWS_MEMBER) as member:
-            while chunk := member.read(CHUNK_BYTES):
-                sink.write(chunk)
-    except OSError as error:
-        raise PoolpairError(Code.SCRATCH, f"cannot unpack to {site.scratch}: {error.strerror}") from error
 
 
 def _apply_open(site: Site, channel: Channel, reader: PackageReader, rows: Path) -> bool:
@@ -147,6 +139,7 @@ def _record(site: Site, tx: Transaction, manifest: Manifest, applied: Applied) -
         sequences=inbound.sequences
         | {name: max(number, inbound.sequences.get(name, 0)) for name, number in manifest.sequences.items()},
     )
+    fresh = reaching(site, fresh, manifest)
     if applied.waiting or inbound.waiting:
         fresh = _with_waiting(site, fresh, applied.waiting, manifest)
     tx.save(name, fresh)

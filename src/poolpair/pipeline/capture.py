@@ -36,6 +36,9 @@ class Captured:
 
 def capture(site: Site, channel: Channel, *, rescan: bool = False) -> Captured:
     """Count what changed. `rescan` looks at every file even if no directory changed. Raises CAPTURE_BROKEN, PROFILE, TREE."""
+    site.memory.looked[channel] = (
+        site.memory.echo
+    )  # before anything is looked at: what it proves was accepted before that
     # Here and not only before packing: with its triggers gone nothing would ever seem to be there to be packed.
     _note_schema(site, site.store.check_capture())
     if channel is Channel.CONFERENCES and site.tree is not None:

@@ -265,6 +265,7 @@ def _manifest(site: Site, channel: Channel, intent: Intent, cut: Cut, exported: 
         buckets=cut.buckets,
         reply_format=FORMAT_VERSION,
         cut_utc=site.clock.utc_iso(),
+        echo=site.memory.looked.get(channel, ""),
     )
 
 

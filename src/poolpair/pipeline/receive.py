@@ -17,6 +17,7 @@ from poolpair.model import Channel, Fault, Manifest, RefusedPackage, Reign
 from poolpair.pipeline.acknowledge import quarantine_package
 from poolpair.pipeline.adopt import adopt
 from poolpair.pipeline.site import Site, inbound_name
+from poolpair.pipeline.standing import list_standing
 from poolpair.protocol import still_to_come
 from poolpair.share.port import FileVanished
 from poolpair.state import Inbound
@@ -59,7 +60,7 @@ def receive(site: Site, channel: Channel) -> Received | None:
                 _check_settings(site, manifest)
                 candidates.append(opened[-1])
         except Refused as refused:
-            refuse(site, channel, name, refused)
+            waits = _turn_away(site, channel, name, refused) or waits
         except PoolpairError as error:
             waits = error
     if doubled := _doubled(inbound, opened):
@@ -187,6 +188,23 @@ def _check_settings(site: Site, manifest: Manifest) -> None:
     if manifest.settings != site.settings:
         detail = f"homes or profile differ: the partner's are {manifest.settings[:12]}, ours {site.settings[:12]}"
         raise PoolpairError(Code.SETTINGS, detail)
+
+
+def _turn_away(site: Site, channel: Channel, name: PackageName, refused: Refused) -> PoolpairError | None:
+    """Quarantine a package. What it holds of a reign that has ended is listed before; returns why that cannot be done yet."""
+    if refused.code is Code.STALE:
+        try:
+            list_standing(site, channel, name)
+        except FileVanished:
+            return None
+        except Refused as damaged:
+            refused = damaged
+        except PoolpairError as error:
+            if error.code is not Code.SCHEMA:
+                return error
+            refused = Refused(Code.STALE, f"{refused.detail}; what it holds is not in the ledger: {error.detail}")
+    refuse(site, channel, name, refused)
+    return None
 
 
 def refuse(site: Site, channel: Channel, name: PackageName, error: PoolpairError) -> None:

@@ -33,6 +33,9 @@ def resolve_file(site: Site, entry: LedgerEntry, choice: Choice, *, force: bool 
     with site.store.transaction() as tx:
         tx.decide(decided)
         tx.note_files([noted] if noted is not None else [], log=True)
+        if entry.state is Choice.STANDING and (noted is None or noted.path != path):
+            # Else it would be merged over when it is handed in.
+            tx.note_files([tx.file(path) or _file(path, owner, None, None)], log=True)
     return decided
 
 

@@ -55,6 +55,14 @@ class Limits:
     parked_max: int
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The partner says that everything it had accepted when we wrote a nonce, at `written_s`, is in packages up to a mark of `reach`."""
+
+    mark: int
+    written_s: float
+
+
 @dataclass(slots=True)
 class Volatile:
     """What a running site remembers and may forget."""
@@ -70,6 +78,10 @@ class Volatile:
     """When the newest nonce of ours that the partner echoed was written: the partner's word is at most this old."""
     word_s: dict[Channel, float] = field(default_factory=dict)
     """The same per channel."""
+    claims: dict[Channel, Claim] = field(default_factory=dict)
+    """The newest."""
+    looked: dict[Channel, str] = field(default_factory=dict)
+    """The nonce of the partner's that was known when its changes were looked for last."""
     streams: dict[Channel, str] = field(default_factory=dict)
     """Our own, when the partner was heard last."""
     heard: dict[Channel, str] = field(default_factory=dict)

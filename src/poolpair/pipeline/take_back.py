@@ -21,13 +21,14 @@ from poolpair.pipeline.file_fates import Fate, fate
 from poolpair.pipeline.kept import keep
 from poolpair.pipeline.site import Site
 from poolpair.reigns import may_merge
-from poolpair.store.ledger_files import file_entry
+from poolpair.store.ledger_files import FILES, file_entry, path_of
 from poolpair.store.port import Incoming, Transaction
 from poolpair.store.tree import Tree
 from poolpair.store.values import (
     Applied,
     ApplyPlan,
     CatalogueFile,
+    Choice,
     LedgerEntry,
     LedgerNote,
     PackedFile,
@@ -59,6 +60,8 @@ def take_back(
         def recorded(tx: Transaction, found: Reclaimed) -> None:
             for entry in files.entries:
                 tx.enter(entry)
+            for entry in _standing(site, plan, files) if plan.merge else ():
+                tx.decide(replace(entry, state=Choice.RETURNED, decided_utc=plan.note.now_utc))
             tx.note_files(files.stand, log=True)
             groups = found.merged + found.equal + found.in_ledger + len(files.stand)
             record(tx, Applied(groups=groups, rows=0, deleted=0, parked=0))
@@ -112,6 +115,14 @@ def _take_files(
             file = _owned(site, packed.file, plan.home)
             _take(site, site.tree, members, replace(packed, file=file), plan, taken, too_many=too_many)
     return taken
+
+
+def _standing(site: Site, plan: RecoverPlan, files: _Taken) -> list[LedgerEntry]:
+    """Entries of files that stood in packages of the pool which hands them in now."""
+    paths = {file.path for file in files.stand}
+    listed = site.store.ledger() if paths else ()
+    standing = (each for each in listed if each.state is Choice.STANDING and each.table == FILES)
+    return [each for each in standing if each.home == plan.home and path_of(each) in paths]
 
 
 def _owned(site: Site, file: CatalogueFile, home: str) -> CatalogueFile:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from poolpair.format.layout import data_dir, parse_package_name
+from poolpair.errors import Code, PoolpairError
+from poolpair.format.layout import PackageName, data_dir, parse_package_name
+from poolpair.format.package import PackageReader
 from poolpair.model import Channel
 from poolpair.moves import STEPS_OF, Move, PlanStep
+from poolpair.pipeline.reach import reach_age_s
 from poolpair.pipeline.site import Site, inbound_name, outbound_name
 from poolpair.serving.plan import undrained
 from poolpair.serving.stepping import hook_of
+from poolpair.share.port import FileVanished
 from poolpair.state import Inbound, Outbound
+from poolpair.units import show_age
 
 
 def steps_of(site: Site, move: Move, home: str) -> Iterator[str]:
@@ -48,6 +53,8 @@ def price(site: Site, move: Move, home: str) -> Iterator[str]:
     cost = _asked if asked else _handover if move is Move.HANDOVER else _takeover
     for channel in site.channels:
         yield from cost(site, channel, home)
+    if move is Move.TAKEOVER:
+        yield from _quarantined(site)
 
 
 def _asked(site: Site, channel: Channel, home: str) -> Iterator[str]:
@@ -74,15 +81,39 @@ def _takeover(site: Site, channel: Channel, home: str) -> Iterator[str]:
     standing = [found for each in site.own.list(data_dir(channel)) if (found := parse_package_name(each.name))]
     parked = len(site.store.parked(channel))
     yield f"{channel}: here is {_until(site, channel, home)}"
-    yield f"{channel}: {len(standing)} packages stand to be applied; {parked} groups are parked and go to the ledger"
+    yield f"{channel}: {len(standing)} packages stand; what cannot be applied of them goes to the ledger, as do {parked} parked groups"
+    for name in standing:
+        if why := _unreadable(site, channel, name):
+            yield f"{channel}: {name.name} cannot be read: nobody will know what is in it; {why}"
     yield f"{channel}: what {site.partner} accepted after that is not here, and will be accounted for when it returns"
+
+
+def _unreadable(site: Site, channel: Channel, name: PackageName) -> str:
+    """Why a package that stands can neither be applied nor listed; empty if it can."""
+    try:
+        with site.own.open(data_dir(channel), name.name) as source:
+            PackageReader(source, site.ring, reader_pool=site.pool, origin=site.partner, channel=channel, name=name)
+    except FileVanished:
+        return ""
+    except PoolpairError as error:
+        return str(error)
+    return ""
+
+
+def _quarantined(site: Site) -> Iterator[str]:
+    """Packages that were turned away and are in no ledger."""
+    for each in site.own.quarantined():
+        if "backup-" in each.name and Code.STALE not in each.reason:
+            yield f"in Quarantine, neither applied nor in the ledger: {each.name}: {each.reason}"
 
 
 def _until(site: Site, channel: Channel, home: str) -> str:
     """How far the copy of a home here reaches."""
     inbound = site.store.read(Inbound, inbound_name(channel)) or Inbound()
-    until = (
-        f"package {inbound.applied.sequence}, applied {inbound.applied_utc[:19]} UTC" if inbound.applied else "nothing"
-    )
+    if inbound.applied is None:
+        return "nothing; the copy is NOT complete"
+    until = f"package {inbound.applied.sequence}, applied {inbound.applied_utc[:19]} UTC"
+    age_s = reach_age_s(site, inbound)
+    since = "" if age_s is None else f", and with it whatever {site.partner} had accepted {show_age(age_s)} ago"
     whole = "complete" if home in inbound.complete else "NOT complete"
-    return f"everything up to {until}; the copy is {whole}"
+    return f"everything up to {until}{since}; the copy is {whole}"

@@ -43,7 +43,7 @@ def ledger_row(
     said = rows_to_text(((note.reign_id, channel.value, table, key, theirs),))
     entry_id = sha256(said.encode()).hexdigest()[:32]
     head = (home, entry_id, channel.value, table, key, note.why, note.reign_id)
-    return (*head, theirs, ours, Choice.OPEN.value, note.now_utc, "")
+    return (*head, theirs, ours, note.state.value, note.now_utc, "")
 
 
 def entry_of(row: tuple[object, ...]) -> LedgerEntry:

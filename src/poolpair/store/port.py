@@ -192,7 +192,10 @@ class Incoming(Protocol):
         ...
 
     def recover(self, plan: RecoverPlan, record: Callable[[Transaction, Reclaimed], None]) -> Reclaimed:
-        """Take in what a returned pool had: merged, equal, or in the ledger; every group named is logged, so that what stands goes back."""
+        """Take in what a returned pool had: merged, equal, or in the ledger; every group named is logged, so that what stands goes back.
+
+        Where it may be merged, entries that were standing for these groups are returned. A plan that `lists` only enters.
+        """
         ...
 
 

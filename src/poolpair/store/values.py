@@ -182,13 +182,33 @@ class LeaseHolder:
     since_utc: str
 
 
+class Choice(StrEnum):
+    """What becomes of a ledger entry. `theirs` is what the returned pool had, `ours` what stood at the server."""
+
+    OPEN = "open"
+    STANDING = "standing"
+    """It lies in a package that could not be applied any more; the pool that made it hands it in when it returns, if it ever does."""
+    RETURNED = "returned"
+    """It was standing, and the pool that made it has handed the group in."""
+    THEIRS = "theirs"
+    OURS = "ours"
+    BOTH = "both"
+    """Of a file: ours stays, theirs lies beside it."""
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether nobody has to do anything about it any more."""
+        return self not in {Choice.OPEN, Choice.STANDING}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerNote:
-    """What every entry made in one act shares: the reign under which it came up, why, and when."""
+    """What every entry made in one act shares: the reign under which it came up, why, and when; and how it begins."""
 
     reign_id: str
     why: str
     now_utc: str
+    state: Choice = Choice.OPEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +221,11 @@ class RecoverPlan:
     merge: bool
     note: LedgerNote
 
+    @property
+    def lists(self) -> bool:
+        """Nothing is taken in or logged: what differs goes to the ledger as standing, and other homes are left out."""
+        return self.note.state is Choice.STANDING
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reclaimed:
@@ -209,16 +234,6 @@ class Reclaimed:
     merged: int = 0
     equal: int = 0
     in_ledger: int = 0
-
-
-class Choice(StrEnum):
-    """What becomes of a ledger entry. `theirs` is what the returned pool had, `ours` what stood at the server."""
-
-    OPEN = "open"
-    THEIRS = "theirs"
-    OURS = "ours"
-    BOTH = "both"
-    """Of a file: ours stays, theirs lies beside it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

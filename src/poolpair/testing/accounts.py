@@ -87,6 +87,12 @@ class Accounts:
         alive = self._with_ancestors((*held, *aside))
         return [(version, where) for version, where in self.open.items() if version not in alive]
 
+    def absent(self, wanted: Iterable[Version], held: Iterable[Version]) -> list[Version]:
+        """Of these versions those that must be found and are not among what is held, nor replaced by it."""
+        mine = [version for version in wanted if version in self.open]
+        alive = self._with_ancestors(held) if mine else set()
+        return [version for version in mine if version not in alive]
+
     def _with_ancestors(self, held: Iterable[Version]) -> set[Version]:
         found: set[Version] = set()
         for version in held:
@@ -102,7 +108,7 @@ def decisions(held: Iterable[Version]) -> dict[Group, bool]:
     found: dict[Group, bool] = {}
     for group, rows in held:
         if group[0] == TABLE and rows:
-            decided = rows[0][COLUMNS.index("state")] != Choice.OPEN.value
+            decided = Choice(str(rows[0][COLUMNS.index("state")])).is_decided
             found[group] = found.get(group, False) or decided
     return found
 

@@ -26,12 +26,12 @@ def copy_equals_origin_at_one_commit(world: World, found: Lines) -> Violation | 
         cut = whole.applied_cut(world)
         if not whole.is_complete or cut is None:
             continue
-        line = replace(whole, homes=_carried(whole, cut))
+        line = replace(whole, homes=carried(whole, cut))
         if not world.truth.is_news("copy_equals_origin_at_one_commit", line.name, line.copy, cut):
             continue
         spoilt, here = world.truth.spoilt[line.target.name], line.copy.groups
         spoilt -= {group for group in spoilt if cut.view.groups.get(group) == here.get(group) and _is_of(line, group)}
-        wrong = [group for group, _ in differing(line, cut.view, world) if not _stays_behind(group, cut)]
+        wrong = [group for group, _ in differing(line, cut.view, world) if not stays_behind(group, cut)]
         if wrong:
             group = wrong[0]
             have, was = here.get(group), cut.view.groups.get(group)
@@ -40,7 +40,7 @@ def copy_equals_origin_at_one_commit(world: World, found: Lines) -> Violation | 
     return None
 
 
-def _carried(line: Line, cut: CutTaken) -> tuple[str, ...]:
+def carried(line: Line, cut: CutTaken) -> tuple[str, ...]:
     """Homes that the package was cut for: those whose reign has begun since are told of by a later one."""
     reigns = {home: serving_of(line.sent, home).present.reign_id for home in line.homes}
     return tuple(home for home, reign in reigns.items() if serving_of(cut.view, home).present.reign_id == reign)
@@ -68,7 +68,8 @@ def _is_of(line: Line, group: Group) -> bool:
     return channel_of_group(group) is line.channel and home_of_group(group) in line.homes
 
 
-def _stays_behind(group: Group, cut: CutTaken) -> bool:
+def stays_behind(group: Group, cut: CutTaken) -> bool:
+    """Whether a package did not carry a group, since its conference waits."""
     return channel_of_group(group) is Channel.CONFERENCES and str(group[1][1]) in cut.left_behind
 
 
@@ -82,7 +83,7 @@ def files_equal_origin_at_one_commit(world: World, found: Lines) -> Violation | 
             "files_equal_origin_at_one_commit", line.name, line.copy, cut, line.target.tree.hint()
         ):
             continue
-        spoilt, homes = world.truth.spoilt_files[line.target.name], _carried(line, cut)
+        spoilt, homes = world.truth.spoilt_files[line.target.name], carried(line, cut)
         there, here = digests_in_catalogue(cut.view, homes), digests_on_disk(line.target, homes)
         for path in sorted(there.keys() | here.keys()):
             entry = line.copy.files.get(path)

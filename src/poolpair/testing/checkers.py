@@ -2,8 +2,8 @@
 
 They read the committed documents and rows of both stores, the files in both trees and shares, and what `Truth` saw from outside. What
 production code computes for people is used only to be held against the facts. `no_echo`, `nothing_is_applied_twice`,
-`what_is_overruled_is_kept`, `mass_deletions_are_approved`, `a_row_never_comes_before_its_file` and `a_clone_does_nothing` are checked
-where they happen (`watching`, `truth`, `check_applies`, `machines`).
+`what_is_overruled_is_kept`, `what_stands_is_listed`, `mass_deletions_are_approved`, `a_row_never_comes_before_its_file` and
+`a_clone_does_nothing` are checked where they happen (`watching`, `truth`, `check_applies`, `check_standing`, `machines`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from poolpair.testing import (
     check_copies,
     check_files,
     check_line,
+    check_reach,
     check_serving,
     check_status,
     hooking,
@@ -37,6 +38,7 @@ CHECKERS: tuple[Callable[[World, Lines], Violation | None], ...] = (
     check_copies.nothing_is_pruned_before_acknowledged,
     check_copies.parked_rows_are_kept,
     check_status.status_is_never_greener_than_the_truth,
+    check_reach.reach_is_true,
     check_status.silence_is_never_green,
     check_serving.one_pool_serves_per_epoch,
     check_serving.epochs_never_fall,
@@ -69,6 +71,7 @@ NAMES = (
     "a_clone_does_nothing",
     "final_state_implies_equality",
     "status_is_never_greener_than_the_truth",
+    "reach_is_true",
     "silence_is_never_green",
     "the_pair_comes_to_rest",
     "one_pool_serves_per_epoch",
@@ -76,6 +79,7 @@ NAMES = (
     "fence_is_what_serving_says",
     "every_accepted_write_is_accounted_for",
     "decisions_in_the_ledger_stand",
+    "what_stands_is_listed",
     "no_ask_is_carried_out_twice",
     "every_accepted_file_is_accounted_for",
     "no_plan_passes_its_hook",

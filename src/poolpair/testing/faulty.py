@@ -57,7 +57,8 @@ APPLY = "store.incoming.apply"
 RECOVER = "store.incoming.recover"
 LIST = "own.list"
 DELIVER = "other.deliver"
-WATCHED = {APPLY, RECOVER, DELIVER, "store.snapshot", "store.snapshot.export"}
+TURN_AWAY = "own.quarantine"
+WATCHED = {APPLY, RECOVER, DELIVER, TURN_AWAY, "store.snapshot", "store.snapshot.export"}
 """What the truth is told of; see `watching`."""
 WRITES = {"other.deliver", "other.replace", "own.write_small", "own.prepare", "own.quarantine"}
 CHANGES = WRITES | {"own.remove", "own.sweep_temp"}

@@ -75,11 +75,11 @@ def give_up(world: World, step: Step) -> str:
 
 
 def ledger(world: World, step: Step) -> str:
-    """Decide on one open entry of a home that is served here."""
+    """Decide on one undecided entry of a home that is served here."""
 
     def decide(site: Site) -> str:
         served = site.served()
-        entries = [entry for entry in site.store.ledger() if entry.state is Choice.OPEN and entry.home in served]
+        entries = [entry for entry in site.store.ledger() if not entry.state.is_decided and entry.home in served]
         if not entries:
             return NOTHING_TO_DO
         choice = Choice.THEIRS if step.number % 2 else Choice.OURS

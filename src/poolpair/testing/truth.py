@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from poolpair.model import Channel, Position
-from poolpair.testing.accounts import Accounts
+from poolpair.testing.accounts import Accounts, Version
 from poolpair.testing.file_accounts import FileAccounts
 from poolpair.testing.view import Group, View
 
@@ -30,6 +30,17 @@ class CutTaken:
     view: View
     left_behind: frozenset[str] = frozenset()
     """Conferences that the package does not carry."""
+    step: int = 0
+    """In which it was taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A state of a pool as it was first found after a step, and when, by the clock of its partner."""
+
+    at_s: float
+    step: int
+    view: View
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +104,8 @@ class Truth:
     """Since when, by the origin's clock, something is parked or held at the end of a line."""
     looked: dict[tuple[str, str], tuple[object, ...]] = field(default_factory=dict)
     """What a checker saw last, per line: the same again is not looked at again."""
+    carried: dict[str, tuple[Version, ...]] = field(default_factory=dict)
+    """What the delta of a package of the users channel holds, by the package's id."""
     accounts: Accounts = field(default_factory=Accounts)
     files: FileAccounts = field(default_factory=FileAccounts)
     epochs: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -106,6 +119,10 @@ class Truth:
     dead_s: dict[str, float] = field(default_factory=dict)
     """Since when no process of a pool lives, by the clock of its partner."""
     asks: dict[str, AskSeen] = field(default_factory=dict)
+    steps: int = 0
+    """How many were looked at."""
+    moments: dict[str, list[Moment]] = field(default_factory=lambda: defaultdict(list))
+    """Every state of each pool that was seen."""
     broken: list[tuple[str, str]] = field(default_factory=list)
     """Violations seen in the middle of a step: checker and story."""
 

@@ -11,7 +11,8 @@ from poolpair.pipeline.site import inbound_name, intent_name, outbound_name
 from poolpair.state import Inbound, Intent, Outbound
 from poolpair.store.values import ApplyPlan, RecoverPlan
 from poolpair.testing.check_applies import check_apply
-from poolpair.testing.faulty import APPLY, DELIVER, RECOVER
+from poolpair.testing.check_standing import check_listed, note_carried
+from poolpair.testing.faulty import APPLY, DELIVER, RECOVER, TURN_AWAY
 from poolpair.testing.schema import CHANNELS, other
 from poolpair.testing.truth import CutTaken
 from poolpair.testing.view import View
@@ -26,10 +27,13 @@ def watch(world: World, name: str, point: str, over: bool, args: tuple[Any, ...]
         cut, left_behind = args
         intent = _newest_intent(world, name, cut.channel)
         world.truth.left_behind(intent.position.package_id, frozenset(left_behind))
+        note_carried(world, intent.position.package_id, cut)
     elif point == APPLY:
         _apply(world, name, args[0], over=over)
-    elif point == RECOVER:
+    elif point == RECOVER and not args[0].lists:
         _recover(world, name, args[0], over=over)
+    elif point == TURN_AWAY and not over:
+        check_listed(world, name, args[1], args[2])
     elif point == DELIVER:
         _deliver(world, name, args[1], args[2], over=over)
 
@@ -75,7 +79,8 @@ def _cut(world: World, name: str, channel: Channel) -> None:
         # It brings groups of a home that its origin does not serve; of the origin's own homes it says nothing new.
         world.truth.cut(replace(before, position=intent.position))
     elif not intent.package_bytes:  # else it was finished long ago, and this is a service that lost its lease
-        world.truth.cut(CutTaken(pool=name, channel=channel, position=intent.position, view=view))
+        step = world.truth.steps
+        world.truth.cut(CutTaken(pool=name, channel=channel, position=intent.position, view=view, step=step))
 
 
 def _apply(world: World, name: str, plan: ApplyPlan, *, over: bool) -> None:

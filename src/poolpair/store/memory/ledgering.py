@@ -51,10 +51,15 @@ class Ledgering:
         content: Iterable[tuple[MemoryTable, Groups]],
         refuses: Callable[[str, Row], str | None],
     ) -> Reclaimed:
-        """Take in whole tables of groups."""
-        total = Reclaimed()
+        """Take in whole tables of groups, or list what differs."""
+        total, named = Reclaimed(), set[tuple[str, str]]()
         for table, groups in content:
             for key, rows in groups.items():
+                named.add((table.name, rows_to_text((key,))))
+                if plan.lists:
+                    if self._schema.home(table, key) == plan.home and not table.home_is_pool:
+                        total = replace(total, in_ledger=total.in_ledger + self.differing(table, key, rows))
+                    continue
                 if not table.is_tracked(key) or self._schema.home(table, key) != plan.home:
                     raise Refused(
                         Code.FOREIGN_PACKAGE, f"it brings rows of table {table.name} that are not of its home"
@@ -63,14 +68,24 @@ class Ledgering:
                     self.unite(key, rows)
                 else:
                     total = self._recover_group(plan, total, table, key, rows, refuses)
+        if plan.merge and not plan.lists:
+            self._returned(plan, named)
         return total
+
+    def _returned(self, plan: RecoverPlan, named: set[tuple[str, str]]) -> None:
+        """What was standing for these groups is handed in now."""
+        for rows in list(self._draft.groups[self._schema.ledger.number - 1].now.values()):
+            entry = entry_of(values_of(rows)[0])
+            mine = (entry.home, entry.channel, entry.state) == (plan.home, plan.channel, Choice.STANDING)
+            if mine and (entry.table, entry.key) in named:
+                self.replace(replace(entry, state=Choice.RETURNED, decided_utc=plan.note.now_utc))
 
     def unite(self, key: Key, rows: tuple[Row, ...]) -> None:
         """Take in an entry that the other ledger had: one that is unknown here, or that only there somebody decided on."""
         ledger = self._schema.ledger
         here = values_of(self._draft.groups[ledger.number - 1].now.get(key, ()))
-        undecided = bool(here) and entry_of(here[0]).state is Choice.OPEN
-        if rows and (not here or (undecided and entry_of(rows[0]).state is not Choice.OPEN)):
+        undecided = bool(here) and not entry_of(here[0]).state.is_decided
+        if rows and (not here or (undecided and entry_of(rows[0]).state.is_decided)):
             self._draft.put(ledger, key, rows)
         self._draft.log(ledger, key)
 
@@ -103,6 +118,9 @@ class Ledgering:
             raise PoolpairError(Code.LEDGER_MOVED, f"{entry.table} {table.describe(key)} was written again since")
         if choice is Choice.THEIRS:
             self._draft.put(table, key, rows_from_text(entry.theirs))
+        if (
+            choice is Choice.THEIRS or entry.state is Choice.STANDING
+        ):  # else it would be merged over when it is handed in
             self._draft.log(table, key)
         replaced = here if choice is Choice.THEIRS and here != entry.theirs else entry.ours
         decided = replace(entry, state=choice, decided_utc=now_utc, ours=replaced)

@@ -19,7 +19,9 @@ from poolpair.store.postgres.binding import LEDGER_PLACE, Bound, listed
 from poolpair.store.postgres.database import Database, is_refusal, quote, reason_of
 from poolpair.store.postgres.fencing import begin_deciding
 from poolpair.store.postgres.skipping import without_triggers
-from poolpair.store.values import Choice, LedgerEntry, LedgerNote
+from poolpair.store.values import Choice, LedgerEntry, LedgerNote, RecoverPlan
+
+UNDECIDED = ", ".join(f"'{choice}'" for choice in Choice if not choice.is_decided)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +76,7 @@ def put_differing(database: Database, b: Bound, ledger: Bound, theirs: Theirs, n
         f" poolpair_ours AS ours FROM d),"
         f" entry AS MATERIALIZED (SELECT *, {entry_id} AS entry_id FROM found WHERE home IS NOT NULL),"
         f" made AS (INSERT INTO {ledger.table} ({ledger.column_list})"
-        f" SELECT home, entry_id, $2, $3, tkey, $4, $5, theirs, ours, '{Choice.OPEN}', $6, '' FROM entry ORDER BY poolpair_place"
+        f" SELECT home, entry_id, $2, $3, tkey, $4, $5, theirs, ours, '{note.state}', $6, '' FROM entry ORDER BY poolpair_place"
         " ON CONFLICT DO NOTHING)"
         f" INSERT INTO {ledger.log} ({ledger.key}) SELECT home, entry_id FROM entry",
         head,
@@ -96,7 +98,20 @@ def unite(database: Database, ledger: Bound, rows: str) -> None:
         f"INSERT INTO {ledger.table} AS t ({ledger.column_list})"
         f" SELECT {ledger.column_list} FROM ({rows}) r ORDER BY poolpair_place"
         f" ON CONFLICT ({ledger.key}) DO UPDATE SET {fresh}"
-        f" WHERE t.state = '{Choice.OPEN}' AND excluded.state <> '{Choice.OPEN}'"
+        f" WHERE t.state IN ({UNDECIDED}) AND excluded.state NOT IN ({UNDECIDED})"
+    )
+
+
+def note_returned(database: Database, b: Bound, ledger: Bound, groups: str, plan: RecoverPlan) -> None:
+    """What was standing for these groups of a table is handed in now. `groups` is a relation with the key columns."""
+    database.run(
+        f"UPDATE {ledger.table} SET state = '{Choice.RETURNED}', decided_utc = $1"
+        f" WHERE state = '{Choice.STANDING}' AND home = $2 AND channel = $3 AND tbl = $4"
+        f" AND tkey IN (SELECT '[' || {as_json(b.spec.key, 'f')} || ']' FROM {groups} f)",
+        plan.note.now_utc,
+        plan.home,
+        plan.channel.value,
+        b.spec.name,
     )
 
 
@@ -117,6 +132,11 @@ def resolve(
     """Let the chosen version stand. Raises LEDGER_MOVED if the rows are no longer what the entry says of them."""
     begin_deciding(database)
     replaced = _let_stand(database, bound, entry, force=force) if choice is Choice.THEIRS else entry.ours
+    if (
+        choice is not Choice.THEIRS and entry.state is Choice.STANDING
+    ):  # else it would be merged over when it is handed in
+        b, key = _find_group(database, bound, entry)
+        _log(database, b, key, entry)
     decided = replace(entry, state=choice, decided_utc=now_utc, ours=replaced)
     decide(database, ledger_of(bound), decided)
     return decided
@@ -163,8 +183,12 @@ def _let_stand(database: Database, bound: tuple[Bound, ...], entry: LedgerEntry,
             raise
         detail = f"table {entry.table} refuses the rows of the entry: {reason_of(error)}"
         raise PoolpairError(Code.PARKED, detail) from error
-    database.run(f"INSERT INTO {b.log} ({b.key}) SELECT {b.key} FROM ({key}) k", entry.key)
+    _log(database, b, key, entry)
     return entry.ours if is_theirs else here
+
+
+def _log(database: Database, b: Bound, key: str, entry: LedgerEntry) -> None:
+    database.run(f"INSERT INTO {b.log} ({b.key}) SELECT {b.key} FROM ({key}) k", entry.key)
 
 
 def _find_group(database: Database, bound: tuple[Bound, ...], entry: LedgerEntry) -> tuple[Bound, str]:

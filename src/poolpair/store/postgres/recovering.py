@@ -15,7 +15,7 @@ from poolpair.store.postgres.binding import GONE, Bound, listed
 from poolpair.store.postgres.database import Database, is_refusal, quote
 from poolpair.store.postgres.documents import seen_at
 from poolpair.store.postgres.fencing import begin_deciding
-from poolpair.store.postgres.ledgering import Theirs, differing, put_differing, unite
+from poolpair.store.postgres.ledgering import Theirs, differing, note_returned, put_differing, unite
 from poolpair.store.postgres.skipping import without_triggers
 from poolpair.store.postgres.spooling import later_than
 from poolpair.store.values import Reclaimed, RecoverPlan
@@ -32,8 +32,9 @@ def recover(
     begin_deciding(database)
     database.run(f"SET CONSTRAINTS ALL {'DEFERRED' if waiting else 'IMMEDIATE'}")
     tables = [TableRecovery(database, b, ledger, plan) for b in sorted(bound, key=lambda b: b.rank)]
-    for table in tables:
-        table.check_homes()
+    if not plan.lists:
+        for table in tables:
+            table.check_homes()
     for table in tables:
         table.sort_out()
     for table in reversed(tables):
@@ -80,7 +81,12 @@ class TableRecovery:
         b, s = self._b, self._db
         place = "poolpair_place bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, poolpair_fate text NOT NULL DEFAULT 'equal'"
         s.run(f"CREATE TEMPORARY TABLE fate_{b.n} ({place}, {b.key_types}) ON COMMIT DROP")
-        self._groups = s.changed(f"INSERT INTO {self._fates} ({b.key}) SELECT DISTINCT {b.key} FROM {self._brought}")
+        groups = f"SELECT DISTINCT {b.key} FROM {self._brought}"
+        if not self._plan.lists:
+            self._groups = s.changed(f"INSERT INTO {self._fates} ({b.key}) {groups}")
+        elif not b.spec.home_is_pool:
+            mine = f"{b.scope} AND {b.home} = $1"
+            self._groups = s.changed(f"INSERT INTO {self._fates} ({b.key}) {groups} WHERE {mine}", self._plan.home)
         if not self._groups:
             return
         s.run(f"ANALYZE {self._fates}")
@@ -171,5 +177,9 @@ class TableRecovery:
             return Reclaimed()
         merged = s.number(f"SELECT count(*) FROM {self._fates} WHERE poolpair_fate IN ('delete', 'write')")
         in_ledger = put_differing(s, b, self._ledger, self._theirs("ledger"), self._plan.note)
+        if self._plan.lists:
+            return Reclaimed(in_ledger=in_ledger)
+        if self._plan.merge:
+            note_returned(s, b, self._ledger, self._fates, self._plan)
         s.run(f"INSERT INTO {b.log} ({b.key}) SELECT {b.key} FROM {self._fates}")
         return Reclaimed(merged=merged, equal=self._groups - merged - in_ledger, in_ledger=in_ledger)

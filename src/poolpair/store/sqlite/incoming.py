@@ -183,7 +183,8 @@ class SqliteIncoming:
     def recover(self, plan: RecoverPlan, record: Callable[[SqliteTransaction, Reclaimed], None]) -> Reclaimed:
         """Take in what a returned pool had, in one transaction. Raises STORE_BROKEN if a trigger of the application's ends that."""
         bound = [b for b in self._bound if b.spec.channel is plan.channel]
-        self._refuse_strangers(bound, plan)
+        if not plan.lists:
+            self._refuse_strangers(bound, plan)
         transaction = self._begin()
         try:
             total = Reclaimed()

@@ -43,7 +43,9 @@ class Ledgering:
         return written
 
     def recover(self, plan: RecoverPlan) -> Reclaimed:
-        """Take in what the attached rows file names of this table."""
+        """Take in what the attached rows file names of this table, or list what differs."""
+        if plan.lists:
+            return self._list_standing(plan)
         b, total = self._b, Reclaimed()
         with deciding(self._c):
             for key in self._c.execute(f"SELECT {b.key} FROM pkg.k{b.n} ORDER BY rowid").fetchall():
@@ -57,12 +59,32 @@ class Ledgering:
                 else:
                     total = replace(total, in_ledger=total.in_ledger + self._differing(key, theirs))
                 self._log(key)
+        if plan.merge:
+            self._returned(plan)
         return total
+
+    def _list_standing(self, plan: RecoverPlan) -> Reclaimed:
+        b, listed = self._b, 0
+        keys = f"SELECT {b.key} FROM pkg.k{b.n} WHERE {b.scope} ORDER BY rowid"
+        for key in self._c.execute(keys).fetchall() if not b.spec.home_is_pool else ():
+            if self._home(key) == plan.home:
+                listed += self._differing(key, self._rows(f"pkg.r{b.n}", key))
+        return Reclaimed(in_ledger=listed)
+
+    def _returned(self, plan: RecoverPlan) -> None:
+        """What was standing for groups of this table is handed in now."""
+        for row in entries(self._c, f"WHERE state = '{Choice.STANDING}'"):
+            entry = entry_of(row)
+            if (entry.home, entry.channel, entry.table) == (plan.home, plan.channel, self._b.spec.name):
+                (key,) = rows_from_text(entry.key)
+                query = f"SELECT 1 FROM pkg.k{self._b.n} WHERE {_is_key(self._b, key)}"
+                if self._c.execute(query, _bindable(key)).fetchone():
+                    replace_entry(self._c, replace(entry, state=Choice.RETURNED, decided_utc=plan.note.now_utc))
 
     def _unite(self, key: Row, theirs: tuple[Row, ...]) -> None:
         """Take in an entry that the other ledger had: one that is unknown here, or that only there somebody decided on."""
         here = self._here(key)
-        if theirs and (not here or (_is_open(here[0]) and not _is_open(theirs[0]))):
+        if theirs and (not here or (_is_decided(theirs[0]) and not _is_decided(here[0]))):
             self.write(key, theirs)
 
     def _was_changed(self, key: Row, token: int) -> bool:
@@ -139,6 +161,8 @@ class Ledgering:
         if choice is Choice.THEIRS:
             with deciding(self._c):
                 self.write(key, rows_from_text(entry.theirs))
+        elif entry.state is Choice.STANDING:  # else it would be merged over when it is handed in
+            self._log(key)
         replaced = here if choice is Choice.THEIRS and here != entry.theirs else entry.ours
         decided = replace(entry, state=choice, decided_utc=self._note.now_utc, ours=replaced)
         replace_entry(self._c, decided)
@@ -161,15 +185,15 @@ def replace_entry(connection: sqlite3.Connection, entry: LedgerEntry) -> None:
         )
 
 
-def entries(connection: sqlite3.Connection) -> Iterable[tuple[object, ...]]:
-    """Every ledger entry as a row of COLUMNS, oldest first."""
-    for row in connection.execute(f"SELECT {', '.join(COLUMNS)} FROM main.{TABLE} ORDER BY rowid").fetchall():
+def entries(connection: sqlite3.Connection, chosen: str = "") -> Iterable[tuple[object, ...]]:
+    """Every ledger entry, or those `chosen` by a condition, as a row of COLUMNS, oldest first."""
+    for row in connection.execute(f"SELECT {', '.join(COLUMNS)} FROM main.{TABLE} {chosen} ORDER BY rowid").fetchall():
         yield tuple(map(text, row))
 
 
-def _is_open(row: Row) -> bool:
-    """Whether nobody decided on an entry of the ledger."""
-    return entry_of(tuple(map(text, row))).state is Choice.OPEN
+def _is_decided(row: Row) -> bool:
+    """Whether somebody decided on an entry of the ledger."""
+    return entry_of(tuple(map(text, row))).state.is_decided
 
 
 def _is_key(b: Bound, key: Row, alias: str = "") -> str:

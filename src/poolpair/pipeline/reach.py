@@ -1,0 +1,82 @@
+"""Reach: up to which moment everything that the partner accepted is applied here, told by this pool's own clock alone.
+
+Both words go by nonces. A package echoes a nonce of ours that its origin had seen before it looked what is to be packed: whatever was
+accepted until we wrote that nonce is in it, or in one that it follows. A cookie that says `sent` adds: up to that package there is nothing
+else. Of files it is what the origin's last look at its tree had found. Nothing of it decides anything: it is for people, who must know
+what a disaster costs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from poolpair.model import Channel, Cookie, Manifest, PackageKind, Position
+from poolpair.pipeline.site import Claim, Site, inbound_name, outbound_name
+from poolpair.state import Inbound, Outbound, Reached
+from poolpair.store.port import Transaction
+
+
+def mark_of(position: Position) -> int:
+    """A package in few bytes: its sequence, and enough of its stream to tell it from one that began after a set back."""
+    return position.sequence << 16 | int(position.stream[:4], 16)
+
+
+def sent(site: Site) -> tuple[int, ...]:
+    """Per channel the newest package, if at this moment nothing waits that is in none; else 0."""
+    return tuple(_sent(site, channel) for channel in site.channels)
+
+
+def _sent(site: Site, channel: Channel) -> int:
+    out = site.store.read(Outbound, outbound_name(channel))
+    if out is None or out.base is None or out.stopped is not None:
+        return 0
+    if channel is Channel.CONFERENCES and site.tree is not None and site.tree.hint() != site.memory.tree_hint:
+        return 0
+    return 0 if site.store.pending(channel, out.base_token) else mark_of(out.base)
+
+
+def note_claims(site: Site, tx: Transaction, cookie: Cookie) -> None:
+    """Take in what a believed cookie says is sent; what is applied already is reached at once."""
+    written_s = site.memory.written.get(cookie.echo)
+    if written_s is None:
+        return
+    for channel, mark in zip(site.channels, cookie.sent, strict=False):
+        if mark:
+            site.memory.claims[channel] = Claim(mark, written_s)
+            inbound = tx.load(Inbound, inbound_name(channel))
+            after = _claimed(site, channel, inbound) if inbound is not None else None
+            if after is not None and after != inbound:
+                tx.save(inbound_name(channel), after)
+
+
+def reaching(site: Site, inbound: Inbound, manifest: Manifest) -> Inbound:
+    """The same after this package was applied."""
+    written_s = site.memory.written.get(manifest.echo)
+    carries_all = manifest.kind is not PackageKind.RECOVERED and not (manifest.fills or manifest.skips)
+    if carries_all and written_s is not None:
+        inbound = _reached(site, inbound, written_s)
+    return _claimed(site, manifest.channel, inbound)
+
+
+def _claimed(site: Site, channel: Channel, inbound: Inbound) -> Inbound:
+    claim, applied = site.memory.claims.get(channel), inbound.applied
+    if claim is None or applied is None:
+        return inbound
+    mark = mark_of(applied)
+    same_stream, newer = mark & 0xFFFF == claim.mark & 0xFFFF, mark >= claim.mark
+    return _reached(site, inbound, claim.written_s) if same_stream and newer else inbound
+
+
+def _reached(site: Site, inbound: Inbound, at_s: float) -> Inbound:
+    boot_id, before = site.clock.boot_id(), inbound.reached
+    if before is not None and before.boot_id == boot_id and before.at_s >= at_s:
+        return inbound
+    return replace(inbound, reached=Reached(boot_id=boot_id, at_s=at_s))
+
+
+def reach_age_s(site: Site, inbound: Inbound) -> float | None:
+    """How long ago that moment was, in seconds; None if it is not known, as after a restart of this machine."""
+    reached = inbound.reached
+    if reached is None or reached.boot_id != site.clock.boot_id():
+        return None
+    return max(0.0, site.clock.monotonic_s() - reached.at_s)

@@ -1,0 +1,80 @@
+"""How far a copy reaches, by the word of the pool that has it: never further than what is applied."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from poolpair.cycle import beat
+from poolpair.moves import Move
+from poolpair.pipeline.capture import capture
+from poolpair.pipeline.pack import pack
+from poolpair.protocol import Want
+from poolpair.serving.price import price
+from poolpair.units import show_age
+from tests.memory_pair import USERS, MemoryPair
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> MemoryPair:
+    """Two pools at rest."""
+    made = MemoryPair(tmp_path)
+    for pool in ("a", "b"):
+        made.start(pool)
+    made.settle()
+    return made
+
+
+def age_s(pair: MemoryPair, pool: str) -> float:
+    """What status says at a pool."""
+    age = pair.channel(pool).imports.reach_age_s
+    assert age is not None
+    return age
+
+
+def write(pair: MemoryPair, number: int) -> None:
+    """The application of a writes."""
+    pair.disks["a"].write("account", ("a.example", "valjean"), [("a.example", "valjean", number)])
+
+
+def test_what_is_written_and_not_applied_stops_the_reach(pair: MemoryPair) -> None:
+    """From the first write that does not come on the copy is as old as that, and no word of the partner's makes it younger."""
+    at_rest_s = age_s(pair, "b")
+    write(pair, 1)
+    for _ in range(6):
+        pair.clock.advance(10)
+        for pool in ("a", "b", "a"):
+            beat(pair.sites[pool], USERS)
+    assert age_s(pair, "b") >= 60 + at_rest_s
+    pair.settle()
+    assert age_s(pair, "b") < 60
+
+
+def test_a_partner_that_rests_makes_the_copy_no_older(pair: MemoryPair) -> None:
+    """Nothing was written for an hour: the copy reaches to the partner's last word, not to its last package."""
+    for _ in range(360):
+        pair.clock.advance(10)
+        pair.turn()
+        for pool in ("a", "b", "a"):
+            beat(pair.sites[pool], USERS)
+    pair.turn()
+    assert age_s(pair, "b") <= 20
+
+
+def test_a_package_vouches_for_what_was_looked_for_only(pair: MemoryPair) -> None:
+    """A nonce that comes while it is cut was perhaps written after a change that is not in it."""
+    site = pair.sites["a"]
+    capture(site, USERS)
+    looked = site.memory.echo
+    site.memory.echo = "f" * 16
+    assert looked
+    assert pack(site, USERS, Want(digests=True)).manifest.echo == looked
+
+
+def test_the_price_of_a_disaster_says_it(pair: MemoryPair) -> None:
+    """What --what-if prints is what status says."""
+    pair.clock.advance(40)
+    told = " ".join(price(pair.sites["b"], Move.TAKEOVER, "a"))
+    assert f"whatever a had accepted {show_age(age_s(pair, 'b'))} ago" in told
+    assert age_s(pair, "b") >= 40
