@@ -1,4 +1,4 @@
-# make setup | demo [STORE=postgresql] | test | test-long | sim | soak SECONDS=600 | mutants | bench-pg ROWS=1000000 | bench-failover | lint | format | clean
+# make setup | demo [STORE=postgresql] | test [WORKERS=1] | test-long | sim | soak SECONDS=600 | mutants | bench-pg ROWS=1000000 | bench-failover | lint | format | clean
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := test
@@ -13,6 +13,9 @@ COMMA := ,
 
 # Debian packages that the tests call; add a name here when a test needs the real thing.
 SYSTEM_PACKAGES := git haproxy pgbouncer postgresql
+
+# What was compiled is kept: the tests start the program hundreds of times.
+unexport PYTHONDONTWRITEBYTECODE
 
 # $(call timed,label,command) runs the command and says how long it took.
 timed = start=$$SECONDS; echo "== $(1)"; $(2); echo "== $(1): $$((SECONDS - start)) s"
@@ -43,8 +46,12 @@ demo: STORE ?= sqlite
 demo: setup
 	@$(BIN)/python -m poolpair.lab.demo --store $(STORE)
 
+# Tests of one file run one after the other; files side by side, in their order, for the slow ones come first.
+WORKERS ?= logical
+SPREAD := -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 test: setup system lint
-	@$(call timed,pytest,$(BIN)/python -m pytest --durations=10)
+	@$(call timed,pytest,$(BIN)/python -m pytest $(SPREAD) --durations=10)
 
 test-long: setup system
 	@$(call timed,pytest -m long,$(BIN)/python -m pytest -m long --durations=10)
