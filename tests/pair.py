@@ -17,6 +17,7 @@ from poolpair.model import Channel
 from poolpair.pipeline.site import Site
 from poolpair.report import gather
 from poolpair.service import write_pulse
+from poolpair.serving.asks import attend
 from poolpair.status import ChannelStatus, PairStatus
 from poolpair.testing.clock import VirtualClock
 from poolpair.wiring import begin_work, initialise, open_site
@@ -112,12 +113,14 @@ class Pair:
             clock.advance(seconds)
 
     def live(self, seconds: float, step_s: float = 1.0) -> None:
-        """Let time pass as running services spend it: heartbeats when they are due, and a pass in every step."""
+        """Let time pass as running services spend it: heartbeats when they are due, and in every step a pass and a look at plans."""
         for _ in range(round(seconds / step_s)):
             self.advance(step_s)
             for pool in tuple(self.sites):
                 self._beat_if_due(pool)
             self.turn()
+            for site in self.sites.values():
+                attend(site)
 
     def _beat_if_due(self, pool: str) -> None:
         """The heartbeat as `service.Service` sends it: of the first channel, and of the others once per interval."""

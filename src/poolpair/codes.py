@@ -41,6 +41,7 @@ class Code(StrEnum):
     LEDGER_MOVED = "P310"
     INCOMPLETE = "P311"
     HOOK_FAILED = "P312"
+    DRILL = "P313"
     LEASE = "P401"
     PARTNER_SILENT = "P402"
     NEWER_FORMAT = "P403"

@@ -186,25 +186,43 @@ OVERRULED_KEPT = 16
 
 def overrule_partner(site: Site) -> tuple[Channel, ...]:
     """Let this store, which was set back, win: a new stream on top of whatever the partner applied last. Returns the channels."""
-    won: list[Channel] = []
     with site.store.transaction() as tx:
         for home in site.homes:
             serving = tx.load(Serving, serving_name(home))
             if serving is not None and serving.stopped is not None:
                 tx.save(serving_name(home), replace(serving, accepts=True))
+    return _go_on(site, Seed(reason="this store was set back and wins", overrule=True))
+
+
+def yield_to_partner(site: Site) -> tuple[Channel, ...]:
+    """Go on although this store was set back: nobody is served here, so no row of the partner's is overruled. Returns the channels.
+
+    What was spooled when the partner took over goes to the ledger there. Raises USAGE before that.
+    """
+    if homes := not_yielded(site):
+        raise PoolpairError(Code.USAGE, f"{site.partner} does not serve the users of {', '.join(homes)} yet")
+    return _go_on(site, Seed(reason="this store was set back and yields"))
+
+
+def not_yielded(site: Site) -> tuple[str, ...]:
+    """Homes that are served here, by what this store or the partner knows: the partner is to take them over first."""
+    return tuple(home for home in site.homes if home in site.served() or site.serving(home).stopped is not None)
+
+
+def _go_on(site: Site, seed: Seed) -> tuple[Channel, ...]:
+    found: list[Channel] = []
     for channel in site.channels:
         with site.store.transaction() as tx:
-            found = tx.load(Outbound, outbound_name(channel))
-            if found and found.stopped and found.stopped.code is Code.STORE_SET_BACK:
-                tx.save(outbound_name(channel), _overruling(found))
-                won.append(channel)
+            out = tx.load(Outbound, outbound_name(channel))
+            if out and out.stopped and out.stopped.code is Code.STORE_SET_BACK:
+                tx.save(outbound_name(channel), _begun_anew(out, seed))
+                found.append(channel)
     nudge(site)
-    return tuple(won)
+    return tuple(found)
 
 
-def _overruling(found: Outbound) -> Outbound:
+def _begun_anew(found: Outbound, seed: Seed) -> Outbound:
     applied = found.partner.applied if found.partner else None
-    seed = Seed(reason="this store was set back and wins", overrule=True)
     lost = (*found.overruled, found.stream, *([applied.stream] if applied else []))
     return replace(
         Outbound(stream=new_id(), seed=seed),

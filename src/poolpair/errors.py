@@ -189,6 +189,12 @@ CATALOGUE: dict[Code, Entry] = {
         "a hook failed or was not over in time; the plan waits at that step",
         "look at `poolpair hook show`, mend it and give the command again; or give the plan up with --abort",
     ),
+    Code.DRILL: Entry(
+        _D,
+        2,
+        "a drill failed: a takeover might not give what it should",
+        "read the message; nothing but the copy was touched. `poolpair drill` again when it is mended",
+    ),
     Code.LEASE: Entry(
         _W, 1, "another service already works for this pool", "stop one of them; the other takes over by itself"
     ),

@@ -30,6 +30,7 @@ class HookStep(StrEnum):
     AFTER_SERVE = "after-serve"
     GATE_OPEN = "gate-open"
     GATE_CLOSE = "gate-close"
+    DRILL = "drill"
 
 
 class PlanStep(StrEnum):
@@ -124,6 +125,37 @@ HOOK_RUNS = "hook/"
 def hook_name(home: str, step: HookStep) -> str:
     """The document of the last run of a hook for a home."""
     return f"{HOOK_RUNS}{home}/{step}"
+
+
+DRILLS = "drill/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrillResult:
+    """What the last rehearsal of a takeover of a home found."""
+
+    home: str
+    at_utc: str
+    failure: str = ""
+    """Why it counts as failed, in words; empty if it passed."""
+    rpo_s: float | None = None
+    """Whatever the partner had accepted so long before the drill began was served by the copy; None: not known."""
+    rto_s: float = 0.0
+    """From the order to the end of the takeover, without hooks and without whoever decides."""
+    took_s: float = 0.0
+    """The whole drill."""
+    copied_bytes: int = 0
+    """Of the database and of files."""
+    files: int = 0
+    packages: int = 0
+    """That stood, and were applied by the takeover."""
+    check: str = ""
+    """The command that looked at what would be served; empty if none is set."""
+
+
+def drill_name(home: str) -> str:
+    """The document of the last drill for a home."""
+    return f"{DRILLS}{home}"
 
 
 FENCE_OFF = "fence/off"

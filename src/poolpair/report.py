@@ -9,9 +9,11 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import data_dir, lync_module, parse_package_name
 from poolpair.model import Channel, Fault, ImportStatus, serving_pool
 from poolpair.moves import (
+    DRILLS,
     FENCE_OFF,
     GATE,
     GATE_WORD,
+    DrillResult,
     FenceOff,
     Gate,
     GateWhy,
@@ -99,6 +101,7 @@ def gather(site: Site) -> PairStatus:
         ledger_standing=sum(entry.state is Choice.STANDING for entry in ledger),
         gate=_gate(gate, site.partner),
         gate_word=word.reason if (word := site.store.read(GateWord, GATE_WORD)) else "",
+        drills=tuple(site.store.read_all(DrillResult, DRILLS).values()),
         fence_off=off.reason if (off := site.store.read(FenceOff, FENCE_OFF)) else "",
         channels=tuple(_channel(site, channel, known, now, word_age_s) for channel in site.channels),
     )

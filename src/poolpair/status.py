@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from poolpair.errors import CATALOGUE, Code
 from poolpair.model import Channel, Cookie, ExportStatus, Fault, ImportStatus
+from poolpair.moves import DrillResult
 from poolpair.state import Inbound, Outbound, SeedPhase, VerifyResult
 
 SILENT_AFTER_S = 30.0
@@ -146,6 +147,8 @@ class PairStatus:
     """Why the fence was taken away by hand; empty while it stands."""
     gate: Fault | None = None
     """The gate is closed: what this pool serves is fenced until the partner is heard."""
+    drills: tuple[DrillResult, ...] = ()
+    """The last of each home that was rehearsed here."""
     gate_word: str = ""
     """Why an operator holds the gate open although the partner is not heard."""
 

@@ -6,16 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from poolpair.decisions import overrule_partner
-from poolpair.errors import Code
+from poolpair.decisions import overrule_partner, resolve_ledger, yield_to_partner
+from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import cookie_dir
+from poolpair.model import ExportStatus
 from poolpair.pipeline.acknowledge import hear_word
 from poolpair.serving.plan import advance, give_up
+from poolpair.store.values import Choice
 from tests.home_moves import (
     COSETTE,
     VALJEAN,
     backup,
     hand_out,
+    hand_over,
     make_pair,
     serving,
     set_back,
@@ -90,7 +93,7 @@ def test_a_site_rebuilt_from_a_backup_reverts_nothing(pair: MemoryPair) -> None:
     stopped = pair.outbound("a").stopped
     assert stopped is not None
     assert stopped.code is Code.STORE_SET_BACK
-    overrule_partner(pair.sites["a"])
+    assert yield_to_partner(pair.sites["a"]) == (USERS,)
     settle(pair)
     assert values(pair) == (1, 1)
     assert values(pair, COSETTE) == (None, None)
@@ -153,3 +156,51 @@ def test_an_old_word_is_no_set_back(pair: MemoryPair) -> None:
     settle(pair)
     assert values(pair, VALJEAN) == (3, 3)
     assert pair.outbound("a").stopped is None
+
+
+def test_the_partners_copy_wins_by_being_served(pair: MemoryPair) -> None:
+    """A is set back and writes on before anybody notices; its operator wants what B has. Nothing is lost, and A serves in the end."""
+    saved = backup(pair, "a")
+    write(pair, "a", 1)
+    settle(pair)
+    set_back(pair, "a", saved)
+    write(pair, "a", 7, COSETTE)
+    settle(pair)
+    assert pair.outbound("a").stopped is not None
+    with pytest.raises(PoolpairError, match="does not serve the users of a yet"):
+        yield_to_partner(pair.sites["a"])
+    assert values(pair) == (0, 1)
+    take_over(pair, "b")
+    settle(pair)
+    assert takes_writes(pair) == ("b",)
+    yield_to_partner(pair.sites["a"])
+    settle(pair)
+    assert values(pair) == (1, 1)
+    assert sorted(map(str, versions(pair, "b"))) == ["(0, 1)", "(7, None)"]
+    for entry in pair.sites["b"].store.ledger():
+        choice = Choice.THEIRS if "cosette" in entry.key else Choice.OURS
+        resolve_ledger(pair.sites["b"], entry.entry_id, choice)
+    hand_over(pair, "b")
+    assert (values(pair), values(pair, COSETTE)) == ((1, 1), (7, 7))
+    assert pair.outbound("a").stopped is None
+    assert pair.channel("a").export.status is ExportStatus.FINAL
+
+
+def test_the_partners_copy_wins_over_a_store_that_forgot_that_it_serves(pair: MemoryPair) -> None:
+    """A was set back to when its users were away. It is fenced, and does not go on before B took them over from the reign that A forgot."""
+    hand_over(pair, "a")
+    saved = backup(pair, "a")
+    hand_over(pair, "b")
+    write(pair, "a", 2)
+    settle(pair)
+    set_back(pair, "a", saved)
+    settle(pair)
+    assert takes_writes(pair) == ()
+    with pytest.raises(PoolpairError, match="does not serve the users of a yet"):
+        yield_to_partner(pair.sites["a"])
+    take_over(pair, "b")
+    settle(pair)
+    yield_to_partner(pair.sites["a"])
+    settle(pair)
+    hand_over(pair, "b")
+    assert values(pair) == (2, 2)

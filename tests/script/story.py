@@ -33,6 +33,7 @@ ORDERED = (
     (re.compile(r"\b[0-9][0-9,]* bytes"), "N bytes"),
     (re.compile(r"\b[0-9.]+ [KMG]iB"), "N MiB"),
     (re.compile(r"process [0-9]+"), "process <n>"),
+    (re.compile(r"^[0-9a-f]{8}(?=\t)", re.MULTILINE), "<id>"),
 )
 """What differs from one play to the next, and what stands in its place."""
 

@@ -56,6 +56,7 @@ before_serve = ["/bin/true"]
 after_serve = ["/bin/echo", "é"]
 gate_open = ["/bin/true"]
 gate_close = ["/bin/true"]
+drill = ["boot-check"]
 timeout = "5s"
 
 [gate]

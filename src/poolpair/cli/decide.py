@@ -147,7 +147,7 @@ def setback_show() -> None:
         return
     typer.echo(
         f"The rows themselves are only at {site.partner}: this store cannot list them. Look at them there before you decide;"
-        " `setback resolve --ours` keeps what it replaces there in tables called poolpair_kept_row_*."
+        " `setback resolve --ours` keeps what it replaces there in tables called poolpair_kept_row_*; `--theirs` says how that copy wins."
     )
 
 
@@ -176,22 +176,49 @@ def _setback_lines(channel: Channel, found: Outbound, partner: str) -> Iterator[
     )
 
 
+def _yield() -> None:
+    """The partner's copy wins by being served: first there, and then everything that is here goes to the ledger."""
+    site = open_site(chosen_config())
+    try:
+        if homes := decisions.not_yielded(site):
+            for line in _way_to_yield(homes, site.pool, site.partner):
+                typer.echo(line)
+            raise typer.Exit(1)
+        channels = decisions.yield_to_partner(site)
+    finally:
+        site.store.close()
+    for channel in channels:
+        talk.print(f"{channel}: goes on; what was here and differs is handed in, and goes to the ledger")
+    if not channels:
+        talk.print("no channel is set back")
+
+
+def _way_to_yield(homes: tuple[str, ...], pool: str, partner: str) -> Iterator[str]:
+    yield f"Nothing was changed yet. {partner}'s copy wins by being served there. In this order:"
+    number = 0
+    for number, home in enumerate(homes, 1):
+        yield f"{number}. at {partner}: poolpair failover {home} --disaster    (within one pass {pool} refuses writes for them)"
+    yield f"{number + 1}. at {pool}: poolpair setback resolve --theirs    (once more: what is here and differs goes to the ledger)"
+    yield f"{number + 2}. at {partner}: poolpair ledger list; ledger resolve ID --ours (what {partner} has) or --theirs (what {pool} had)"
+    if pool in homes:
+        yield f"{number + 3}. at {partner}: poolpair failback {pool}"
+
+
 def setback_resolve(
     ours: Annotated[
         bool, typer.Option("--ours", help="This store wins; what it replaces at the partner is kept there.")
     ] = False,
-    theirs: Annotated[bool, typer.Option("--theirs", help="The partner's copy wins.")] = False,
+    theirs: Annotated[
+        bool, typer.Option("--theirs", help="The partner's copy wins: prints how, and does its part.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
 ) -> None:
     """Decide whose rows hold after this store was set back."""
     if ours == theirs:
         raise PoolpairError(Code.USAGE, "give either --ours or --theirs")
     if theirs:
-        raise PoolpairError(
-            Code.USAGE,
-            "--theirs is not in this release",
-            hint="let the partner take over instead (`failover --disaster` there), or choose --ours",
-        )
+        _yield()
+        return
     if not yes and not typer.confirm(
         "The partner's newer rows will be replaced by this store's older ones (and kept there aside). Go on?"
     ):

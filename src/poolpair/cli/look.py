@@ -11,6 +11,7 @@ from rich.text import Text
 
 from poolpair import documents
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, out
+from poolpair.cli.drill import words_of_drill
 from poolpair.cli.hook import failed_runs, show_run
 from poolpair.cli.inspect import inspect
 from poolpair.errors import CATALOGUE, Code
@@ -78,6 +79,8 @@ def show(found: PairStatus, console: Console = out) -> None:
         _block(console, f"  from {found.partner}", width, _import(channel.imports, found))
     for home in found.homes:
         console.print(_home(home, found.pool))
+    for drill in found.drills:
+        console.print(Text(words_of_drill(drill), style="red" if drill.failure else ""))
     for line in _remarks(found):
         console.print(Text(line))
 

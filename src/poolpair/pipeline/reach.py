@@ -55,16 +55,17 @@ def reaching(site: Site, inbound: Inbound, manifest: Manifest) -> Inbound:
     carries_all = manifest.kind is not PackageKind.RECOVERED and not (manifest.fills or manifest.skips)
     if carries_all and written_s is not None:
         inbound = _reached(site, inbound, written_s)
-    return _claimed(site, manifest.channel, inbound)
+    return _claimed(site, manifest.channel, inbound, later=carries_all)
 
 
-def _claimed(site: Site, channel: Channel, inbound: Inbound) -> Inbound:
+def _claimed(site: Site, channel: Channel, inbound: Inbound, *, later: bool = False) -> Inbound:
+    """After a rewind a `later` package holds what the named one did only if it carries a delta: one that recovers something does not."""
     claim, applied = site.memory.claims.get(channel), inbound.applied
     if claim is None or applied is None:
         return inbound
     mark = mark_of(applied)
-    same_stream, newer = mark & 0xFFFF == claim.mark & 0xFFFF, mark >= claim.mark
-    return _reached(site, inbound, claim.written_s) if same_stream and newer else inbound
+    newer = later and mark & 0xFFFF == claim.mark & 0xFFFF and mark > claim.mark
+    return _reached(site, inbound, claim.written_s) if newer or mark == claim.mark else inbound
 
 
 def _reached(site: Site, inbound: Inbound, at_s: float) -> Inbound:

@@ -8,10 +8,18 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from poolpair.clock import Clock
-from poolpair.store.port import Store
+from poolpair.store.port import Snapshot, Store
 from poolpair.store.prepared import Farewell, Installed, Record
 from poolpair.store.profile import Profile
 from poolpair.store.profile_check import Problem
+
+
+class WholeView(Snapshot, Protocol):
+    """A read view of the whole database."""
+
+    def copy_whole(self, target: str) -> None:
+        """Copy everything that is seen to the empty database of another URL. Raises DRILL, SCRATCH."""
+        ...
 
 
 @runtime_checkable
@@ -25,6 +33,10 @@ class StoreHandle(Store, Protocol):
 
     def join_lease(self, number: int | None) -> None:
         """Work under the lease that another handle of this process holds."""
+        ...
+
+    def snapshot(self, rows: Path | None = None) -> AbstractContextManager[WholeView]:
+        """A read view that can be copied, too."""
         ...
 
 
@@ -67,6 +79,10 @@ class StoreKind(Protocol):
 
     def health(self, profile: Profile) -> str:
         """Say in one line that the database is as it should be; raises if it is not."""
+        ...
+
+    def spare(self, folder: Path, name: str, *, keep: bool) -> AbstractContextManager[str]:
+        """A place for a copy of this database, gone when the context ends unless it is to be kept; gives its URL. Raises DRILL."""
         ...
 
     def size_bytes(self) -> int:

@@ -89,8 +89,13 @@ def parked_drop(world: World, step: Step) -> str:
 
 
 def setback_ours(world: World, step: Step) -> str:
-    """The store that was set back wins."""
-    return _decide(world, step, lambda site: " ".join(decisions.overrule_partner(site)) or "not set back")
+    """The store that was set back wins; or, where its partner has taken everybody over, it may yield."""
+
+    def decide(site: Site) -> str:
+        yields = step.number % 2 and not decisions.not_yielded(site)
+        return " ".join((decisions.yield_to_partner if yields else decisions.overrule_partner)(site)) or "not set back"
+
+    return _decide(world, step, decide)
 
 
 def verify(world: World, step: Step) -> str:

@@ -76,7 +76,7 @@ class Database:
     """One connection, made again when it was lost. Statements take `$1`, `$2` ... as parameters."""
 
     def __init__(self, url: str, lock_wait_s: float, on_connect: Callable[[], None] | None = None) -> None:
-        self._url = url
+        self.url = url
         self.lock_wait_s = lock_wait_s
         self._on_connect = on_connect
         self.name = shown(url)
@@ -91,7 +91,7 @@ class Database:
         self._prepared.clear()
         with self.translated():
             c = psycopg.connect(
-                self._url,
+                self.url,
                 autocommit=True,
                 prepare_threshold=None,  # the application may change its tables at any moment
                 cursor_factory=psycopg.RawCursor,

@@ -12,6 +12,7 @@ from poolpair.store.kind import StoreHandle
 from poolpair.store.postgres import clearing, setup
 from poolpair.store.postgres.binding import Bound, bind, problems_of
 from poolpair.store.postgres.database import SCHEMA, Database, shown
+from poolpair.store.postgres.rehearsing import spare_database
 from poolpair.store.postgres.schema import describe_tables
 from poolpair.store.postgres.serials import sequences_of
 from poolpair.store.postgres.store import PostgresStore
@@ -70,6 +71,9 @@ class PostgresKind:
             )
         assert found is not None
         return f"{self.shown()} is PostgreSQL {found[0]}, {show_bytes(self.size_bytes())}, and {found[1]} has its privileges"
+
+    def spare(self, folder: Path, name: str, *, keep: bool) -> AbstractContextManager[str]:
+        return spare_database(self._url, self._lock_wait_s, name, keep=keep)
 
     def size_bytes(self) -> int:
         with self._opened() as database:

@@ -18,6 +18,7 @@ from poolpair.store.postgres.copying import CopyOut
 from poolpair.store.postgres.database import Database, literal, quote
 from poolpair.store.postgres.digests import digest_files, digest_table
 from poolpair.store.postgres.documents import EVERYTHING, newest_token, seen_at
+from poolpair.store.postgres.rehearsing import copy_database
 from poolpair.store.postgres.rowsfile import RowsWriter, Section, copy_line
 from poolpair.store.postgres.serials import last_numbers
 from poolpair.store.postgres.spooling import spooled, spooled_lines
@@ -73,6 +74,10 @@ class PostgresSnapshot:
     def token(self) -> int:
         """The newest token drawn at this view."""
         return newest_token(self._db)
+
+    def copy_whole(self, target: str) -> None:
+        """Copy everything that is seen to an empty database."""
+        copy_database(self._db, target)
 
     def changed_files(self, cut: Cut) -> Iterator[CatalogueFile]:
         """Files of the delta, then of whole buckets; each once."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 from poolpair.clock import Clock
@@ -68,6 +68,10 @@ class SqliteKind:
                 hint="run `poolpair -c FILE init`",
             )
         return f"{self._path} is readable, {show_bytes(self.size_bytes())}, in WAL"
+
+    @contextmanager
+    def spare(self, folder: Path, name: str, *, keep: bool) -> Iterator[str]:
+        yield f"sqlite:///{folder / name}.sqlite"
 
     def size_bytes(self) -> int:
         return self._path.stat().st_size

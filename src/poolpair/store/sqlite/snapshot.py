@@ -19,6 +19,7 @@ from poolpair.store.sqlite import spooling
 from poolpair.store.sqlite.binding import Bound
 from poolpair.store.sqlite.catalogue import FILE_COLUMNS, catalogue_file
 from poolpair.store.sqlite.connection import PREFIX, literal, quote, text
+from poolpair.store.sqlite.rehearsing import copy_database
 from poolpair.store.sqlite.serials import last_numbers
 from poolpair.store.values import CatalogueFile, Cut, Exported, PackedFile
 
@@ -52,6 +53,10 @@ class SqliteSnapshot:
     def token(self) -> int:
         """The newest token drawn at this view."""
         return int(self._c.execute("SELECT value - 1 FROM main.poolpair_gen").fetchone()[0])
+
+    def copy_whole(self, target: str) -> None:
+        """Copy everything that is seen to a new file."""
+        copy_database(self._c, Path(target.removeprefix("sqlite:///")))
 
     def changed_files(self, cut: Cut) -> Iterator[CatalogueFile]:
         """Files of the delta, then of whole buckets; each once."""
