@@ -1,4 +1,4 @@
-# make setup | demo [STORE=postgresql] | test | test-long | sim | soak SECONDS=600 | mutants | bench-pg ROWS=1000000 | bench-failover | lint | format | clean
+# make setup | demo [STORE=postgresql] | disaster | test [WORKERS=1] | test-long | sim | soak SECONDS=600 | mutants | bench-pg ROWS=1000000 | bench-failover | lint | format | clean
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := test
@@ -14,10 +14,13 @@ COMMA := ,
 # Debian packages that the tests call; add a name here when a test needs the real thing.
 SYSTEM_PACKAGES := git haproxy pgbouncer postgresql
 
+# What was compiled is kept: the tests start the program hundreds of times.
+unexport PYTHONDONTWRITEBYTECODE
+
 # $(call timed,label,command) runs the command and says how long it took.
 timed = start=$$SECONDS; echo "== $(1)"; $(2); echo "== $(1): $$((SECONDS - start)) s"
 
-.PHONY: setup system demo test test-long sim soak mutants bench-pg bench-pg-away bench-pg-scale bench-failover lint format clean
+.PHONY: setup system demo disaster test test-long sim soak mutants bench-pg bench-pg-away bench-pg-scale bench-failover lint format clean
 
 setup: $(STAMP)
 
@@ -43,11 +46,22 @@ demo: STORE ?= sqlite
 demo: setup
 	@$(BIN)/python -m poolpair.lab.demo --store $(STORE)
 
+# The worst day as two terminals show it, on PostgreSQL; docs/A-DISASTER.txt is one such run.
+disaster: setup system
+	@$(BIN)/python -m poolpair.lab.disaster $(if $(RECORD),--record $(RECORD))
+
+# Tests of one file run one after the other; files side by side, in their order, for the slow ones come first.
+WORKERS ?= logical
+SPREAD := -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+# The tests make thousands of durable small files: in memory, where the machine has room there, that takes half the time.
+IN_MEMORY := $(shell [ "$$(df --output=avail -k /dev/shm 2>/dev/null | tail -1)" -ge 6000000 ] 2>/dev/null && echo TMPDIR=/dev/shm)
+
 test: setup system lint
-	@$(call timed,pytest,$(BIN)/python -m pytest --durations=10)
+	@$(call timed,pytest,$(IN_MEMORY) $(BIN)/python -m pytest $(SPREAD) --durations=10)
 
 test-long: setup system
-	@$(call timed,pytest -m long,$(BIN)/python -m pytest -m long --durations=10)
+	@$(call timed,pytest -m long,$(IN_MEMORY) $(BIN)/python -m pytest -m long $(SPREAD) --durations=10)
 
 # Fixed seeds, and those that once found something; part of the tests. The soak takes fresh ones.
 SEEDS ?= 40

@@ -76,5 +76,5 @@ def test_the_price_of_a_disaster_says_it(pair: MemoryPair) -> None:
     """What --what-if prints is what status says."""
     pair.clock.advance(40)
     told = " ".join(price(pair.sites["b"], Move.TAKEOVER, "a"))
-    assert f"whatever a had accepted {show_age(age_s(pair, 'b'))} ago" in told
+    assert f"whatever a had accepted until {show_age(age_s(pair, 'b'))} ago" in told
     assert age_s(pair, "b") >= 40

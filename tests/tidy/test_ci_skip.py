@@ -19,18 +19,22 @@ SKIPS = {
 }
 
 
-def _run(folder: Path, source: str, ci: str) -> subprocess.CompletedProcess[str]:
+SPREAD = {"alone": (), "by a worker": ("-n", "1", "--dist", "loadfile")}
+
+
+def _run(folder: Path, source: str, ci: str, *how: str) -> subprocess.CompletedProcess[str]:
     shutil.copy(CONFTEST, folder)
     (folder / "pytest.ini").write_text("[pytest]\n")
     (folder / "test_it.py").write_text(source)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *how, str(folder)]
     return subprocess.run(command, env=os.environ | {"CI": ci}, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.parametrize("how", SPREAD.values(), ids=SPREAD)
 @pytest.mark.parametrize("source", SKIPS.values(), ids=SKIPS)
-def test_skip_fails_in_ci(tmp_path: Path, source: str) -> None:
-    """Every way to leave a test out ends in a failed run that says why."""
-    done = _run(tmp_path, source, ci="true")
+def test_skip_fails_in_ci(tmp_path: Path, source: str, how: tuple[str, ...]) -> None:
+    """Every way to leave a test out ends in a failed run that says why, wherever the test would have run."""
+    done = _run(tmp_path, source, "true", *how)
     assert done.returncode not in (0, 5), done.stdout
     assert "skipped in CI" in done.stdout
 

@@ -131,7 +131,7 @@ def _import(view: ImportView, found: PairStatus) -> Iterator[Text]:
     yield Text.assemble((view.status, _COLOURS[view.status]), f"; applied {view.applied}{last}")
     yield Text(f"{_count(view.packages, 'package')}, {view.groups:,} groups, {view.rows:,} rows until now")
     if view.reach_age_s is not None and view.expected:
-        yield Text(f"all that {found.partner} had accepted {show_age(view.reach_age_s)} ago is here")
+        yield Text(f"all that {found.partner} had accepted until {show_age(view.reach_age_s)} ago is here")
     if view.standing:
         words = f"{_count(view.standing, 'package')} ({view.standing_bytes:,} bytes) in the own share, not applied"
         yield Text(f"{words}{'' if found.service_running else ': no service runs to do it'}", style="yellow")

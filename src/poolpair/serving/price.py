@@ -114,6 +114,6 @@ def _until(site: Site, channel: Channel, home: str) -> str:
         return "nothing; the copy is NOT complete"
     until = f"package {inbound.applied.sequence}, applied {inbound.applied_utc[:19]} UTC"
     age_s = reach_age_s(site, inbound)
-    since = "" if age_s is None else f", and with it whatever {site.partner} had accepted {show_age(age_s)} ago"
+    since = "" if age_s is None else f", and with it whatever {site.partner} had accepted until {show_age(age_s)} ago"
     whole = "complete" if home in inbound.complete else "NOT complete"
     return f"everything up to {until}{since}; the copy is {whole}"

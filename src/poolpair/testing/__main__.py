@@ -22,12 +22,13 @@ from secrets import randbelow
 from poolpair.testing.options import DEFAULT_STEPS
 from poolpair.testing.regressions import Run, keep, read_regressions
 from poolpair.testing.report import Tally, failure
+from poolpair.testing.scenarios import SCENARIOS
 from poolpair.testing.schema import POOLS
 from poolpair.testing.shrink import shrink
 from poolpair.testing.simulation import Outcome, play
 from poolpair.testing.steps import History
 from poolpair.testing.stores import StoreKind
-from poolpair.testing.sweep import SCENARIOS, WAYS, sweep
+from poolpair.testing.sweep import WAYS, sweep
 
 FAST_DISK = Path("/dev/shm")  # noqa: S108 - scratch files of made-up data
 USAGE = 64

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from random import Random
 
+from poolpair.testing.scenarios import DISPUTE
 from poolpair.testing.schema import POOLS
 from poolpair.testing.steps import Step, Trip, TripKind, Verb
 
@@ -175,6 +176,7 @@ MOVES = (Verb.HANDOVER, Verb.HANDOVER, Verb.TAKEOVER, Verb.TAKEOVER, Verb.GIVE_U
 MOVES_PERMILLE = 60
 HOOKS = (Verb.HOOK_FAILS, Verb.HOOK_AGAIN, Verb.HOOK_AGAIN)
 HOOKS_PERMILLE = 60
+DECIDING_PERMILLE = 100
 
 
 def draw(seed: int, steps: int) -> tuple[Step, ...]:
@@ -184,13 +186,30 @@ def draw(seed: int, steps: int) -> tuple[Step, ...]:
 
 def draw_moves(seed: int, steps: int, faults: Faults | None = None) -> tuple[Step, ...]:
     """The history of a seed, and operators who move homes all the while."""
-    rng = Random(f"moves {seed}")
+    moving = _sprinkled(Random(f"moves {seed}"), draw_history(seed, steps, faults), MOVES, MOVES_PERMILLE)
+    found = _with_dispute(seed, moving)
+    if seed % 4 == 1:  # in every other history of moves their hooks fail now and then
+        return _sprinkled(Random(f"hooks {seed}"), found, HOOKS, HOOKS_PERMILLE)
+    return (*_with_gates(seed), *found)
+
+
+def _sprinkled(rng: Random, steps: tuple[Step, ...], verbs: tuple[Verb, ...], permille: int) -> tuple[Step, ...]:
+    """The same steps, and before some of them one of these."""
     found: list[Step] = []
-    for step in draw_history(seed, steps, faults):
-        if rng.random() < MOVES_PERMILLE / 1000:
-            found.append(Step(rng.choice(MOVES), rng.choice(POOLS), rng.randrange(1 << 30)))
+    for step in steps:
+        if rng.random() < permille / 1000:
+            found.append(Step(rng.choice(verbs), rng.choice(POOLS), rng.randrange(1 << 30)))
         found.append(step)
-    return _with_hooks(seed, found) if seed % 4 == 1 else (*_with_gates(seed), *found)
+    return tuple(found)
+
+
+def _with_dispute(seed: int, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """In every third of them both pools write for the same users early on, and operators decide in the ledger more often then."""
+    rng = Random(f"dispute {seed}")
+    if rng.randrange(3):
+        return steps
+    at = rng.randrange(len(steps) // 3 + 1)
+    return (*steps[:at], *DISPUTE, *_sprinkled(rng, steps[at:], (Verb.LEDGER,), DECIDING_PERMILLE))
 
 
 def _with_gates(seed: int) -> tuple[Step, ...]:
@@ -198,17 +217,6 @@ def _with_gates(seed: int) -> tuple[Step, ...]:
     rng = Random(f"gate {seed}")
     set_up = [Step(Verb.GATE, pool, rng.randrange(1 << 30)) for pool in POOLS]
     return (*set_up, *(Step(verb, pool) for pool in POOLS for verb in (Verb.KILL, Verb.START)))
-
-
-def _with_hooks(seed: int, steps: list[Step]) -> tuple[Step, ...]:
-    """In every other history of moves their hooks fail now and then."""
-    rng = Random(f"hooks {seed}")
-    found: list[Step] = []
-    for step in steps:
-        if rng.random() < HOOKS_PERMILLE / 1000:
-            found.append(Step(rng.choice(HOOKS), rng.choice(POOLS), rng.randrange(1 << 30)))
-        found.append(step)
-    return tuple(found)
 
 
 def _draw_step(rng: Random, verb: Verb, chances: dict[TripKind, float]) -> Step:

@@ -19,65 +19,13 @@ from poolpair.testing.branching import in_child
 from poolpair.testing.facts import Violation, lines, serving_of
 from poolpair.testing.faulty import FAILS_AFTER, NEVER_RAISES
 from poolpair.testing.randomness import seeded_ids
-from poolpair.testing.schema import POOLS, other
+from poolpair.testing.scenarios import FIRST_COPY, SCENARIOS
+from poolpair.testing.schema import other
 from poolpair.testing.simulation import Outcome, Simulation
 from poolpair.testing.steps import Step, Trip, TripKind, Verb
 from poolpair.testing.stores import StoreKind
 
 SEED = 1
-EXCHANGE = tuple(Step(verb, pool, 44) for verb in (Verb.PASS, Verb.BEAT) for pool in POOLS)
-FIRST_COPY = (*(Step(verb, pool, 5) for verb in (Verb.BULK, Verb.FILE) for pool in POOLS), *EXCHANGE * 5)
-EDITS = (
-    *(Step(verb, pool, 7) for verb in (Verb.WRITE, Verb.FILE, Verb.DELETE) for pool in POOLS),
-    *EXCHANGE,
-    *(Step(verb, pool, 5) for verb in (Verb.WRITE, Verb.FILE_DELETE) for pool in POOLS),
-    *EXCHANGE,
-)
-ALONE = tuple(Step(verb, "b", 44) for verb in (Verb.PASS, Verb.BEAT, Verb.PASS))
-MOVE = 5
-"""With this number the home that moves is a; `_edits` writes for it, wherever that is refused or not."""
-
-
-def _edits(pool: str) -> tuple[Step, ...]:
-    return tuple(Step(verb, pool, number) for verb in (Verb.WRITE, Verb.FILE) for number in (7, 18, 29))
-
-
-THERE_AND_BACK = (
-    *_edits("a"),
-    Step(Verb.HANDOVER, "a", MOVE),
-    *EXCHANGE * 4,
-    *_edits("b"),
-    Step(Verb.HANDOVER, "b", MOVE),
-    *EXCHANGE * 4,
-)
-ASKED = (
-    *_edits("a"),
-    Step(Verb.HANDOVER, "b", MOVE),
-    *EXCHANGE * 5,
-    *_edits("b"),
-    Step(Verb.HANDOVER, "a", MOVE),
-    *EXCHANGE * 5,
-    Step(Verb.HANDOVER, "b", MOVE),
-    *EXCHANGE[:2],
-    Step(Verb.GIVE_UP, "b", MOVE),
-    *EXCHANGE * 5,
-)
-"""There and back, ordered at the pool that does not serve; and once more, and given up from there."""
-DISASTER = (
-    *_edits("a"),
-    Step(Verb.TAKEOVER, "b", MOVE),
-    *ALONE,
-    *_edits("b"),
-    *_edits("a"),
-    *ALONE,
-    *EXCHANGE * 5,
-    Step(Verb.LEDGER, "b", 1),
-    Step(Verb.HANDOVER, "b", MOVE),
-    *EXCHANGE * 4,
-)
-"""Pool a is dead from the takeover on, but its application goes on writing."""
-SCENARIOS = {"edits": EDITS, "there and back": THERE_AND_BACK, "asked": ASKED, "disaster": DISASTER}
-"""What a sweep runs after the first copy, by name."""
 WAYS: dict[str, Trip] = {
     "error": Trip(0, TripKind.ERROR),
     "another error": Trip(0, TripKind.ERROR, 1),
