@@ -15,7 +15,7 @@ class Cluster(Server):
     """One server. `dba` is its superuser; `app` and `other` are roles without privileges."""
 
     def __init__(self, binaries: Path | None = None, settings: str = "") -> None:
-        super().__init__(Path(mkdtemp(prefix="poolpair-pg-", dir="/tmp")), binaries)
+        super().__init__(Path(mkdtemp(prefix="poolpair-pg-")), binaries)
         self.initialise(LOOSE + settings)
         self.start()
         with self.connect("postgres", "dba") as connection:

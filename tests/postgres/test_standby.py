@@ -52,7 +52,7 @@ class Local:
 def local(cluster: Cluster, tmp_path: Path) -> Iterator[Local]:
     """Both pools have copied everything; the standby follows. The pool file names both servers."""
     primary = Cluster(settings="wal_level = replica\n")
-    standby = Server(Path(mkdtemp(prefix="poolpair-pg-", dir="/tmp")), primary.programs)
+    standby = Server(Path(mkdtemp(prefix="poolpair-pg-")), primary.programs)
     try:
         pair = server_pair(cluster, tmp_path / "pair", {"a": primary})
         standby.initialise_standby(primary, slot="standby")

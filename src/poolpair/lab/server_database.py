@@ -141,4 +141,4 @@ def _reachable(folder: Path) -> Path:
     if os.geteuid() != 0:
         return folder
     nobody = subprocess.run(["test", "-x", folder], user=65534, group=65534, extra_groups=[], check=False)
-    return Path(mkdtemp(prefix="poolpair-server-", dir="/tmp")) if nobody.returncode else folder
+    return Path(mkdtemp(prefix="poolpair-server-")) if nobody.returncode else folder

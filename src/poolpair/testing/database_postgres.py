@@ -61,7 +61,7 @@ class SimulatorServer:
     def get(cls) -> Server:
         """The server, started now if this is the first question."""
         if cls.current is None:
-            server = Server(Path(mkdtemp(prefix="poolpair-simulator-", dir="/tmp")))
+            server = Server(Path(mkdtemp(prefix="poolpair-simulator-")))
             server.initialise()
             server.start()
             atexit.register(server.end)
