@@ -71,6 +71,7 @@ def options() -> argparse.Namespace:
     """How large, how busy, how often."""
     parser = argparse.ArgumentParser(prog="bench.failover", description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rows-per-user", type=int, default=5, help="200,000 principals in 1,000,000 rows")
     parser.add_argument("--rate", type=int, default=500, help="rows written in a second")
     parser.add_argument("--rounds", type=int, default=3)
     return parser.parse_args()
@@ -79,10 +80,10 @@ def options() -> argparse.Namespace:
 def main() -> None:
     """Planned there and back, then a disaster, its return and the way home; in each round."""
     chosen = options()
-    report = Report(machine() | {"rows": chosen.rows, "principals": chosen.rows // userdata.ROWS_PER_USER})
+    report = Report(machine() | {"rows": chosen.rows, "principals": chosen.rows // chosen.rows_per_user})
     with servers(["failover-a", "failover-b"]) as made:
         a, b = made["failover-a"], made["failover-b"]
-        userdata.fill(a, TEMPLATE, chosen.rows)
+        userdata.fill(a, TEMPLATE, chosen.rows, chosen.rows_per_user)
         with closing(Ours(a, b, TEMPLATE, a.folder.parent / "pair")) as pair:
             pair.begin()
             pair.copy()

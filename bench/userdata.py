@@ -12,10 +12,10 @@ CREATE TABLE userdata (
 MARK = "host = 'a.example' AND \"user\" = 'mark' AND store = 'mark' AND key = 'mark'"
 _SAME = "t.host = 'a.example' AND t.\"user\" = user_of(p.i) AND t.store = store_of(p.i) AND t.key = md5(p.i::text)"
 ROWS_PER_USER = 100
-_USER = f"SELECT 'user' || lpad((i / {ROWS_PER_USER})::text, 7, '0')"
 _STORE = "SELECT (ARRAY['contacts', 'groups', 'acl', 'presence', 'settings'])[i % 5 + 1]"
+_USER_OF = """
+CREATE FUNCTION user_of(i bigint) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT 'user' || lpad((i / {each})::text, 7, '0') $$"""
 _FUNCTIONS = (
-    f"CREATE FUNCTION user_of(i bigint) RETURNS text LANGUAGE sql IMMUTABLE AS $$ {_USER} $$",
     f"CREATE FUNCTION store_of(i bigint) RETURNS text LANGUAGE sql IMMUTABLE AS $$ {_STORE} $$",
     """
 CREATE FUNCTION value_of(i bigint, salt bigint) RETURNS text LANGUAGE sql IMMUTABLE AS $$
@@ -46,13 +46,14 @@ END $$""",
 )
 
 
-def fill(server: Server, database: str, rows: int) -> None:
+def fill(server: Server, database: str, rows: int, rows_per_user: int = ROWS_PER_USER) -> None:
     """A database with the table, filled and at rest."""
     server.create(database)
     server.run(
         database,
         "SET ROLE app",
         TABLE,
+        _USER_OF.format(each=rows_per_user),
         *_FUNCTIONS,
         "INSERT INTO userdata SELECT 'a.example', user_of(i), store_of(i), md5(i::text), value_of(i, 0), 1, '2013-10-23 00:00:00+00'"
         f" FROM generate_series(0::bigint, {rows - 1}) i",

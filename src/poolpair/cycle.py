@@ -13,9 +13,10 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.first_copy import copying, may_copy
 from poolpair.model import Channel, Fault
 from poolpair.pipeline.acknowledge import hear_word, listen, send_word
-from poolpair.pipeline.apply import apply, compare, look_at_waiting
+from poolpair.pipeline.apply import apply, look_at_waiting
 from poolpair.pipeline.apply_files import finish_deletions
 from poolpair.pipeline.capture import capture
+from poolpair.pipeline.compare import compare
 from poolpair.pipeline.deliver import deliver
 from poolpair.pipeline.identity import check_own_share, check_partner_share
 from poolpair.pipeline.pack import mind_reshaped, pack

@@ -89,18 +89,6 @@ class TableShape:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WaitingTable:
-    """A table that is not the same at both pools: nothing of it is applied until it is, and a comparison makes up for that."""
-
-    number: int
-    name: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"table {self.name} waits: {self.reason}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TableDigests:
     """Per home and table: `counts[i]` rows and `sums[i]` (16 hex digits) in bucket i of len(counts)."""
 
@@ -175,6 +163,8 @@ class Manifest:
     """What this seed replaces or deletes at the target is kept there (a set-back store overruled its partner)."""
     digests: tuple[TableDigests, ...] = ()
     buckets: tuple[BucketSet, ...] = ()
+    since: Position | None = None
+    """It carries all that changed after this comparison, and its digests are of that alone: the rest is equal if that was."""
     compares: bool = False
     """It wants an answer, even where it has no digests because its origin serves nobody."""
     skips: bool = False
@@ -193,10 +183,12 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """The target's comparison of the digests in one package. Empty `differs` means equal in one snapshot."""
+    """The target's comparison of the digests in one package. Empty `differs` means equal in one snapshot, unless `unproved`."""
 
     package_id: str
     differs: tuple[BucketSet, ...] = ()
+    unproved: bool = False
+    """The digests were of what changed since an earlier comparison, and here that is not enough: compare everything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,6 +36,7 @@ class HookStep(StrEnum):
 class PlanStep(StrEnum):
     """Where a plan stands; the value is what `status` prints. What is called like a `HookStep` runs that hook."""
 
+    COMPARE = "compare"
     BEFORE_FENCE = "before-fence"
     FENCE = "fence"
     AFTER_FENCE = "after-fence"
@@ -53,6 +54,7 @@ class PlanStep(StrEnum):
 
 STEPS_OF: dict[Move, tuple[PlanStep, ...]] = {
     Move.HANDOVER: (
+        PlanStep.COMPARE,
         PlanStep.BEFORE_FENCE,
         PlanStep.FENCE,
         PlanStep.AFTER_FENCE,

@@ -10,15 +10,15 @@ package at a time. It is safe because a package carries the current state of cha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from poolpair.comparing import first_buckets, minding_waiting
+from poolpair.comparing import Lookup, answered, first_buckets, minding_waiting
 from poolpair.errors import Code
 from poolpair.first_copy import in_flight_max, sliced
 from poolpair.model import FORMAT_VERSION, BucketSet, Cookie, Fault, Manifest, Position
 from poolpair.slice import Slice
-from poolpair.state import Intent, Outbound, Seed, SeedPhase, VerifyResult
+from poolpair.state import Intent, Outbound, Proof, Seed, SeedPhase
 
 QUICK_ROUNDS = 3
 """Rounds of a comparison that follow each other at once; later ones keep the pace of the channel."""
@@ -28,8 +28,6 @@ SHORT_ID_DIGITS = 8
 
 QUICK_TRIES = 3
 """Packages sent again at once after others were lost or refused; then one per interval, lest two sides that cannot agree fill both."""
-
-Lookup = Callable[[Position], Intent | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +48,8 @@ class Want:
     """The number of a recovery: what this pool had accepted before it heard of another reign."""
     slices: tuple[Slice, ...] = ()
     """Parts of tables for an empty target, and nothing else: no delta, so no token moves."""
+    proof: Proof | None = None
+    """With `digests`: of what changed since, and the delta goes back to it. None: of everything."""
     skips: bool = False
     """Instead of a delta that is larger than `package_max`: what it would have brought is found by the digests, and follows in parts."""
 
@@ -90,7 +90,7 @@ def hear(out: Outbound, cookie: Cookie, lookup: Lookup, fresh: Freshness, now_ut
     if cookie.doubts and out.seed is None and out.initialised:
         out = replace(out, seed=Seed(reason="the partner's tables or triggers were put back"))
     out = minding_waiting(out, cookie)
-    return _answered(out, cookie, now_utc)
+    return answered(out, cookie, lookup, now_utc)
 
 
 def _doubts_our_stream(out: Outbound, cookie: Cookie) -> bool:
@@ -206,36 +206,6 @@ def _asked_again(seed: Seed | None) -> Seed | None:
     return replace(seed, phase=SeedPhase.ASK, asked=None, to_send=(), slices=()) if seed else None
 
 
-def _answered(out: Outbound, cookie: Cookie, now_utc: str) -> Outbound:
-    """Go on with a comparison when the partner answered it."""
-    seed, answer = out.seed, cookie.answer
-    if seed is None:
-        return out
-    if seed.phase is SeedPhase.SEND and not seed.to_send and not out.in_flight:
-        return replace(out, seed=replace(seed, phase=SeedPhase.ASK))
-    if (
-        seed.phase is not SeedPhase.AWAIT
-        or answer is None
-        or seed.asked is None
-        or answer.package_id != seed.asked.package_id
-    ):
-        return out
-    found = sum(len(buckets.buckets) for buckets in answer.differs)
-    if found and seed.repair:
-        return replace(
-            out, seed=replace(seed, phase=SeedPhase.SEND, to_send=answer.differs, rounds=seed.rounds + 1, asked=None)
-        )
-    if cookie.doubts:  # not yet, when this was compared
-        return replace(out, seed=replace(seed, phase=SeedPhase.ASK, asked=None))
-    found += len(cookie.waiting)
-    result = VerifyResult(
-        at_utc=now_utc, equal=not found, differing_buckets=found, repaired=seed.sent > 0, reason=seed.reason
-    )
-    if cookie.waiting and seed.repair:
-        return replace(out, seed=replace(seed, phase=SeedPhase.WAIT, asked=None), last_verify=result)
-    return replace(out, seed=None, initialised=out.initialised or not found, last_verify=result)
-
-
 def want(out: Outbound, *, pending: int, due: bool, window: int, recovery: int = 0) -> Want | None:
     """Decide what to pack now; None for nothing. `recovery` waits to be handed in, if it is not 0."""
     if out.stopped is not None or not out.heard:
@@ -251,7 +221,7 @@ def want(out: Outbound, *, pending: int, due: bool, window: int, recovery: int =
         return Want(slices=seed.slices[:1])
     asking = seed is not None and (seed.phase is SeedPhase.ASK or _asked_in_vain(out, seed))
     if seed and asking and (due or seed.rounds < QUICK_ROUNDS):
-        return Want(digests=True)
+        return Want(digests=True, proof=out.proof if seed.on_proof else None)
     if seed and seed.phase is SeedPhase.SEND and seed.to_send:
         return Want(buckets=first_buckets(seed.to_send)[0])
     return Want() if pending and due else None
@@ -268,9 +238,13 @@ def _asked_in_vain(out: Outbound, seed: Seed) -> bool:
 def compare_anew(out: Outbound, reason: str) -> Outbound:
     """Give up what is in flight and compare both copies: what was captured until now may not be all, or not the right rows."""
     seed = Seed(reason=reason, overrule=bool(out.seed and out.seed.overrule))
-    token = out.acknowledged_token
     return replace(
-        out, base=out.acknowledged or out.root, base_token=token, in_flight=(), one_at_a_time=True, seed=seed
+        out,
+        base=out.acknowledged or out.root,
+        base_token=out.acknowledged_token,
+        in_flight=(),
+        one_at_a_time=True,
+        seed=seed,
     )
 
 

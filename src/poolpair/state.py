@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from poolpair.changed import Changed, WaitingTable
 from poolpair.model import (
     Answer,
     BucketSet,
@@ -21,9 +22,20 @@ from poolpair.model import (
     RefusedPackage,
     Reign,
     TableDigests,
-    WaitingTable,
 )
 from poolpair.slice import Slice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """A comparison that found the partner's copy equal. With what was logged since, a handover need not compare the rest again."""
+
+    position: Position
+    """The package that asked."""
+    token: int
+    """What its view may not hold was logged after this, and stays logged."""
+    definition: str
+    """The tracked tables and the settings as they were."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +50,8 @@ class Intent:
     settings: str = ""
     shapes: str = ""
     """Digest of the tracked tables as they were."""
+    definition: str = ""
+    """The same in every detail that a change of them leaves behind, and the settings."""
     delivered: bool = False
     package_bytes: int = 0
     """0: never finished, so the partner cannot have it; an old copy of the store may hold such an intent of a package that was."""
@@ -74,6 +88,10 @@ class Owed:
     """That has begun: what is not in doubt any more was read."""
     hands: tuple[Reign, ...] = ()
     """The reigns that end if the copy is found equal: this pool then serves their homes."""
+    since: Position | None = None
+    """The digests are of what changed after this comparison."""
+    changed: Changed | None = None
+    """What was found here of that, when it was applied."""
 
 
 class SeedPhase(StrEnum):
@@ -105,6 +123,10 @@ class Seed:
     sent: int = 0
     rounds: int = 0
     overrule: bool = False
+    keeps: bool = False
+    """If everything is equal that is the proof on which a handover stands."""
+    on_proof: bool = False
+    """It is enough to compare what changed since the proof, if there still is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +148,7 @@ class Outbound:
     next_sequence: int = 1
     acknowledged: Position | None = None
     acknowledged_token: int = 0
-    """Everything logged up to here may be pruned."""
+    """Everything logged up to here was applied by the partner."""
     base: Position | None = None
     """What the next package applies onto: the last packed position, or what the cookie showed at a rewind."""
     base_token: int = 0
@@ -152,9 +174,16 @@ class Outbound:
     """Rewinds since the last acknowledgement."""
     replays: int = 0
     last_verify: VerifyResult | None = None
+    proof: Proof | None = None
+    """Kept while a handover is under way, and the log with it; whatever puts the copy in doubt ends it."""
     fault: Fault | None = None
     partner: Cookie | None = None
     """The partner's last believed word."""
+
+    @property
+    def prunable_token(self) -> int:
+        """Everything logged up to here may be forgotten."""
+        return min(self.acknowledged_token, self.proof.token) if self.proof else self.acknowledged_token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from poolpair.pipeline.site import Site
 from poolpair.report import PULSE, Pulse, pulse
 from poolpair.serving.gate import close_by_hand
 from poolpair.serving.plan import advance, order
+from poolpair.state import Fencing
 from poolpair.store.memory.store import MemoryStore
 from poolpair.wiring import open_site
 from tests.memory_pair import MemoryPair
@@ -69,7 +70,9 @@ def test_a_fenced_home_is_not_served(pair: MemoryPair) -> None:
     """Neither while it is being handed over, nor while the gate is closed."""
     a = answers(pair, "a")
     order(pair.sites["a"], Move.HANDOVER, "a")
-    advance(pair.sites["a"])
+    while pair.sites["a"].serving("a").fencing is Fencing.NONE:
+        advance(pair.sites["a"])
+        pair.turn()
     assert why(pair, a) == "they are being handed over"
     pair.sites["b"].gate = GateRules(at_start=True)
     close_by_hand(pair.sites["b"])

@@ -220,11 +220,12 @@ def test_what_if_names_each_command(pair: MemoryPair) -> None:
     """The steps are numbered with their hooks; a hook that is not set is no step."""
     site = pair.sites["a"]
     assert [line.split(":")[0] for line in steps_of(site, Move.HANDOVER, "a")] == [
-        "1. before-fence",
-        "2. fence",
-        "3. after-fence",
-        "4. drain",
-        "5. hand over",
+        "1. compare",
+        "2. before-fence",
+        "3. fence",
+        "4. after-fence",
+        "5. drain",
+        "6. hand over",
     ]
     assert next(iter(steps_of(site, Move.TAKEOVER, "a"))) == "1. before-apply: runs /bin/hook before-apply"
     site.hooks = MemoryHooks({})

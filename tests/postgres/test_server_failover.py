@@ -10,6 +10,7 @@ import pytest
 from poolpair.model import Channel, ExportStatus
 from poolpair.moves import Move, Plan, PlanStep, plan_name
 from poolpair.serving.plan import advance, order
+from poolpair.state import Intent
 from poolpair.store.values import Choice
 from tests.postgres.server_pair import ServerPair
 
@@ -39,6 +40,12 @@ def refused(pair: ServerPair, pool: str, server: str) -> None:
     assert f"served by pool {server} now" in str(caught.value)
 
 
+def comparisons(pair: ServerPair, pool: str) -> int:
+    """How many packages of a pool brought digests of its users."""
+    intents = pair.sites[pool].store.read_all(Intent, f"intent/{Channel.USERS}/")
+    return sum(bool(intent.definition) for intent in intents.values())
+
+
 def started(pair: ServerPair) -> ServerPair:
     """Both services run and have copied everything."""
     for pool in ("a", "b"):
@@ -65,6 +72,30 @@ def test_users_are_handed_over_and_back(pair: ServerPair) -> None:
     assert pair.rows("a") == pair.rows("b")
     keys = {row[3] for row in pair.rows("a") if row[:3] == ("a.example", "valjean", "roster")}
     assert {"before", "meanwhile", "after"} <= keys
+
+
+def test_where_triggers_run_everything_is_compared_again(pair: ServerPair) -> None:
+    """A trigger of the application's may write anywhere when rows arrive."""
+    pair.run("b", "CREATE FUNCTION beside() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$")
+    pair.run("b", "CREATE TRIGGER beside AFTER INSERT ON prosody FOR EACH STATEMENT EXECUTE FUNCTION beside()")
+    started(pair)
+    before = comparisons(pair, "a")
+    moved(pair, "a", Move.HANDOVER, "a")
+    assert comparisons(pair, "a") == before + 3
+
+
+def test_after_a_table_was_rewritten_everything_is_compared_again(pair: ServerPair) -> None:
+    """That sets off no trigger, and looks the same afterwards."""
+    started(pair)
+    before = comparisons(pair, "a")
+    order(pair.sites["a"], Move.HANDOVER, "a")
+    while comparisons(pair, "a") == before or pair.sites["b"].memory.proved == {}:
+        advance(pair.sites["a"])
+        pair.live(1)
+    pair.run("b", "ALTER TABLE prosody ALTER COLUMN value TYPE text USING value || ''")
+    moved(pair, "a", Move.HANDOVER, "a")
+    assert comparisons(pair, "a") == before + 3
+    assert pair.rows("a") == pair.rows("b")
 
 
 def test_what_a_dead_site_had_accepted_is_merged_or_in_the_ledger(pair: ServerPair) -> None:

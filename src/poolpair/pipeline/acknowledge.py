@@ -99,8 +99,8 @@ def _take_in(site: Site, channel: Channel, cookie: Cookie) -> Outbound:
             settle_intents(tx, channel, before, out)
         note_claims(site, tx, cookie)
         settled = confirm(site, tx, cookie)
-        if (settled or out.acknowledged_token > before.acknowledged_token) and not keeps_reign_set(site, tx, channel):
-            tx.prune(channel, out.acknowledged_token)
+        if (settled or out.prunable_token > before.prunable_token) and not keeps_reign_set(site, tx, channel):
+            tx.prune(channel, out.prunable_token)
     if out.acknowledged != before.acknowledged:
         memory.acknowledged_s[channel] = site.clock.monotonic_s()
     if out.replays == before.replays and written is not None:

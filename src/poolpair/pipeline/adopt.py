@@ -81,6 +81,7 @@ def _go_on(site: Site, home: str) -> None:
         fence(site, tx)
     site.memory.serving.clear()
     site.memory.ready.clear()
+    site.memory.proved.clear()
 
 
 def _adopt(site: Site, home: str, listed: tuple[Reign, ...]) -> None:
@@ -106,6 +107,7 @@ def _adopt(site: Site, home: str, listed: tuple[Reign, ...]) -> None:
         fence(site, tx)
     site.memory.serving.clear()
     site.memory.ready.clear()
+    site.memory.proved.clear()
 
 
 def _stop(site: Site, tx: Transaction, mine: Serving, found: News) -> None:
@@ -165,7 +167,7 @@ def _begin_as_target(site: Site, tx: Transaction, channel: Channel, reign: Reign
         fresh = rewound(out, out.acknowledged or out.root, found)
         if reign.began == "handover":  # its answer is in the partner's word; what is compared of another home goes on
             seed = out.seed if out.initialised else Seed()
-        tx.save(outbound_name(channel), replace(fresh, seed=seed))
+        tx.save(outbound_name(channel), replace(fresh, seed=seed, proof=None))
         if not keeps_reign_set(site, tx, channel):
             tx.prune(channel, out.acknowledged_token)
     inbound = tx.load(Inbound, inbound_name(channel)) or Inbound()
@@ -178,6 +180,7 @@ def begin_reign(site: Site, tx: Transaction, home: str, began: str, *, complete:
     """Serve a home from this commit on. What lies spooled here of it is logged again; where it differs, both versions go to the ledger."""
     mine = load_serving(tx, home)
     token, reign_id = tx.advance(), new_id()
+    site.memory.proved.clear()
     note = LedgerNote(reign_id=reign_id, why="written here before the partner served", now_utc=site.clock.utc_iso())
     begin: dict[Channel, Position | None] = {}
     acknowledged: dict[Channel, Position | None] = {}
@@ -191,7 +194,8 @@ def begin_reign(site: Site, tx: Transaction, home: str, began: str, *, complete:
             acknowledged[channel] = out.acknowledged
             found = find_intent(tx, channel, out.acknowledged) if out.acknowledged else None
             again = rewound(out, out.acknowledged or out.root, found)
-            tx.save(outbound_name(channel), again if began == "handover" else compare_anew(out, f"{began} of {home}"))
+            again = again if began == "handover" else compare_anew(out, f"{began} of {home}")
+            tx.save(outbound_name(channel), replace(again, proof=None))
     fresh = begun(
         mine,
         site.pool,

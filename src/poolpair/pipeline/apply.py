@@ -4,7 +4,7 @@ In: `Received`. Out: the new `Inbound`, or nothing if the package waits. Order: 
 are placed (their digests recorded first, so that a crash makes no echo); rows, catalogue and position commit together; then
 deleted files leave the disk and the package leaves the share. Killed anywhere, the next run goes on or does it again.
 
-A package without `digests` clears nothing; one with them is answered by `compare`, on a view taken before anything else is applied.
+A package without `digests` clears nothing; one with them is answered by `compare` before anything else is applied.
 """
 
 from __future__ import annotations
@@ -12,24 +12,23 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from poolpair.changed import WaitingTable
 from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.format.layout import data_dir
 from poolpair.format.package import PackageReader
-from poolpair.model import Answer, Channel, Manifest, PackageKind, Reign, WaitingTable
-from poolpair.pipeline.adopt import begin_reign
+from poolpair.model import Channel, Manifest, PackageKind, Reign
 from poolpair.pipeline.apply_files import finish_deletions, place_files
+from poolpair.pipeline.compare import compare
 from poolpair.pipeline.pack import ROWS_MEMBER
 from poolpair.pipeline.reach import reaching
 from poolpair.pipeline.receive import Received, refuse
 from poolpair.pipeline.recovery import close_recoveries, keep_ledger
-from poolpair.pipeline.reread import reread
-from poolpair.pipeline.site import Counts, Site, counts_name, inbound_name, owed_name
+from poolpair.pipeline.site import Site, inbound_name, owed_name
 from poolpair.pipeline.take_back import take_back
 from poolpair.pipeline.unpack import extract_rows
 from poolpair.reigns import was_ever_moved
 from poolpair.share.port import FileVanished
-from poolpair.state import Held, Inbound, Owed
-from poolpair.store.buckets import differing
+from poolpair.state import Held, Inbound, Owed, Proof
 from poolpair.store.port import Transaction
 from poolpair.store.values import (
     Applied,
@@ -44,6 +43,7 @@ PAST_STREAMS_KEPT = 16
 def apply(site: Site, channel: Channel, received: Received) -> bool:
     """Apply a package; False if it waits (held by a guard) or was refused. Raises STORE_*, SCHEMA, TREE, SCRATCH."""
     compare(site, channel)
+    proved = site.memory.proved.pop(channel, None)
     rows = site.scratch_file(f"in-{channel}-rows")
     try:
         with site.own.open(data_dir(channel), received.name.name) as source:
@@ -54,7 +54,7 @@ def apply(site: Site, channel: Channel, received: Received) -> bool:
                 raise Refused(Code.DAMAGED, "the package changed after it was first read")
             reader.check(but=ROWS_MEMBER)
             extract_rows(site, reader, rows)  # which reads that one to its end
-            done = _apply_open(site, channel, reader, rows)
+            done = _apply_open(site, channel, reader, rows, proved)
     except FileVanished:
         return False
     except Refused as refused:
@@ -70,7 +70,7 @@ def apply(site: Site, channel: Channel, received: Received) -> bool:
     return done
 
 
-def _apply_open(site: Site, channel: Channel, reader: PackageReader, rows: Path) -> bool:
+def _apply_open(site: Site, channel: Channel, reader: PackageReader, rows: Path, proved: Proof | None) -> bool:
     manifest = reader.manifest
     if manifest.kind is PackageKind.RECOVERED:
         guard = _plan(site, channel, manifest)
@@ -93,7 +93,15 @@ def _apply_open(site: Site, channel: Channel, reader: PackageReader, rows: Path)
         outcome = incoming.apply(plan, placed, lambda tx, applied: _record(site, tx, manifest, applied))
     if isinstance(outcome, MassDelete):
         return _hold(site, channel, manifest, outcome)
+    if proved is not None and _adds_only(manifest, outcome):
+        site.memory.proved[channel] = proved
     return True
+
+
+def _adds_only(manifest: Manifest, applied: Applied) -> bool:
+    """Whether nothing can have changed but the groups of a delta, all of which its origin has logged."""
+    delta = manifest.kind is PackageKind.DELTA and not (manifest.buckets or manifest.skips or manifest.fills)
+    return delta and applied.alone and not (applied.parked or applied.waiting)
 
 
 def _plan(site: Site, channel: Channel, manifest: Manifest) -> ApplyPlan:
@@ -111,6 +119,7 @@ def _plan(site: Site, channel: Channel, manifest: Manifest) -> ApplyPlan:
         left_behind=manifest.left_behind,
         keep_replaced=manifest.keep_replaced,
         fills=manifest.fills,
+        digests=manifest.since is not None,
         now_utc=site.clock.utc_iso(),
     )
 
@@ -152,6 +161,8 @@ def _record(site: Site, tx: Transaction, manifest: Manifest, applied: Applied) -
                 left_behind=manifest.left_behind,
                 reread=manifest.reread,
                 hands=_handed(manifest),
+                since=manifest.since,
+                changed=applied.changed,
             ),
         )
     if manifest.heard is not None and was_ever_moved(site.serving(home) for home in site.homes):
@@ -211,42 +222,3 @@ def _hold(site: Site, channel: Channel, manifest: Manifest, found: MassDelete) -
         inbound = tx.load(Inbound, inbound_name(channel)) or Inbound()
         tx.save(inbound_name(channel), replace(inbound, held=held))
     return False
-
-
-def compare(site: Site, channel: Channel) -> bool:
-    """Answer digests that came with the applied package; sets or clears the complete marks of the homes they cover."""
-    owed = site.store.read(Owed, owed_name(channel))
-    if owed is None:
-        return False
-    homes = tuple(sorted({digests.home for digests in owed.digests}))
-    if owed.reread and channel is Channel.CONFERENCES and site.tree is not None:
-        reread(site, site.tree, owed, homes)
-    with site.store.snapshot() as view:
-        found = differing(owed.digests, view.digests(channel, homes, owed.digests, frozenset(owed.left_behind)))
-    unequal = {buckets.home for buckets in found}
-    handed = tuple(reign for reign in owed.hands if _may_take(site, reign, unequal, owed))
-    with site.store.transaction(fencing=bool(handed)) as tx:
-        inbound = tx.load(Inbound, inbound_name(channel)) or Inbound()
-        if inbound.waiting:  # nothing of these is asked for, and no home is whole without them, nor handed over
-            handed = ()
-            waits = {table.number for table in inbound.waiting}
-            found, unequal = tuple(buckets for buckets in found if buckets.table not in waits), set(homes)
-        complete = (set(inbound.complete) | set(homes)) - unequal
-        answer = Answer(package_id=owed.package_id, differs=found)
-        tx.save(inbound_name(channel), replace(inbound, answer=answer, complete=tuple(sorted(complete)), doubts=False))
-        if not unequal and not owed.left_behind:
-            # What somebody wrote here into the partner's rows is proved undone.
-            counts = tx.load(Counts, counts_name(channel)) or Counts()
-            tx.save(counts_name(channel), replace(counts, foreign_writes=0))
-        tx.delete(owed_name(channel))
-        for reign in handed:
-            begin_reign(site, tx, reign.home, "handover", complete=True)
-    if handed:
-        site.memory.serving.clear()
-    return True
-
-
-def _may_take(site: Site, reign: Reign, unequal: set[str], owed: Owed) -> bool:
-    """Whether a final package hands its home over: equal, nothing parked or left behind, and still the reign that it was cut in."""
-    whole = reign.home not in unequal and not owed.left_behind and not site.store.parked()
-    return whole and site.serving(reign.home).present.reign_id == reign.reign_id

@@ -40,7 +40,7 @@ def capture(site: Site, channel: Channel, *, rescan: bool = False) -> Captured:
         site.memory.echo
     )  # before anything is looked at: what it proves was accepted before that
     # Here and not only before packing: with its triggers gone nothing would ever seem to be there to be packed.
-    _note_schema(site, site.store.check_capture())
+    note_schema(site, site.store.check_capture())
     if channel is Channel.CONFERENCES and site.tree is not None:
         scan(site, site.tree, rescan=rescan)
     out = site.store.read(Outbound, outbound_name(channel))
@@ -48,9 +48,7 @@ def capture(site: Site, channel: Channel, *, rescan: bool = False) -> Captured:
     found = site.store.look(channel, site.served(), base_token)
     if found.foreign:
         with site.store.transaction() as tx:
-            dropped = tx.drop_foreign(channel, site.served())
-            if dropped.foreign or dropped.unhomed:
-                _count(tx, channel, dropped)
+            drop_foreign(site, tx, channel)
         found = site.store.look(channel, site.served(), base_token)
     pending = found.pending
     if pending:
@@ -60,7 +58,17 @@ def capture(site: Site, channel: Channel, *, rescan: bool = False) -> Captured:
     return Captured(pending=pending)
 
 
-def _note_schema(site: Site, mark: str) -> None:
+def drop_foreign(site: Site, tx: Transaction, channel: Channel) -> bool:
+    """Count what somebody wrote into rows that are not served here; says whether there was any. No earlier comparison speaks of them."""
+    dropped = tx.drop_foreign(channel, site.served())
+    if not (dropped.foreign or dropped.unhomed):
+        return False
+    site.memory.proved.pop(channel, None)
+    _count(tx, channel, dropped)
+    return True
+
+
+def note_schema(site: Site, mark: str) -> None:
     """Compare both copies anew when tables or triggers were put back: what was written while they were away is in no log.
 
     The partner's rows here may have changed as well: they are not known to be complete any more, which its side hears.
@@ -68,6 +76,7 @@ def _note_schema(site: Site, mark: str) -> None:
     known = site.store.read(CaptureMark, CAPTURE_MARK)
     if known is not None and known.mark == mark:
         return
+    site.memory.proved.clear()
     with site.store.transaction() as tx:
         for channel in site.channels if known is not None else ():
             out = tx.load(Outbound, outbound_name(channel))

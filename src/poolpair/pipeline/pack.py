@@ -8,6 +8,7 @@ or finds no room waits with the rows of its conference: those are logged again.
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import BinaryIO
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.package import MemberWriter, PackageWriter
-from poolpair.model import FORMAT_VERSION, Channel, Manifest, PackageKind, Position, new_id
+from poolpair.model import FORMAT_VERSION, Channel, Manifest, PackageKind, Position, TableDigests, new_id
 from poolpair.pipeline.capture import CHUNK_BYTES
 from poolpair.pipeline.intents import find_intent
 from poolpair.pipeline.pack_files import FilePacking
@@ -32,6 +33,7 @@ from poolpair.pipeline.site import (
 from poolpair.pipeline.spooled_files import pack_spooled
 from poolpair.protocol import Want, rewound
 from poolpair.state import Inbound, Intent, Outbound, Recovery, SeedPhase
+from poolpair.store.port import Snapshot
 from poolpair.store.values import CatalogueFile, Cut, Exported
 
 ROWS_MEMBER = "rows/0000.0001"
@@ -108,15 +110,16 @@ def _finish(site: Site, channel: Channel, wanted: Want, intent: Intent, since: i
             rows.unlink(missing_ok=True)
             with path.open("wb") as sink:
                 written = _write(site, channel, carries, intent, since, sink, rows)
-            if written is None:
-                carries = Want(digests=True, skips=True)
+            if written is None:  # on a proof that does not hold any more, or a delta that is too large
+                carries = Want(digests=True, skips=not carries.proof)
         package_bytes = path.stat().st_size
     except OSError as error:
         raise PoolpairError(Code.SCRATCH, f"cannot write a package to {site.scratch}: {error.strerror}") from error
     finally:
         rows.unlink(missing_ok=True)
-    manifest, left_behind = written
-    intent = replace(intent, package_bytes=package_bytes, groups=manifest.groups + manifest.files)
+    manifest, left_behind, definition = written
+    groups = manifest.groups + manifest.files
+    intent = replace(intent, package_bytes=package_bytes, groups=groups, definition=definition)
     with site.store.transaction() as tx:
         tx.save(intent_name(channel, intent.position), intent)
         counts = tx.load(Counts, counts_name(channel)) or Counts()
@@ -164,8 +167,8 @@ def _kind(wanted: Want) -> PackageKind:
 
 def _write(
     site: Site, channel: Channel, wanted: Want, intent: Intent, since: int, sink: BinaryIO, rows: Path
-) -> tuple[Manifest, frozenset[str]] | None:
-    """Write the package; None if its delta turns out to be larger than `package_max`."""
+) -> tuple[Manifest, frozenset[str], str] | None:
+    """Write the package; None if its delta turns out to be larger than `package_max`, or tables have changed since the proof."""
     writer = PackageWriter(
         sink, site.ring, channel=channel, origin=site.pool, target=site.partner, position=intent.position, level=LEVEL
     )
@@ -176,6 +179,7 @@ def _write(
         return _write_recovered(site, channel, wanted, intent, writer, rows, heard)
     served, whole = site.served(), wanted.skips or wanted.slices
     buckets = tuple(each for each in wanted.buckets if each.home in served)
+    since = wanted.proof.token if wanted.proof else since
     cut = Cut(channel=channel, served=served, since=None if whole else since, buckets=buckets, slices=wanted.slices)
     with site.store.snapshot(rows) as view:
         waits: frozenset[str] = frozenset()
@@ -183,9 +187,11 @@ def _write(
             waits = view.too_large(cut.served, site.limits.conference_max_bytes) | site.memory.unreadable
         files = FilePacking(site, writer, view, cut, waits)
         view.list_files(files.run())  # first of all: only then is it known which conferences stay behind
-        digests = view.digests(channel, cut.served, None, files.left_behind) if wanted.digests else ()
+        digests = _digests(view, wanted, cut, files.left_behind)
+        definition = defined(site, view) if wanted.digests else ""
         exported = view.export(cut, files.left_behind)
-    if not (whole or wanted.buckets) and rows.stat().st_size > site.limits.package_max_bytes:
+    outdated = wanted.proof is not None and wanted.proof.definition != definition
+    if outdated or (not (whole or wanted.buckets) and rows.stat().st_size > site.limits.package_max_bytes):
         return None
     _add_rows(writer, rows)
     manifest = _manifest(site, channel, intent, cut, exported)
@@ -193,6 +199,7 @@ def _write(
     manifest = replace(
         manifest,
         digests=digests,
+        since=wanted.proof.position if wanted.proof else None,
         compares=wanted.digests,
         skips=wanted.skips,
         fills=bool(wanted.slices),
@@ -204,7 +211,18 @@ def _write(
         keep_replaced=overrule,
         left_behind=tuple(sorted(files.left_behind)),
     )
-    return writer.finish(manifest), frozenset(files.left_behind)
+    return writer.finish(manifest), frozenset(files.left_behind), definition
+
+
+def _digests(view: Snapshot, wanted: Want, cut: Cut, left_behind: AbstractSet[str]) -> tuple[TableDigests, ...]:
+    if not wanted.digests:
+        return ()
+    return view.changed_digests(cut) if wanted.proof else view.digests(cut.channel, cut.served, None, left_behind)
+
+
+def defined(site: Site, view: Snapshot) -> str:
+    """What must not have changed between a comparison and a handover that stands on it."""
+    return f"{site.settings} {view.definition()}"
 
 
 def _write_recovered(
@@ -215,7 +233,7 @@ def _write_recovered(
     writer: PackageWriter,
     rows: Path,
     heard: Position | None,
-) -> tuple[Manifest, frozenset[str]]:
+) -> tuple[Manifest, frozenset[str], str]:
     """Write what was spooled, and nothing else."""
     recovery = site.store.read(Recovery, recovery_name(channel, wanted.recovers))
     assert recovery is not None, "a recovery is forgotten only when it has arrived"
@@ -231,7 +249,7 @@ def _write_recovered(
     manifest = _manifest(site, channel, intent, Cut(channel=channel, served=(), since=None), exported)
     file_bytes = sum(each.file.size for each in packed if each.member)
     manifest = replace(manifest, files=len(packed), file_bytes=file_bytes)
-    return writer.finish(replace(manifest, recovered=recovery.brings, heard=heard)), frozenset()
+    return writer.finish(replace(manifest, recovered=recovery.brings, heard=heard)), frozenset(), ""
 
 
 def _add_rows(writer: PackageWriter, rows: Path) -> None:

@@ -21,7 +21,7 @@ from poolpair.moves import GateRules
 from poolpair.pipeline.packed import Packed
 from poolpair.reigns import birth, serves
 from poolpair.share.port import OwnShare, PartnerShare
-from poolpair.state import Fencing, Serving
+from poolpair.state import Fencing, Proof, Serving
 from poolpair.store.port import Store
 from poolpair.store.tree import Tree
 
@@ -103,6 +103,8 @@ class Volatile:
     store_hint: object = None
     ready: dict[Channel, Packed] = field(default_factory=dict)
     """Packages that were cut and could not be delivered yet."""
+    proved: dict[Channel, Proof] = field(default_factory=dict)
+    """Comparisons that found the copy here equal, as long as only the partner's deltas have changed it since."""
     manifests: dict[str, Manifest] = field(default_factory=dict)
     """Authenticated manifests of packages that stand, by file name."""
     doubled: set[str] = field(default_factory=set)

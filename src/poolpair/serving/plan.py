@@ -14,10 +14,11 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel, new_id, serving_pool
 from poolpair.moves import GATE_WORD, STEPS_OF, GateWord, Move, Plan, PlanStep, plan_name
 from poolpair.pipeline.adopt import begin_reign, fence, load_serving
-from poolpair.pipeline.site import Counts, Site, counts_name, inbound_name, outbound_name, serving_name
+from poolpair.pipeline.site import Site, inbound_name, outbound_name, serving_name
 from poolpair.reigns import serves
 from poolpair.serving.gate import is_gated
 from poolpair.serving.hooked import run_hook, welcome
+from poolpair.serving.ready import compare_first, forget_proof, hindrances, undrained
 from poolpair.serving.stepping import Overtaken, first_step, go, hook_of, next_step, stepping, wait
 from poolpair.state import Fencing, Inbound, Outbound, Seed
 from poolpair.store.port import Transaction
@@ -118,16 +119,19 @@ def advance(site: Site, tell: Callable[[str], None] = lambda _line: None) -> boo
             if over:
                 moved |= _end(site, plan)
             elif plan.fault is None:
-                moved |= STEPS[plan.step](site, plan)
-                if hook_of(plan.step):
-                    _tell_failure(site, plan.home, tell)
+                moved |= _take(site, plan, tell)
     return moved
 
 
-def _tell_failure(site: Site, home: str, tell: Callable[[str], None]) -> None:
-    after = site.store.read(Plan, plan_name(home))
-    if after is not None and after.fault is not None:
-        tell(f"{after.move} of {home}: {after.fault.code}: {after.fault.detail}")
+def _take(site: Site, plan: Plan, tell: Callable[[str], None]) -> bool:
+    """Take a step; one that leads from the comparison to the fence is followed by the next at once, for the log grows meanwhile."""
+    moved = STEPS[plan.step](site, plan)
+    after = site.store.read(Plan, plan_name(plan.home))
+    if after is not None and after.fault is not None and hook_of(plan.step):
+        tell(f"{after.move} of {plan.home}: {after.fault.code}: {after.fault.detail}")
+    if plan.step is PlanStep.COMPARE and after is not None and after.step is PlanStep.FENCE:
+        _take(site, after, tell)
+    return moved
 
 
 def give_up(site: Site, home: str) -> None:
@@ -159,24 +163,26 @@ def _give_up(site: Site, plan: Plan) -> bool:
         elif serves(mine, site.pool, site.partner):
             tx.save(serving_name(plan.home), replace(mine, fencing=Fencing.NONE))
             fence(site, tx)
+        forget_proof(site, tx)
         go(tx, plan, PlanStep.DONE)
     return True
 
 
 def _end(site: Site, plan: Plan) -> bool:
     with stepping(site, plan) as tx:
+        forget_proof(site, tx)
         go(tx, plan, PlanStep.DONE)
     return True
 
 
 def _before_fence(site: Site, plan: Plan) -> bool:
-    why = _hindrances(site, plan.home)
+    why = hindrances(site, plan.home)
     return wait(site, plan, why) if why else run_hook(site, plan)
 
 
 def _fence(site: Site, plan: Plan) -> bool:
     """Not before everything is in order at both ends: nobody is kept from writing while something else has to be mended first."""
-    if why := _hindrances(site, plan.home):
+    if why := hindrances(site, plan.home):
         return wait(site, plan, why)
     with stepping(site, plan, fencing=True) as tx:
         mine = load_serving(tx, plan.home)
@@ -189,10 +195,6 @@ def _fence(site: Site, plan: Plan) -> bool:
     return True
 
 
-def _hindrances(site: Site, home: str) -> str:
-    return next((why for channel in site.channels if (why := hindrance(site, channel, home))), "")
-
-
 def _drain(site: Site, plan: Plan) -> bool:
     for channel in site.channels:
         if why := undrained(site, channel, plan.home):
@@ -200,47 +202,17 @@ def _drain(site: Site, plan: Plan) -> bool:
     return _hand(site, plan)
 
 
-def undrained(site: Site, channel: Channel, home: str) -> str:
-    """Why the partner's copy of a home is not known to be whole and equal on a channel; empty if it is."""
-    out = site.store.read(Outbound, outbound_name(channel))
-    if out is None or out.partner is None or out.acknowledged is None:
-        return f"{channel}: no word from the partner yet"
-    if out.stopped is not None:
-        return f"{channel}: stopped, {out.stopped.detail}"
-    if out.seed is not None or home not in out.partner.complete:
-        return f"{channel}: the partner's copy is being compared"
-    if out.in_flight or site.store.pending(channel, out.base_token):
-        return f"{channel}: changes are on their way"
-    return hindrance(site, channel, home)
-
-
-def hindrance(site: Site, channel: Channel, home: str) -> str:
-    """What time alone does not mend before a home can be handed over; empty if nothing stands in the way."""
-    out = site.store.read(Outbound, outbound_name(channel))
-    if out is None or out.partner is None:
-        return f"{channel}: no word from the partner yet"
-    if out.stopped is not None:
-        return f"{channel}: stopped, {out.stopped.detail}"
-    if home not in out.partner.complete:
-        return f"{channel}: the partner's copy is not complete"
-    if out.partner.parked or out.partner.held or out.partner.spooled:
-        return f"{channel}: the partner has groups parked, held or not yet handed in"
-    if out.partner.foreign_writes:
-        return f"{channel}: somebody wrote into the partner's copy; `poolpair verify --repair` puts that right"
-    counts = site.store.read(Counts, counts_name(channel)) or Counts()
-    if counts.left_behind or counts.unreadable:
-        return f"{channel}: {', '.join((*counts.left_behind, *counts.unreadable)[:3])} cannot be carried"
-    return ""
-
-
 def _hand(site: Site, plan: Plan) -> bool:
-    """From here on only another reign ends this one. The final package is a comparison that hands over if it finds both copies equal."""
+    """From here on only another reign ends this one. The final package is a comparison that hands over if it finds both copies equal.
+
+    Everything was compared before the fence: what changed since then is enough, if nothing came in between.
+    """
     with stepping(site, plan) as tx:
         mine = load_serving(tx, plan.home)
         out = tx.load(Outbound, outbound_name(Channel.USERS))
         assert out is not None
         tx.save(serving_name(plan.home), replace(mine, fencing=Fencing.HANDING))
-        tx.save(outbound_name(Channel.USERS), replace(out, seed=Seed(reason="handover")))
+        tx.save(outbound_name(Channel.USERS), replace(out, seed=Seed(reason="handover", on_proof=True)))
         go(tx, plan, next_step(site, plan))
     return True
 
@@ -282,6 +254,7 @@ def _serve(site: Site, plan: Plan) -> bool:
 
 
 STEPS: dict[PlanStep, Callable[[Site, Plan], bool]] = {
+    PlanStep.COMPARE: compare_first,
     PlanStep.BEFORE_FENCE: _before_fence,
     PlanStep.FENCE: _fence,
     PlanStep.AFTER_FENCE: run_hook,

@@ -12,7 +12,7 @@ from poolpair.model import Channel
 from poolpair.moves import STEPS_OF, Move, PlanStep
 from poolpair.pipeline.reach import reach_age_s
 from poolpair.pipeline.site import Site, inbound_name, outbound_name
-from poolpair.serving.plan import undrained
+from poolpair.serving.ready import undrained
 from poolpair.serving.stepping import hook_of
 from poolpair.share.port import FileVanished
 from poolpair.state import Inbound, Outbound
@@ -23,14 +23,16 @@ def steps_of(site: Site, move: Move, home: str) -> Iterator[str]:
     """The steps, in the order in which they will be taken, each hook with the command that it runs."""
     if move is Move.HANDOVER and home not in site.served():
         yield f"0. ask: pool {site.partner} serves them and carries out the steps; nothing happens before it answers"
-        yield f"1. fence: writes for users of {home} are refused at {site.partner} from then on"
-        yield "2. drain: everything written there until then is applied here"
-        yield "3. hand over: this pool compares its copy and, only if it is equal, serves"
+        yield "1. compare: this pool compares its whole copy; users go on writing"
+        yield f"2. fence: writes for users of {home} are refused at {site.partner} from then on"
+        yield "3. drain: everything written there until then is applied here"
+        yield "4. hand over: this pool compares what changed since and, only if its copy is equal, serves"
         return
     words = {
+        PlanStep.COMPARE: f"{site.partner} compares its whole copy; users go on writing",
         PlanStep.FENCE: f"writes for users of {home} are refused here from now on",
         PlanStep.DRAIN: f"everything written until then is applied and acknowledged at {site.partner}",
-        PlanStep.CONFIRM: f"{site.partner} compares its copy and, only if it is equal, serves; then its own after-serve hook runs",
+        PlanStep.CONFIRM: f"{site.partner} compares what changed since and, only if that is equal, serves; its after-serve hook runs",
         PlanStep.APPLY: "every valid package that stands in the own share",
         PlanStep.SERVE: f"writes for users of {home} are taken here, whatever {site.partner} does",
     }

@@ -20,7 +20,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from poolpair.model import Channel, TableDigests, TableShape
+from poolpair.model import Channel, TableShape
+from poolpair.store.port_compares import Compares
 from poolpair.store.port_looks import Looks
 from poolpair.store.port_moves import HomeMoves
 from poolpair.store.tree import TreeFile
@@ -120,7 +121,7 @@ class Transaction(HomeMoves, Protocol):
         ...
 
 
-class Snapshot(Protocol):
+class Snapshot(Compares, Protocol):
     """One consistent read view of the store."""
 
     def token(self) -> int:
@@ -145,16 +146,6 @@ class Snapshot(Protocol):
 
     def too_large(self, served: tuple[str, ...], limit_bytes: int) -> frozenset[str]:
         """Conferences of the served homes whose files are larger together than the limit."""
-        ...
-
-    def digests(
-        self,
-        channel: Channel,
-        homes: tuple[str, ...],
-        like: tuple[TableDigests, ...] | None,
-        left_behind: AbstractSet[str],
-    ) -> tuple[TableDigests, ...]:
-        """Digest the homes' groups, parked ones as if applied; bucket counts chosen here, or as in `like`."""
         ...
 
     def unhomed(self, channel: Channel) -> int:

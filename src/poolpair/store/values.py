@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from poolpair.model import BucketSet, Channel, TableShape, WaitingTable
+from poolpair.changed import Changed, WaitingTable
+from poolpair.model import BucketSet, Channel, TableShape
 from poolpair.slice import Slice
 from poolpair.store.tree import TreeFile
 
@@ -135,6 +136,8 @@ class ApplyPlan:
     keep_replaced: bool
     fills: bool = False
     """Most likely nothing of it is here yet."""
+    digests: bool = False
+    """What it names is digested after it was applied."""
     now_utc: str
 
 
@@ -148,6 +151,10 @@ class Applied:
     parked: int
     waiting: tuple[WaitingTable, ...] = ()
     """Tables of which nothing was applied."""
+    alone: bool = True
+    """Nothing but these groups can have changed: no trigger or cascade of the application's could run."""
+    changed: Changed | None = None
+    """If that was asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

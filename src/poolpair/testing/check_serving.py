@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from poolpair.format.layout import data_dir, parse_package_name
+from poolpair.model import Channel, serving_pool
 from poolpair.moves import GATE, Gate
 from poolpair.pipeline.adopt import refused_homes
 from poolpair.reigns import takes_writes
+from poolpair.state import Fencing
 from poolpair.testing.accounts import Version, decisions, versions
 from poolpair.testing.facts import Lines, Violation, serving_of
 from poolpair.testing.schema import CHANNELS, POOLS, other
@@ -45,6 +47,30 @@ def fence_is_what_serving_says(world: World, _found: Lines) -> Violation | None:
         world.truth.used["fence_is_what_serving_says"] += 1
         if dict(view.fence) != wanted:
             return Violation("fence_is_what_serving_says", f"{name} refuses {dict(view.fence)}, should refuse {wanted}")
+    return None
+
+
+def a_home_is_handed_to_an_equal_copy(world: World, _found: Lines) -> Violation | None:
+    """When a handover ends a reign the new server holds of its users what the old one does, but for what was written there since."""
+    for name in POOLS:
+        there, here = world.pools[other(name)].database.view(), world.pools[name].database.view()
+        for home in POOLS:
+            mine, theirs = serving_of(here, home), serving_of(there, home)
+            reign = mine.present
+            fresh = reign.began == "handover" and reign.reign_id not in world.truth.handed
+            if not fresh or serving_pool(reign, POOLS) != name:
+                continue
+            world.truth.handed.add(reign.reign_id)
+            if theirs.fencing is not Fencing.HANDING or theirs.present.epoch + 1 != reign.epoch:
+                continue  # it has adopted the new reign within this same step
+            world.truth.used["a_home_is_handed_to_an_equal_copy"] += 1
+            old, new = there.of(Channel.USERS, home), here.of(Channel.USERS, home)
+            for group in sorted(old.keys() | new.keys()):
+                if group in world.truth.spoilt[other(name)]:
+                    continue  # somebody wrote past the fence of the old server
+                if old.get(group) != new.get(group) and here.log.get(group, 0) <= mine.reign_token:
+                    story = f"{name} serves {home} with {group} = {new.get(group)}, which {other(name)} left as {old.get(group)}"
+                    return Violation("a_home_is_handed_to_an_equal_copy", story)
     return None
 
 

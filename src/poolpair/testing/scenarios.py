@@ -26,22 +26,22 @@ def _edits(pool: str) -> tuple[Step, ...]:
 THERE_AND_BACK = (
     *_edits("a"),
     Step(Verb.HANDOVER, "a", MOVE),
-    *EXCHANGE * 4,
+    *EXCHANGE * 6,
     *_edits("b"),
     Step(Verb.HANDOVER, "b", MOVE),
-    *EXCHANGE * 4,
+    *EXCHANGE * 6,
 )
 ASKED = (
     *_edits("a"),
     Step(Verb.HANDOVER, "b", MOVE),
-    *EXCHANGE * 5,
+    *EXCHANGE * 7,
     *_edits("b"),
     Step(Verb.HANDOVER, "a", MOVE),
-    *EXCHANGE * 5,
+    *EXCHANGE * 7,
     Step(Verb.HANDOVER, "b", MOVE),
     *EXCHANGE[:2],
     Step(Verb.GIVE_UP, "b", MOVE),
-    *EXCHANGE * 5,
+    *EXCHANGE * 7,
 )
 """There and back, ordered at the pool that does not serve; and once more, and given up from there."""
 DISASTER = (
@@ -51,10 +51,10 @@ DISASTER = (
     *_edits("b"),
     *_edits("a"),
     *ALONE,
-    *EXCHANGE * 5,
+    *EXCHANGE * 7,
     Step(Verb.LEDGER, "b", 1),
     Step(Verb.HANDOVER, "b", MOVE),
-    *EXCHANGE * 4,
+    *EXCHANGE * 6,
 )
 """Pool a is dead from the takeover on, but its application goes on writing."""
 DISPUTE = (

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
+from poolpair.changed import Changed
 from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.model import Channel, TableShape
 from poolpair.store.memory.applying import TableApply
@@ -14,8 +15,8 @@ from poolpair.store.memory.disk import MemoryDisk
 from poolpair.store.memory.ledgering import Ledgering
 from poolpair.store.memory.rows import Groups, RowsFile, read_rows
 from poolpair.store.memory.schema import MemoryTable
-from poolpair.store.memory.snapshot import in_tree_buckets
-from poolpair.store.memory.state import Draft, FileEntry
+from poolpair.store.memory.snapshot import digest_groups, in_tree_buckets
+from poolpair.store.memory.state import Draft, FileEntry, values_of
 from poolpair.store.memory.transaction import MemoryTransaction
 from poolpair.store.values import (
     Applied,
@@ -91,11 +92,21 @@ class MemoryIncoming:
             if tripped := self._tripped(tables, plan):
                 return tripped
             total = _total([table.apply() for table in tables])
+            if plan.digests:
+                total = replace(total, changed=self._changed(plan, tx.draft))
             self._apply_files(plan, tx, placed)
             if total.parked:
                 tx.advance()  # so that what is written here from now on is later than the parking
             record(tx, total)
         return total
+
+    def _changed(self, plan: ApplyPlan, draft: Draft) -> Changed:
+        """Digest what stands here now of the groups that were named."""
+        named = {
+            table: {key: values_of(draft.groups[table.number - 1].now.get(key, ())) for key in groups}
+            for table, groups in zip(self._tables, self._content.tables, strict=True)
+        }
+        return Changed(digests=digest_groups(self._disk.schema, named, plan.served), definition="")
 
     def recover(self, plan: RecoverPlan, record: Callable[[MemoryTransaction, Reclaimed], None]) -> Reclaimed:
         """Take in what a returned pool had."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
@@ -120,6 +120,15 @@ class MemorySnapshot:
                 found.append(self._digest_files(home, of, left_behind))
         return tuple(found)
 
+    def changed_digests(self, cut: Cut) -> tuple[TableDigests, ...]:
+        """Digest the groups of a delta."""
+        named = {table: self._cut_table(table, cut, frozenset()) for table in self._schema.of(cut.channel)}
+        return digest_groups(self._schema, named, cut.served)
+
+    def definition(self) -> str:
+        """Tables never change here."""
+        return ""
+
     def _digest_table(self, table: MemoryTable, home: str, of: int, left_behind: AbstractSet[str]) -> TableDigests:
         """Sum live rows except parked groups, plus the parked rows: a parked group counts as if it were applied."""
         tally = Tally(home, table.number, of)
@@ -150,6 +159,19 @@ class MemorySnapshot:
         if channel is Channel.CONFERENCES:
             total += sum(entry.file.present and not entry.file.home for entry in self._state.files.values())
         return total
+
+
+def digest_groups(
+    schema: MemorySchema, named: Mapping[MemoryTable, Groups], homes: tuple[str, ...]
+) -> tuple[TableDigests, ...]:
+    """Digest these groups, in one bucket per home and table."""
+    tallies = {(home, table): Tally(home, table.number, 1) for home in homes for table in named}
+    for table, groups in named.items():
+        for key, rows in groups.items():
+            if tally := tallies.get((schema.home(table, key) or "", table)):
+                for row in rows:
+                    tally.add(key, row)
+    return tuple(tally.digests() for tally in tallies.values())
 
 
 def in_buckets(schema: MemorySchema, table: MemoryTable, buckets: BucketSet, key: Key) -> bool:

@@ -16,7 +16,7 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.model import TableShape
 from poolpair.store import ledger
 from poolpair.store.postgres.database import SCHEMA, Database, literal, quote, reason_of
-from poolpair.store.postgres.schema import ColumnType, Place, Table, describe_tables
+from poolpair.store.postgres.schema import AS_SENT, ColumnType, Place, Table, describe_tables
 from poolpair.store.profile import Profile, ProfileTable
 from poolpair.store.profile_check import ColumnInfo, Problem, check_profile, unique_key_within
 
@@ -155,13 +155,21 @@ class Bound:
             return f"{one} = {other}"
         return f"({one} = {other} OR ({one} IS NULL AND {other} IS NULL))"
 
-    def bucket(self, of: str, alias: str = "") -> str:
+    def bucket(self, of: str) -> str:
         """The bucket of a row's key: the same on every server, for it hashes what is written."""
-        return bucket_of(f"ROW({listed(self.spec.key, alias)})::text", of)
+        return bucket_of(self.written(self.spec.key), of)
 
     def row_hash(self, alias: str = "") -> str:
         """A 64-bit hash of what is written in a row."""
-        return f"('x' || substr(md5(ROW({listed(self.columns, alias)})::text), 1, 16))::bit(64)::bigint"
+        return f"('x' || substr(md5({self.written(self.columns, alias)}), 1, 16))::bit(64)::bigint"
+
+    def written(self, names: Sequence[str], alias: str = "") -> str:
+        """What is written in some columns, as bytes. Some types go as they are sent, which costs a third less."""
+        sent = [name for name in names if self.type_of(name).base in AS_SENT]
+        parts = [f"{listed([name], alias)}::{self.type_of(name).base}" for name in sent]
+        if others := [name for name in names if name not in sent]:
+            parts.append(f"ROW({listed(others, alias)})::text")
+        return f"record_send(ROW({', '.join(parts)}))"
 
     def differs(self, left: str, right: str, names: Sequence[str]) -> str:
         """Whether two rows differ in what is written in some columns."""

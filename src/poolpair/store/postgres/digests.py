@@ -1,6 +1,6 @@
 """Digests computed by the server: per bucket the number of rows and the sum, modulo 2**64, of one hash per row.
 
-Each hash is MD5 over the row as it is written, which is the same on every release; it guards against differences, not against
+Each hash is MD5 over the row as it is sent or written, which is the same on every release; it guards against differences, not against
 forgers. A sum does not depend on the order of rows. A parked group counts as if it were applied.
 """
 
@@ -12,6 +12,8 @@ from poolpair.store.postgres.catalogue import FILE, TREE
 from poolpair.store.postgres.database import SCHEMA, Database
 
 _MODULUS = 1 << 64
+_BY_DIGITS = {1 << power for power in range(13)}
+"""So many buckets are told by three hexadecimal digits, the last of the 32 bits: grouping by these costs the server least."""
 
 
 def digest_table(database: Database, b: Bound, home: str, of: int, left: list[str]) -> TableDigests:
@@ -25,8 +27,16 @@ def digest_table(database: Database, b: Bound, home: str, of: int, left: list[st
             f"SELECT {columns} FROM ({live}) t WHERE NOT EXISTS (SELECT 1 FROM {parked} p WHERE {b.same_key('p', 't')})"
             f" UNION ALL SELECT {columns} FROM {SCHEMA}.parked_row_{b.n} WHERE {mine}"
         )
-    summed = f"SELECT {b.bucket(str(of))} AS bucket, {b.row_hash()} AS hash FROM ({live}) t"
+    bucket = f"substr(md5({b.written(b.spec.key)}), 6, 3)" if of in _BY_DIGITS else b.bucket(str(of))
+    summed = f"SELECT {bucket} AS bucket, {b.row_hash()} AS hash FROM ({live}) t"
     return _summed(database, b.n, home, of, summed, home, left)
+
+
+def digest_named(database: Database, b: Bound, home: str, keys: str) -> TableDigests:
+    """Digest the rows of one home in the groups of a table of keys, in one bucket."""
+    home_of = f"(SELECT {b.home} FROM (SELECT {listed(b.spec.key, 't', named=True)}) poolpair_row)"
+    hashes = f"SELECT 0 AS bucket, {b.row_hash('t')} AS hash FROM {keys} k JOIN {b.table} t ON {b.same_key('t', 'k')}"
+    return _summed(database, b.n, home, 1, f"{hashes} WHERE {b.scoped('t')} AND {home_of} = $1", home)
 
 
 def digest_files(database: Database, home: str, of: int, left: list[str]) -> TableDigests:
@@ -39,7 +49,8 @@ def digest_files(database: Database, home: str, of: int, left: list[str]) -> Tab
 
 def _summed(database: Database, table: int, home: str, of: int, hashes: str, *parameters: object) -> TableDigests:
     counts, sums = [0] * of, [0] * of
-    text = f"SELECT bucket::int, count(*), sum(hash)::text FROM ({hashes}) hashed GROUP BY bucket"
-    for bucket, count, total in database.rows(text, *parameters):
-        counts[bucket], sums[bucket] = count, int(total) % _MODULUS
+    text = f"SELECT bucket, count(*), sum(hash)::text FROM ({hashes}) hashed GROUP BY bucket"
+    for found, count, total in database.rows(text, *parameters):
+        bucket = int(found, 16) % of if isinstance(found, str) else int(found)
+        counts[bucket], sums[bucket] = counts[bucket] + count, (sums[bucket] + int(total)) % _MODULUS
     return TableDigests(home=home, table=table, counts=tuple(counts), sums=tuple(f"{value:016x}" for value in sums))

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 
+from poolpair.changed import WaitingTable
 from poolpair.errors import Code, PoolpairError, Refused
-from poolpair.model import TableShape, WaitingTable
+from poolpair.model import TableShape
 from poolpair.store.postgres.binding import Bound
 from poolpair.store.postgres.rowsfile import Section
 from poolpair.store.profile import ProfileTable

@@ -13,13 +13,16 @@ from pathlib import Path
 
 import psycopg
 
+from poolpair.changed import Changed, WaitingTable
 from poolpair.errors import Code, PoolpairError, Refused
-from poolpair.model import Channel, TableShape, WaitingTable
+from poolpair.model import Channel, TableShape
 from poolpair.store.postgres.applying import TableApply
 from poolpair.store.postgres.binding import Bound, by_number
+from poolpair.store.postgres.capturing import version
 from poolpair.store.postgres.catalogue import COLUMNS, FILE, TREE, UNSOUND_FILE, catalogue_file, in_buckets
 from poolpair.store.postgres.copyin import CopiedIn
 from poolpair.store.postgres.database import Database, is_refusal
+from poolpair.store.postgres.digests import digest_named
 from poolpair.store.postgres.drift import carried, waiting
 from poolpair.store.postgres.filling import fill
 from poolpair.store.postgres.install import begin_applying
@@ -45,7 +48,7 @@ class PostgresIncoming:
         undo: Callable[[], None],
     ) -> None:
         self._db = database
-        self._bound = bound
+        self._bound = self._all = bound
         self._specs = specs
         """The profile's entries, also those whose table is not here."""
         self._begin = begin
@@ -168,16 +171,18 @@ class PostgresIncoming:
         transaction = self._begin()
         try:
             written = [b for b in self._bound if b.spec.channel is plan.channel]
-            begin_applying(self._db, plan.served, waiting=waiting, written=written)
+            alone = begin_applying(self._db, plan.served, waiting=waiting, written=written)
             filled = self._fill(plan) if waiting else {}
             tables = self._prepare(plan, without=filled)
             if tripped := self._tripped(tables, plan):
                 self._undo()
                 return tripped
-            total = replace(_write(tables, sum(filled.values())), waiting=self._waiting)
+            total = replace(_write(tables, sum(filled.values())), waiting=self._waiting, alone=alone)
             self._apply_files(plan, transaction, placed)
             if waiting:
                 self._end_waiting()
+            if plan.digests:
+                total = replace(total, changed=self._changed(plan, written))
             if total.parked:
                 transaction.advance()  # what is written here from now on is later than the parking
             record(transaction, total)
@@ -186,6 +191,12 @@ class PostgresIncoming:
             self._undo()
             raise
         return total
+
+    def _changed(self, plan: ApplyPlan, written: list[Bound]) -> Changed:
+        """Digest what stands here now of the groups that were named."""
+        named = {b.n: f"(SELECT DISTINCT {b.key} FROM pg_temp.r{b.n})" for b in written}
+        digests = tuple(digest_named(self._db, b, home, named[b.n]) for b in written for home in plan.served)
+        return Changed(digests=digests, definition=version(self._db, self._all)[0])
 
     def _end_waiting(self) -> None:
         try:

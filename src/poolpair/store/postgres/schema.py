@@ -9,6 +9,11 @@ from poolpair.store.postgres.database import SCHEMA, Database, quote
 from poolpair.store.profile_check import ColumnInfo, TableInfo
 
 _EXACT = "bool bytea int8 int2 int4 text varchar uuid date time timestamp timestamptz"  # their `=` is equality of what is written
+AS_SENT = {
+    *("boolean", "bytea", "bigint", "smallint", "integer", "text", "character varying", "uuid", "date"),
+    *("time without time zone", "timestamp without time zone", "timestamp with time zone"),
+}
+"""Types of the server's own whose values are sent in one form each, on every release: part of the format of packages."""
 
 COLUMNS_MAX = 1598
 """A table may have 1,600 columns; beside those of a row ours have two of their own."""

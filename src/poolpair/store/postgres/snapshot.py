@@ -13,10 +13,11 @@ from pathlib import Path
 from poolpair.model import BucketSet, Channel, TableDigests
 from poolpair.store.buckets import buckets_for
 from poolpair.store.postgres.binding import GONE, SCOPE_OF_ALL, Bound, listed
+from poolpair.store.postgres.capturing import version
 from poolpair.store.postgres.catalogue import COLUMNS, FILE, TREE, catalogue_file, in_buckets, stream
 from poolpair.store.postgres.copying import CopyOut
 from poolpair.store.postgres.database import Database, literal, quote
-from poolpair.store.postgres.digests import digest_files, digest_table
+from poolpair.store.postgres.digests import digest_files, digest_named, digest_table
 from poolpair.store.postgres.documents import EVERYTHING, newest_token, seen_at
 from poolpair.store.postgres.rehearsing import copy_database
 from poolpair.store.postgres.rowsfile import RowsWriter, Section, copy_line
@@ -124,6 +125,26 @@ class PostgresSnapshot:
         return Exported(groups=groups, rows=rows, tables=tuple(tables), sequences={})
 
     def _export_table(self, writer: RowsWriter, b: Bound, cut: Cut, left: list[str]) -> tuple[int, int]:
+        named = self._name(b, cut, left)
+        if not named:
+            return 0, self._copy(writer, b, None)
+        self._plan_for(named)
+        standing = b.same_key("t", "k") + ("" if b.scope == SCOPE_OF_ALL else f" AND {b.scoped('t')}")
+        texts = ", ".join(
+            [
+                "t.tableoid IS NULL",
+                *(_written_key(b, name) for name in b.spec.key),
+                *(f"t.{quote(name)}" for name in b.columns if name not in b.spec.key),
+            ]
+        )
+        rows = f"SELECT {texts} FROM pg_temp.k{b.n} k LEFT JOIN {b.table} t ON {standing} {b.order}"
+        return named, self._copy(writer, b, rows)
+
+    def _name(self, b: Bound, cut: Cut, left: list[str]) -> int:
+        """Name the groups of a cut in a temporary table, once; gives how many."""
+        known = self._named.get(f"k{b.n}")
+        if known is not None:
+            return known
         keys, named = self._db.scratch.make(f"k{b.n}", b.key_types), 0
         mine = f"{b.scope} AND {b.home} = ANY ($1::text[]) AND {b.carried('$2::text[]')} AND $2::text[] IS NOT NULL"
         served = list(cut.served)
@@ -137,21 +158,14 @@ class PostgresSnapshot:
             if buckets.table == b.n and buckets.home in cut.served:
                 named += self._add_buckets(b, buckets, mine, left)
         self._named[f"k{b.n}"] = named
-        if not named:
-            return 0, self._copy(writer, b, None)
         if named > FEW_KEYS:
             self._db.run(f"ANALYZE {keys}")
-        self._db.run(f"SET LOCAL enable_hashjoin = {named > FEW_KEYS}; SET LOCAL enable_mergejoin = {named > FEW_KEYS}")
-        standing = b.same_key("t", "k") + ("" if b.scope == SCOPE_OF_ALL else f" AND {b.scoped('t')}")
-        texts = ", ".join(
-            [
-                "t.tableoid IS NULL",
-                *(_written_key(b, name) for name in b.spec.key),
-                *(f"t.{quote(name)}" for name in b.columns if name not in b.spec.key),
-            ]
-        )
-        rows = f"SELECT {texts} FROM {keys} k LEFT JOIN {b.table} t ON {standing} {b.order}"
-        return named, self._copy(writer, b, rows)
+        return named
+
+    def _plan_for(self, named: int) -> None:
+        """Few groups are looked up one by one."""
+        many = named > FEW_KEYS
+        self._db.run(f"SET LOCAL enable_hashjoin = {many}; SET LOCAL enable_mergejoin = {many}")
 
     def _copy(self, writer: RowsWriter, b: Bound, lines: str | None) -> int:
         """Write the section of a table; gives how many rows that were. The query, if any, gives GONE, the key, and all other columns."""
@@ -223,6 +237,18 @@ class PostgresSnapshot:
                 of = _buckets_like(like, home, TREE) or buckets_for(self._count(FILE))
                 found.append(digest_files(self._db, home, of, left))
         return tuple(found)
+
+    def changed_digests(self, cut: Cut) -> tuple[TableDigests, ...]:
+        """Digest the groups of a delta."""
+        found = []
+        for b in self._of(cut.channel):
+            self._plan_for(self._name(b, cut, []))
+            found += [digest_named(self._db, b, home, f"pg_temp.k{b.n}") for home in cut.served]
+        return tuple(found)
+
+    def definition(self) -> str:
+        """The catalogue rows of tracked tables and their triggers."""
+        return version(self._db, self._bound)[0]
 
     def _count(self, table: str) -> int:
         return self._db.number(f"SELECT count(*) FROM {table}")

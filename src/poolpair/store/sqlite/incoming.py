@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
+from poolpair.changed import Changed
 from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.model import Channel, TableShape
 from poolpair.store.sqlite.applying import TableApply
@@ -20,7 +22,7 @@ from poolpair.store.sqlite.connection import literal, text
 from poolpair.store.sqlite.ledgering import Ledgering
 from poolpair.store.sqlite.readable import FILE_ROW, UNSOUND_FILE, readable
 from poolpair.store.sqlite.refusing import Ranges, RolledBack
-from poolpair.store.sqlite.snapshot import TREE
+from poolpair.store.sqlite.snapshot import TREE, definition_of, digest_named
 from poolpair.store.sqlite.transaction import SqliteTransaction, applying
 from poolpair.store.values import (
     Applied,
@@ -168,6 +170,7 @@ class SqliteIncoming:
             total = Applied(groups=0, rows=0, deleted=0, parked=0)
             for table in tables:
                 total = _add(total, table.apply())
+            total = self._looked_at(plan, total)
             self._apply_files(plan, transaction, placed)
             self._c.execute("UPDATE main.poolpair_gen SET applying = ''")
             if total.parked:
@@ -179,6 +182,17 @@ class SqliteIncoming:
                 self._c.execute("ROLLBACK")
             raise
         return total
+
+    def _looked_at(self, plan: ApplyPlan, total: Applied) -> Applied:
+        """Say whether anything else may have changed and, if that is asked for, digest what was named."""
+        bound = [b for b in self._bound if b.spec.channel is plan.channel]
+        total = replace(total, alone=not any(b.info.triggers for b in bound))
+        if not plan.digests:
+            return total
+        digests = tuple(
+            digest_named(self._c, b, home, f"SELECT {b.key} FROM pkg.k{b.n}") for home in plan.served for b in bound
+        )
+        return replace(total, changed=Changed(digests=digests, definition=definition_of(self._c)))
 
     def recover(self, plan: RecoverPlan, record: Callable[[SqliteTransaction, Reclaimed], None]) -> Reclaimed:
         """Take in what a returned pool had, in one transaction. Raises STORE_BROKEN if a trigger of the application's ends that."""

@@ -160,6 +160,19 @@ class SqliteSnapshot:
                 found.append(self._digest_files(home, _buckets_like(like, home, TREE) or buckets_for(count), left))
         return tuple(found)
 
+    def changed_digests(self, cut: Cut) -> tuple[TableDigests, ...]:
+        """Digest the groups of a delta."""
+        assert cut.since is not None
+        return tuple(
+            digest_named(self._c, b, home, f"SELECT {b.key} FROM {b.log} WHERE poolpair_gen > {int(cut.since)}")
+            for home in cut.served
+            for b in self._of(cut.channel)
+        )
+
+    def definition(self) -> str:
+        """The number of the schema."""
+        return definition_of(self._c)
+
     def _count(self, b: Bound) -> int:
         return int(self._c.execute(f"SELECT count(*) FROM {b.table}").fetchone()[0])
 
@@ -203,6 +216,23 @@ class SqliteSnapshot:
 
     def _of(self, channel: Channel) -> tuple[Bound, ...]:
         return tuple(b for b in self._bound if b.spec.channel is channel)
+
+
+def digest_named(connection: sqlite3.Connection, b: Bound, home: str, keys: str) -> TableDigests:
+    """Digest the rows of one home in the groups that a query gives, in one bucket."""
+    tally, width = Tally(home, b.n, 1), len(b.spec.key)
+    rows = ", ".join(f"t.{quote(name)}" for name in (*b.spec.key, *b.columns))
+    mine = f"SELECT DISTINCT {b.key} FROM ({keys}) WHERE {b.scope} AND {b.home} = ?"
+    for row in connection.execute(
+        f"SELECT {rows} FROM ({mine}) k CROSS JOIN {b.table} t ON {b.same_key('t', 'k')}", (home,)
+    ):
+        tally.add(row[:width], row[width:])
+    return tally.digests()
+
+
+def definition_of(connection: sqlite3.Connection) -> str:
+    """Another text after any change of the schema."""
+    return str(connection.execute("PRAGMA main.schema_version").fetchone()[0])
 
 
 def _in_buckets(buckets: BucketSet) -> str:
