@@ -47,7 +47,7 @@ def beat(site: Site, channel: Channel) -> bool:
     """Send the heartbeat: the cookie again, with a new nonce. A failure is left to the next pass to note."""
     site.store.refresh()
     _guarded(site, lambda: listen(site, channel))
-    return _guarded(site, lambda: send_word(site, channel, force=True))[0]
+    return _guarded(site, lambda: send_word(site, channel, force=True, beat=True))[0]
 
 
 def _import(site: Site, channel: Channel) -> bool:

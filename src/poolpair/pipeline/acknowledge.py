@@ -126,13 +126,16 @@ def _written_after(written: float | None, act: float) -> bool:
     return written is not None and written >= act
 
 
-def send_word(site: Site, channel: Channel, *, force: bool) -> bool:
-    """Drop a cookie into the partner's share if its content changed, or `force`d (a heartbeat). Returns whether it did."""
+def send_word(site: Site, channel: Channel, *, force: bool, beat: bool = False) -> bool:
+    """Drop a cookie into the partner's share if its content changed, or `force`d; a heartbeat (`beat`) says what is sent, too.
+
+    Returns whether it did.
+    """
     with site.memory.speaking:
-        return _speak(site, channel, force=force)
+        return _speak(site, channel, force=force, beat=beat)
 
 
-def _speak(site: Site, channel: Channel, *, force: bool) -> bool:
+def _speak(site: Site, channel: Channel, *, force: bool, beat: bool) -> bool:
     check_own_share(site)
     # Taken before the state is read: what echoes a nonce must have been looked at after it came.
     echo = site.memory.echo
@@ -144,7 +147,7 @@ def _speak(site: Site, channel: Channel, *, force: bool) -> bool:
     memory, now = site.memory, site.clock.monotonic_s()
     memory.serial += 1
     nonce = new_nonce()
-    said = sent(site) if channel is Channel.USERS else ()  # no news by itself, or each package would call for a cookie
+    said = sent(site) if beat and channel is Channel.USERS else ()  # while packages come, they tell as much
     cookie = replace(content, serial=memory.serial, nonce=nonce, echo=echo, sent=said)
     data = seal_cookie(cookie, site.ring, target=site.partner)
     memory.written[nonce] = now
