@@ -108,6 +108,8 @@ def test_a_disaster_is_accounted_for(pools: tuple[Pool, Pool]) -> None:
     assert write(a, VERSION, "at a") == ""
     said = b.must("failover", "a", "--disaster", "--yes").out
     assert "the copy is complete" in said
+    assert "users: served is everything up to package" in said
+    assert "whatever a had accepted until" in said.partition("(epoch 1)")[2]
     assert served_by(b, "a")[0] == "b"
     assert write(b, VERSION, "at b") == ""
     a.start()

@@ -28,7 +28,7 @@ from poolpair.serving.asks import attend
 from poolpair.serving.gate import tend
 from poolpair.serving.hooked import target_of
 from poolpair.serving.plan import give_up, order, resume, words_of_plan
-from poolpair.serving.price import price, steps_of
+from poolpair.serving.price import paid, price, steps_of
 from poolpair.serving.stepping import hook_of
 from poolpair.wiring import open_site, working_site
 
@@ -198,6 +198,9 @@ def _follow(config: PoolConfig, site: Site, home: str, timeout_s: float) -> None
     present = site.serving(home).present
     server = serving_pool(present, (site.pool, site.partner))
     typer.echo(f"the users of {home} are served by pool {server} (epoch {present.epoch})")
+    if present.began == "takeover" and server == site.pool:
+        for line in paid(site, home):
+            typer.echo(line)
 
 
 def _is_still_to_be_welcomed(site: Site, plan: Plan | None, home: str) -> bool:

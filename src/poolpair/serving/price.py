@@ -16,6 +16,7 @@ from poolpair.serving.ready import undrained
 from poolpair.serving.stepping import hook_of
 from poolpair.share.port import FileVanished
 from poolpair.state import Inbound, Outbound
+from poolpair.store.values import Choice
 from poolpair.units import show_age
 
 
@@ -110,12 +111,28 @@ def _quarantined(site: Site) -> Iterator[str]:
 
 
 def _until(site: Site, channel: Channel, home: str) -> str:
-    """How far the copy of a home here reaches."""
+    """How far the copy of a home here reaches, and whether it is whole."""
     inbound = site.store.read(Inbound, inbound_name(channel)) or Inbound()
+    whole = "complete" if inbound.applied and home in inbound.complete else "NOT complete"
+    return f"{_reaches(site, inbound)}; the copy is {whole}"
+
+
+def _reaches(site: Site, inbound: Inbound) -> str:
     if inbound.applied is None:
-        return "nothing; the copy is NOT complete"
-    until = f"package {inbound.applied.sequence}, applied {inbound.applied_utc[:19]} UTC"
+        return "nothing"
+    until = f"everything up to package {inbound.applied.sequence}, applied {inbound.applied_utc[:19]} UTC"
     age_s = reach_age_s(site, inbound)
     since = "" if age_s is None else f", and with it whatever {site.partner} had accepted until {show_age(age_s)} ago"
-    whole = "complete" if home in inbound.complete else "NOT complete"
-    return f"everything up to {until}{since}; the copy is {whole}"
+    return f"{until}{since}"
+
+
+def paid(site: Site, home: str) -> Iterator[str]:
+    """What a takeover that is over came to."""
+    for channel in site.channels:
+        inbound = site.store.read(Inbound, inbound_name(channel)) or Inbound()
+        yield f"{channel}: served is {_reaches(site, inbound)}"
+    entries = [entry for entry in site.store.ledger() if entry.home == home]
+    standing = sum(entry.state is Choice.STANDING for entry in entries)
+    undecided = sum(entry.state is Choice.OPEN for entry in entries)
+    if standing or undecided:
+        yield f"in the ledger: {standing} of packages that could not be applied, {undecided} to be decided"
