@@ -794,6 +794,14 @@ MUTANTS = (
         test="tests/simulation/test_simulation.py -k found",
     ),
     Mutant(
+        name="doubt-travels",
+        rule="that a file is in doubt is known here alone, and its time is what it was",
+        file="store/memory/transaction.py",
+        old="replace(entry, file=replace(entry.file, inode=-1))",
+        new="replace(entry, file=replace(entry.file, inode=-1, mtime_ns=-1))",
+        test="tests/contract/test_store_files.py",
+    ),
+    Mutant(
         name="stopped-for-ever",
         rule="a store that may serve again does so when the partner knows of no other reign of its own",
         file="pipeline/adopt.py",

@@ -240,16 +240,16 @@ class MemoryTransaction:
                 sheet.edit[file.path] = FileEntry(file=known, gen=entry.gen)
 
     def doubt_files(self, homes: tuple[str, ...] | None = None) -> None:
-        """Forget times, so that the next comparison takes every file as changed."""
+        """Forget inodes (times travel), so that the next comparison takes every file as changed."""
         sheet = self.draft.files
         for path, entry in list(sheet.now.items()):
             if entry.file.present and (homes is None or entry.file.home in homes):
-                sheet.edit[path] = replace(entry, file=replace(entry.file, mtime_ns=-1))
+                sheet.edit[path] = replace(entry, file=replace(entry.file, inode=-1))
 
     def doubted_files(self, homes: tuple[str, ...]) -> tuple[CatalogueFile, ...]:
-        """Present files whose time is still forgotten."""
+        """Present files whose inode is still forgotten."""
         files = (entry.file for _, entry in sorted(self.draft.files.now.items()))
-        return tuple(file for file in files if file.present and file.mtime_ns == -1 and file.home in homes)
+        return tuple(file for file in files if file.present and file.inode == -1 and file.home in homes)
 
     def file(self, path: bytes) -> CatalogueFile | None:
         """One catalogue entry."""

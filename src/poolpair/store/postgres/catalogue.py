@@ -85,11 +85,9 @@ def touch_files(database: Database, files: Iterable[CatalogueFile]) -> None:
 
 
 def doubt_files(database: Database, homes: tuple[str, ...] | None) -> None:
-    """Forget the times of files, of some homes or of all."""
+    """Forget the inodes (times travel) of files, of some homes or of all."""
     chosen = "$1::text[] IS NULL OR home = ANY ($1::text[])"
-    database.run(
-        f"UPDATE {FILE} SET mtime_ns = -1 WHERE present AND ({chosen})", None if homes is None else list(homes)
-    )
+    database.run(f"UPDATE {FILE} SET inode = -1 WHERE present AND ({chosen})", None if homes is None else list(homes))
 
 
 def prune_files(database: Database, token: int) -> int:

@@ -156,7 +156,7 @@ def _refuse_homeless(database: Database, bound: tuple[Bound, ...]) -> None:
 def _doubt_catalogue(database: Database) -> None:
     """Whose a file is may have changed: the next scan looks at each anew, and the comparison that follows deletes what must go."""
     database.run(f"DELETE FROM {FILE} WHERE NOT present AND NOT deleting")
-    database.run(f"UPDATE {FILE} SET mtime_ns = -1")
+    database.run(f"UPDATE {FILE} SET inode = -1")
 
 
 def _drop_tables_of_old_profile(database: Database) -> None:

@@ -247,12 +247,12 @@ class PostgresTransaction:
         catalogue.touch_files(self._db, files)
 
     def doubt_files(self, homes: tuple[str, ...] | None = None) -> None:
-        """Forget times, so that the next scan reads every file."""
+        """Forget inodes (times travel), so that the next scan reads every file."""
         catalogue.doubt_files(self._db, homes)
 
     def doubted_files(self, homes: tuple[str, ...]) -> tuple[CatalogueFile, ...]:
-        """Present files whose time is still forgotten."""
-        mine = "present AND mtime_ns = -1 AND home = ANY ($1::text[])"
+        """Present files whose inode is still forgotten."""
+        mine = "present AND inode = -1 AND home = ANY ($1::text[])"
         found = self._db.rows(f"SELECT {COLUMNS} FROM {FILE} WHERE {mine} ORDER BY path", list(homes))
         return tuple(map(catalogue_file, found))
 

@@ -139,7 +139,7 @@ def _refuse_homeless(c: sqlite3.Connection, bound: tuple[Bound, ...], homes: Seq
 def _doubt_catalogue(c: sqlite3.Connection) -> None:
     """Whose a file is may have changed: the next scan looks at each anew, and the comparison that follows deletes what must go."""
     c.execute("DELETE FROM main.poolpair_file WHERE present = 0 AND deleting = 0")
-    c.execute("UPDATE main.poolpair_file SET mtime_ns = -1")
+    c.execute("UPDATE main.poolpair_file SET inode = -1")
 
 
 def _drop_tables_of_old_profile(c: sqlite3.Connection) -> None:

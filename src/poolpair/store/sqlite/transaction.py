@@ -254,14 +254,14 @@ class SqliteTransaction:
         )
 
     def doubt_files(self, homes: tuple[str, ...] | None = None) -> None:
-        """Forget times, so that the next scan reads every file."""
+        """Forget inodes (times travel), so that the next scan reads every file."""
         chosen = "1" if homes is None else "home IN (SELECT value FROM json_each(?1))"
         listed = () if homes is None else (json.dumps(homes),)
-        self._c.execute(f"UPDATE main.poolpair_file SET mtime_ns = -1 WHERE present = 1 AND {chosen}", listed)
+        self._c.execute(f"UPDATE main.poolpair_file SET inode = -1 WHERE present = 1 AND {chosen}", listed)
 
     def doubted_files(self, homes: tuple[str, ...]) -> tuple[CatalogueFile, ...]:
-        """Present files whose time is still forgotten."""
-        mine = "present = 1 AND mtime_ns = -1 AND home IN (SELECT value FROM json_each(?))"
+        """Present files whose inode is still forgotten."""
+        mine = "present = 1 AND inode = -1 AND home IN (SELECT value FROM json_each(?))"
         query = f"SELECT {FILE_COLUMNS} FROM main.poolpair_file WHERE {mine} ORDER BY path"
         return tuple(map(catalogue_file, self._c.execute(query, (json.dumps(homes),))))
 
