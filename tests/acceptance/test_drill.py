@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from poolpair.lab.pool import Pool, make_pools, run_command
+from poolpair.lab.pool import Pool, make_pools, run_command, wait_for
 from poolpair.lab.server_database import ROLE, ServerDatabase
 from poolpair.lab.steps import wait_final
 
@@ -113,3 +114,21 @@ def test_a_drill_that_finds_something_says_so(pools: tuple[Pool, Pool]) -> None:
     spoilt = b.run("drill", "a")
     assert (spoilt.exit_status, "not what this pool's catalogue says" in spoilt.talk) == (2, True)
     assert copied.name in spoilt.talk
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("pools", ["sqlite"], indirect=True)
+def test_a_drill_that_is_ended_has_not_passed(pools: tuple[Pool, Pool]) -> None:
+    """Ctrl-C in the middle of the check: status says that nothing was found out, and the next drill clears up what was left."""
+    _, b = pools
+    (b.folder / "check.sh").write_text(
+        f"#!/bin/sh\necho $$ > {b.folder}/pid\nmv {b.folder}/pid {b.folder}/begun\nexec sleep 60\n"
+    )
+    drill = b.spawn("drill", "a")
+    wait_for("the check running", (b.folder / "begun").exists, 60)
+    drill.send_signal(signal.SIGINT)
+    assert drill.wait(30) == 130
+    assert not Path(f"/proc/{(b.folder / 'begun').read_text().strip()}").exists()
+    assert "FAILED: it was ended before it was over" in b.run("status").out
+    (b.folder / "check.sh").write_text("#!/bin/sh\n")
+    assert "passed" in b.must("drill", "a").out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,6 +27,7 @@ from poolpair.units import show_age, show_bytes
 from poolpair.wiring import begin_work, check_settings, open_site, store_kind
 
 Tell = Callable[[str], None]
+UNFINISHED = "it was ended before it was over"
 
 
 def rehearse(config: PoolConfig, home: str, *, keep: bool, timeout_s: float, tell: Tell) -> DrillResult:
@@ -37,7 +39,10 @@ def rehearse(config: PoolConfig, home: str, *, keep: bool, timeout_s: float, tel
     try:
         check_settings(site)
         _check_home(site, home)
-        began_s, result = site.clock.monotonic_s(), DrillResult(home=home, at_utc=site.clock.utc_iso())
+        began_s, result = (
+            site.clock.monotonic_s(),
+            DrillResult(home=home, at_utc=site.clock.utc_iso(), failure=UNFINISHED),
+        )
         try:
             result = _on_a_copy(config, site, result, began_s, keep=keep, timeout_s=timeout_s, tell=tell)
         except PoolpairError as error:
@@ -78,9 +83,10 @@ def _on_a_copy(
             check = _check(config, copy, result.home, url, folder, tell)
             rpo_s = _rpo_s(copy, began_s)
         if keep:
-            tell(f"the copy stays: {url} and {folder}")
+            tell(f"the copy stays: {store_kind(ground.config).shown()} and {folder}")
     return replace(
         result,
+        failure="",
         rpo_s=rpo_s,
         rto_s=rto_s,
         copied_bytes=kind.size_bytes() + files.copied_bytes,
@@ -151,14 +157,13 @@ def _check(config: PoolConfig, copy: Site, home: str, url: str, folder: Path, te
         "POOLPAIR_DRILL_FILES": str(folder / "files") if copy.tree is not None else "",
     }
     ran = hooks.run(HookStep.DRILL, words)
+    if ran is not None and ran.output:
+        tell(ran.output.rstrip())  # told here, and kept nowhere: status goes further than this machine
     if ran is None or ran.failure:
-        said = ran.output.strip() if ran is not None else ""
-        detail = (
-            f"the check {' '.join(command)} {ran.failure if ran else 'was ended'}{f': {said[-300:]}' if said else ''}"
-        )
+        detail = f"the check {shlex.join(command)} {ran.failure if ran else 'was ended'}"
         raise PoolpairError(Code.DRILL, detail, "look at what it said; with --keep the copy stays to be looked at")
-    tell(f"the check {' '.join(command)} ended well after {show_age(ran.took_s)}")
-    return " ".join(command)
+    tell(f"the check {shlex.join(command)} ended well after {show_age(ran.took_s)}")
+    return shlex.join(command)
 
 
 def _rpo_s(copy: Site, began_s: float) -> float | None:

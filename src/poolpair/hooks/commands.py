@@ -73,7 +73,12 @@ class CommandHooks:
         with process.stdout:
             os.set_blocking(process.stdout.fileno(), False)
             self._write_note(process.pid)
-            ended = self._wait(process, output, began_s + self._timeout_s)
+            try:
+                ended = self._wait(process, output, began_s + self._timeout_s)
+            except BaseException:  # such as Ctrl-C in a command that does the work of a service
+                self._end_group(process.pid)
+                process.wait()
+                raise
             output.read(process.stdout.fileno(), DRAIN_MAX_BYTES)
         self._note.unlink(missing_ok=True)
         if not ended and self._interrupted.is_set():
