@@ -102,7 +102,12 @@ def confirmed(mine: Serving, cookie: Cookie, pool: str, partner: str) -> Serving
 
 
 def may_merge(mine: Serving, channel: Channel, brings: Recovered) -> bool:
-    """Whether what a returned pool had may replace what was not changed in this reign; else it stood on an older copy than it once had."""
+    """Whether what a returned pool had may replace what was not changed in this reign; else it stood on an older copy than it once had.
+
+    Nothing may once it has handed in everything: what was changed in this reign is not kept after that; whoever comes again was set back.
+    """
+    if channel not in mine.open:
+        return False
     known = mine.acknowledged.get(channel)
     if not brings.merge or brings.written_after is None or known is None:
         return brings.merge

@@ -259,6 +259,8 @@ class Serving:
     fencing: Fencing = Fencing.NONE
     stopped: Fault | None = None
     """A reign of our own was heard of that this store does not know: it was set back. Neither served nor taken over until decided."""
+    forgot: tuple[str, ...] = ()
+    """Ids of reigns of our own for which it was stopped; once that is decided they are no news any more."""
     accepts: bool = False
     """Decided: what this store holds is what counts. It serves again in the reign that it forgot, when the partner names it again."""
     reign_token: int = 0

@@ -118,3 +118,4 @@ def test_nothing_is_merged_from_who_stood_on_an_older_copy() -> None:
     assert not may_merge(ours, USERS, Recovered(home="a", written_after=older))
     assert not may_merge(ours, USERS, Recovered(home="a", written_after=replace(newer, stream="other")))
     assert not may_merge(ours, USERS, Recovered(home="a", merge=False))
+    assert not may_merge(replace(ours, open=()), USERS, Recovered(home="a"))

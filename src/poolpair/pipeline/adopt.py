@@ -77,7 +77,9 @@ def _look_once_more(site: Site) -> None:
 def _go_on(site: Site, home: str) -> None:
     """The operator lets this store serve, and the partner, set back itself since, knows of no other reign of ours any more."""
     with site.store.transaction(fencing=True) as tx:
-        tx.save(serving_name(home), replace(load_serving(tx, home), stopped=None, accepts=False))
+        mine = load_serving(tx, home)
+        known = tuple(dict.fromkeys((*mine.known, *mine.forgot)))  # an older package may still tell of them
+        tx.save(serving_name(home), replace(mine, stopped=None, accepts=False, known=known, forgot=()))
         fence(site, tx)
     site.memory.serving.clear()
     site.memory.ready.clear()
@@ -114,7 +116,8 @@ def _stop(site: Site, tx: Transaction, mine: Serving, found: News) -> None:
     """Somebody knows of a reign of ours that we do not: this store is older than that. It is fenced until its operator decides."""
     detail = f"the partner knows that this pool serves {mine.present.home} at epoch {found.unknown[-1].epoch}, which this store forgot"
     fault = Fault(code=Code.STORE_SET_BACK, detail=detail, since_utc=site.clock.utc_iso())
-    tx.save(serving_name(mine.present.home), replace(mine, stopped=fault))
+    forgot = tuple(dict.fromkeys((*mine.forgot, *(reign.reign_id for reign in found.unknown))))
+    tx.save(serving_name(mine.present.home), replace(mine, stopped=fault, forgot=forgot))
     for channel in site.channels:
         out = tx.load(Outbound, outbound_name(channel))
         if out is not None and out.stopped is None:
@@ -148,7 +151,8 @@ def _since(tx: Transaction, channel: Channel, found: News, *, was_server: bool) 
     out = tx.load(Outbound, outbound_name(channel))
     begins = [begin for reign in found.unknown if (begin := reign.begin.get(channel)) is not None]
     tokens = [intent.token for begin in begins if (intent := find_intent(tx, channel, begin)) is not None]
-    merge = len(tokens) == len(begins)  # else this store never made what the partner had applied: it was set back
+    # Else this store never made what the partner had applied: it was set back. Or it was, and its operator lets it win, which is not over.
+    merge = len(tokens) == len(begins) and not (out is not None and out.seed is not None and out.seed.overrule)
     told = merge and len(begins) == len(found.unknown) and all(reign.complete for reign in found.unknown)
     if out is None or not told or not was_server or min(tokens) < out.acknowledged_token:
         return None, merge
