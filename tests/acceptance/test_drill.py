@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -119,14 +118,14 @@ def test_a_drill_that_finds_something_says_so(pools: tuple[Pool, Pool]) -> None:
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("pools", ["sqlite"], indirect=True)
 def test_a_drill_that_is_ended_has_not_passed(pools: tuple[Pool, Pool]) -> None:
-    """Ctrl-C in the middle of the check: status says that nothing was found out, and the next drill clears up what was left."""
+    """SIGTERM in the middle of the check: status says that nothing was found out, and the next drill clears up what was left."""
     _, b = pools
     (b.folder / "check.sh").write_text(
         f"#!/bin/sh\necho $$ > {b.folder}/pid\nmv {b.folder}/pid {b.folder}/begun\nexec sleep 60\n"
     )
     drill = b.spawn("drill", "a")
     wait_for("the check running", (b.folder / "begun").exists, 60)
-    drill.send_signal(signal.SIGINT)
+    drill.terminate()
     assert drill.wait(30) == 130
     assert not Path(f"/proc/{(b.folder / 'begun').read_text().strip()}").exists()
     assert "FAILED: it was ended before it was over" in b.run("status").out

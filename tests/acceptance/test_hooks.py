@@ -57,7 +57,7 @@ def test_hooks_fail_loudly_are_resumed_and_run_again(pools: tuple[Pool, Pool]) -
     """One planned failover: what each hook will run is printed first, what a failed one said afterwards; killed in a hook, it goes on."""
     a, b = pools
     what_if = a.must("failover", "a", "--what-if").out
-    assert f"1. before-fence: runs {a.folder}/hook.sh 'before_fence $x'" in what_if
+    assert f"2. before-fence: runs {a.folder}/hook.sh 'before_fence $x'" in what_if
     assert "before-fence: ok" not in what_if
     assert f"ok    hook before-fence: runs {a.folder}/hook.sh" in a.run("check").out
     assert told(a) == []

@@ -1317,8 +1317,8 @@ MUTANTS = (
         name="what-an-older-store-had-is-merged",
         rule="a pool that never made what the taker had applied was set back: nothing of it is merged",
         file="pipeline/adopt.py",
-        old="    merge = len(tokens) == len(begins)  #",
-        new="    merge = True  #",
+        old="    merge = len(tokens) == len(begins) and",
+        new="    merge = True and",
         test="tests/line/test_failover_set_back.py::test_a_site_rebuilt_from_a_backup_reverts_nothing",
     ),
     Mutant(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Annotated
 
 import typer
@@ -35,6 +36,8 @@ def drill(
     if not 0 < timeout <= TIMEOUT_MAX_S:  # which NaN is not
         raise PoolpairError(Code.USAGE, f"--timeout {timeout}: it is a number of seconds, up to {TIMEOUT_MAX_S}")
     config = chosen_config()
+    for number in (signal.SIGINT, signal.SIGTERM):  # cron's too: a drill that is ended clears up, and has not passed
+        signal.signal(number, signal.default_int_handler)
     result = rehearse(config, pool, keep=keep, timeout_s=timeout, tell=lambda line: talk.print(line, markup=False))
     if json:
         typer.echo(documents.encode_full(result))
