@@ -54,7 +54,7 @@ disaster: setup system
 WORKERS ?= logical
 SPREAD := -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-# The tests make thousands of durable small files: in memory, where the machine has room there, that takes half the time.
+# The tests make thousands of small durable files, and wait for each: in memory, where the machine has room there.
 IN_MEMORY := $(shell [ "$$(df --output=avail -k /dev/shm 2>/dev/null | tail -1)" -ge 6000000 ] 2>/dev/null && echo TMPDIR=/dev/shm)
 
 test: setup system lint

@@ -38,7 +38,6 @@ class Ground:
 
     config: PoolConfig
     """The pool file of the copy."""
-    packages: int
     digests: Digests
     """Of the original, at the view that was copied."""
 
@@ -88,7 +87,8 @@ def lay_out(config: PoolConfig, site: Site, folder: Path, url: str) -> Ground:
     share = folder / "share"
     for name in folders(site.channels):
         (share / name).mkdir(parents=True, exist_ok=True)
-    packages = sum(_copy_packages(site, channel, share / data_dir(channel)) for channel in site.channels)
+    for channel in site.channels:
+        _copy_packages(site, channel, share / data_dir(channel))
     assert isinstance(site.store, StoreHandle)
     with site.store.snapshot() as view:
         digests = {channel: view.digests(channel, site.homes, None, frozenset()) for channel in site.channels}
@@ -97,11 +97,10 @@ def lay_out(config: PoolConfig, site: Site, folder: Path, url: str) -> Ground:
         (folder / "files").mkdir()
     identity = PoolIdentity(pool=site.pool, pair_id=site.pair_id, store_id=site.store.identity().store_id)
     (share / POOL_JSON).write_text(identity.encode())
-    return Ground(config=_config(config, folder, url), packages=packages, digests=digests)
+    return Ground(config=_config(config, folder, url), digests=digests)
 
 
-def _copy_packages(site: Site, channel: Channel, target: Path) -> int:
-    copied = 0
+def _copy_packages(site: Site, channel: Channel, target: Path) -> None:
     for listed in site.own.list(data_dir(channel)):
         if parse_package_name(listed.name) is None:
             continue
@@ -111,9 +110,6 @@ def _copy_packages(site: Site, channel: Channel, target: Path) -> int:
                 shutil.copyfileobj(source, sink, CHUNK_BYTES)
         except FileVanished:  # it was applied meanwhile, and is in the store
             place.unlink(missing_ok=True)
-        else:
-            copied += 1
-    return copied
 
 
 def _config(config: PoolConfig, folder: Path, url: str) -> PoolConfig:

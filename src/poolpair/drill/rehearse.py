@@ -79,7 +79,7 @@ def _on_a_copy(
             tell(
                 f"the copy is equal to this pool's store and files, by digests; taking over on it, {result.home} is dead"
             )
-            rto_s, applied = _take_over(copy, result.home, ground.packages, timeout_s)
+            rto_s, applied = _take_over(copy, result.home, timeout_s)
             check = _check(config, copy, result.home, url, folder, tell)
             rpo_s = _rpo_s(copy, began_s)
         if keep:
@@ -110,10 +110,10 @@ def _compare(ground: Ground, copy: Site, files: CopiedFiles) -> None:
             raise PoolpairError(Code.DRILL, f"{channel}: {buckets} buckets of the copy are not equal to the original")
 
 
-def _take_over(copy: Site, home: str, packages: int, timeout_s: float) -> tuple[float, int]:
+def _take_over(copy: Site, home: str, timeout_s: float) -> tuple[float, int]:
     """Do what the command would do; returns how long it took, and how many packages it applied."""
     begin_work(copy, "drill")
-    began_s = time.monotonic()
+    before, began_s = _applied(copy), time.monotonic()
     order(copy, Move.TAKEOVER, home)
     while (plan := copy.store.read(Plan, plan_name(home))) is not None and plan.step is not PlanStep.DONE:
         if time.monotonic() - began_s > timeout_s:
@@ -134,7 +134,13 @@ def _take_over(copy: Site, home: str, packages: int, timeout_s: float) -> tuple[
         raise PoolpairError(
             Code.DRILL, detail, "see `poolpair status`: what a disaster now would cost is more than it should be"
         )
-    return round(took_s, 3), packages
+    return round(took_s, 3), _applied(copy) - before
+
+
+def _applied(copy: Site) -> int:
+    """How many packages were ever applied: one that stood when it was copied may be in the store already."""
+    inbounds = (copy.store.read(Inbound, inbound_name(channel)) for channel in copy.channels)
+    return sum(inbound.applied_packages for inbound in inbounds if inbound is not None)
 
 
 def _is_package(name: str) -> bool:

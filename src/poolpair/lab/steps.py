@@ -282,7 +282,7 @@ def wait_final(a: Pool, b: Pool) -> None:
 
 def _wait_final(pool: Pool) -> None:
     try:
-        wait_for(f"FinalState at {pool.name}", pool.is_final, SEEN_S, poll_s=0.25)
+        wait_for(f"FinalState at {pool.name}", pool.is_final, SEEN_S, poll_s=0.1)
     except NotSeen as reason:
         told = pool.run("status")
         words = " / ".join(" ".join(line.split()) for line in told.out.splitlines())
