@@ -38,22 +38,22 @@ def main() -> int:
     """Run what the arguments say."""
     parser = _parser()
     arguments = parser.parse_args()
-    kind, steps = StoreKind(arguments.store), arguments.steps
+    kind = StoreKind(arguments.store)
     try:
         match arguments.command:
             case "seeds":
                 seeds = range(arguments.first, arguments.first + arguments.count)
-                return _run_all((Run.drawn(seed, steps, kind) for seed in seeds), None)
+                return _run_all((Run.drawn(seed, arguments.steps, kind) for seed in seeds), None)
             case "regressions":
                 return _run_all(iter(read_regressions(arguments.file)), None)
             case "soak":
                 first = arguments.first if arguments.first is not None else randbelow(1 << 40)
-                return _run_all((Run.drawn(seed, steps, kind) for seed in count(first)), arguments.seconds)
+                return _run_all((Run.drawn(seed, arguments.steps, kind) for seed in count(first)), arguments.seconds)
             case "sweep":
                 return _sweep(kind, arguments.scenario, arguments.stride)
             case _:
                 kept = arguments.history
-                run = Run.kept(arguments.seed, kept, kind) if kept else Run.drawn(arguments.seed, steps, kind)
+                run = Run.kept(arguments.seed, kept, kind) if kept else Run.drawn(arguments.seed, arguments.steps, kind)
                 return _replay(run, shorter=arguments.shrink, path=arguments.keep)
     except (OSError, ValueError) as error:
         parser.exit(USAGE, f"{parser.prog}: {error}\n")
@@ -71,25 +71,36 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m poolpair.testing", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    seeds = commands.add_parser("seeds")
-    seeds.add_argument("first", type=int)
-    seeds.add_argument("count", type=_natural)
-    regressions = commands.add_parser("regressions")
-    regressions.add_argument("file", type=Path)
-    soak = commands.add_parser("soak")
-    soak.add_argument("seconds", type=float)
-    soak.add_argument("--first", type=int)
-    swept = commands.add_parser("sweep")
-    swept.add_argument("--scenario", choices=SCENARIOS, default="edits")
-    swept.add_argument("--stride", type=_natural, default=1)
-    replay = commands.add_parser("replay")
-    replay.add_argument("seed", type=int)
-    replay.add_argument("--history", type=Path)
-    replay.add_argument("--shrink", action="store_true")
-    replay.add_argument("--keep", type=Path)
-    for each in (seeds, regressions, soak, swept, replay):
-        each.add_argument("--steps", type=_natural, default=DEFAULT_STEPS)
-        each.add_argument("--store", choices=[kind.value for kind in StoreKind], default=StoreKind.MEMORY.value)
+    seeds = commands.add_parser("seeds", help="a fixed set of histories; exit status 1 if one fails")
+    seeds.add_argument("first", type=int, help="the first seed")
+    seeds.add_argument("count", type=_natural, help="how many, one after the other")
+    regressions = commands.add_parser("regressions", help="the runs that once found something")
+    regressions.add_argument("file", type=Path, help="per line a run, and the store that it found it on")
+    regressions.set_defaults(store=StoreKind.MEMORY.value)
+    soak = commands.add_parser("soak", help="fresh seeds; fails, too, if a fault or checker was never used")
+    soak.add_argument("seconds", type=float, help="the seed that is running then is the last")
+    soak.add_argument("--first", type=int, help="the first seed; one at random if it is not said")
+    swept = commands.add_parser("sweep", help="one scenario, and every port call of it goes wrong in every way")
+    swept.add_argument("--scenario", choices=SCENARIOS, default="edits", help="which (default: %(default)s)")
+    swept.add_argument("--stride", type=_natural, default=1, help="only every so many-th call (default: %(default)s)")
+    replay = commands.add_parser("replay", help="one seed again, with its whole trace")
+    replay.add_argument("seed", type=int, help="as a failing run prints it")
+    replay.add_argument(
+        "--history", type=Path, help="steps that were kept in a file, instead of those that the seed draws"
+    )
+    replay.add_argument("--shrink", action="store_true", help="leave out whatever the violation does not need")
+    replay.add_argument("--keep", type=Path, help="write the steps down, for --history and the list of regressions")
+    for each in (seeds, soak, replay):
+        each.add_argument(
+            "--steps", type=_natural, default=DEFAULT_STEPS, help="steps that a seed draws (default: %(default)s)"
+        )
+    for each in (seeds, soak, swept, replay):
+        each.add_argument(
+            "--store",
+            choices=[kind.value for kind in StoreKind],
+            default=StoreKind.MEMORY.value,
+            help="what both pools keep their rows in (default: %(default)s)",
+        )
     return parser
 
 
