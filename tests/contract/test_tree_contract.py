@@ -269,6 +269,20 @@ def test_what_is_set_aside_is_never_overwritten(bench: Bench) -> None:
     assert paths(bench) == []
 
 
+def test_what_is_replaced_lies_aside_first(bench: Bench) -> None:
+    """Asked for, what a placed file replaces is in the spool under a free name; a file that is placed anew leaves nothing there."""
+    bench.write(b"a/x", b"first")
+    for data in (b"second", b"third"):
+        bench.tree.place(b"a/x", io.BytesIO(data), size=len(data), mtime_ns=WHEN_NS, mode=0o640, aside="name")
+    bench.tree.place(b"a/y", io.BytesIO(b"new"), size=3, mtime_ns=WHEN_NS, mode=0o640, aside="other")
+    assert bench.spooled() == {"name": b"first", "name.2": b"second"}
+    assert (read(bench, b"a/x"), read(bench, b"a/y")) == (b"third", b"new")
+    with pytest.raises(Refused):
+        bench.tree.place(b"a/x", io.BytesIO(b"long"), size=5, mtime_ns=WHEN_NS, mode=0o640, aside="short")
+    assert read(bench, b"a/x") == b"third"
+    assert "short" not in bench.spooled()
+
+
 def test_a_file_is_kept_once(bench: Bench) -> None:
     """It lies in the spool whole, beside what was set aside; what has its name already stays, and can be read."""
     bench.write(b"a/x", b"aside")
@@ -291,6 +305,9 @@ def test_the_spool_takes_plain_names_only(bench: Bench, name: str) -> None:
     bench.write(b"x")
     with pytest.raises(Refused):
         bench.tree.set_aside(b"x", name)
+    if name:
+        with pytest.raises(Refused):
+            bench.tree.place(b"x", io.BytesIO(b""), size=0, mtime_ns=0, mode=0o640, aside=name)
     with pytest.raises(Refused):
         bench.tree.keep(name, io.BytesIO(b""), size=0, mtime_ns=0)
     with pytest.raises(Refused), bench.tree.kept(name):

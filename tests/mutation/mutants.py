@@ -337,8 +337,8 @@ MUTANTS = (
         name="local-changes-are-overwritten",
         rule="a file that was changed here is set aside before it is replaced",
         file="pipeline/apply_files.py",
-        old="    tree.set_aside(file.path, digest)\n",
-        new="",
+        old="    return digest\n",
+        new='    return ""\n',
         test="tests/line/test_conferences.py::test_a_file_changed_at_the_copy_is_kept_aside",
     ),
     Mutant(
@@ -831,6 +831,22 @@ MUTANTS = (
         file="pipeline/adopt.py",
         old="        elif mine.accepts and is_present(mine, listed):\n",
         new="        elif False:\n",
+        test="tests/simulation/test_simulation.py -k found",
+    ),
+    Mutant(
+        name="an-old-word-undoes-a-decision",
+        rule="who serves after a decision is taken only from a word that was spoken after it",
+        file="pipeline/adopt.py",
+        old="    return heard_s is None or heard_s < seen_s\n",
+        new="    return bool(seen_s) and False\n",
+        test="tests/simulation/test_simulation.py -k found",
+    ),
+    Mutant(
+        name="neither-the-old-nor-the-new-file",
+        rule="what was changed here stays in its place until the new file replaces it",
+        file="pipeline/apply_files.py",
+        old="        changed = _local_change(site, tree, file)\n",
+        new="        changed = _local_change(site, tree, file)\n        if changed:\n            tree.set_aside(file.path, changed)\n",
         test="tests/simulation/test_simulation.py -k found",
     ),
     Mutant(

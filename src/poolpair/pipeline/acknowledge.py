@@ -58,7 +58,7 @@ def hear_word(site: Site, channel: Channel) -> Outbound | None:
     except Refused as refused:
         _quarantine(site, channel, cookie_dir(channel), COOKIE_NAME, refused)
         raise
-    adopt(site, cookie.homes)
+    adopt(site, cookie.homes, site.memory.written.get(cookie.echo))
     out = _take_in(site, channel, cookie)
     site.memory.heard[channel] = digest
     return out

@@ -42,8 +42,11 @@ LATE = late_name("")
 SET_BACK = "this store was set back and serves again"
 
 
-def adopt(site: Site, theirs: Iterable[Reign]) -> bool:
-    """Take in the partner's reigns; returns whether something was adopted. Raises STORE_LOCKED while a writer stays."""
+def adopt(site: Site, theirs: Iterable[Reign], heard_s: float | None = None) -> bool:
+    """Take in the partner's reigns; returns whether something was adopted. Raises STORE_LOCKED while a writer stays.
+
+    At `heard_s` we wrote what the partner's word echoes, by the monotonic clock; a package says nothing of the kind.
+    """
     reigns = tuple(theirs)
     changed = False
     _look_once_more(site)
@@ -51,6 +54,8 @@ def adopt(site: Site, theirs: Iterable[Reign]) -> bool:
         listed = tuple(reign for reign in reigns if reign.home == home)
         mine = site.serving(home)
         found = news(mine, listed, site.pool, site.partner)
+        if _is_from_before_the_decision(site, mine, heard_s):
+            continue
         if found and (mine.stopped is None or mine.accepts or not found.own):
             if site.tree is not None and home in site.served():
                 scan(site, site.tree, rescan=True)  # what changed until now is ours, and not somebody's tampering
@@ -72,6 +77,16 @@ def _look_once_more(site: Site) -> None:
     with site.store.transaction() as tx:
         for name in tx.names(LATE):
             tx.delete(name)
+
+
+def _is_from_before_the_decision(site: Site, mine: Serving, heard_s: float | None) -> bool:
+    """What the partner said before the operator decided about a forgotten reign: by now it may know of another, as it learnt from us."""
+    home = mine.present.home
+    if not mine.accepts:
+        site.memory.accepted_s.pop(home, None)
+        return False
+    seen_s = site.memory.accepted_s.setdefault(home, site.clock.monotonic_s())
+    return heard_s is None or heard_s < seen_s
 
 
 def _go_on(site: Site, home: str) -> None:

@@ -27,8 +27,6 @@ def place_files(site: Site, tree: Tree, reader: PackageReader, incoming: Incomin
             _check_owner(site, packed.file)
             if packed.file.present:
                 yield _place_one(site, tree, packed.file, members.part(packed))
-            else:
-                _spare_local_change(site, tree, packed.file)
 
 
 class Members:
@@ -65,26 +63,26 @@ def _place_one(site: Site, tree: Tree, file: CatalogueFile, content: Part) -> Ca
     if here is not None and here.size == file.size and digest_of(partial(tree.open, file.path)) == file.sha256:
         placed = here
     else:
-        _spare_local_change(site, tree, file)
-        placed = tree.place(file.path, content, size=file.size, mtime_ns=file.mtime_ns, mode=file.mode)
+        changed = _local_change(site, tree, file)
+        placed = tree.place(file.path, content, size=file.size, mtime_ns=file.mtime_ns, mode=file.mode, aside=changed)
     content.drain()
     return as_on_disk(file, placed)
 
 
-def _spare_local_change(site: Site, tree: Tree, file: CatalogueFile) -> None:
-    """What somebody wrote here in the meantime is moved aside, never overwritten."""
+def _local_change(site: Site, tree: Tree, file: CatalogueFile) -> str:
+    """The digest of what somebody wrote here in the meantime, which is never overwritten; "" if nobody did."""
     here = tree.stat(file.path)
     if here is None:
-        return
+        return ""
     with site.store.transaction() as tx:
         known = tx.file(file.path)
     ours = known if known is not None and known.present and not known.foreign else None
     if ours is not None and ours.rests(here):
-        return
+        return ""
     digest = digest_of(partial(tree.open, file.path))
     if digest is None or digest == file.sha256 or (ours is not None and digest == ours.sha256):
-        return
-    tree.set_aside(file.path, digest)
+        return ""
+    return digest
 
 
 def _skip(source: BinaryIO | io.BufferedReader, count: int) -> None:

@@ -84,6 +84,8 @@ class Volatile:
     """The nonce of the partner's that was known when its changes were looked for last."""
     streams: dict[Channel, str] = field(default_factory=dict)
     """Our own, when the partner was heard last."""
+    accepted_s: dict[str, float] = field(default_factory=dict)
+    """Monotonic times at which it was first seen that a home's forgotten reign is decided about."""
     heard: dict[Channel, str] = field(default_factory=dict)
     """Digest of the last cookie taken in."""
     serial: int = 0

@@ -29,7 +29,7 @@ from poolpair.store.tree_files import (
     tree_error,
     tree_file,
 )
-from poolpair.store.tree_spool import keep_in_spool, move_to_spool, open_in_spool
+from poolpair.store.tree_spool import keep_in_spool, move_to_spool, open_in_spool, spare_in_spool
 
 __all__ = ["DirectoryTree", "FileVanished", "Source", "Tree", "TreeFile", "safe_path", "text"]
 
@@ -63,9 +63,10 @@ class Tree(Protocol):
         """Whether something stands there that is neither a regular file nor a folder: a link or a device."""
         ...
 
-    def place(self, path: bytes, content: Source, *, size: int, mtime_ns: int, mode: int) -> TreeFile:
+    def place(self, path: bytes, content: Source, *, size: int, mtime_ns: int, mode: int, aside: str = "") -> TreeFile:
         """Write a file whole and durably, with its time, the folder's owner and at most `MODE_MASK`; folders are made.
 
+        What it replaces lies in the spool before, under `aside` or a like name, if that is given; at no moment is there no file.
         Raises Refused(DAMAGED), and the old file stands, if `content` is not `size` bytes.
         """
         ...
@@ -219,8 +220,10 @@ class DirectoryTree:
             return None
         return tree_file(path, found) if stat.S_ISREG(found.st_mode) else None
 
-    def place(self, path: bytes, content: Source, *, size: int, mtime_ns: int, mode: int) -> TreeFile:
+    def place(self, path: bytes, content: Source, *, size: int, mtime_ns: int, mode: int, aside: str = "") -> TreeFile:
         """Write beside, make durable, rename over."""
+        if aside:
+            check_spool_name(aside)
         # One temporary name per path: what a crash left is taken by the next try.
         temp = TEMP_PREFIX + hashlib.sha256(path).hexdigest()[:24].encode()
         with self._doing(f"place {text(path)}"), self._folder(path, make=True) as (at, name):
@@ -236,6 +239,8 @@ class DirectoryTree:
                     os.fchmod(fd, mode & MODE_MASK)
                     os.utime(fd, ns=(mtime_ns, mtime_ns))
                     os.fsync(fd)
+                    if aside:
+                        spare_in_spool(name, at, self._spool, aside)
                     os.rename(temp, name, src_dir_fd=at, dst_dir_fd=at)
                     placed = tree_file(path, os.fstat(fd))  # after the rename, which changes ctime
             finally:

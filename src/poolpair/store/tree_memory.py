@@ -101,10 +101,14 @@ class MemoryTree:
         """Look at what was put there."""
         return path in self.odd
 
-    def place(self, path: bytes, content: Source, *, size: int, mtime_ns: int, mode: int) -> TreeFile:
+    def place(self, path: bytes, content: Source, *, size: int, mtime_ns: int, mode: int, aside: str = "") -> TreeFile:
         """Write a file whole."""
         self._check_free(safe_path(path))
+        if aside:
+            check_spool_name(aside)
         data = _read_exactly(content, size)
+        if aside and path in self._files:
+            self._spare(path, aside)
         return self.write(path, data, mtime_ns=mtime_ns, mode=mode & MODE_MASK)
 
     def remove(self, path: bytes) -> bool:
@@ -121,12 +125,15 @@ class MemoryTree:
         self._check_root()
         check_spool_name(name)
         if path in self._files:
-            free, number = name, 1
-            while free in self.spooled:
-                number += 1
-                free = f"{name}.{number}"
-            self.spooled[free] = self._files[path].data
+            self._spare(path, name)
             self.remove(path)
+
+    def _spare(self, path: bytes, name: str) -> None:
+        free, number = name, 1
+        while free in self.spooled:
+            number += 1
+            free = f"{name}.{number}"
+        self.spooled[free] = self._files[path].data
 
     def keep(self, name: str, content: Source, *, size: int, mtime_ns: int) -> None:
         """Write into `spooled`."""

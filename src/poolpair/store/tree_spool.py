@@ -27,6 +27,8 @@ from poolpair.store.tree_files import (
 )
 
 TEMP_PREFIX = ".poolpair-"
+NO_LINKS = {errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES}
+"""The spool lies on another disk, or on one that has no hard links, or the file is another user's: it is copied."""
 
 
 def keep_in_spool(spool: Path, name: str, content: Source, size: int, mtime_ns: int) -> None:
@@ -78,19 +80,38 @@ def _sync(spool: Path) -> None:
 
 def move_to_spool(name: bytes, at: int, spool: Path, wanted: str) -> None:
     """Move a regular file into the spool under a free name. Raises FileVanished; SCRATCH if the spool does not take it."""
-    try:
-        spool.mkdir(mode=0o700, parents=True, exist_ok=True)
-        target = _free(spool, wanted)
-        if not stat.S_ISREG(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode):
-            raise FileVanished
+    with _setting_aside(name, at, spool, wanted) as target:
         try:
             os.rename(name, target, src_dir_fd=at)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
             _copy_to_spool(name, at, target)
-        _sync(spool)
+            os.unlink(name, dir_fd=at)
         sync_folder(at)
+
+
+def spare_in_spool(name: bytes, at: int, spool: Path, wanted: str) -> None:
+    """Let a regular file lie in the spool too, before it is replaced; nothing if there is none. Raises SCRATCH."""
+    with suppress(FileVanished), _setting_aside(name, at, spool, wanted) as target:
+        try:
+            os.link(name, target, src_dir_fd=at, follow_symlinks=False)  # whoever has it open writes into what is kept
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            _copy_to_spool(name, at, target)
+
+
+@contextmanager
+def _setting_aside(name: bytes, at: int, spool: Path, wanted: str) -> Iterator[Path]:
+    """Yields a free name in the spool, which is durable at the end."""
+    try:
+        spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+        target = _free(spool, wanted)
+        if not stat.S_ISREG(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode):
+            raise FileVanished
+        yield target
+        _sync(spool)
     except FileNotFoundError as error:
         raise FileVanished from error
     except OSError as error:
@@ -107,7 +128,7 @@ def _free(spool: Path, wanted: str) -> Path:
 
 
 def _copy_to_spool(name: bytes, at: int, target: Path) -> None:
-    """Copy to another disk, then delete, unless the file changed meanwhile."""
+    """Copy to another disk, unless the file changed meanwhile."""
     with open_regular(name, at, f"read {text(name)}") as source:
         before = os.fstat(source.fileno())
         temp = target.with_name(f"{TEMP_PREFIX}{target.name}")  # a name in the spool is never that of a half copy
@@ -126,4 +147,3 @@ def _copy_to_spool(name: bytes, at: int, target: Path) -> None:
             with suppress(OSError):
                 temp.unlink()
             raise
-    os.unlink(name, dir_fd=at)

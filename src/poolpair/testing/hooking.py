@@ -32,6 +32,11 @@ def _set_up(pool: Pool) -> None:
         return
     pool.hooks.commands = dict(COMMANDS)
     pool.hooks.failed = lambda: pool.gate.fired.update(["hook-fails"])
+    note_unhooked(pool)
+
+
+def note_unhooked(pool: Pool) -> None:
+    """When hooks come, and of every backup that is made before: put back, it brings back plans that never met a hook."""
     view = pool.database.view()
     plans = (view.document(Plan, plan_name(home)) for home in POOLS)
     pool.unhooked |= {plan.plan_id for plan in plans if plan}

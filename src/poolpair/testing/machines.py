@@ -10,6 +10,7 @@ from poolpair.model import Channel
 from poolpair.testing.database_memory import REFUSE_MODULUS
 from poolpair.testing.facts import digests_in_catalogue, digests_on_disk, lines
 from poolpair.testing.faulty import ProcessEnd
+from poolpair.testing.hooking import note_unhooked
 from poolpair.testing.schema import CHANNELS, other
 from poolpair.testing.steps import Step
 from poolpair.testing.world import Pool, Process, World, one_beat, one_count, one_pass, serve
@@ -163,6 +164,8 @@ def save(world: World, step: Step) -> str:
     pool = world.pools[step.pool]
     if pool.gate.writing:
         return "not now"
+    if not pool.hooks.commands:
+        note_unhooked(pool)
     pool.backups.append((pool.database.save(), world.truth.keep(pool.name)))
     del pool.backups[:-BACKUPS_KEPT]
     return f"{len(pool.backups)} kept"

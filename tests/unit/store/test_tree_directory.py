@@ -34,9 +34,9 @@ def paths(tree: DirectoryTree) -> list[bytes]:
     return [file.path for file in tree.scan(lambda _path: True)]
 
 
-def place(tree: DirectoryTree, path: bytes, data: bytes = b"placed") -> TreeFile:
+def place(tree: DirectoryTree, path: bytes, data: bytes = b"placed", aside: str = "") -> TreeFile:
     """Place a file."""
-    return tree.place(path, io.BytesIO(data), size=len(data), mtime_ns=10**18, mode=0o640)
+    return tree.place(path, io.BytesIO(data), size=len(data), mtime_ns=10**18, mode=0o640, aside=aside)
 
 
 def read(tree: DirectoryTree, path: bytes) -> bytes:
@@ -203,6 +203,22 @@ def test_the_spool_may_lie_on_another_disk(tmp_path: Path) -> None:
     }
     assert (tmp_path / "spool" / "kept").stat().st_mtime_ns == 10**18
     assert stat.S_IMODE((tmp_path / "spool").stat().st_mode) == 0o700
+
+
+def test_what_is_replaced_is_copied_to_another_disk(tmp_path: Path) -> None:
+    """Where no link can be made the old file is copied into the spool; if that has no room, the old file stands."""
+    with small_disk("64k") as disk:
+        tree = DirectoryTree(tmp_path / "tree", disk / "spool")
+        (tmp_path / "tree").mkdir()
+        for data in (b"first", b"x" * 100_000):
+            place(tree, b"x", data, aside="kept")
+        with pytest.raises(PoolpairError, match="no space is left: could not set x aside") as error:
+            place(tree, b"x", b"third", aside="kept")
+        assert error.value.code is Code.SCRATCH
+        assert (disk / "spool" / "kept").read_bytes() == b"first"
+        assert names_in(disk / "spool") == ["kept"]
+    assert (tmp_path / "tree" / "x").stat().st_size == 100_000
+    assert paths(tree) == [b"x"]
 
 
 def test_a_spool_without_space_keeps_the_file_in_the_tree(tmp_path: Path) -> None:
