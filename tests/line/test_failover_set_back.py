@@ -8,7 +8,7 @@ import pytest
 
 from poolpair.decisions import overrule_partner, resolve_ledger, yield_to_partner
 from poolpair.errors import Code, PoolpairError
-from poolpair.format.layout import cookie_dir
+from poolpair.format.layout import cookie_dir, data_dir
 from poolpair.model import ExportStatus
 from poolpair.pipeline.acknowledge import hear_word
 from poolpair.serving.plan import advance, give_up
@@ -20,9 +20,12 @@ from tests.home_moves import (
     hand_out,
     hand_over,
     make_pair,
+    send,
     serving,
     set_back,
     settle,
+    speak,
+    take_in,
     take_over,
     takes_writes,
     value,
@@ -141,6 +144,35 @@ def test_what_was_merged_into_a_store_that_forgot_it_is_handed_in_again(pair: Me
     assert values(pair) == (0, 0)
     assert versions(pair, "a") == versions(pair, "b") == [(1, 0)]
     assert takes_writes(pair) == ("b",)
+
+
+def test_a_word_from_before_a_decision_asks_for_none_again(pair: MemoryPair) -> None:
+    """A was set back, and its service heard two words of that before its operator let it go on. The first of them comes once more."""
+    saved, standing = backup(pair, "a"), pair.shares["b"].tree[data_dir(USERS)]
+    for number in (1, 2):
+        write(pair, "a", number)
+        send(pair, "a")
+    held_back = dict([standing.popitem()])
+    set_back(pair, "a", saved)
+    speak(pair, "a")
+    words = []
+    for late in ({}, held_back):
+        standing.update(late)
+        hear_word(pair.sites["b"], USERS)
+        take_in(pair, "b")
+        speak(pair, "b")
+        out = hear_word(pair.sites["a"], USERS)
+        assert out is not None
+        assert out.stopped is not None
+        words.append(dict(pair.shares["a"].tree[cookie_dir(USERS)]))
+    pair.clock.advance(1)
+    assert overrule_partner(pair.sites["a"]) == (USERS,)
+    pair.shares["a"].tree[cookie_dir(USERS)].update(words[0])
+    out = hear_word(pair.sites["a"], USERS)
+    assert out is not None
+    assert (out.stopped, out.replays) == (None, 1)
+    settle(pair)
+    assert values(pair) == (0, 0)
 
 
 def test_an_old_word_is_no_set_back(pair: MemoryPair) -> None:

@@ -1385,4 +1385,12 @@ MUTANTS = (
         new="    for home in site.homes:\n        mine = site.serving(home)\n",
         test="tests/line/test_failover.py::test_a_package_is_refused_only_for_homes_whose_rows_it_carries",
     ),
+    Mutant(
+        name="what-was-asked-before-a-decision-is-fresh",
+        rule="a word that echoes what was written before the operator let this store go on knows nothing of that",
+        file="pipeline/acknowledge.py",
+        old="        memory.streams[channel] = out.stream\n        memory.acknowledged_s[channel] = site.clock.monotonic_s()\n",
+        new="        memory.streams[channel] = out.stream\n",
+        test="tests/line/test_failover_set_back.py::test_a_word_from_before_a_decision_asks_for_none_again",
+    ),
 )
