@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from poolpair.cycle import beat, run_pass
+from poolpair.cycle import _import, beat, run_pass
 from poolpair.decisions import approve_held
 from poolpair.errors import Code, PoolpairError
-from poolpair.format.layout import data_dir
+from poolpair.format.cookie import open_cookie
+from poolpair.format.layout import COOKIE_NAME, cookie_dir, data_dir
 from poolpair.model import Fault, ImportStatus
+from poolpair.pipeline.acknowledge import send_word
 from poolpair.pipeline.deliver import deliver
 from poolpair.pipeline.pack import pack
 from poolpair.pipeline.site import inbound_name
@@ -56,6 +59,48 @@ def test_a_heartbeat_leaves_what_a_word_says_to_the_pass(pair: MemoryPair) -> No
     beat(pair.sites["a"], USERS)
     run_pass(pair.sites["a"], USERS)
     assert _is_acknowledged(pair)
+
+
+def _while_listing(pair: MemoryPair, what: Callable[[], object]) -> None:
+    """Let something happen once, while B lists what stands in its share to tell of it."""
+    share = pair.shares["b"]
+
+    def meanwhile(operation: str, folder: str) -> None:
+        if (operation, folder) == ("list", data_dir(USERS)):
+            share.before = lambda _operation, _folder: None
+            what()
+
+    share.before = meanwhile
+
+
+def test_what_is_applied_while_a_word_is_composed_is_not_called_lost(pair: MemoryPair) -> None:
+    """It stands in the word, or is applied in it, or both: else A would send it once more."""
+    pair.disks["a"].write("account", (HOST, "user1"), [(HOST, "user1", "changed")])
+    pair.clock.advance(1)
+    run_pass(pair.sites["a"], USERS)
+    beat(pair.sites["a"], USERS)
+    beat(pair.sites["b"], USERS)
+    _while_listing(pair, lambda: _import(pair.sites["b"], USERS))
+    pair.clock.advance(1)
+    beat(pair.sites["b"], USERS)
+    run_pass(pair.sites["a"], USERS)
+    assert pair.rows("a") == pair.rows("b")
+    assert pair.outbound("a").rewinds == 0
+
+
+def test_a_word_echoes_what_was_heard_before_it_was_composed(pair: MemoryPair) -> None:
+    """A beat of the same service may hear A meanwhile: what the word tells was looked at before."""
+    site = pair.sites["b"]
+    heard = site.memory.echo
+
+    def listens() -> None:
+        site.memory.echo = "f" * 32
+
+    _while_listing(pair, listens)
+    send_word(site, USERS, force=True)
+    sealed = pair.shares["a"].tree[cookie_dir(USERS)][COOKIE_NAME].data
+    assert open_cookie(sealed, pair.sites["a"].ring, reader_pool="a", channel=USERS).echo == heard
+    assert site.memory.echo != heard
 
 
 def test_a_word_that_met_a_locked_store_is_heard_at_the_next_pass(pair: MemoryPair) -> None:

@@ -1393,4 +1393,44 @@ MUTANTS = (
         new="        memory.streams[channel] = out.stream\n",
         test="tests/line/test_failover_set_back.py::test_a_word_from_before_a_decision_asks_for_none_again",
     ),
+    Mutant(
+        name="a-gap-is-complete",
+        rule="the commit that moves the position over a gap says that the copy is incomplete",
+        file="pipeline/apply.py",
+        old="if not (manifest.skips and home in manifest.served))",
+        new="if manifest is not None)",
+        test="tests/line/test_memory_line.py::test_a_skipped_delta_is_known_to_be_a_gap_at_once",
+    ),
+    Mutant(
+        name="one-approval-for-all",
+        rule="an approval lets one package pass the guard",
+        file="pipeline/apply.py",
+        old="bool(held and held.approved and held.position == manifest.position)",
+        new="bool(held and held.approved)",
+        test="tests/line/test_decisions.py tests/line/test_words_and_guards.py",
+    ),
+    Mutant(
+        name="a-word-looks-at-what-stands-last",
+        rule="what is applied while a word is composed stands in it, or is applied in it, or both",
+        file="pipeline/acknowledge.py",
+        old="""    names = [name for listed in site.own.list(data_dir(channel)) if (name := parse_package_name(listed.name))]
+    if anew:
+        site.store.refresh()
+    inbound = site.store.read(Inbound, inbound_name(channel)) or Inbound()
+    counts = """,
+        new="""    if anew:
+        site.store.refresh()
+    inbound = site.store.read(Inbound, inbound_name(channel)) or Inbound()
+    names = [name for listed in site.own.list(data_dir(channel)) if (name := parse_package_name(listed.name))]
+    counts = """,
+        test="tests/line/test_words_and_guards.py::test_what_is_applied_while_a_word_is_composed_is_not_called_lost",
+    ),
+    Mutant(
+        name="a-word-echoes-what-came-while-it-was-composed",
+        rule="what echoes a nonce was looked at after that came",
+        file="pipeline/acknowledge.py",
+        old="    echo = site.memory.echo\n    content = _content(site, channel, anew=force)\n",
+        new="    content = _content(site, channel, anew=force)\n    echo = site.memory.echo\n",
+        test="tests/line/test_words_and_guards.py::test_a_word_echoes_what_was_heard_before_it_was_composed",
+    ),
 )
