@@ -88,7 +88,7 @@ def hear(out: Outbound, cookie: Cookie, lookup: Lookup, fresh: Freshness, now_ut
     if _lost(out, cookie, lookup, fresh):
         out = replace(rewound(out, applied, lookup(applied) if applied else None), seed=_asked_again(out.seed))
     if cookie.doubts and out.seed is None and out.initialised:
-        out = replace(out, seed=Seed(reason="the partner's tables or triggers were put back"))
+        out = replace(out, seed=Seed(reason="the partner does not know whether its copy is whole"))
     out = minding_waiting(out, cookie)
     return answered(out, cookie, lookup, now_utc)
 

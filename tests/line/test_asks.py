@@ -315,3 +315,22 @@ def test_a_step_that_failed_there_is_taken_again_by_the_same_command(pair: Memor
     after = plan(pair)
     assert after is not None
     assert after.plan_id == begun.plan_id
+
+
+def test_an_answer_that_was_not_heard_yet_outlives_the_next_ask(pair: MemoryPair) -> None:
+    """A's operator gave it up; before B hears that, B asks for its own users, too: the first is not begun again."""
+    order(pair.sites["b"], Move.HANDOVER, "b")
+    settle(pair)
+    first = make_ask(pair.sites["b"], AskVerb.HANDOVER, "a")
+    look(pair, "b", "a")
+    assert answer_at(pair, first) == AskAnswer.ACCEPTED
+    give_up(pair.sites["a"], "a")
+    for _ in range(3):
+        attend(pair.sites["a"])
+    assert answer_at(pair, first) == AskAnswer.ABORTED
+    make_ask(pair.sites["b"], AskVerb.HANDOVER, "b")
+    beat(pair.sites["b"], USERS)
+    settle(pair)
+    assert answer_at(pair, first) == AskAnswer.ABORTED
+    assert server(pair) == {"a"}
+    assert asked(pair).answer == AskAnswer.ABORTED

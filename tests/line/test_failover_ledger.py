@@ -8,8 +8,11 @@ import pytest
 
 from poolpair.decisions import resolve_ledger
 from poolpair.errors import PoolpairError
+from poolpair.model import Position, Recovered
 from poolpair.pipeline.acknowledge import hear_word
-from poolpair.state import Recovery
+from poolpair.pipeline.recovery import close_recoveries
+from poolpair.pipeline.site import intent_name, recovery_name
+from poolpair.state import Intent, Recovery
 from poolpair.store.values import Choice
 from tests.home_moves import (
     call_complete,
@@ -81,3 +84,22 @@ def test_a_group_that_was_written_since_is_not_decided_blindly(pair: MemoryPair)
     settle(pair)
     assert values(pair) == (1, 1)
     assert versions(pair, "a") == versions(pair, "b") == [(1, 3)]
+
+
+@pytest.mark.parametrize(("carried_by", "arrived", "closed"), [(1, False, True), (2, False, False), (4, True, False)])
+def test_a_recovery_is_closed_by_what_followed_it_only(
+    pair: MemoryPair, carried_by: int, arrived: bool, closed: bool
+) -> None:
+    """B had applied 1 and then 3, for 2 was lost on its way: what 2 carried is to be handed in again, and 4 is not merged there yet."""
+    made = [Position("5" * 32, number, str(number) * 32) for number in range(5)]
+    follows = {1: 0, 2: 1, 3: 1, 4: 3}
+    recovery = Recovery(number=7, brings=Recovered(home="a"), position=made[carried_by], arrived=arrived)
+    with pair.sites["a"].store.transaction() as tx:
+        for number, before in follows.items():
+            intent = Intent(position=made[number], follows=made[before], token=number, delivered=True, package_bytes=1)
+            tx.save(intent_name(USERS, made[number]), intent)
+        tx.save(recovery_name(USERS, 7), recovery)
+        close_recoveries(tx, USERS, made[3])
+        after = tx.load(Recovery, recovery_name(USERS, 7))
+    assert after is not None
+    assert (after.closed, after.arrived) == (closed, arrived or closed)

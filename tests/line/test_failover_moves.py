@@ -20,6 +20,7 @@ from tests.home_moves import (
     COSETTE,
     MARIUS,
     VALJEAN,
+    call_complete,
     hand_out,
     hand_over,
     make_pair,
@@ -36,6 +37,10 @@ from tests.home_moves import (
     write,
 )
 from tests.memory_pair import USERS, MemoryPair
+
+
+class ProcessEnd(Exception):
+    """The process ends here."""
 
 
 @pytest.fixture
@@ -161,3 +166,67 @@ def test_a_bucket_travels_with_all_that_was_written_before_it_was_read(pair: Mem
     take_in(pair, "b")
     assert [value(pair, "b", key) for key in (COSETTE, VALJEAN)] == [7, 5]
     assert pair.rows("b")["roster"] == [(*MARIUS, "cosette")]
+
+
+def test_a_comparison_that_comes_after_the_takeover_begins_no_other_reign(pair: MemoryPair) -> None:
+    """B applied the final package and died before it compared; its operator orders a takeover first. Its answer hands nothing over."""
+    hand_out(pair, "a")
+    pair.crash("b")
+    pair.start("b")
+    take_in(pair, "b")
+    speak(pair, "b")
+    send(pair, "a")  # everything is compared again: what B's process before this one had found is not known
+    pair.crash("a")
+
+    def dies(operation: str, _folder: str) -> None:
+        if operation == "remove":
+            raise ProcessEnd
+
+    pair.shares["b"].before = dies
+    with pytest.raises(ProcessEnd):
+        take_in(pair, "b")
+    pair.shares["b"].before = lambda _operation, _folder: None
+    pair.crash("b")
+    pair.start("b")
+    take_over(pair, "b")
+    mine = serving(pair, "b")
+    take_in(pair, "b")
+    assert serving(pair, "b") == mine
+    pair.start("a")
+    settle(pair)
+    assert serving(pair, "b").present == mine.present
+    assert takes_writes(pair) == ("b",)
+
+
+def test_a_copy_that_lost_something_since_the_takeover_was_ordered_is_not_served(pair: MemoryPair) -> None:
+    """The order was given for a whole copy: what became of it since is asked about once more."""
+    pair.crash("a")
+    site = pair.sites["b"]
+    order(site, Move.TAKEOVER, "a")
+    call_complete(pair, "b")
+    for _ in range(4):
+        advance(site)
+    plan = site.store.read(Plan, plan_name("a"))
+    assert plan is not None
+    assert "not complete" in plan.waits_for
+    assert not serves(serving(pair, "b"), "b", "a")
+    order(site, Move.TAKEOVER, "a", accept_incomplete=True)
+    while advance(site):
+        pass
+    assert serves(serving(pair, "b"), "b", "a")
+    assert not serving(pair, "b").present.complete
+
+
+def test_what_was_spooled_at_a_handover_is_lacking_in_the_copy(pair: MemoryPair) -> None:
+    """Somebody took the fence away and wrote at A after the final package left: A's copy is not what B serves until it was compared."""
+    hand_out(pair, "a")
+    with pair.disks["a"].tampering() as application:
+        application.write("account", COSETTE, [(*COSETTE, 9)])
+    take_in(pair, "b")
+    speak(pair, "b")
+    hear_word(pair.sites["a"], USERS)
+    assert serves(serving(pair, "a"), "b", "a")
+    assert "a" not in pair.channel("a").imports.complete
+    settle(pair)
+    assert values(pair, COSETTE) == (9, 9)
+    assert "a" in pair.channel("a").imports.complete

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,12 @@ import pytest
 from poolpair.decisions import overrule_partner, resolve_ledger, yield_to_partner
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import cookie_dir, data_dir
-from poolpair.model import ExportStatus
+from poolpair.model import ExportStatus, Reign
 from poolpair.pipeline.acknowledge import hear_word
+from poolpair.pipeline.adopt import adopt
+from poolpair.pipeline.site import recovery_prefix, serving_name
 from poolpair.serving.plan import advance, give_up
+from poolpair.state import Recovery
 from poolpair.store.values import Choice
 from tests.home_moves import (
     COSETTE,
@@ -240,3 +244,55 @@ def test_the_partners_copy_wins_over_a_store_that_forgot_that_it_serves(pair: Me
     settle(pair)
     hand_over(pair, "b")
     assert values(pair) == (2, 2)
+
+
+def test_the_ledger_is_handed_in_once_to_a_store_that_overrules(pair: MemoryPair) -> None:
+    """A was set back and wins with many packages; B's ledger goes out before the first of them, and not with each."""
+    pair.crash("a")
+    write(pair, "a", 1)
+    take_over(pair, "b")
+    write(pair, "b", 2)
+    pair.start("a")
+    settle(pair)
+    hand_over(pair, "b")
+    saved = backup(pair, "a")
+    write(pair, "a", 3)
+    settle(pair)
+    assert versions(pair, "b") == [(1, 2)]
+    set_back(pair, "a", saved)
+    settle(pair)
+    overrule_partner(pair.sites["a"])
+    settle(pair)
+    assert values(pair) == (2, 2)
+    assert versions(pair, "a") == versions(pair, "b") == [(1, 2)]
+    handed_in = pair.sites["b"].store.read_all(Recovery, recovery_prefix(USERS))
+    assert len(handed_in) == 1
+
+
+def test_each_decision_waits_for_a_word_that_was_spoken_after_it(pair: MemoryPair) -> None:
+    """B's operator decided, it was settled, and must decide again: what A said between the two knows nothing of the second."""
+    hand_over(pair, "a")
+    site = pair.sites["b"]
+    mine = serving(pair, "b")
+    forgotten = Reign(home="a", epoch=3, reign_id="f" * 32, began="takeover")
+
+    def decided() -> None:
+        with site.store.transaction() as tx:
+            tx.save(serving_name("a"), replace(mine, accepts=True))
+        site.memory.serving.clear()
+
+    decided()
+    assert not adopt(site, mine.reigns, site.clock.monotonic_s() - 1)
+    pair.clock.advance(1)
+    assert adopt(site, mine.reigns, site.clock.monotonic_s())
+    assert not serving(pair, "b").accepts
+    assert not adopt(site, mine.reigns, site.clock.monotonic_s())
+    between_s = site.clock.monotonic_s()
+    pair.clock.advance(1)
+    decided()
+    assert not adopt(site, (forgotten,), between_s)
+    assert serving(pair, "b").accepts
+    assert not adopt(site, (forgotten,)), "a package says nothing of when it was cut"
+    pair.clock.advance(1)
+    assert adopt(site, (forgotten,), site.clock.monotonic_s())
+    assert serving(pair, "b").present == forgotten

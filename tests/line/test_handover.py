@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from poolpair.cycle import run_pass
-from poolpair.model import Channel
-from poolpair.moves import Move, Plan, plan_name
+from poolpair.model import Channel, ExportStatus
+from poolpair.moves import Move, Plan, PlanStep, plan_name
 from poolpair.serving.plan import advance, order
+from poolpair.share.port import OwnShare
 from poolpair.state import Fencing, Intent
 from tests.pair import Pair, make_pair
 
@@ -52,6 +56,79 @@ def test_on_sqlite_too_only_what_changed_is_compared_behind_the_fence(tmp_path: 
         for site in pair.sites.values():
             advance(site)
     assert _comparisons(pair) == before + 2
+
+
+def test_a_file_that_is_finished_while_its_users_move_leaves_no_doubt_behind(tmp_path: Path) -> None:
+    """It is handed in and merged, and both pools make sure that nothing else differs: the users can go home again."""
+    pair = make_pair(tmp_path)
+    for pool in ("a", "b"):
+        pair.start(pool)
+    pair.settle()
+    order(pair.sites["a"], Move.HANDOVER, "a")
+    while _step(pair) is not PlanStep.CONFIRM:
+        pair.turn(force=True)
+        advance(pair.sites["a"])
+    pair.turn("a", force=True)
+    pair.turn("b")
+    assert pair.sites["b"].serving("a").present.epoch == 1
+    path = pair.folder / "data-a" / "share%2ea%2eexample" / "http_file_share" / "last.bin"
+    path.write_bytes(b"finished while the users moved")
+    pair.live(200.0, 2.0)
+    assert pair.files("b")["share%2ea%2eexample/http_file_share/last.bin"] == b"finished while the users moved"
+    assert pair.channel("b", Channel.CONFERENCES).export.status is ExportStatus.FINAL
+    order(pair.sites["b"], Move.HANDOVER, "a")
+    pair.live(60.0, 2.0)
+    assert pair.sites["a"].serving("a").present.epoch == 2
+
+
+def test_a_copy_whose_triggers_were_taken_away_proves_nothing(tmp_path: Path) -> None:
+    """Nobody's write was seen since, so what was compared before the fence says nothing of the copy any more."""
+    pair = make_pair(tmp_path)
+    for pool in ("a", "b"):
+        pair.start(pool)
+    pair.settle()
+    order(pair.sites["a"], Move.HANDOVER, "a")
+    while _step(pair) is not PlanStep.CONFIRM:
+        pair.turn(force=True)
+        advance(pair.sites["a"])
+    pair.turn("a", force=True)
+    assert pair.package_files("b")
+
+    def tamper() -> None:
+        with pair.sql("b") as connection:
+            triggers = "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'prosody' AND name LIKE 'poolpair%'"
+            for (name,) in connection.execute(triggers).fetchall():
+                connection.execute(f'DROP TRIGGER "{name}"')
+            unseen = "UPDATE prosody SET value = 'unseen' WHERE host = 'a.example' AND store = 'accounts'"
+            assert connection.execute(unseen).rowcount
+
+    site = pair.sites["b"]
+    site.own = cast(OwnShare, _Removing(site.own, tamper))
+    pair.turn("b")
+    assert pair.package_files("b") == []
+    assert site.serving("a").present.epoch == 0
+
+
+@dataclass
+class _Removing:
+    """A share at which something happens before a package that was applied is removed."""
+
+    share: OwnShare
+    happens: Callable[[], None]
+
+    def remove(self, folder: str, name: str) -> bool:
+        """The package was applied, and is compared after this."""
+        self.happens()
+        return self.share.remove(folder, name)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.share, name)
+
+
+def _step(pair: Pair) -> PlanStep:
+    plan = pair.sites["a"].store.read(Plan, plan_name("a"))
+    assert plan is not None
+    return plan.step
 
 
 def _comparisons(pair: Pair) -> int:

@@ -7,13 +7,26 @@ from pathlib import Path
 import pytest
 
 from poolpair.cycle import beat
+from poolpair.model import Channel
 from poolpair.moves import Move
 from poolpair.pipeline.capture import capture
 from poolpair.pipeline.pack import pack
+from poolpair.pipeline.reach import sent
+from poolpair.pipeline.site import outbound_name
 from poolpair.protocol import Want
 from poolpair.serving.price import price
+from poolpair.store.tree_memory import MemoryTree
+from poolpair.testing.clock import VirtualClock
 from poolpair.units import show_age
-from tests.memory_pair import USERS, MemoryPair
+from tests.memory_pair import POOLS, USERS, MemoryPair
+
+
+class Rebooted(VirtualClock):
+    """The machines were restarted: their monotonic clocks begin again."""
+
+    def boot_id(self) -> str:
+        """The next boot."""
+        return "next"
 
 
 @pytest.fixture
@@ -78,3 +91,31 @@ def test_the_price_of_a_disaster_says_it(pair: MemoryPair) -> None:
     told = " ".join(price(pair.sites["b"], Move.TAKEOVER, "a"))
     assert f"whatever a had accepted until {show_age(age_s(pair, 'b'))} ago" in told
     assert age_s(pair, "b") >= 40
+
+
+def test_after_a_restart_of_the_machine_it_is_not_known_until_the_partner_is_heard(pair: MemoryPair) -> None:
+    """A moment of an earlier boot says nothing, whichever of the two clocks is ahead."""
+    pair.clock.advance(3600)
+    pair.settle()
+    assert age_s(pair, "b") < 60
+    for pool in POOLS:
+        pair.crash(pool)
+    pair.clock = Rebooted(0.0)
+    for pool in POOLS:
+        pair.start(pool)
+    assert pair.channel("b").imports.reach_age_s is None
+    pair.settle()
+    assert age_s(pair, "b") < 60
+
+
+def test_a_tree_that_was_not_looked_at_since_it_changed_is_not_said_to_be_sent(pair: MemoryPair) -> None:
+    """A file is in no package and in no log as long as the service did not find it."""
+    site, tree = pair.sites["a"], MemoryTree()
+    site.tree, site.channels = tree, (Channel.USERS, Channel.CONFERENCES)
+    with site.store.transaction() as tx:
+        tx.save(outbound_name(Channel.CONFERENCES), pair.outbound("a"))
+    site.memory.tree_hint = tree.hint()
+    assert all(sent(site))
+    tree.write(b"a/report.pdf", b"written")
+    users, files = sent(site)
+    assert (users != 0, files) == (True, 0)

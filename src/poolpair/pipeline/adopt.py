@@ -192,7 +192,9 @@ def _begin_as_target(site: Site, tx: Transaction, channel: Channel, reign: Reign
     inbound = tx.load(Inbound, inbound_name(channel)) or Inbound()
     proved = reign.began == "handover" and reign.complete and not spooled
     complete = set(inbound.complete) - {home} | ({home} if proved else set())
-    tx.save(inbound_name(channel), replace(inbound, complete=tuple(sorted(complete))))
+    # Whoever takes over compares of itself; whoever was handed a home believes our copy equal, and must hear that it is not.
+    doubts = inbound.doubts or (reign.began == "handover" and not proved)
+    tx.save(inbound_name(channel), replace(inbound, complete=tuple(sorted(complete)), doubts=doubts))
 
 
 def begin_reign(site: Site, tx: Transaction, home: str, began: str, *, complete: bool) -> Serving:
