@@ -186,6 +186,19 @@ def test_a_stale_word_begins_nothing(pair: MemoryPair) -> None:
     assert plan(pair) is None
 
 
+def test_a_word_that_was_held_up_begins_nothing(pair: MemoryPair) -> None:
+    """It comes late, as over a link that was cut: the same service had asked for it, but long ago. The next word is taken up."""
+    look(pair, "a", "b")
+    make_ask(pair.sites["b"], AskVerb.HANDOVER, "a")
+    run_pass(pair.sites["b"], USERS, force=True)
+    pair.clock.advance(FAR_S)
+    for _ in range(3):
+        look(pair, "a")
+    assert plan(pair) is None
+    look(pair, "b", "a")
+    assert plan(pair) is not None
+
+
 def test_an_ask_that_lies_unanswered_is_withdrawn(pair: MemoryPair) -> None:
     """After the bound nothing is asked any more, and the partner that returns begins nothing."""
     make_ask(pair.sites["b"], AskVerb.HANDOVER, "a")

@@ -1545,4 +1545,12 @@ MUTANTS = (
         new="    content = _content(site, channel, anew=force)\n    echo = site.memory.echo\n",
         test="tests/line/test_words_and_guards.py::test_a_word_echoes_what_was_heard_before_it_was_composed",
     ),
+    Mutant(
+        name="fresh-for-ever",
+        rule="an ask is taken up only from a word of a short while ago",
+        file="serving/asks.py",
+        old="    return written_s is not None and site.clock.monotonic_s() - written_s < fresh_s\n",
+        new="    return written_s is not None and fresh_s > 0\n",
+        test="tests/line/test_asks.py::test_a_word_that_was_held_up_begins_nothing",
+    ),
 )
