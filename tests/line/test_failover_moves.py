@@ -18,6 +18,7 @@ from poolpair.state import SeedPhase
 from poolpair.store.values import Choice
 from tests.home_moves import (
     COSETTE,
+    JAVERT,
     MARIUS,
     VALJEAN,
     call_complete,
@@ -47,6 +48,18 @@ class ProcessEnd(Exception):
 def pair(tmp_path: Path) -> MemoryPair:
     """Two pools after their first copy."""
     return make_pair(tmp_path)
+
+
+def test_what_is_compared_of_one_home_goes_on_when_another_is_handed_out(pair: MemoryPair) -> None:
+    """A's final package stands at B when A takes B's users over: B adopts both, and what A compares for the second is not given up."""
+    hand_out(pair, "a")
+    write(pair, "b", 5, JAVERT)
+    take_over(pair, "a", "b")
+    settle(pair)
+    assert takes_writes(pair, "a") == ("b",)
+    assert takes_writes(pair, "b") == ("a",)
+    assert [pair.channel(pool).imports.complete for pool in ("a", "b")] == [("a",), ("b",)]
+    assert pair.outbound("a").seed is None
 
 
 def test_a_final_package_that_comes_after_a_takeover_changes_nothing(pair: MemoryPair) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from poolpair.cycle import beat
-from poolpair.model import Channel
+from poolpair.model import Channel, Manifest, PackageKind
 from poolpair.moves import Move
 from poolpair.pipeline.capture import capture
 from poolpair.pipeline.pack import pack
-from poolpair.pipeline.reach import sent
-from poolpair.pipeline.site import outbound_name
+from poolpair.pipeline.reach import mark_of, reaching, sent
+from poolpair.pipeline.site import Claim, inbound_name, outbound_name
 from poolpair.protocol import Want
 from poolpair.serving.price import price
+from poolpair.state import Inbound
 from poolpair.store.tree_memory import MemoryTree
 from poolpair.testing.clock import VirtualClock
 from poolpair.units import show_age
@@ -73,6 +75,26 @@ def test_a_partner_that_rests_makes_the_copy_no_older(pair: MemoryPair) -> None:
             beat(pair.sites[pool], USERS)
     pair.turn()
     assert age_s(pair, "b") <= 20
+
+
+@pytest.mark.parametrize(("kind", "reaches"), [(PackageKind.DELTA, True), (PackageKind.RECOVERED, False)])
+def test_after_a_rewind_only_a_delta_holds_what_an_earlier_package_held(
+    pair: MemoryPair, kind: PackageKind, *, reaches: bool
+) -> None:
+    """The partner said that package 9 is all; that was lost, and the one that comes in its place recovers something, or is a delta."""
+    site = pair.sites["b"]
+    manifests: list[Manifest] = []
+    pair.shares["b"].before = lambda _operation, _folder: manifests.extend(site.memory.manifests.values())
+    write(pair, 1)
+    pair.settle()
+    inbound = site.store.read(Inbound, inbound_name(USERS))
+    assert inbound is not None
+    assert inbound.applied is not None
+    later = replace(inbound.applied, sequence=10)
+    site.memory.claims[USERS] = Claim(mark_of(replace(later, sequence=9)), written_s=5000.0)
+    manifest = replace(manifests[-1], kind=kind, echo="")
+    after = reaching(site, replace(inbound, applied=later), manifest)
+    assert (after.reached is not None and after.reached.at_s == 5000.0) is reaches
 
 
 def test_a_package_vouches_for_what_was_looked_for_only(pair: MemoryPair) -> None:

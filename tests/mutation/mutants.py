@@ -745,7 +745,7 @@ MUTANTS = (
         file="pipeline/apply.py",
         old="    if manifest.keep_replaced and channel is Channel.USERS:\n",
         new="    if False:\n",
-        test="tests/simulation/test_simulation.py -k found",
+        test="tests/line/test_failover_set_back.py::test_the_ledger_is_handed_in_once_to_a_store_that_overrules",
     ),
     Mutant(
         name="a-lost-future-asks-again",
@@ -761,7 +761,7 @@ MUTANTS = (
         file="pipeline/adopt.py",
         old="            seed = out.seed if out.initialised else Seed()\n",
         new="            seed = None if out.initialised else Seed()\n",
-        test="tests/simulation/test_simulation.py -k found",
+        test="tests/line/test_failover_moves.py::test_what_is_compared_of_one_home_goes_on_when_another_is_handed_out",
     ),
     Mutant(
         name="reach-by-the-newest-nonce",
@@ -791,7 +791,7 @@ MUTANTS = (
         file="pipeline/reach.py",
         old="    newer = later and mark",
         new="    newer = mark",
-        test="tests/simulation/test_simulation.py -k found",
+        test="tests/line/test_reach.py::test_after_a_rewind_only_a_delta_holds_what_an_earlier_package_held",
     ),
     Mutant(
         name="doubt-travels",
@@ -1043,6 +1043,7 @@ MUTANTS = (
         file="pipeline/adopt.py",
         old='        tx.reclaim_parked(channel, home, replace(note, why="refused by this store when the partner sent it"))\n',
         new="",
+        test="tests/line/test_failover_moves.py::test_a_row_that_was_parked_survives_the_move",
     ),
     Mutant(
         name="a-row-before-its-file",
