@@ -145,8 +145,11 @@ def test_death_at_some_port_calls(ready: Path, tmp_path: Path, victim: str, afte
 @pytest.mark.parametrize("victim", ["a", "b"])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_death_at_every_port_call(ready: Path, tmp_path: Path, victim: str, after: bool) -> None:
-    """Dying at every single port call of a pool loses, doubles and leaves nothing."""
+    """Dying before every single port call of a pool loses, doubles and leaves nothing; nor does dying after every seventh.
+
+    Between the end of one call and the beginning of the next only scratch files are written, so most of the others are the same death.
+    """
     at = 1
     while _run(ready, tmp_path / f"run-{at}", victim, at, after=after):
-        at += 1
+        at += 7 if after else 1
     assert at > 50, "the fuse never burnt: the sweep proves nothing"
