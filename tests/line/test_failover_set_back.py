@@ -13,9 +13,9 @@ from poolpair.format.layout import cookie_dir, data_dir
 from poolpair.model import ExportStatus, Reign
 from poolpair.pipeline.acknowledge import hear_word
 from poolpair.pipeline.adopt import adopt
-from poolpair.pipeline.site import recovery_prefix, serving_name
+from poolpair.pipeline.site import inbound_name, recovery_prefix, serving_name
 from poolpair.serving.plan import advance, give_up
-from poolpair.state import Recovery
+from poolpair.state import Inbound, Recovery
 from poolpair.store.values import Choice
 from tests.home_moves import (
     COSETTE,
@@ -177,6 +177,36 @@ def test_a_word_from_before_a_decision_asks_for_none_again(pair: MemoryPair) -> 
     assert (out.stopped, out.replays) == (None, 1)
     settle(pair)
     assert values(pair) == (0, 0)
+
+
+def test_a_new_stream_begins_a_copy(pair: MemoryPair) -> None:
+    """Whatever it carries, and of whom: until its first comparison no copy is called complete, those of other homes neither."""
+    saved = backup(pair, "a")
+    write(pair, "a", 1)
+    settle(pair)
+    assert pair.channel("b").imports.complete == ("a",)
+    set_back(pair, "a", saved)
+    settle(pair)
+    overrule_partner(pair.sites["a"])
+    site, stream = pair.sites["b"], pair.outbound("a").stream
+    with site.store.transaction() as tx:
+        before = tx.load(Inbound, inbound_name(USERS))
+        assert before is not None
+        tx.save(inbound_name(USERS), replace(before, complete=("a", "b")))
+    for _ in range(10):
+        send(pair, "a")
+        take_in(pair, "b")
+        inbound = site.store.read(Inbound, inbound_name(USERS))
+        assert inbound is not None
+        assert inbound.applied is not None
+        if inbound.applied.stream == stream:
+            break
+        speak(pair, "b")
+        hear_word(pair.sites["a"], USERS)
+    assert inbound.applied.stream == stream
+    assert inbound.complete == ()
+    settle(pair)
+    assert pair.channel("b").imports.complete == ("a",)
 
 
 def test_an_old_word_is_no_set_back(pair: MemoryPair) -> None:

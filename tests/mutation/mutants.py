@@ -1554,4 +1554,20 @@ MUTANTS = (
         new="    return written_s is not None and fresh_s > 0\n",
         test="tests/line/test_asks.py::test_a_word_that_was_held_up_begins_nothing",
     ),
+    Mutant(
+        name="a-new-stream-goes-on-with-the-old-copy",
+        rule="the first package of a new stream begins a copy",
+        file="pipeline/apply.py",
+        old="    if inbound.applied is None or inbound.applied.stream != manifest.position.stream:\n        return ()\n",
+        new="",
+        test="tests/line/test_failover_set_back.py::test_a_new_stream_begins_a_copy",
+    ),
+    Mutant(
+        name="a-partner-that-fell-back-is-not-noticed",
+        rule="a fresh word from behind what was acknowledged means that the partner was set back",
+        file="protocol.py",
+        old="        return applied.sequence < acknowledged.sequence\n",
+        new="        return False\n",
+        test="tests/unit/test_protocol.py::test_an_older_word_is_a_replay_unless_fresh",
+    ),
 )
