@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from poolpair.testing.__main__ import _run_all
 from poolpair.testing.options import draw
 from poolpair.testing.regressions import Run, keep, read_regressions
 from poolpair.testing.report import failure
@@ -64,7 +66,14 @@ def test_a_history_that_is_written_down_is_the_same(tmp_path: Path) -> None:
         (("seeds", "1", "0"), 2, "nothing that runs proves nothing"),
         (("regressions", "/nowhere/seeds.txt"), 64, "No such file"),
         (("replay", "1", "--history", __file__), 64, "not a step"),
-        (("soak", "0", "--first", "3", "--steps", "5"), 1, "so this run fails"),
+        (("replay", "1", "--history", "/dev/null"), 64, "holds nothing to be played"),
+        (("replay", "1", "--steps", "5", "--keep", "/nowhere/kept.txt"), 64, "/nowhere is no folder"),
+        (("replay", "1", "--steps", "5"), 0, "no checker objects"),
+        (("regressions", "/dev/null"), 64, "holds nothing to be played"),
+        (("regressions", __file__), 64, "line 1: "),
+        (("soak", "0.001", "--first", "3", "--steps", "5"), 1, "so this run fails"),
+        (("soak", "0"), 2, "must be more than 0"),
+        (("soak", "inf"), 2, "must be more than 0"),
     ],
 )
 def test_the_command_says_what_is_wrong(arguments: tuple[str, ...], status: int, words: str) -> None:
@@ -74,6 +83,28 @@ def test_the_command_says_what_is_wrong(arguments: tuple[str, ...], status: int,
     )
     assert (done.returncode, "Traceback" in done.stderr) == (status, False), done.stderr
     assert words in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("ending", "status", "words"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted; until then:"),
+        (OSError("no space is left"), 74, "seed 1 could not be played to its end, again: "),
+    ],
+)
+def test_what_ends_a_soak_early_leaves_its_counts(
+    ending: BaseException, status: int, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C, or a disk that is full: what was done until then is told, and which seed it was."""
+
+    def wanted() -> Iterator[Run]:
+        yield Run.drawn(1, 5, StoreKind.MEMORY)
+        raise ending
+
+    assert _run_all(wanted(), 60) == status
+    out = capsys.readouterr().out
+    assert words in out
+    assert "1 seeds, " in out
 
 
 def test_whoever_reads_the_output_may_stop_reading() -> None:

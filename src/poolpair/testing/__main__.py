@@ -16,12 +16,13 @@ import sys
 import time
 from collections.abc import Iterator
 from itertools import count
+from math import isfinite
 from pathlib import Path
 from secrets import randbelow
 
 from poolpair.testing.options import DEFAULT_STEPS
 from poolpair.testing.regressions import Run, keep, read_regressions
-from poolpair.testing.report import Tally, failure
+from poolpair.testing.report import Tally, again, failure
 from poolpair.testing.scenarios import SCENARIOS
 from poolpair.testing.schema import POOLS
 from poolpair.testing.shrink import shrink
@@ -31,7 +32,8 @@ from poolpair.testing.stores import StoreKind
 from poolpair.testing.sweep import WAYS, sweep
 
 FAST_DISK = Path("/dev/shm")  # noqa: S108 - scratch files of made-up data
-USAGE = 64
+USAGE, UNPLAYED, INTERRUPTED = 64, 74, 130
+SAY_EVERY_S = 5.0
 
 
 def main() -> int:
@@ -57,6 +59,8 @@ def main() -> int:
                 return _replay(run, shorter=arguments.shrink, path=arguments.keep)
     except (OSError, ValueError) as error:
         parser.exit(USAGE, f"{parser.prog}: {error}\n")
+    except KeyboardInterrupt:
+        parser.exit(INTERRUPTED, f"{parser.prog}: interrupted\n")
 
 
 def _natural(text: str) -> int:
@@ -64,6 +68,13 @@ def _natural(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError("must be 1 or more: nothing that runs proves nothing")
     return number
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not (seconds > 0 and isfinite(seconds)):
+        raise argparse.ArgumentTypeError("must be more than 0, and end some time")
+    return seconds
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -78,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     regressions.add_argument("file", type=Path, help="per line a run, and the store that it found it on")
     regressions.set_defaults(store=StoreKind.MEMORY.value)
     soak = commands.add_parser("soak", help="fresh seeds; fails, too, if a fault or checker was never used")
-    soak.add_argument("seconds", type=float, help="the seed that is running then is the last")
+    soak.add_argument("seconds", type=_seconds, help="the seed that is running then is the last")
     soak.add_argument("--first", type=int, help="the first seed; one at random if it is not said")
     swept = commands.add_parser("sweep", help="one scenario, and every port call of it goes wrong in every way")
     swept.add_argument("--scenario", choices=SCENARIOS, default="edits", help="which (default: %(default)s)")
@@ -111,18 +122,26 @@ def _say(line: str) -> None:
 
 def _run_all(wanted: Iterator[Run], limit_s: float | None) -> int:
     """Make runs until none is left or the time is up; a limited time must also use every fault and checker."""
-    tally, begun_s = Tally(), time.monotonic()
-    for run in wanted:
-        outcome = _play(run)
-        tally.add(run.seed, outcome)
-        if outcome.violation:
-            for line in failure(run, outcome):
-                _say(line)
-        if limit_s is not None and time.monotonic() - begun_s >= limit_s:
-            break
-    for line in tally.lines(time.monotonic() - begun_s, complete=limit_s is not None):
+    tally, begun_s, status = Tally(), time.monotonic(), 0
+    try:
+        for run in wanted:
+            outcome = _play(run)
+            tally.add(run.seed, outcome)
+            if outcome.violation:
+                for line in failure(run, outcome):
+                    _say(line)
+            if limit_s is not None and time.monotonic() - begun_s >= limit_s:
+                break
+    except OSError as error:
+        _say(f"seed {run.seed} could not be played to its end, {again(run)}: {error}")
+        status = UNPLAYED
+    except KeyboardInterrupt:
+        _say("interrupted; until then:")
+        status = INTERRUPTED
+    complete = limit_s is not None and not status
+    for line in tally.lines(time.monotonic() - begun_s, complete=complete):
         _say(line)
-    return 1 if tally.failed or (limit_s is not None and tally.unused()) else 0
+    return status or (1 if tally.failed or (complete and tally.unused()) else 0)
 
 
 def _play(run: Run, history: History | None = None) -> Outcome:
@@ -131,13 +150,21 @@ def _play(run: Run, history: History | None = None) -> Outcome:
 
 
 def _replay(run: Run, *, shorter: bool, path: Path | None) -> int:
+    if path and not path.parent.is_dir():
+        raise ValueError(f"{path.parent} is no folder: the steps could not be kept there")
     history, outcome = run.history, _play(run)
     violation = outcome.violation
     if violation and shorter:
+        said_s = time.monotonic()
 
         def fails(tried: History) -> bool:
+            nonlocal said_s
             found = _play(run, tried).violation
-            return found is not None and found.checker == violation.checker
+            still = found is not None and found.checker == violation.checker
+            if still and time.monotonic() - said_s > SAY_EVERY_S:
+                sys.stderr.write(f"{len(tried)} steps still fail\n")
+                said_s = time.monotonic()
+            return still
 
         history = shrink(history[: outcome.steps], fails)
         outcome = _play(run, history)
@@ -146,11 +173,13 @@ def _replay(run: Run, *, shorter: bool, path: Path | None) -> int:
         _say(line)
     if path:
         keep(history, path)
+    if violation is None:
+        _say(f"no checker objects: {outcome.steps} steps, {outcome.simulated_s / 3600:.1f} simulated hours")
     return 1 if violation else 0
 
 
 def _sweep(kind: StoreKind, scenario: str, stride: int) -> int:
-    failed = 0
+    failed = total = 0
     for way in WAYS:
         for victim in POOLS:
             places = bad = 0
@@ -160,8 +189,9 @@ def _sweep(kind: StoreKind, scenario: str, stride: int) -> int:
                     bad += 1
                     violation = each.outcome.violation
                     _say(f"{way} at call {each.at}, {each.point} of {victim}: {violation.checker}: {violation.story}")
-            failed += bad
+            failed, total = failed + bad, total + places
             _say(f"{way} at {victim}: {places} places, {bad} failed")
+    _say(f"{scenario}: {total} places in all, {failed} failed")
     return 1 if failed else 0
 
 

@@ -52,6 +52,7 @@ CHECKERS: tuple[Callable[[World, Lines], Violation | None], ...] = (
 )
 NAMES = (
     "alarms_are_true",
+    "nothing_escapes",
     "watermarks_are_in_order",
     "log_is_bounded",
     "packages_leave_only_when_done",

@@ -55,10 +55,9 @@ class Tally:
         )
         yield "faults: " + _counted(self.faults, kinds_of_fault())
         yield "checks: " + _counted(self.checks, NAMES)
-        if unused := self.unused():
+        if complete and (unused := self.unused()):
             yield "never used: " + ", ".join(unused)
-            if complete:
-                yield "so this run fails: a fault that never happened, or a checker with nothing to check, proves nothing"
+            yield "so this run fails: a fault that never happened, or a checker with nothing to check, proves nothing"
 
 
 def _counted(counts: Counter[str], names: Iterable[str]) -> str:
@@ -76,14 +75,28 @@ def failure(run: Run, outcome: Outcome) -> Iterator[str]:
     if outcome.healing_from:
         yield f"     the faults are over; {len(outcome.trace) - ends} more lines, of which the last:"
         yield from outcome.trace[-3:]
+    yield f"{again(run)} --shrink"
+
+
+def again(run: Run) -> str:
+    """The command that makes a run again."""
     store = "" if run.kind is StoreKind.MEMORY else f" --store {run.kind}"
-    yield f"again: .venv/bin/python -m poolpair.testing replay {run.seed} {run.again}{store} --shrink"
+    return f"again: .venv/bin/python -m poolpair.testing replay {run.seed} {run.again}{store}"
 
 
 def commit() -> str:
-    """The commit of the code that ran."""
+    """The commit of the code that ran, and whether it was changed since."""
     try:
-        command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short=12", "HEAD"]
+        command = [
+            "git",
+            "-C",
+            str(Path(__file__).parent),
+            "describe",
+            "--always",
+            "--dirty",
+            "--exclude=*",
+            "--abbrev=12",
+        ]
         return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

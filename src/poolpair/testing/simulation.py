@@ -6,6 +6,7 @@ The same history gives the same trace, to the byte. A violation ends the run at 
 from __future__ import annotations
 
 import tempfile
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -137,10 +138,15 @@ class Simulation:
         self._check(f"after step {outcome.steps}, {step.verb} {step.pool}")
 
     def _carry_out(self, step: Step) -> str:
+        self.world.truth.used["nothing_escapes"] += 1
         try:
             said = ACTIONS[step.verb](self.world, step)
         except Exception as error:  # whatever escapes from the production steps is a finding, of any kind
-            self.outcome.violation = Violation("nothing_escapes", f"{step.verb} raised {type(error).__name__}: {error}")
+            *_, last = traceback.extract_tb(error.__traceback__)
+            story = (
+                f"{step.verb} raised {type(error).__name__}: {error}, at {Path(last.filename).name}, line {last.lineno}"
+            )
+            self.outcome.violation = Violation("nothing_escapes", story)
             return "raised"
         if said not in NOTHING:
             self.outcome.faults[step.verb] += 1
