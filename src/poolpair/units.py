@@ -57,6 +57,11 @@ def show_duration(seconds: float) -> str:
     return f"{exact.normalize():f}s"
 
 
+def show_count(number: int, what: str) -> str:
+    """How many of something, as "1 package" or "1,000 packages"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def show_age(seconds: float) -> str:
     """About how long, for people: tenths below ten seconds, then seconds, minutes, hours."""
     if seconds < 10:

@@ -214,7 +214,7 @@ def test_verify_finds_and_repairs_a_tampered_row(worn: Pools) -> None:
     connection.close()
     found = a.run("verify")
     assert found.exit_status == 1
-    assert "users: 1 buckets differ" in found.out
+    assert "users: 1 bucket differs" in found.out
     assert value(b) == "tampered"
     wait_for("B's status telling of the foreign write", lambda: "foreign" in b.run("status").out, WAIT_S)
     assert b.run("status").exit_status == 1

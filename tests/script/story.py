@@ -18,6 +18,7 @@ from pathlib import Path
 from rich.console import Console
 
 from poolpair.cli import look
+from poolpair.cli.work import show_verified
 from poolpair.decisions import begin_verify
 from poolpair.errors import CATALOGUE, PoolpairError
 from poolpair.model import Channel
@@ -188,8 +189,7 @@ class Player:
         self.pair.settle()
         result = self.pair.channel(pool).export.last_verify
         assert result is not None
-        differs = "equal" if result.equal else f"{result.differing_buckets} buckets differ"
-        yield f"users: {differs}{' (after repair)' if result.equal and result.repaired else ''}"
+        yield show_verified(Channel.USERS, result)
 
     def do_share(self, pool: str) -> Iterator[str]:
         """The files in a pool's share."""

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from poolpair.errors import CATALOGUE, Code
+from poolpair.testing.checkers import NAMES
 
 DOCS = Path(__file__).parents[2] / "docs"
 BEGIN, END = "<!-- generated from src/poolpair/errors.py -->\n", "<!-- end -->"
@@ -34,6 +35,14 @@ def test_every_code_has_an_entry() -> None:
     """No code lacks its meaning, exit status and hint, and none is used twice."""
     assert set(CATALOGUE) == set(Code)
     assert len({code.value for code in Code}) == len(Code)
+
+
+def test_every_checker_stands_beside_its_guarantee() -> None:
+    """ARCHITECTURE.md names each checker of the simulator once, and no other."""
+    _, table = (DOCS / "ARCHITECTURE.md").read_text().split("| guarantee | checkers |\n")
+    rows = re.findall(r"^\|.*\|$", table.partition("\n\n")[0], re.MULTILINE)
+    named = [name for row in rows for name in re.findall(r"`([a-z_]+)`", row)]
+    assert sorted(named) == sorted(NAMES)
 
 
 def test_links_between_documents_lead_somewhere() -> None:

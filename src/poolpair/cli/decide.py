@@ -167,7 +167,10 @@ def _setback_lines(channel: Channel, found: Outbound, partner: str) -> Iterator[
     if applied.stream != found.stream:
         yield "\thow many packages are missing here cannot be told: that stream began after this copy was made"
     elif lacking > 0:
-        yield f"\t{lacking} packages that this store does not know are applied there"
+        words = (
+            "package that this store does not know is" if lacking == 1 else "packages that this store does not know are"
+        )
+        yield f"\t{lacking} {words} applied there"
     else:
         yield "\tthis store made other packages under the same numbers: both sides may have changes that the other lacks"
     yield (

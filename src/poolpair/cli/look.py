@@ -18,7 +18,7 @@ from poolpair.errors import CATALOGUE, Code
 from poolpair.model import ExportStatus, Fault, ImportStatus
 from poolpair.report import gather
 from poolpair.status import ChannelStatus, ExportView, HomeStatus, ImportView, PairStatus, Reason, silent_fault
-from poolpair.units import show_age
+from poolpair.units import show_age, show_count
 from poolpair.wiring import open_site
 
 _COLOURS = {
@@ -120,25 +120,21 @@ def _export(view: ExportView, found: PairStatus) -> Iterator[Text]:
             f"{partner} imports: ", (view.partner_import, _COLOURS[view.partner_import]), f", said {said}"
         )
     if view.in_flight:
-        words = f"{_count(view.in_flight, 'package')} ({view.in_flight_bytes:,} bytes) delivered, NOT acknowledged"
+        words = f"{show_count(view.in_flight, 'package')} ({view.in_flight_bytes:,} bytes) delivered, NOT acknowledged"
         yield Text(f"{words}: not known to be applied", style="yellow")
     if view.pending_groups:
-        yield Text(f"{_count(view.pending_groups, 'changed group')} not packed yet", style="yellow")
+        yield Text(f"{show_count(view.pending_groups, 'changed group')} not packed yet", style="yellow")
 
 
 def _import(view: ImportView, found: PairStatus) -> Iterator[Text]:
     last = f", the last at {view.applied_utc[:19].replace('T', ' ')} UTC" if view.applied_utc else ""
     yield Text.assemble((view.status, _COLOURS[view.status]), f"; applied {view.applied}{last}")
-    yield Text(f"{_count(view.packages, 'package')}, {view.groups:,} groups, {view.rows:,} rows until now")
+    yield Text(f"{show_count(view.packages, 'package')}, {view.groups:,} groups, {view.rows:,} rows until now")
     if view.reach_age_s is not None and view.expected:
         yield Text(f"all that {found.partner} had accepted until {show_age(view.reach_age_s)} ago is here")
     if view.standing:
-        words = f"{_count(view.standing, 'package')} ({view.standing_bytes:,} bytes) in the own share, not applied"
+        words = f"{show_count(view.standing, 'package')} ({view.standing_bytes:,} bytes) in the own share, not applied"
         yield Text(f"{words}{'' if found.service_running else ': no service runs to do it'}", style="yellow")
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _remarks(found: PairStatus) -> Iterator[str]:
@@ -157,9 +153,9 @@ def _remarks(found: PairStatus) -> Iterator[str]:
             if fault:
                 yield f"users of {home.home}: {_fault(fault)}"
     if found.ledger_open:
-        yield f"{_count(found.ledger_open, 'group')} in the ledger without a decision; `poolpair ledger list`"
+        yield f"{show_count(found.ledger_open, 'group')} in the ledger without a decision; `poolpair ledger list`"
     if found.ledger_standing:
-        groups = _count(found.ledger_standing, "group")
+        groups = show_count(found.ledger_standing, "group")
         yield f"{groups} in packages of {found.partner} that were never applied; it hands them in when it returns; `poolpair ledger list`"
     for channel in found.channels:
         yield from _of_channel(channel, found.partner)
@@ -181,12 +177,13 @@ def _of_channel(channel: ChannelStatus, partner: str) -> Iterator[str]:
         export.partner_quarantined,
     )
     names = (Code.PARKED, "parked"), (Code.HELD, "held"), (Code.UNHOMED, "unhomed")
-    more = (Code.FOREIGN_WRITES, "foreign writes"), (Code.DAMAGED, "quarantined")
+    more = (Code.FOREIGN_WRITES, "foreign write"), (Code.DAMAGED, "quarantined")
     for place, counts in (("here", here), (f"at {partner}", there)):
         for count, (code, name) in zip(counts, (*names, *more), strict=True):
             if count:
                 where = "" if place == "here" else f" ({place})"
-                yield f"{channel.channel} {place}: {count} {name} ({code}); {CATALOGUE[code].hint}{where}"
+                said = show_count(count, name) if code is Code.FOREIGN_WRITES else f"{count} {name}"
+                yield f"{channel.channel} {place}: {said} ({code}); {CATALOGUE[code].hint}{where}"
     for place, tables in (("import", imports.waiting), (f"at {partner}", export.partner_waiting)):
         for table in tables:
             yield f"{channel.channel} {place}: {Code.SCHEMA} {table}; {CATALOGUE[Code.SCHEMA].hint}"

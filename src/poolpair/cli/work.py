@@ -115,10 +115,17 @@ def verify(
     for state in found:
         result = state.export.last_verify
         assert result is not None
-        words = "equal" if result.equal else f"{result.differing_buckets} buckets differ"
-        typer.echo(f"{state.channel}: {words}{' (after repair)' if result.equal and result.repaired else ''}")
+        typer.echo(show_verified(state.channel, result))
     if not all(state.export.last_verify and state.export.last_verify.equal for state in found):
         raise typer.Exit(1)
+
+
+def show_verified(channel: Channel, result: VerifyResult) -> str:
+    """What a comparison found, in one line."""
+    count = result.differing_buckets
+    differs = "1 bucket differs" if count == 1 else f"{count:,} buckets differ"
+    equal = "equal (after repair)" if result.repaired else "equal"
+    return f"{channel}: {equal if result.equal else differs}"
 
 
 def _put_capture_back(config: PoolConfig, site: Site) -> None:
