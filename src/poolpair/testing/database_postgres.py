@@ -257,6 +257,8 @@ def _write(connection: psycopg.Connection[TupleRow], write: Write) -> None:
         keys = ", ".join(f'"{name}"' for name in spec.key)
         cursor.executemany(f"{insert} ON CONFLICT ({keys}) DO UPDATE SET {update}", rows)
         return
+    # Nothing else keeps two transactions from replacing a group without a unique key at once, and then both sets of rows would stand.
+    cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (repr((write.table, write.key)),))
     same = " AND ".join(f'"{name}" IS NOT DISTINCT FROM %s' for name in spec.key)
     cursor.execute(f"DELETE FROM {write.table} WHERE {same}", write.key)
     cursor.executemany(insert, rows)
