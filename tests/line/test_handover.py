@@ -18,10 +18,7 @@ from tests.pair import Pair, make_pair
 
 def test_meeting_files_are_drained_too(tmp_path: Path) -> None:
     """While one channel has something to send nothing is handed over; at the end the file is where its home is served."""
-    pair = make_pair(tmp_path)
-    for pool in ("a", "b"):
-        pair.start(pool)
-    pair.settle()
+    pair = _at_rest(tmp_path)
     order(pair.sites["a"], Move.HANDOVER, "a")
     while pair.sites["a"].serving("a").fencing is Fencing.NONE:
         advance(pair.sites["a"])
@@ -45,10 +42,7 @@ def test_meeting_files_are_drained_too(tmp_path: Path) -> None:
 
 def test_on_sqlite_too_only_what_changed_is_compared_behind_the_fence(tmp_path: Path) -> None:
     """One comparison of everything while users write, one of what changed since."""
-    pair = make_pair(tmp_path)
-    for pool in ("a", "b"):
-        pair.start(pool)
-    pair.settle()
+    pair = _at_rest(tmp_path)
     before = _comparisons(pair)
     order(pair.sites["a"], Move.HANDOVER, "a")
     while pair.sites["b"].serving("a").present.epoch == 0:
@@ -60,15 +54,7 @@ def test_on_sqlite_too_only_what_changed_is_compared_behind_the_fence(tmp_path: 
 
 def test_a_file_that_is_finished_while_its_users_move_leaves_no_doubt_behind(tmp_path: Path) -> None:
     """It is handed in and merged, and both pools make sure that nothing else differs: the users can go home again."""
-    pair = make_pair(tmp_path)
-    for pool in ("a", "b"):
-        pair.start(pool)
-    pair.settle()
-    order(pair.sites["a"], Move.HANDOVER, "a")
-    while _step(pair) is not PlanStep.CONFIRM:
-        pair.turn(force=True)
-        advance(pair.sites["a"])
-    pair.turn("a", force=True)
+    pair = _handed_out(tmp_path)
     pair.turn("b")
     assert pair.sites["b"].serving("a").present.epoch == 1
     path = pair.folder / "data-a" / "share%2ea%2eexample" / "http_file_share" / "last.bin"
@@ -83,15 +69,7 @@ def test_a_file_that_is_finished_while_its_users_move_leaves_no_doubt_behind(tmp
 
 def test_a_copy_whose_triggers_were_taken_away_proves_nothing(tmp_path: Path) -> None:
     """Nobody's write was seen since, so what was compared before the fence says nothing of the copy any more."""
-    pair = make_pair(tmp_path)
-    for pool in ("a", "b"):
-        pair.start(pool)
-    pair.settle()
-    order(pair.sites["a"], Move.HANDOVER, "a")
-    while _step(pair) is not PlanStep.CONFIRM:
-        pair.turn(force=True)
-        advance(pair.sites["a"])
-    pair.turn("a", force=True)
+    pair = _handed_out(tmp_path)
     assert pair.package_files("b")
 
     def tamper() -> None:
@@ -123,6 +101,25 @@ class _Removing:
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.share, name)
+
+
+def _handed_out(folder: Path) -> Pair:
+    """A planned move of A's users up to where the final package stands at B."""
+    pair = _at_rest(folder)
+    order(pair.sites["a"], Move.HANDOVER, "a")
+    while _step(pair) is not PlanStep.CONFIRM:
+        pair.turn(force=True)
+        advance(pair.sites["a"])
+    pair.turn("a", force=True)
+    return pair
+
+
+def _at_rest(folder: Path) -> Pair:
+    pair = make_pair(folder)
+    for pool in ("a", "b"):
+        pair.start(pool)
+    pair.settle()
+    return pair
 
 
 def _step(pair: Pair) -> PlanStep:
