@@ -239,7 +239,7 @@ def test_an_origin_that_was_set_back_stops_until_somebody_decides(ground: Ground
     for words in (
         "this store made packages up to",
         "the partner applied package",
-        "that this store does not know",
+        "1 package that this store does not know is applied there",
         "b says of its copy: NormalState, 0 parked, 0 held",
         "The rows themselves are only at b: this store cannot list them.",
     ):

@@ -134,7 +134,7 @@ def test_an_asynchronous_standby_is_a_store_set_back(local: Local) -> None:
     assert fault is not None
     assert fault.code is Code.STORE_SET_BACK
     assert local.pair.status("a").exit_status == local.pair.status("b").exit_status == 2
-    assert "that this store does not know" in local.command("setback", "show").output
+    assert "1 package that this store does not know is applied there" in local.command("setback", "show").output
     assert (local.roster("accepted", "b"), local.roster("after", "b")) == (1, 0), "nothing is overwritten unasked"
     assert local.command("setback", "resolve", "--ours", "--yes").exit_code == 0
     local.pair.settle(force=True)
