@@ -1,4 +1,4 @@
-# make setup | demo [STORE=postgresql] | disaster | test [WORKERS=1] | test-long | sim | soak SECONDS=600 | mutants | bench-pg ROWS=1000000 | bench-failover | lint | format | clean
+# make setup | demo [STORE=postgresql] | disaster | test [WORKERS=1] | test-long | storm | sim | soak SECONDS=600 | mutants | bench-pg ROWS=1000000 | bench-failover | lint | format | clean
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := test
@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # $(call timed,label,command) runs the command and says how long it took.
 timed = start=$$SECONDS; echo "== $(1)"; $(2); echo "== $(1): $$((SECONDS - start)) s"
 
-.PHONY: setup system demo disaster test test-long sim soak mutants bench-pg bench-pg-away bench-pg-scale bench-failover lint format clean
+.PHONY: setup system demo disaster test test-long storm sim soak mutants bench-pg bench-pg-away bench-pg-scale bench-failover lint format clean
 
 setup: $(STAMP)
 
@@ -62,6 +62,10 @@ test: setup system lint
 
 test-long: setup system
 	@$(call timed,pytest -m long,$(IN_MEMORY) $(BIN)/python -m pytest -m long $(SPREAD) --durations=10)
+
+# The sweeps at the density of hours: ten or so of processor time.
+storm: setup system
+	@$(call timed,sweeps,POOLPAIR_DENSE=1 $(IN_MEMORY) $(BIN)/python -m pytest -m long $(SPREAD) tests/simulation tests/line/test_crashes.py)
 
 # Fixed seeds, and those that once found something; part of the tests. The soak takes fresh ones.
 SEEDS ?= 40

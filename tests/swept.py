@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 from poolpair.testing.stores import StoreKind
 from poolpair.testing.sweep import sweep
+
+DENSE = bool(os.environ.get("POOLPAIR_DENSE"))
+"""`make storm`: hours of sweeps, of which the long tests take a part."""
 
 
 def assert_all_hold(

@@ -6,10 +6,10 @@ import pytest
 
 from poolpair.testing.stores import StoreKind
 from poolpair.testing.sweep import WAYS
-from tests.swept import assert_all_hold
+from tests.swept import DENSE, assert_all_hold
 
 MOVES = ("there and back", "asked", "disaster")
-STRIDES = {StoreKind.MEMORY: 199, StoreKind.SQLITE: 997}
+STRIDES = {StoreKind.MEMORY: 7, StoreKind.SQLITE: 97} if DENSE else {StoreKind.MEMORY: 199, StoreKind.SQLITE: 997}
 """Primes, so that the calls of a loop are met at different places. There are 2,000 to 4,000 calls of each pool."""
 
 
