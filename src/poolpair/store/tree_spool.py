@@ -87,7 +87,9 @@ def move_to_spool(name: bytes, at: int, spool: Path, wanted: str) -> None:
             if error.errno != errno.EXDEV:
                 raise
             _copy_to_spool(name, at, target)
+            _sync(spool)  # a power cut must not find it in neither
             os.unlink(name, dir_fd=at)
+        _sync(spool)
         sync_folder(at)
 
 
