@@ -18,6 +18,7 @@ from poolpair.pipeline.site import Site
 from poolpair.report import PULSE, pulse
 from poolpair.serving.asks import attend
 from poolpair.serving.gate import begin, tend
+from poolpair.stopping import Stop
 
 BUSY_WAIT_S = 0.005
 IDLE_WAIT_MAX_S = 0.5
@@ -50,7 +51,7 @@ class Service:
         self._site = site
         self._make_beater = make_beater
         self._tell = tell
-        self._stop = threading.Event()
+        self._stop = Stop()
         self._faults: dict[Channel, str] = {}
         self._hints: object = None
         self._full_s: float | None = None

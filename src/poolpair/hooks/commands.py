@@ -16,10 +16,10 @@ from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from threading import Event
 
 from poolpair.hooks.port import HookResult
 from poolpair.moves import HookStep
+from poolpair.stopping import Stop
 
 OUTPUT_MAX_BYTES = 8192
 """Of a hook's output its end is kept, since errors stand there."""
@@ -45,7 +45,7 @@ class CommandHooks:
         self._timeout_s = timeout_s
         self._note = scratch / RUNNING
         self._base = base
-        self._interrupted = Event()
+        self._interrupted = Stop()
 
     def interrupt(self) -> None:
         self._interrupted.set()
