@@ -14,23 +14,17 @@ from poolpair.cycle import FATAL, beat, count_unhomed, run_pass
 from poolpair.errors import PoolpairError
 from poolpair.format.layout import TASK_ASSIGNMENT, cookie_dir, data_dir
 from poolpair.model import Channel
+from poolpair.pacing import Pace, listen_every
 from poolpair.pipeline.site import Site
 from poolpair.report import PULSE, pulse
 from poolpair.serving.asks import attend
 from poolpair.serving.gate import begin, tend
 from poolpair.stopping import Stop
 
-BUSY_WAIT_S = 0.005
-IDLE_WAIT_MAX_S = 0.5
-"""The wait between looks doubles from the first to the second while nothing happens."""
-VAIN_LOOK_SHARE = 4
-"""A look in vain is followed by a wait of so many times its own length: a long log of a partner that is away costs no whole core."""
 FULL_LOOK_S = 30.0
 """A whole pass at least this often (or once per interval), whatever the hints say."""
 PULSE_S = 1.0
 """A word this much newer than the one that `status` knows of is written down at once, not with the next heartbeat."""
-FAULT_WAIT_S = 1.0
-"""The wait after a failed pass."""
 TEMP_SWEEP_S = 3600.0
 TEMP_OLD_S = 24 * 3600.0
 REQUEST = "request/"
@@ -54,6 +48,9 @@ class Service:
         self._stop = Stop()
         self._faults: dict[Channel, str] = {}
         self._hints: object = None
+        self._share_hint: object = None
+        self._folders = [folder for channel in site.channels for folder in (data_dir(channel), cookie_dir(channel))]
+        self._pace = Pace()
         self._full_s: float | None = None
         self._told_s: float | None = None
         self._counted_s: float | None = None
@@ -78,22 +75,32 @@ class Service:
         site.own.write_small(TASK_ASSIGNMENT, (site.front_end + "\n").encode())
         beats = threading.Thread(target=self._beats, name="heartbeat", daemon=True)
         beats.start()
-        wait_s = BUSY_WAIT_S
         try:
             while not self._stop.is_set():
-                began_s = self._site.clock.monotonic_s()
-                busy = self._look()
-                busy |= self._tend_gate(tend if self._begun else begin)
-                took_s = self._site.clock.monotonic_s() - began_s
-                wait_s = BUSY_WAIT_S if busy else max(VAIN_LOOK_SHARE * took_s, min(IDLE_WAIT_MAX_S, wait_s * 2))
-                if self._faults:
-                    wait_s = max(wait_s, FAULT_WAIT_S)
-                self._stop.wait(wait_s)
+                began_s = site.clock.monotonic_s()
+                moved = self._look()
+                moved |= self._tend_gate(tend if self._begun else begin)
+                took_s = site.clock.monotonic_s() - began_s
+                whole = self._full_s is not None and self._full_s >= began_s
+                self._rest(self._pace.after(moved=moved, whole=whole, took_s=took_s, faulty=bool(self._faults)))
         finally:
             self._stop.set()
             beats.join()
         if self._fatal is not None:
             raise self._fatal
+
+    def _rest(self, wait_s: float) -> None:
+        """Wait so long, or until the partner dropped something, or `stop`."""
+        clock = self._site.clock
+        now = clock.monotonic_s()
+        until_s, listen_s = now + wait_s, listen_every(0)
+        while now < until_s and not self._stop.is_set():
+            self._stop.wait(min(listen_s, until_s - now))
+            asked_s = clock.monotonic_s()
+            if self._look_at_share() != self._share_hint:
+                return
+            now = clock.monotonic_s()
+            listen_s = listen_every(now - asked_s)
 
     def _look(self) -> bool:
         """One look: cheap hints first, the whole pass if one changed, something failed, or a heartbeat went by."""
@@ -155,13 +162,15 @@ class Service:
 
     def _read_hints(self) -> object:
         """Ask in microseconds whether somebody wrote to the database, the share or the tree."""
-        site = self._site
-        folders = [folder for channel in site.channels for folder in (data_dir(channel), cookie_dir(channel))]
+        site, self._share_hint = self._site, self._look_at_share()
         try:
             tree = site.tree.hint() if site.tree is not None else None
-            return (site.store.hint(), site.own.changed_hint(folders), tree)
+            return (site.store.hint(), self._share_hint, tree)
         except PoolpairError:
             return None
+
+    def _look_at_share(self) -> object:
+        return self._site.own.changed_hint(self._folders)
 
     def _requests(self) -> dict[str, Request]:
         try:
