@@ -16,6 +16,7 @@ from poolpair.store.postgres.fencing import SIGNATURES
 from poolpair.store.postgres.install import triggers
 
 CAPTURE = "store/capture"
+VERSION = "poolpair_version"
 
 _INSTALLED = """
 SELECT t.tgrelid::bigint, t.tgname::text, t.tgenabled::text, t.xmin::text,
@@ -53,11 +54,24 @@ class CaptureState:
 
 def version(database: Database, bound: Iterable[Bound]) -> tuple[str, str]:
     """Texts that change whenever the catalogue rows of tracked tables and their triggers do, and whenever those of the fence do."""
+    return version_of(database.prepared(VERSION, _version_query(bound)))
+
+
+def version_of(rows: list[tuple[object, ...]]) -> tuple[str, str]:
+    """The server's answer to `version`."""
+    return str(rows[0][0]), str(rows[0][1])
+
+
+def _version_query(bound: Iterable[Bound]) -> str:
     oids = {place.oid for b in bound for place in (b.on.place, *b.on.partitions)}
     listed = "'{" + ",".join(map(str, sorted(oids))) + "}'::oid[]"
     fence = ", ".join(f"to_regprocedure({literal(signature)})" for signature in SIGNATURES)
-    found = database.prepared("poolpair_version", _VERSION.replace("{oids}", listed).replace("{fence}", fence))
-    return str(found[0][0]), str(found[0][1])
+    return _VERSION.replace("{oids}", listed).replace("{fence}", fence)
+
+
+def version_statement(database: Database, bound: Iterable[Bound]) -> str:
+    """What asks for `version` together with other things; empty if the server does not keep it planned yet."""
+    return f"EXECUTE {VERSION}" if database.keeps(VERSION, _version_query(bound)) else ""
 
 
 def installed(database: Database) -> dict[tuple[int, str], tuple[str, str, str]]:

@@ -152,9 +152,13 @@ class Database:
         if self._on_connect is not None:
             self._on_connect()
 
+    def keeps(self, name: str, text: str) -> bool:
+        """Whether the server keeps this statement planned under this name."""
+        return self._prepared.get(name) == text
+
     def prepared(self, name: str, text: str) -> list[TupleRow]:
         """Run a statement without parameters that the server keeps planned: only for what planning costs most of."""
-        if self._prepared.get(name) == text:
+        if self.keeps(name, text):
             try:
                 return self.rows(f"EXECUTE {name}")
             except psycopg.errors.InvalidSqlStatementName:  # this is another connection since a moment ago

@@ -37,6 +37,8 @@ class Definitions:
         self._checked: tuple[str, str] | None = None
         """Both, as they were found whole."""
         self._remembers = self._is_seen = False
+        self._told: tuple[str, str] | None = None
+        """What the server said of both together with the documents, since the last `refresh`."""
 
     def bind(self) -> None:
         """Bind for the first time. Raises PROFILE."""
@@ -44,11 +46,19 @@ class Definitions:
 
     def forget(self) -> None:
         """Another server may answer now."""
-        self._version, self._is_seen = "", False
+        self._version, self._is_seen, self._told = "", False, None
 
     def refresh(self) -> None:
         """Look anew at the next check; from then on once per `refresh`."""
-        self._remembers, self._is_seen = True, False
+        self._remembers, self._is_seen, self._told = True, False, None
+
+    def statement(self) -> str:
+        """What to ask the server together with the documents, since the next check will ask it."""
+        return capturing.version_statement(self._db, self.bound) if self._remembers and not self._is_seen else ""
+
+    def take(self, rows: list[tuple[object, ...]]) -> None:
+        """What it answered."""
+        self._told = capturing.version_of(rows)
 
     def look(self) -> None:
         """Bind anew if the catalogue rows of tracked tables changed. Our own fence leaves the tables as they were."""
@@ -63,7 +73,8 @@ class Definitions:
         self._version = version
 
     def _look_at_version(self) -> str:
-        version, self._fence = capturing.version(self._db, self.bound)
+        version, self._fence = self._told or capturing.version(self._db, self.bound)
+        self._told = None
         return version
 
     def check(self, begin: Begin | None) -> str:

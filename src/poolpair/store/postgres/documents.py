@@ -2,14 +2,17 @@
 
 A round trip costs more than a document. So those that are read again and again come together: in one query when somebody looks
 anew, and with the statement that begins a transaction, whose turn makes them exact. What a transaction writes goes with its COMMIT.
+What else is asked for at each look rides with that query.
 """
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Protocol, TypeVar
+
+import psycopg
 
 from poolpair.documents import decode, encode
-from poolpair.store.postgres.database import SCHEMA, Database, literal
+from poolpair.store.postgres.database import SCHEMA, Database, answers_of, literal
 
 T = TypeVar("T")
 DOCUMENT = f"{SCHEMA}.document"
@@ -20,6 +23,8 @@ EVERYTHING = "1:1:"
 """The snapshot that saw nothing: all is later."""
 ONCE = "intent/"
 """Documents of these names are read once or twice in their life; to remember them would only grow."""
+FROM_OTHERS = "request/"
+"""Documents of these names are left by somebody else, and read when something is new: as they are then."""
 
 
 def read_document(database: Database, cls: type[T], name: str) -> T | None:
@@ -30,8 +35,14 @@ def read_document(database: Database, cls: type[T], name: str) -> T | None:
 
 def read_documents(database: Database, cls: type[T], prefix: str) -> dict[str, T]:
     """Read every document whose name begins with a prefix."""
-    found = database.rows(f"SELECT name, body FROM {DOCUMENT} WHERE starts_with(name, $1) ORDER BY name", prefix)
+    found = database.rows(f"SELECT name, body FROM {DOCUMENT} WHERE {beginning_with(prefix)} ORDER BY name")
     return {str(name): decode(cls, str(body)) for name, body in found}
+
+
+def beginning_with(prefix: str) -> str:
+    """The condition that a document's name begins so, as a range of the index: there are thousands of intents."""
+    after = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+    return f"name >= {literal(prefix)} AND name < {literal(after)}"
 
 
 def write_document(database: Database, name: str, value: object) -> None:
@@ -45,13 +56,27 @@ def written(bodies: dict[str, str]) -> str:
     return f"INSERT INTO {DOCUMENT} (name, body) VALUES {values} ON CONFLICT (name) DO UPDATE SET body = excluded.body"
 
 
+class Rider(Protocol):
+    """What rides with a look at the documents."""
+
+    def statement(self) -> str:
+        """What to ask now; empty for nothing."""
+        ...
+
+    def take(self, rows: list[tuple[object, ...]]) -> None:
+        """What the server answered."""
+        ...
+
+
 class Documents:
     """The documents as one connection saw them last."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, rider: Rider | None = None) -> None:
         self._db = database
+        self._rider = rider
         self._names: dict[str, None] = {}
         """Names that were asked for, which are those that will be."""
+        self._prefixes: dict[str, None] = {}
         self._bodies: dict[str, str] = {}
         self._decoded: dict[tuple[str, type[object]], tuple[str, object]] = {}
         self._remembers = self._is_fresh = False
@@ -75,7 +100,18 @@ class Documents:
         """One query for all that will be asked for; its first row says whether any group is parked."""
         names = ", ".join(map(literal, self._names))
         parks = f"SELECT '', (SELECT count(*) FROM (SELECT FROM {SCHEMA}.parked LIMIT 1) p)::text"
-        return f"{parks} UNION ALL SELECT name, body FROM {DOCUMENT} WHERE name = ANY (ARRAY[{names}]::text[])"
+        wanted = [f"name = ANY (ARRAY[{names}]::text[])", *map(beginning_with, self._prefixes)]
+        return " UNION ALL ".join([parks, *(f"SELECT name, body FROM {DOCUMENT} WHERE {each}" for each in wanted)])
+
+    def _look(self) -> None:
+        asked = self._rider.statement() if self._rider is not None else ""
+        try:
+            documents, *answer = answers_of(self._db.run(f"{self.query}; {asked}" if asked else self.query))
+        except psycopg.errors.InvalidSqlStatementName:  # this is another connection since a moment ago
+            documents, answer = self._db.rows(self.query), []
+        self.take(documents)
+        if self._rider is not None and answer:
+            self._rider.take(answer[0])
 
     def take(self, rows: list[tuple[object, ...]]) -> None:
         """What the query gave."""
@@ -85,7 +121,8 @@ class Documents:
 
     def noted(self, saved: dict[str, str], deleted: set[str]) -> None:
         """What was committed."""
-        self._bodies |= {name: body for name, body in saved.items() if name in self._names}
+        prefixes = tuple(self._prefixes)
+        self._bodies |= {name: body for name, body in saved.items() if name in self._names or name.startswith(prefixes)}
         for name in deleted:
             self._bodies.pop(name, None)
 
@@ -101,9 +138,19 @@ class Documents:
             return read_document(self._db, cls, name)
         if name not in self._names or not self._is_fresh:
             self._names[name] = None
-            self.take(self._db.rows(self.query))
+            self._look()
         body = self._bodies.get(name)
         return None if body is None else self._value(cls, name, body)
+
+    def read_all(self, cls: type[T], prefix: str) -> dict[str, T]:
+        """Every document whose name begins so, remembered if that is wished, in the order of their names."""
+        if not self._remembers or prefix.startswith((ONCE, FROM_OTHERS)):
+            return read_documents(self._db, cls, prefix)
+        if prefix not in self._prefixes or not self._is_fresh:
+            self._prefixes[prefix] = None
+            self._look()
+        found = sorted(item for item in self._bodies.items() if item[0].startswith(prefix))
+        return {name: self._value(cls, name, body) for name, body in found}
 
     def _value(self, cls: type[T], name: str, body: str) -> T:
         before = self._decoded.get((name, cls))

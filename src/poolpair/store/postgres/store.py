@@ -17,7 +17,7 @@ from poolpair.store.postgres.binding import Bound
 from poolpair.store.postgres.catalogue import COLUMNS, FILE, catalogue_file
 from poolpair.store.postgres.database import SCHEMA, Database, answers_of
 from poolpair.store.postgres.definitions import Definitions
-from poolpair.store.postgres.documents import EVERYTHING, TOKEN, Documents, read_documents
+from poolpair.store.postgres.documents import EVERYTHING, TOKEN, Documents
 from poolpair.store.postgres.drift import layout_of
 from poolpair.store.postgres.identity import location_of
 from poolpair.store.postgres.incoming import PostgresIncoming
@@ -47,10 +47,10 @@ class PostgresStore:
         self._lock_wait_s = lock_wait_s
         self._db = Database(url, lock_wait_s, self._connected)
         self._view: Database | None = None  # a connection for read views, kept for the next one
-        self._documents = Documents(self._db)
+        self._defined = Definitions(self._db, profile, self._specs)
+        self._documents = Documents(self._db, self._defined)
         self._log = CaptureLog(self._db)
         self._location = ""  # where this connection's server is, once it was asked
-        self._defined = Definitions(self._db, profile, self._specs)
         self._lease = PostgresLease(self._db, clock)
         try:
             with self._db.translated():
@@ -245,7 +245,7 @@ class PostgresStore:
     def read_all(self, cls: type[T], prefix: str) -> dict[str, T]:
         """Read every document whose name begins with `prefix`."""
         with self._db.translated():
-            return read_documents(self._db, cls, prefix)
+            return self._documents.read_all(cls, prefix)
 
     def hint(self) -> object:
         """Grows when something of ours was written. The server's snapshot tells cheaply that nothing at all was, as mostly."""
