@@ -19,8 +19,8 @@ from tests.postgres.conftest import MakeCopies
 from tests.postgres.copies import Copies, entry
 from tests.postgres.own_pair import ITEM, own_pair
 
-IDLE_STATEMENTS = 5
-ROW_STATEMENTS = 60
+IDLE_STATEMENTS = 3
+ROW_STATEMENTS = 32
 """Of both pools, for one row that goes over and is acknowledged."""
 
 

@@ -12,8 +12,9 @@ from poolpair.errors import Code, Refused
 from poolpair.store.postgres.binding import GONE, Bound, listed
 from poolpair.store.postgres.database import Database, quote, reason_of
 from poolpair.store.postgres.drift import check_types
+from poolpair.store.postgres.naming import FEW_KEYS
 from poolpair.store.postgres.rowsfile import RowsReader, Section, reading
-from poolpair.store.postgres.snapshot import FEW_KEYS, FILE_TYPES
+from poolpair.store.postgres.snapshot import FILE_TYPES
 
 _PLACE = "poolpair_place bigint GENERATED ALWAYS AS IDENTITY, "
 

@@ -7,7 +7,7 @@ connection that was lost is made again with the next unit of work; what was unde
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import psycopg
@@ -58,6 +58,11 @@ def quote(name: str) -> str:
 def literal(text: str) -> str:
     """Quote a text value."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def texts(values: Iterable[str]) -> str:
+    """Write an array of texts."""
+    return f"ARRAY[{', '.join(map(literal, values))}]::text[]"
 
 
 def shown(url: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import psycopg
+from psycopg.rows import TupleRow
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.store.postgres import capturing, fencing
@@ -103,7 +104,12 @@ class Definitions:
             if not isinstance(error.__cause__, psycopg.errors.InsufficientPrivilege):
                 raise  # else the check that follows says what is missing
 
-    def check_view(self, database: Database) -> None:
-        """In a read view: the tables are what they are bound as. Raises STORE_LOCKED, and the next pass binds anew."""
-        if self._version and capturing.version(database, self.bound)[0] != self._version:
+    def asked_of(self, database: Database) -> str:
+        """What the view of a package asks first of all; empty if that cannot be told yet."""
+        return capturing.version_statement(database, self.bound)
+
+    def check_view(self, database: Database, answer: list[TupleRow]) -> None:
+        """In the view of a package: the tables are what they are bound as. Raises STORE_LOCKED, and the next pass binds anew."""
+        version, _ = capturing.version_of(answer) if answer else capturing.version(database, self.bound)
+        if self._version and version != self._version:
             raise PoolpairError(Code.STORE_LOCKED, f"{database.name}: tracked tables are being changed")

@@ -22,7 +22,8 @@ TOKENS_KEPT = 4096
 EVERYTHING = "1:1:"
 """The snapshot that saw nothing: all is later."""
 ONCE = "intent/"
-"""Documents of these names are read once or twice in their life; to remember them would only grow."""
+"""Documents of these names are read a few times soon after they were written: only the latest are remembered."""
+LATELY = 16
 FROM_OTHERS = "request/"
 """Documents of these names are left by somebody else, and read when something is new: as they are then."""
 
@@ -77,6 +78,8 @@ class Documents:
         self._names: dict[str, None] = {}
         """Names that were asked for, which are those that will be."""
         self._prefixes: dict[str, None] = {}
+        self._lately: dict[str, None] = {}
+        """Of those that are read `ONCE` the names asked for or written last, oldest first."""
         self._bodies: dict[str, str] = {}
         self._decoded: dict[tuple[str, type[object]], tuple[str, object]] = {}
         self._remembers = self._is_fresh = False
@@ -98,7 +101,7 @@ class Documents:
     @property
     def query(self) -> str:
         """One query for all that will be asked for; its first row says whether any group is parked."""
-        names = ", ".join(map(literal, self._names))
+        names = ", ".join(map(literal, (*self._names, *self._lately)))
         parks = f"SELECT '', (SELECT count(*) FROM (SELECT FROM {SCHEMA}.parked LIMIT 1) p)::text"
         wanted = [f"name = ANY (ARRAY[{names}]::text[])", *map(beginning_with, self._prefixes)]
         return " UNION ALL ".join([parks, *(f"SELECT name, body FROM {DOCUMENT} WHERE {each}" for each in wanted)])
@@ -122,25 +125,38 @@ class Documents:
     def noted(self, saved: dict[str, str], deleted: set[str]) -> None:
         """What was committed."""
         prefixes = tuple(self._prefixes)
-        self._bodies |= {name: body for name, body in saved.items() if name in self._names or name.startswith(prefixes)}
+        for name, body in saved.items():
+            if name.startswith(ONCE):
+                self._ask_lately(name)
+            if name in self._names or name in self._lately or name.startswith(prefixes):
+                self._bodies[name] = body
         for name in deleted:
             self._bodies.pop(name, None)
 
     def read(self, cls: type[T], name: str) -> T | None:
         """One document, remembered if that is wished."""
-        if not self._remembers or name.startswith(ONCE):
-            return read_document(self._db, cls, name)
-        return self.known(cls, name)
+        return self.known(cls, name) if self._remembers else read_document(self._db, cls, name)
 
     def known(self, cls: type[T], name: str) -> T | None:
         """One document as it was seen, looked up if it was not."""
-        if name.startswith(ONCE):
-            return read_document(self._db, cls, name)
-        if name not in self._names or not self._is_fresh:
+        asked = name in self._names or name in self._lately
+        if not asked and name.startswith(ONCE):
+            self._ask_lately(name)
+        elif not asked:
             self._names[name] = None
+        if not (asked and self._is_fresh):
             self._look()
         body = self._bodies.get(name)
         return None if body is None else self._value(cls, name, body)
+
+    def _ask_lately(self, name: str) -> None:
+        self._lately.pop(name, None)
+        self._lately[name] = None
+        while len(self._lately) > LATELY:
+            oldest = next(iter(self._lately))
+            del self._lately[oldest]
+            self._bodies.pop(oldest, None)
+            self._decoded = {key: value for key, value in self._decoded.items() if key[0] != oldest}
 
     def read_all(self, cls: type[T], prefix: str) -> dict[str, T]:
         """Every document whose name begins so, remembered if that is wished, in the order of their names."""
@@ -166,18 +182,24 @@ def newest_token(database: Database) -> int:
     return database.number(f"SELECT coalesce(max(number), 0) FROM {TOKEN}")
 
 
-def draw_token(database: Database) -> int:
-    """Draw a token: it sees what is committed now. Whoever draws holds the turn, so numbers come in the order of their views."""
-    number = database.number(
-        f"INSERT INTO {TOKEN} SELECT coalesce(max(number), 0) + 1, pg_current_snapshot() FROM {TOKEN} RETURNING number"
+def draw_token(database: Database) -> tuple[int, str]:
+    """Draw a token: it sees what is committed now, given as the text of a snapshot.
+
+    Whoever draws holds the turn, so numbers come in the order of their views.
+    """
+    drawn = database.row(
+        f"INSERT INTO {TOKEN} SELECT coalesce(max(number), 0) + 1, pg_current_snapshot() FROM {TOKEN}"
+        " RETURNING number, snapshot::text"
     )
+    assert drawn is not None
+    number = int(drawn[0])
     if number % TOKENS_KEPT == 0:
         database.run(
             f"DELETE FROM {TOKEN} WHERE number <= $1::bigint AND number % $2::bigint <> 0",
             number - TOKENS_KEPT,
             TOKENS_KEPT,
         )
-    return number
+    return number, str(drawn[1])
 
 
 def seen_at(database: Database, token: int) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import psycopg
 
@@ -25,7 +26,7 @@ from poolpair.store.postgres.database import Database, is_refusal
 from poolpair.store.postgres.digests import digest_named
 from poolpair.store.postgres.drift import carried, waiting
 from poolpair.store.postgres.filling import fill
-from poolpair.store.postgres.install import begin_applying
+from poolpair.store.postgres.install import beginning_to_apply
 from poolpair.store.postgres.ledgering import ledger_of
 from poolpair.store.postgres.recovering import RefusedInTheEnd, recover
 from poolpair.store.postgres.rowsfile import sections
@@ -36,6 +37,12 @@ from poolpair.store.values import Applied, ApplyPlan, CatalogueFile, MassDelete,
 FILES_AT_ONCE = 500
 
 
+class Begin(Protocol):
+    """Begins a transaction of the store's, and in it what comes `first`."""
+
+    def __call__(self, *, first: str = "") -> PostgresTransaction: ...
+
+
 class PostgresIncoming:
     """Implements `store.port.Incoming`; the temporary tables are this connection's."""
 
@@ -44,7 +51,7 @@ class PostgresIncoming:
         database: Database,
         bound: tuple[Bound, ...],
         specs: tuple[ProfileTable, ...],
-        begin: Callable[[], PostgresTransaction],
+        begin: Begin,
         undo: Callable[[], None],
     ) -> None:
         self._db = database
@@ -168,10 +175,10 @@ class PostgresIncoming:
         *,
         waiting: bool,
     ) -> Applied | MassDelete:
-        transaction = self._begin()
+        written = [b for b in self._bound if b.spec.channel is plan.channel]
+        alone = not any(b.on.sets_off for b in written)  # nothing of the application's can run at what is written here
+        transaction = self._begin(first=beginning_to_apply(plan.served, waiting=waiting, alone=alone))
         try:
-            written = [b for b in self._bound if b.spec.channel is plan.channel]
-            alone = begin_applying(self._db, plan.served, waiting=waiting, written=written)
             filled = self._fill(plan) if waiting else {}
             tables = self._prepare(plan, without=filled)
             if tripped := self._tripped(tables, plan):

@@ -233,16 +233,12 @@ def made_of(bound: Iterable[Bound]) -> dict[str, str]:
     }
 
 
-def begin_applying(
-    database: Database, homes: Iterable[str], *, waiting: bool = False, written: Iterable[Bound] | None = None
-) -> bool:
-    """Tell the triggers that this transaction applies rows of these homes; with `waiting` constraints that can wait do.
+def beginning_to_apply(homes: Iterable[str], *, waiting: bool = False, alone: bool = False) -> str:
+    """Tells the triggers that this transaction applies rows of these homes; with `waiting` constraints that can wait do.
 
-    If only these tables are written and nothing of the application's can run at that, no row is looked at a second time; says whether so.
+    If nothing else can run in it (it is `alone`), no row is looked at a second time.
     """
-    alone = written is not None and not any(b.on.sets_off for b in written)
     applying = f"set_config({literal(APPLYING)}, pg_current_xact_id()::text, true)"
     named = f"set_config({literal(APPLIED_HOMES)}, {literal('|'.join(homes))}, true)"
     also = f"set_config({literal(ALONE)}, {'pg_current_xact_id()::text' if alone else literal('')}, true)"
-    database.run(f"SELECT {applying}, {named}, {also}; SET CONSTRAINTS ALL {'DEFERRED' if waiting else 'IMMEDIATE'}")
-    return alone
+    return f"SELECT {applying}, {named}, {also}; SET CONSTRAINTS ALL {'DEFERRED' if waiting else 'IMMEDIATE'}"

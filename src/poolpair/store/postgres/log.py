@@ -6,14 +6,14 @@ while nothing is acknowledged one entry per key stays.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from poolpair.model import Channel
 from poolpair.store.postgres.binding import Bound
 from poolpair.store.postgres.catalogue import FILE
 from poolpair.store.postgres.database import Database, literal
 from poolpair.store.postgres.documents import DOCUMENT, EVERYTHING, ONCE, seen_at
-from poolpair.store.postgres.transaction import SEEN, relog, unparking
+from poolpair.store.postgres.logged import SEEN, relog, unparking
 from poolpair.store.values import Look
 
 COMPACT_ENTRIES = 10_000
@@ -47,7 +47,7 @@ class CaptureLog:
         self, bound: Iterable[Bound], channel: Channel, served: tuple[str, ...], since: int, *, parks: bool
     ) -> Look:
         """One pass over each log, all in one query."""
-        tables, seen = tuple(bound), self._snapshot(since)
+        tables, seen = tuple(bound), self.seen(since)
         looks = " UNION ALL ".join(self._look_at(b, served, seen) for b in tables)
         found = self._db.rows(looks, list(served)) if tables else []
         pending, foreign = sum(int(row[1]) for row in found), any(row[3] for row in found)
@@ -70,13 +70,17 @@ class CaptureLog:
             f" FROM {b.log}"
         )
 
-    def _snapshot(self, token: int) -> str:
-        """What a token saw never changes."""
+    def seen(self, token: int) -> str:
+        """What a token saw, as the text of a snapshot. That never changes."""
         if token not in self._tokens:
-            while len(self._tokens) >= TOKENS_REMEMBERED:
-                self._tokens.pop(next(iter(self._tokens)))
-            self._tokens[token] = seen_at(self._db, token)
+            self.drawn({token: seen_at(self._db, token)})
         return self._tokens[token]
+
+    def drawn(self, tokens: Mapping[int, str]) -> None:
+        """What these tokens saw."""
+        self._tokens |= tokens
+        while len(self._tokens) > TOKENS_REMEMBERED:
+            self._tokens.pop(next(iter(self._tokens)))
 
     def is_long(self, b: Bound) -> bool:
         """Whether compacting would pay, by the last look."""

@@ -10,7 +10,7 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel
 from poolpair.store.postgres.binding import GONE, Bound, by_number, listed
 from poolpair.store.postgres.database import SCHEMA, Database, is_refusal, quote, reason_of
-from poolpair.store.postgres.install import begin_applying
+from poolpair.store.postgres.install import beginning_to_apply
 from poolpair.store.postgres.skipping import without_triggers
 from poolpair.store.postgres.transaction import forget_parked
 from poolpair.store.values import ApplyPlan, ParkedGroup
@@ -83,7 +83,7 @@ def retry_parked(database: Database, bound: tuple[Bound, ...], group_id: int) ->
     if b is None:
         raise PoolpairError(Code.SCHEMA, "its table is not there")
     home = database.row(f"SELECT {b.home} FROM {SCHEMA}.parked_key_{b.n} WHERE poolpair_id = $1", group_id)
-    begin_applying(database, [str(home[0])] if home else [])
+    database.run(beginning_to_apply([str(home[0])] if home else []))
     refused: str | None = None
     with without_triggers(database, b):
         try:

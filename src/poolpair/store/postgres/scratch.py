@@ -59,6 +59,14 @@ class ScratchTables:
 
     def empty(self, rows: dict[str, int]) -> None:
         """Empty tables that hold about so many rows; outside of a transaction."""
+        if statements := self.emptying(rows):
+            try:
+                self._db.run("; ".join(statements))
+            except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+                self.forget()  # they went with a connection that was lost meanwhile
+
+    def emptying(self, rows: dict[str, int]) -> list[str]:
+        """What empties them, to be said after a COMMIT."""
         self._unsure.clear()
         statements = []
         for name, count in rows.items():
@@ -70,8 +78,4 @@ class ScratchTables:
                 statements.append(f"TRUNCATE pg_temp.{name}")
             elif count:
                 statements.append(f"DELETE FROM pg_temp.{name}")
-        if statements:
-            try:
-                self._db.run("; ".join(statements))
-            except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
-                self.forget()  # they went with a connection that was lost meanwhile
+        return statements

@@ -6,24 +6,26 @@ does, with what the tables hold of them now: present = written, absent = deleted
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
-from poolpair.model import BucketSet, Channel, TableDigests
+from psycopg.rows import TupleRow
+
+from poolpair.model import Channel, TableDigests
 from poolpair.store.buckets import buckets_for
 from poolpair.store.postgres.binding import GONE, SCOPE_OF_ALL, Bound, listed
 from poolpair.store.postgres.capturing import version
 from poolpair.store.postgres.catalogue import COLUMNS, FILE, TREE, catalogue_file, in_buckets, stream
 from poolpair.store.postgres.copying import CopyOut
-from poolpair.store.postgres.database import Database, literal, quote
+from poolpair.store.postgres.database import Database, answers_of, quote, texts
 from poolpair.store.postgres.digests import digest_files, digest_named, digest_table
-from poolpair.store.postgres.documents import EVERYTHING, newest_token, seen_at
+from poolpair.store.postgres.documents import newest_token
+from poolpair.store.postgres.naming import Names
 from poolpair.store.postgres.rehearsing import copy_database
 from poolpair.store.postgres.rowsfile import RowsWriter, Section, copy_line
 from poolpair.store.postgres.serials import last_numbers
 from poolpair.store.postgres.spooling import spooled, spooled_lines
-from poolpair.store.postgres.transaction import SEEN
 from poolpair.store.values import CatalogueFile, Cut, Exported, PackedFile
 
 FILE_TYPES = {
@@ -40,37 +42,35 @@ FILE_TYPES = {
 }
 FILES = Section(name="f", columns=tuple(FILE_TYPES), types=tuple(FILE_TYPES.values()))
 VIEW = "BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL enable_sort = off"
+FIX = "SELECT 1"
+"""Any query fixes the view."""
 """Groups are told apart by hashing: to sort texts in the database's own order costs two to three times as much."""
-FEW_KEYS = 1000
-"""So few groups are looked up one by one, whatever the planner makes of tables that it has no figures of."""
 
 
 class PostgresSnapshot:
     """Implements `store.port.Snapshot`; the store begins and ends the transaction."""
 
-    def __init__(self, database: Database, bound: tuple[Bound, ...]) -> None:
+    def __init__(self, database: Database, bound: tuple[Bound, ...], seen: Callable[[int], str]) -> None:
         self._db = database
         self._bound = bound
         self._writer: RowsWriter | None = None
-        self._seen = ""
-        """What the token saw that the delta begins at."""
-        self._named: dict[str, int] = {}
-        """Temporary tables of keys, and how many each holds."""
+        self._names = Names(database, seen)
 
-    def begin(self, rows: Path | None) -> None:
-        """Open the rows file to be written, if any, and fix the view."""
-        newest_token(self._db)
+    def begin(self, rows: Path | None, first: str) -> list[TupleRow]:
+        """Open the rows file to be written, if any, and fix the view, by what is asked `first`, whose answer is given."""
+        *_, answer = answers_of(self._db.run(f"{VIEW}; {first or FIX}"))
         if rows is not None:
             self._writer = RowsWriter(rows)
+        return answer if first else []
 
     def end(self) -> None:
         """Let go of the rows file."""
         if self._writer is not None:
             self._writer.close()
 
-    def clear(self) -> None:
-        """Empty the temporary tables, when the view is over."""
-        self._db.scratch.empty(self._named)
+    def commit(self) -> None:
+        """End the view, and empty the temporary tables."""
+        self._db.run("; ".join(("COMMIT", *self._db.scratch.emptying(self._names.tables))))
 
     def token(self) -> int:
         """The newest token drawn at this view."""
@@ -100,6 +100,8 @@ class PostgresSnapshot:
         assert self._writer is not None
         groups = rows = 0
         tables = []
+        if not cut.slices:
+            self._names.name_changed(self._of(cut.channel), cut, sorted(left_behind))
         for b in self._of(cut.channel):
             more_groups, more_rows = (
                 self._export_slices(self._writer, b, cut)
@@ -125,10 +127,10 @@ class PostgresSnapshot:
         return Exported(groups=groups, rows=rows, tables=tuple(tables), sequences={})
 
     def _export_table(self, writer: RowsWriter, b: Bound, cut: Cut, left: list[str]) -> tuple[int, int]:
-        named = self._name(b, cut, left)
+        named = self._names.of(b, cut, left)
         if not named:
             return 0, self._copy(writer, b, None)
-        self._plan_for(named)
+        self._names.plan_for(named)
         standing = b.same_key("t", "k") + ("" if b.scope == SCOPE_OF_ALL else f" AND {b.scoped('t')}")
         texts = ", ".join(
             [
@@ -139,33 +141,6 @@ class PostgresSnapshot:
         )
         rows = f"SELECT {texts} FROM pg_temp.k{b.n} k LEFT JOIN {b.table} t ON {standing} {b.order}"
         return named, self._copy(writer, b, rows)
-
-    def _name(self, b: Bound, cut: Cut, left: list[str]) -> int:
-        """Name the groups of a cut in a temporary table, once; gives how many."""
-        known = self._named.get(f"k{b.n}")
-        if known is not None:
-            return known
-        keys, named = self._db.scratch.make(f"k{b.n}", b.key_types), 0
-        mine = f"{b.scope} AND {b.home} = ANY ($1::text[]) AND {b.carried('$2::text[]')} AND $2::text[] IS NOT NULL"
-        served = list(cut.served)
-        if cut.since is not None:
-            seen = self._seen = self._seen or seen_at(self._db, cut.since)
-            later = "$3::text IS NOT NULL" if seen == EVERYTHING else "NOT " + SEEN.format("$3")
-            named = self._db.changed(
-                f"INSERT INTO {keys} SELECT DISTINCT {b.key} FROM {b.log} WHERE {later} AND {mine}", served, left, seen
-            )
-        for buckets in cut.buckets:
-            if buckets.table == b.n and buckets.home in cut.served:
-                named += self._add_buckets(b, buckets, mine, left)
-        self._named[f"k{b.n}"] = named
-        if named > FEW_KEYS:
-            self._db.run(f"ANALYZE {keys}")
-        return named
-
-    def _plan_for(self, named: int) -> None:
-        """Few groups are looked up one by one."""
-        many = named > FEW_KEYS
-        self._db.run(f"SET LOCAL enable_hashjoin = {many}; SET LOCAL enable_mergejoin = {many}")
 
     def _copy(self, writer: RowsWriter, b: Bound, lines: str | None) -> int:
         """Write the section of a table; gives how many rows that were. The query, if any, gives GONE, the key, and all other columns."""
@@ -187,8 +162,7 @@ class PostgresSnapshot:
             for each in cut.slices
             if each.table == b.n
         ]
-        homes = ", ".join(map(literal, cut.served))
-        mine = f"{b.scope} AND {b.home} = ANY (ARRAY[{homes}]::text[])"
+        mine = f"{b.scope} AND {b.home} = ANY ({texts(cut.served)})"
         source = f"SELECT *, tableoid, ctid FROM {b.table} t WHERE ({' OR '.join(parts)}) AND {mine}"
         if not parts:
             return 0, self._copy(writer, b, None)
@@ -199,18 +173,6 @@ class PostgresSnapshot:
         types = tuple(b.type_of(name).told for name in names)
         writer.section(Section(name=f"r{b.n}", columns=names, types=types), copied)
         return copied.rows, copied.rows
-
-    def _add_buckets(self, b: Bound, buckets: BucketSet, mine: str, left: list[str]) -> int:
-        """Name the groups of whole buckets that the delta does not name already."""
-        condition = f"{mine} AND {b.bucket(str(buckets.of))} = ANY ($3::bigint[])"
-        keys = f"SELECT DISTINCT {b.key} FROM {b.table} WHERE {condition}"
-        fresh = f"NOT EXISTS (SELECT 1 FROM pg_temp.k{b.n} have WHERE {b.same_key('have', 'n')})"
-        return self._db.changed(
-            f"INSERT INTO pg_temp.k{b.n} SELECT {b.key} FROM ({keys}) n WHERE {fresh}",
-            [buckets.home],
-            left,
-            list(buckets.buckets),
-        )
 
     def too_large(self, served: tuple[str, ...], limit_bytes: int) -> frozenset[str]:
         """Sum up the sizes in the catalogue."""
@@ -242,7 +204,7 @@ class PostgresSnapshot:
         """Digest the groups of a delta."""
         found = []
         for b in self._of(cut.channel):
-            self._plan_for(self._name(b, cut, []))
+            self._names.plan_for(self._names.of(b, cut, []))
             found += [digest_named(self._db, b, home, f"pg_temp.k{b.n}") for home in cut.served]
         return tuple(found)
 

@@ -26,7 +26,7 @@ from poolpair.store.postgres.ledgering import ledger_of, list_ledger
 from poolpair.store.postgres.log import CaptureLog
 from poolpair.store.postgres.parking import list_parked, retry_parked
 from poolpair.store.postgres.slices import holds_any, slices_of
-from poolpair.store.postgres.snapshot import VIEW, PostgresSnapshot
+from poolpair.store.postgres.snapshot import PostgresSnapshot
 from poolpair.store.postgres.transaction import PostgresTransaction
 from poolpair.store.profile import Profile
 from poolpair.store.tree import TreeFile
@@ -103,10 +103,7 @@ class PostgresStore:
         return layout_of(b for b in self._bound if b.spec.channel is channel)
 
     def check_capture(self) -> str:
-        """Bind anew after a schema change, and see that every trigger is what it should be.
-
-        What was dropped and made again is found by its catalogue numbers and raises CAPTURE_BROKEN; the mark tells of partitions only.
-        """
+        """Bind anew after a schema change, and see that every trigger is what it should be; the mark tells of partitions only."""
         with self._db.translated():
             return self._defined.check(self.transaction if self._lease.number is not None else None)
 
@@ -125,19 +122,21 @@ class PostgresStore:
             except BaseException:  # whatever ended it: clean up, then let it pass
                 self._undo()
                 raise
+            self._log.drawn(tx.drawn)
             self._log.pruned(self._bound, tx.pruned)
 
-    def _begin(self, *, lazily: bool = False) -> PostgresTransaction:
-        """Begin, wait for the turn, and see the lease and every document that is asked for often: one round trip."""
+    def _begin(self, *, lazily: bool = False, first: str = "") -> PostgresTransaction:
+        """Begin, wait for the turn, do what comes `first`, and see the lease and every document that is asked for often: one round trip."""
         try:
-            begin = f"BEGIN; {LAZILY if lazily else ''}{TURN}; {LEASE}; {self._documents.query}"
+            prelude = f"{first}; " if first else ""
+            begin = f"BEGIN; {LAZILY if lazily else ''}{TURN}; {prelude}{LEASE}; {self._documents.query}"
             lease, documents = answers_of(self._db.run(begin))[-2:]
             self._documents.take(documents)
             self._lease.check(lease)
         except BaseException:  # whatever ended it: clean up, then let it pass
             self._undo()
             raise
-        return PostgresTransaction(self._db, self._bound, self._documents)
+        return PostgresTransaction(self._db, self._bound, self._documents, self._log.seen)
 
     def _undo(self) -> None:
         self._db.roll_back()
@@ -148,16 +147,18 @@ class PostgresStore:
         """A read view on a connection of its own, in which the tables are defined as they are bound."""
         database, self._view = self._view or Database(self._url, self._lock_wait_s), None
         kept: Database | None = None
-        view = PostgresSnapshot(database, self._bound)
+        view = PostgresSnapshot(database, self._bound, self._log.seen)
         try:
-            with database.translated(), database.transaction(VIEW):
-                view.begin(rows)
-                if rows is not None:
-                    self._defined.check_view(database)
-                yield view
             with database.translated():
-                view.clear()
+                answer = view.begin(rows, self._defined.asked_of(database) if rows is not None else "")
+                if rows is not None:
+                    self._defined.check_view(database, answer)
+                yield view
+                view.commit()
             kept = database
+        except BaseException:  # whatever ended it: clean up, then let it pass
+            database.roll_back()
+            raise
         finally:
             view.end()
             self._view = kept
@@ -185,9 +186,8 @@ class PostgresStore:
     def pending_deletions(self) -> tuple[CatalogueFile, ...]:
         """Deletions applied to the catalogue but perhaps not on disk."""
         with self._db.translated():
-            return tuple(
-                map(catalogue_file, self._db.rows(f"SELECT {COLUMNS} FROM {FILE} WHERE deleting ORDER BY path"))
-            )
+            found = self._db.rows(f"SELECT {COLUMNS} FROM {FILE} WHERE deleting ORDER BY path")
+        return tuple(map(catalogue_file, found))
 
     def finish_deletions(self, paths: Iterable[bytes]) -> None:
         """Drop finished deletions from the catalogue."""

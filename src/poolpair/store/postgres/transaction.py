@@ -6,7 +6,8 @@ order of transaction ids or of rows: transactions commit in another order than t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TypeVar
 
 from poolpair.documents import decode, encode
@@ -14,11 +15,12 @@ from poolpair.model import Channel
 from poolpair.store.postgres import catalogue, fencing, ledgering, serials, spooling
 from poolpair.store.postgres.binding import Bound
 from poolpair.store.postgres.catalogue import COLUMNS, FILE, STAMP, catalogue_file
-from poolpair.store.postgres.database import SCHEMA, Database, literal
+from poolpair.store.postgres.database import SCHEMA, Database, answers_of, literal
 from poolpair.store.postgres.documents import (
     DOCUMENT,
     EVERYTHING,
     Documents,
+    beginning_with,
     draw_token,
     newest_token,
     seen_at,
@@ -26,10 +28,10 @@ from poolpair.store.postgres.documents import (
 )
 from poolpair.store.postgres.fencing import FENCE, FenceState
 from poolpair.store.postgres.file_spool import PostgresFileSpool
+from poolpair.store.postgres.logged import SEEN, pruning, relog, unparking
 from poolpair.store.values import CatalogueFile, Choice, Dropped, LedgerEntry, LedgerNote
 
 T = TypeVar("T")
-SEEN = "pg_visible_in_snapshot(poolpair_xid, {0}::pg_snapshot)"
 
 
 class PostgresTransaction:
@@ -40,10 +42,14 @@ class PostgresTransaction:
         database: Database,
         bound: tuple[Bound, ...],
         documents: Documents | None = None,
+        seen: Callable[[int], str] | None = None,
     ) -> None:
         self._db = database
         self._bound = bound
         self._documents = documents or Documents(database)
+        self._seen = seen or partial(seen_at, database)
+        self.drawn: dict[int, str] = {}
+        """Tokens drawn here, and what each saw."""
         self.pruned: dict[int, int] = {}
         """Entries taken out of each log."""
         self._saved: dict[str, str] = {}
@@ -91,7 +97,7 @@ class PostgresTransaction:
     def names(self, prefix: str) -> tuple[str, ...]:
         """Names of documents with a prefix."""
         self.flush()
-        rows = self._db.rows(f"SELECT name FROM {DOCUMENT} WHERE starts_with(name, $1) ORDER BY name", prefix)
+        rows = self._db.rows(f"SELECT name FROM {DOCUMENT} WHERE {beginning_with(prefix)} ORDER BY name")
         return tuple(str(name) for (name,) in rows)
 
     def token(self) -> int:
@@ -100,11 +106,13 @@ class PostgresTransaction:
 
     def advance(self) -> int:
         """Draw a token."""
-        return draw_token(self._db)
+        number, seen = draw_token(self._db)
+        self.drawn[number] = seen
+        return number
 
     def pending(self, channel: Channel, since: int) -> int:
         """Count the groups logged by transactions that the token did not see."""
-        seen = seen_at(self._db, since)
+        seen = self._seen(since)
         total = 0
         for b in self._of(channel):
             later = "true" if seen == EVERYTHING else "NOT " + SEEN.format(literal(seen))
@@ -158,16 +166,11 @@ class PostgresTransaction:
 
     def prune(self, channel: Channel, token: int) -> int:
         """Forget what the token saw; deleted files leave the catalogue with their entry."""
-        pruned = 0
-        seen = seen_at(self._db, token)
-        for b in self._of(channel) if seen != EVERYTHING else ():
-            gone = f"DELETE FROM {b.log} WHERE {SEEN.format('$1')} RETURNING {b.key}"
-            row = self._db.row(
-                f"WITH gone AS ({gone}) SELECT count(*), (SELECT count(*) FROM (SELECT DISTINCT * FROM gone) g) FROM gone",
-                seen,
-            )
-            assert row is not None
-            self.pruned[b.n], pruned = int(row[0]), pruned + int(row[1])
+        pruned, seen = 0, self._seen(token)
+        tables = self._of(channel) if seen != EVERYTHING else ()
+        found = answers_of(self._db.run("; ".join(pruning(b, seen) for b in tables))) if tables else []
+        for b, [(entries, groups)] in zip(tables, found, strict=True):
+            self.pruned[b.n], pruned = int(entries), pruned + int(groups)
         if channel is Channel.CONFERENCES:
             pruned += catalogue.prune_files(self._db, token)
         return pruned
@@ -268,23 +271,6 @@ class PostgresTransaction:
 
     def _of(self, channel: Channel) -> tuple[Bound, ...]:
         return tuple(b for b in self._bound if b.spec.channel is channel)
-
-
-def relog(database: Database, b: Bound, condition: str, *parameters: object, more: str = "") -> int:
-    """Log again, under our own id, what is logged; with `more` keys."""
-    return database.changed(
-        f"WITH gone AS (DELETE FROM {b.log} WHERE {condition} RETURNING {b.key})"
-        f" INSERT INTO {b.log} ({b.key}) SELECT {b.key} FROM gone UNION {more or f'SELECT {b.key} FROM gone'}",
-        *parameters,
-    )
-
-
-def unparking(b: Bound) -> str:
-    """The query for parked groups that somebody wrote since."""
-    return (
-        f"SELECT DISTINCT k.poolpair_id FROM {SCHEMA}.parked_key_{b.n} k JOIN {SCHEMA}.parked p ON p.id = k.poolpair_id"
-        f" JOIN {b.log} l ON {b.same_key('l', 'k')} WHERE NOT pg_visible_in_snapshot(l.poolpair_xid, p.snapshot)"
-    )
 
 
 def forget_parked(database: Database, table: int, group_id: int) -> None:
