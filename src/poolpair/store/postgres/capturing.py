@@ -16,7 +16,6 @@ from poolpair.store.postgres.fencing import SIGNATURES
 from poolpair.store.postgres.install import triggers
 
 CAPTURE = "store/capture"
-VERSION = "poolpair_version"
 
 _INSTALLED = """
 SELECT t.tgrelid::bigint, t.tgname::text, t.tgenabled::text, t.xmin::text,
@@ -54,7 +53,7 @@ class CaptureState:
 
 def version(database: Database, bound: Iterable[Bound]) -> tuple[str, str]:
     """Texts that change whenever the catalogue rows of tracked tables and their triggers do, and whenever those of the fence do."""
-    return version_of(database.prepared(VERSION, _version_query(bound)))
+    return version_of(database.rows(version_statement(database, bound)))
 
 
 def version_of(rows: list[tuple[object, ...]]) -> tuple[str, str]:
@@ -62,16 +61,12 @@ def version_of(rows: list[tuple[object, ...]]) -> tuple[str, str]:
     return str(rows[0][0]), str(rows[0][1])
 
 
-def _version_query(bound: Iterable[Bound]) -> str:
+def version_statement(database: Database, bound: Iterable[Bound]) -> str:
+    """What asks for `version`; it may stand between other statements."""
     oids = {place.oid for b in bound for place in (b.on.place, *b.on.partitions)}
     listed = "'{" + ",".join(map(str, sorted(oids))) + "}'::oid[]"
     fence = ", ".join(f"to_regprocedure({literal(signature)})" for signature in SIGNATURES)
-    return _VERSION.replace("{oids}", listed).replace("{fence}", fence)
-
-
-def version_statement(database: Database, bound: Iterable[Bound]) -> str:
-    """What asks for `version` together with other things; empty if the server does not keep it planned yet."""
-    return f"EXECUTE {VERSION}" if database.keeps(VERSION, _version_query(bound)) else ""
+    return database.plans.execute("poolpair_version", _VERSION.replace("{oids}", listed).replace("{fence}", fence))
 
 
 def installed(database: Database) -> dict[tuple[int, str], tuple[str, str, str]]:

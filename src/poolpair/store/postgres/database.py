@@ -16,6 +16,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 from poolpair.errors import Code, PoolpairError
+from poolpair.store.postgres.plans import Plans
 from poolpair.store.postgres.scratch import ScratchTables
 
 SCHEMA = "poolpair"
@@ -88,12 +89,11 @@ class Database:
         self.schemas: tuple[str, ...] = ()
         """Where a table without a schema is looked for: the role's own search_path."""
         self.scratch = ScratchTables(self)
-        self._prepared: dict[str, str] = {}
+        self.plans = Plans(self)
         self._c = self._connect()
 
     def _connect(self) -> psycopg.Connection[TupleRow]:
         self.scratch.forget()
-        self._prepared.clear()
         with self.translated():
             c = psycopg.connect(
                 self.url,
@@ -126,6 +126,7 @@ class Database:
                 c.execute(
                     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
                 )
+                self.plans.renew(c)
             except BaseException:  # whatever ended it: no connection is left behind
                 c.close()
                 raise
@@ -156,22 +157,6 @@ class Database:
         self._c = self._connect()
         if self._on_connect is not None:
             self._on_connect()
-
-    def keeps(self, name: str, text: str) -> bool:
-        """Whether the server keeps this statement planned under this name."""
-        return self._prepared.get(name) == text
-
-    def prepared(self, name: str, text: str) -> list[TupleRow]:
-        """Run a statement without parameters that the server keeps planned: only for what planning costs most of."""
-        if self.keeps(name, text):
-            try:
-                return self.rows(f"EXECUTE {name}")
-            except psycopg.errors.InvalidSqlStatementName:  # this is another connection since a moment ago
-                self._prepared.pop(name, None)
-        known = f"DEALLOCATE {name}; " if name in self._prepared else ""
-        self.run(f"{known}PREPARE {name} AS {text}")
-        self._prepared[name] = text
-        return self.rows(f"EXECUTE {name}")
 
     def rows(self, text: str, *parameters: object) -> list[TupleRow]:
         """Every row of a statement."""

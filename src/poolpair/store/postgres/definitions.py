@@ -105,11 +105,11 @@ class Definitions:
                 raise  # else the check that follows says what is missing
 
     def asked_of(self, database: Database) -> str:
-        """What the view of a package asks first of all; empty if that cannot be told yet."""
+        """What the view of a package asks first of all."""
         return capturing.version_statement(database, self.bound)
 
     def check_view(self, database: Database, answer: list[TupleRow]) -> None:
         """In the view of a package: the tables are what they are bound as. Raises STORE_LOCKED, and the next pass binds anew."""
-        version, _ = capturing.version_of(answer) if answer else capturing.version(database, self.bound)
+        version, _ = capturing.version_of(answer)
         if self._version and version != self._version:
             raise PoolpairError(Code.STORE_LOCKED, f"{database.name}: tracked tables are being changed")

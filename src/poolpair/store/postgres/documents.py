@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from typing import Protocol, TypeVar
 
-import psycopg
-
 from poolpair.documents import decode, encode
-from poolpair.store.postgres.database import SCHEMA, Database, answers_of, literal
+from poolpair.store.postgres.database import SCHEMA, Database, answers_of, literal, texts
 
 T = TypeVar("T")
 DOCUMENT = f"{SCHEMA}.document"
@@ -101,17 +99,16 @@ class Documents:
     @property
     def query(self) -> str:
         """One query for all that will be asked for; its first row says whether any group is parked."""
-        names = ", ".join(map(literal, (*self._names, *self._lately)))
         parks = f"SELECT '', (SELECT count(*) FROM (SELECT FROM {SCHEMA}.parked LIMIT 1) p)::text"
-        wanted = [f"name = ANY (ARRAY[{names}]::text[])", *map(beginning_with, self._prefixes)]
-        return " UNION ALL ".join([parks, *(f"SELECT name, body FROM {DOCUMENT} WHERE {each}" for each in wanted)])
+        wanted = ["name = ANY ($1)", *map(beginning_with, self._prefixes)]
+        query = " UNION ALL ".join([parks, *(f"SELECT name, body FROM {DOCUMENT} WHERE {each}" for each in wanted)])
+        return (
+            f"{self._db.plans.execute('poolpair_documents', query, '(text[])')}({texts((*self._names, *self._lately))})"
+        )
 
     def _look(self) -> None:
         asked = self._rider.statement() if self._rider is not None else ""
-        try:
-            documents, *answer = answers_of(self._db.run(f"{self.query}; {asked}" if asked else self.query))
-        except psycopg.errors.InvalidSqlStatementName:  # this is another connection since a moment ago
-            documents, answer = self._db.rows(self.query), []
+        documents, *answer = answers_of(self._db.run(f"{self.query}; {asked}" if asked else self.query))
         self.take(documents)
         if self._rider is not None and answer:
             self._rider.take(answer[0])

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from poolpair.model import Channel
 from poolpair.store.postgres.binding import Bound
 from poolpair.store.postgres.catalogue import FILE
-from poolpair.store.postgres.database import Database, literal
+from poolpair.store.postgres.database import Database, literal, texts
 from poolpair.store.postgres.documents import DOCUMENT, EVERYTHING, ONCE, seen_at
 from poolpair.store.postgres.logged import SEEN, relog, unparking
 from poolpair.store.values import Look
@@ -48,8 +48,7 @@ class CaptureLog:
     ) -> Look:
         """One pass over each log, all in one query."""
         tables, seen = tuple(bound), self.seen(since)
-        looks = " UNION ALL ".join(self._look_at(b, served, seen) for b in tables)
-        found = self._db.rows(looks, list(served)) if tables else []
+        found = self._db.rows(self._looking(tables, channel, served, seen)) if tables else []
         pending, foreign = sum(int(row[1]) for row in found), any(row[3] for row in found)
         for number, _, length, strange, snapshot in found:
             self._lengths[int(number)] = int(length)
@@ -61,14 +60,18 @@ class CaptureLog:
             pending += self._db.number(f"SELECT count(*) FROM {FILE} WHERE gen > 0 AND gen > $1", since)
         return Look(foreign=foreign, pending=pending)
 
-    def _look_at(self, b: Bound, served: tuple[str, ...], seen: str) -> str:
-        later = "true" if seen == EVERYTHING else "NOT " + SEEN.format(literal(seen))
-        fresh = "NOT " + SEEN.format(literal(self._looked.get((b.n, served), EVERYTHING)))
-        return (
-            f"SELECT {b.n}, count(*) FILTER (WHERE {later}), count(*),"
-            f" coalesce(bool_or({fresh} AND coalesce({b.home}, '') <> ALL ($1::text[])), false), pg_current_snapshot()::text"
-            f" FROM {b.log}"
+    def _looking(self, tables: tuple[Bound, ...], channel: Channel, served: tuple[str, ...], seen: str) -> str:
+        """The query for all of them, which the server keeps planned."""
+        looks = " UNION ALL ".join(
+            f"SELECT {b.n}, count(*) FILTER (WHERE NOT {SEEN.format('$2')}), count(*),"
+            f" coalesce(bool_or(NOT {SEEN.format(f'${place}')} AND coalesce({b.home}, '') <> ALL ($1)), false),"
+            f" pg_current_snapshot()::text FROM {b.log}"
+            for place, b in enumerate(tables, 3)
         )
+        snapshots = [seen, *(self._looked.get((b.n, served), EVERYTHING) for b in tables)]
+        types = ", ".join(["text[]", *("pg_snapshot" for _ in snapshots)])
+        planned = self._db.plans.execute(f"poolpair_look_{channel}", looks, f"({types})")
+        return f"{planned}({', '.join((texts(served), *map(literal, snapshots)))})"
 
     def seen(self, token: int) -> str:
         """What a token saw, as the text of a snapshot. That never changes."""
