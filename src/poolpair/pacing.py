@@ -11,7 +11,7 @@ all the time while the partner is away costs no whole core."""
 PATIENCE = 3
 FAULT_WAIT_S = 1.0
 """The wait after a failed pass."""
-LISTEN_S = 0.01
+LISTEN_S = 0.003
 """The share is asked so often for news while a service waits."""
 LISTEN_SHARE = 20
 """But never for a larger part of the time than one in so many: a share may be slow."""

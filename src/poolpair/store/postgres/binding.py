@@ -15,7 +15,8 @@ import psycopg
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import TableShape
 from poolpair.store import ledger
-from poolpair.store.postgres.database import SCHEMA, Database, literal, quote, reason_of
+from poolpair.store.postgres.database import SCHEMA, Database, literal, quote
+from poolpair.store.postgres.refusals import reason_of
 from poolpair.store.postgres.schema import AS_SENT, ColumnType, Place, Table, describe_tables
 from poolpair.store.profile import Profile, ProfileTable
 from poolpair.store.profile_check import ColumnInfo, Problem, check_profile, unique_key_within

@@ -10,9 +10,10 @@ import psycopg
 
 from poolpair.errors import Code, Refused
 from poolpair.store.postgres.binding import GONE, Bound, listed
-from poolpair.store.postgres.database import Database, quote, reason_of
+from poolpair.store.postgres.database import Database, quote
 from poolpair.store.postgres.drift import check_types
 from poolpair.store.postgres.naming import FEW_KEYS
+from poolpair.store.postgres.refusals import reason_of
 from poolpair.store.postgres.rowsfile import RowsReader, Section, reading
 from poolpair.store.postgres.snapshot import FILE_TYPES
 

@@ -12,11 +12,13 @@ from contextlib import contextmanager
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.pq import TransactionStatus
+from psycopg.generators import fetch_many
+from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.rows import TupleRow
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.store.postgres.plans import Plans
+from poolpair.store.postgres.refusals import is_refusal, translate
 from poolpair.store.postgres.scratch import ScratchTables
 
 SCHEMA = "poolpair"
@@ -47,8 +49,7 @@ _SETTINGS: dict[str, str] = {
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
 }
-_LOCKED = {"55P03", "40P01", "57014", "40001", "25P03"}
-_GONE = {"57P01", "57P02", "57P03", "57P05", "08000", "08003", "08006", "08001", "08004"}
+_DONE = {ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK}
 
 
 def quote(name: str) -> str:
@@ -90,6 +91,7 @@ class Database:
         """Where a table without a schema is looked for: the role's own search_path."""
         self.scratch = ScratchTables(self)
         self.plans = Plans(self)
+        self._sent = False
         self._c = self._connect()
 
     def _connect(self) -> psycopg.Connection[TupleRow]:
@@ -141,6 +143,7 @@ class Database:
 
     def run(self, text: str, *parameters: object) -> psycopg.Cursor[TupleRow]:
         """Execute one statement. Outside of a transaction a lost connection is made again, and the statement tried once more."""
+        self._settle()
         idle = self._c.closed or self._c.info.transaction_status is TransactionStatus.IDLE
         if not self._c.closed:
             try:
@@ -150,6 +153,28 @@ class Database:
                     raise
         self.reconnect()
         return self._c.execute(text, parameters or None)
+
+    def send(self, text: str) -> None:
+        """Execute what ends a unit of work, and do not wait for it: if it fails the connection is made anew."""
+        if self.connection.closed:  # which ended everything
+            return
+        try:
+            self._c.pgconn.send_query(text.encode())
+            self._c.pgconn.flush()
+            self._sent = True
+        except psycopg.OperationalError:
+            self._c.close()
+
+    def _settle(self) -> None:
+        """Wait for what was sent."""
+        if self._sent:
+            self._sent = False
+            try:
+                results = self._c.wait(fetch_many(self._c.pgconn))
+            except psycopg.OperationalError:
+                results = []
+            if not results or any(each.status not in _DONE for each in results):
+                self._c.close()
 
     def reconnect(self) -> None:
         """Make the connection anew."""
@@ -179,15 +204,17 @@ class Database:
     @property
     def connection(self) -> psycopg.Connection[TupleRow]:
         """The present connection, for COPY and cursors."""
+        self._settle()
         return self._c
 
     @property
     def in_transaction(self) -> bool:
         """Whether a transaction was begun and neither committed nor rolled back."""
-        return self._c.info.transaction_status in {TransactionStatus.INTRANS, TransactionStatus.INERROR}
+        return self.connection.info.transaction_status in {TransactionStatus.INTRANS, TransactionStatus.INERROR}
 
     def roll_back(self) -> None:
         """Undo the transaction, if one is open; a lost connection has done so by itself."""
+        self._settle()
         if self._c.closed or self._c.info.transaction_status is TransactionStatus.IDLE:
             return
         self.scratch.undone()
@@ -225,6 +252,7 @@ class Database:
 
     def close(self) -> None:
         """Let go of the connection."""
+        self._settle()
         self._c.close()
 
     @contextmanager
@@ -247,38 +275,3 @@ def answers_of(cursor: psycopg.Cursor[TupleRow]) -> list[list[TupleRow]]:
 def _one(c: psycopg.Connection[TupleRow], text: str) -> list[str]:
     row = c.execute(text).fetchone()
     return list(row[0]) if row else []
-
-
-def is_refusal(error: psycopg.Error) -> bool:
-    """Whether the store refused the values of a row (or a trigger did): one group is at fault, not the store."""
-    state = error.sqlstate or ""
-    return state[:2] in {"21", "22", "23", "44", "P0", "PP"}
-
-
-def reason_of(error: psycopg.Error) -> str:
-    """What the store said of a refused row, without its values."""
-    return error.diag.message_primary or str(error)
-
-
-def translate(error: psycopg.Error, name: str) -> PoolpairError:
-    """Say in our words what the driver said."""
-    state, said = error.sqlstate or "", (error.diag.message_primary or str(error)).strip().replace("\n", " ")
-    if state in _LOCKED:
-        return PoolpairError(Code.STORE_LOCKED, f"{name} stayed locked by another transaction: {said}")
-    if state in _GONE or (not state and isinstance(error, psycopg.OperationalError)):
-        hint = "see that the server runs and takes connections of this role; poolpair goes on by itself"
-        return PoolpairError(Code.STORE_MISSING, f"{name} cannot be reached: {said}", hint=hint)
-    if state == "3D000" or state.startswith("28"):
-        return PoolpairError(Code.STORE_MISSING, f"{name} cannot be opened: {said}")
-    if state.startswith("53"):
-        hint = "free space or connections on its server; poolpair goes on by itself"
-        return PoolpairError(Code.STORE_BROKEN, f"{name}: {said}", hint=hint)
-    if state in {"42P01", "3F000", "42883"} and f"{SCHEMA}" in said:
-        return PoolpairError(Code.NOT_INSTALLED, f"{name} was not prepared for poolpair")
-    if state == "25006":
-        hint = "promote it, or name every server: postgresql://role@/db?host=one,other&target_session_attrs=read-write"
-        return PoolpairError(Code.STORE_MISSING, f"{name} is a standby, which takes no writes: {said}", hint=hint)
-    if state == "42501":
-        hint = "`poolpair -c FILE init --print-sql` prints the privileges that its role needs"
-        return PoolpairError(Code.STORE_BROKEN, f"{name}: {said}", hint=hint)
-    return PoolpairError(Code.STORE_BROKEN, f"{name}: {said}")

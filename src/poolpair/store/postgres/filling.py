@@ -10,7 +10,8 @@ from pathlib import Path
 import psycopg
 
 from poolpair.store.postgres.binding import HOMES_INLINE, Bound, listed
-from poolpair.store.postgres.database import SCHEMA, Database, is_refusal, literal
+from poolpair.store.postgres.database import SCHEMA, Database, literal
+from poolpair.store.postgres.refusals import is_refusal
 from poolpair.store.postgres.rowsfile import reading
 from poolpair.store.postgres.skipping import without_triggers
 from poolpair.store.values import ApplyPlan

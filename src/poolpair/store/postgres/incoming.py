@@ -22,13 +22,14 @@ from poolpair.store.postgres.binding import Bound, by_number
 from poolpair.store.postgres.capturing import version
 from poolpair.store.postgres.catalogue import COLUMNS, FILE, TREE, UNSOUND_FILE, catalogue_file, in_buckets
 from poolpair.store.postgres.copyin import CopiedIn
-from poolpair.store.postgres.database import Database, is_refusal
+from poolpair.store.postgres.database import Database
 from poolpair.store.postgres.digests import digest_named
 from poolpair.store.postgres.drift import carried, waiting
 from poolpair.store.postgres.filling import fill
 from poolpair.store.postgres.install import beginning_to_apply
 from poolpair.store.postgres.ledgering import ledger_of
 from poolpair.store.postgres.recovering import RefusedInTheEnd, recover
+from poolpair.store.postgres.refusals import is_refusal
 from poolpair.store.postgres.rowsfile import sections
 from poolpair.store.postgres.transaction import PostgresTransaction
 from poolpair.store.profile import ProfileTable

@@ -12,10 +12,11 @@ import psycopg
 
 from poolpair.errors import Code, Refused
 from poolpair.store.postgres.binding import GONE, Bound, listed
-from poolpair.store.postgres.database import Database, is_refusal, quote
+from poolpair.store.postgres.database import Database, quote
 from poolpair.store.postgres.documents import seen_at
 from poolpair.store.postgres.fencing import begin_deciding
 from poolpair.store.postgres.ledgering import Theirs, differing, note_returned, put_differing, unite
+from poolpair.store.postgres.refusals import is_refusal
 from poolpair.store.postgres.skipping import without_triggers
 from poolpair.store.postgres.spooling import later_than
 from poolpair.store.values import Reclaimed, RecoverPlan

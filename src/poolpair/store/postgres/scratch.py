@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import psycopg
-
 SCRATCH_ROWS = 1000
 """A temporary table through which more rows went is truncated; until then deleting is quicker."""
 
@@ -15,6 +13,10 @@ class Runs(Protocol):
 
     def run(self, text: str) -> object:
         """Execute statements."""
+        ...
+
+    def send(self, text: str) -> None:
+        """Execute statements, and do not wait for them: if they fail the connection is made anew."""
         ...
 
     @property
@@ -60,10 +62,7 @@ class ScratchTables:
     def empty(self, rows: dict[str, int]) -> None:
         """Empty tables that hold about so many rows; outside of a transaction."""
         if statements := self.emptying(rows):
-            try:
-                self._db.run("; ".join(statements))
-            except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
-                self.forget()  # they went with a connection that was lost meanwhile
+            self._db.send("; ".join(statements))
 
     def emptying(self, rows: dict[str, int]) -> list[str]:
         """What empties them, to be said after a COMMIT."""

@@ -70,7 +70,7 @@ class PostgresSnapshot:
 
     def commit(self) -> None:
         """End the view, and empty the temporary tables."""
-        self._db.run("; ".join(("COMMIT", *self._db.scratch.emptying(self._names.tables))))
+        self._db.send("; ".join(("COMMIT", *self._db.scratch.emptying(self._names.tables))))
 
     def token(self) -> int:
         """The newest token drawn at this view."""
