@@ -7,7 +7,7 @@ import pytest
 from poolpair.errors import Refused
 from poolpair.slice import Slice
 from poolpair.store.postgres import slices
-from poolpair.store.postgres.binding import Bound
+from poolpair.store.postgres.bound import Bound
 from poolpair.store.postgres.copyin import CopiedIn
 from tests.postgres.conftest import MakeCopies
 from tests.postgres.copies import USERS, Copies, entry

@@ -13,7 +13,7 @@ import psycopg
 
 from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.model import BucketSet
-from poolpair.store.postgres.binding import GONE, SCOPE_OF_ALL, Bound, listed
+from poolpair.store.postgres.bound import GONE, SCOPE_OF_ALL, Bound, listed
 from poolpair.store.postgres.database import SCHEMA, Database, quote
 from poolpair.store.postgres.parking import park, unpark
 from poolpair.store.postgres.refusals import is_refusal, reason_of

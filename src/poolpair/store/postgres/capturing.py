@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from poolpair.errors import Code, PoolpairError
-from poolpair.store.postgres.binding import Bound
+from poolpair.store.postgres.bound import Bound
 from poolpair.store.postgres.database import SCHEMA, Database, literal
 from poolpair.store.postgres.fencing import SIGNATURES
 from poolpair.store.postgres.install import triggers

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from poolpair.model import BucketSet
-from poolpair.store.postgres.binding import bucket_of
+from poolpair.store.postgres.bound import bucket_of
 from poolpair.store.postgres.database import SCHEMA, Database, literal
 from poolpair.store.postgres.documents import TOKEN
 from poolpair.store.tree import TreeFile

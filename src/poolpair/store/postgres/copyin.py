@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 
 from poolpair.errors import Code, Refused
-from poolpair.store.postgres.binding import GONE, Bound, listed
+from poolpair.store.postgres.bound import GONE, Bound, listed
 from poolpair.store.postgres.database import Database, quote
 from poolpair.store.postgres.drift import check_types
 from poolpair.store.postgres.naming import FEW_KEYS

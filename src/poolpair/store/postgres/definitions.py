@@ -13,7 +13,8 @@ from psycopg.rows import TupleRow
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.store.postgres import capturing, fencing
-from poolpair.store.postgres.binding import Bound, bind
+from poolpair.store.postgres.binding import bind
+from poolpair.store.postgres.bound import Bound
 from poolpair.store.postgres.capturing import CAPTURE, CaptureState
 from poolpair.store.postgres.database import Database
 from poolpair.store.postgres.documents import read_document

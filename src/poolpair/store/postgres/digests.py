@@ -7,7 +7,7 @@ forgers. A sum does not depend on the order of rows. A parked group counts as if
 from __future__ import annotations
 
 from poolpair.model import TableDigests
-from poolpair.store.postgres.binding import Bound, bucket_of, listed
+from poolpair.store.postgres.bound import Bound, bucket_of, listed
 from poolpair.store.postgres.catalogue import FILE, TREE
 from poolpair.store.postgres.database import SCHEMA, Database
 

@@ -11,7 +11,7 @@ from hashlib import sha256
 from poolpair.changed import WaitingTable
 from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.model import TableShape
-from poolpair.store.postgres.binding import Bound
+from poolpair.store.postgres.bound import Bound
 from poolpair.store.postgres.rowsfile import Section
 from poolpair.store.profile import ProfileTable
 

@@ -17,7 +17,7 @@ import psycopg
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.homes import SHARED
-from poolpair.store.postgres.binding import SCOPE_OF_ALL, Bound
+from poolpair.store.postgres.bound import SCOPE_OF_ALL, Bound
 from poolpair.store.postgres.database import SCHEMA, Database, literal, quote
 
 FENCE = "store/fence"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 
-from poolpair.store.postgres.binding import HOMES_INLINE, Bound, listed
+from poolpair.store.postgres.bound import HOMES_INLINE, Bound, listed
 from poolpair.store.postgres.database import SCHEMA, Database, literal
 from poolpair.store.postgres.refusals import is_refusal
 from poolpair.store.postgres.rowsfile import reading

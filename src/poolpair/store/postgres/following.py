@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from poolpair.store.postgres import capturing
-from poolpair.store.postgres.binding import Bound
+from poolpair.store.postgres.bound import Bound
 from poolpair.store.postgres.capturing import CAPTURE, CaptureState
 from poolpair.store.postgres.database import Database
 from poolpair.store.postgres.documents import read_document, write_document

@@ -18,7 +18,7 @@ from poolpair.changed import Changed, WaitingTable
 from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.model import Channel, TableShape
 from poolpair.store.postgres.applying import TableApply
-from poolpair.store.postgres.binding import Bound, by_number
+from poolpair.store.postgres.bound import Bound, by_number
 from poolpair.store.postgres.capturing import version
 from poolpair.store.postgres.catalogue import COLUMNS, FILE, TREE, UNSOUND_FILE, catalogue_file, in_buckets
 from poolpair.store.postgres.copyin import CopiedIn

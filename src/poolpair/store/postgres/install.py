@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files as resource_files
 
-from poolpair.store.postgres.binding import HOME_TABLE, Bound, listed
+from poolpair.store.postgres.bound import HOME_TABLE, Bound, listed
 from poolpair.store.postgres.database import SCHEMA, Database, literal, quote
 from poolpair.store.postgres.fencing import admitted, home_of, like
 from poolpair.store.postgres.locking import Mode, lock_tables

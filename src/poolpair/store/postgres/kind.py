@@ -10,7 +10,8 @@ from poolpair.clock import Clock
 from poolpair.errors import Code, PoolpairError
 from poolpair.store.kind import StoreHandle
 from poolpair.store.postgres import clearing, setup
-from poolpair.store.postgres.binding import Bound, bind, problems_of
+from poolpair.store.postgres.binding import bind, problems_of
+from poolpair.store.postgres.bound import Bound
 from poolpair.store.postgres.database import SCHEMA, Database, shown
 from poolpair.store.postgres.rehearsing import spare_database
 from poolpair.store.postgres.schema import describe_tables

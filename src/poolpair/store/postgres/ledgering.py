@@ -15,7 +15,8 @@ import psycopg
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.store.ledger import COLUMNS, entry_of, row_of
-from poolpair.store.postgres.binding import LEDGER_PLACE, Bound, listed
+from poolpair.store.postgres.binding import LEDGER_PLACE
+from poolpair.store.postgres.bound import Bound, listed
 from poolpair.store.postgres.database import Database, quote
 from poolpair.store.postgres.fencing import begin_deciding
 from poolpair.store.postgres.refusals import is_refusal, reason_of

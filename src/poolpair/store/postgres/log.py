@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from poolpair.model import Channel
-from poolpair.store.postgres.binding import Bound
+from poolpair.store.postgres.bound import Bound
 from poolpair.store.postgres.catalogue import FILE
 from poolpair.store.postgres.database import Database, literal, texts
 from poolpair.store.postgres.documents import DOCUMENT, EVERYTHING, ONCE, seen_at

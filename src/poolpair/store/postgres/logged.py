@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from poolpair.store.postgres.binding import Bound
+from poolpair.store.postgres.bound import Bound
 from poolpair.store.postgres.database import SCHEMA, Database, literal
 
 SEEN = "pg_visible_in_snapshot(poolpair_xid, {0}::pg_snapshot)"

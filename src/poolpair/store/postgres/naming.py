@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from poolpair.model import BucketSet
-from poolpair.store.postgres.binding import Bound
+from poolpair.store.postgres.bound import Bound
 from poolpair.store.postgres.database import Database, literal, texts
 from poolpair.store.postgres.documents import EVERYTHING
 from poolpair.store.postgres.logged import SEEN

@@ -8,7 +8,7 @@ import psycopg
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel
-from poolpair.store.postgres.binding import GONE, Bound, by_number, listed
+from poolpair.store.postgres.bound import GONE, Bound, by_number, listed
 from poolpair.store.postgres.database import SCHEMA, Database, quote
 from poolpair.store.postgres.install import beginning_to_apply
 from poolpair.store.postgres.refusals import is_refusal, reason_of

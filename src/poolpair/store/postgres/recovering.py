@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import psycopg
 
 from poolpair.errors import Code, Refused
-from poolpair.store.postgres.binding import GONE, Bound, listed
+from poolpair.store.postgres.bound import GONE, Bound, listed
 from poolpair.store.postgres.database import Database, quote
 from poolpair.store.postgres.documents import seen_at
 from poolpair.store.postgres.fencing import begin_deciding

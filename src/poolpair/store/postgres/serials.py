@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from poolpair.store.postgres.binding import Bound
+from poolpair.store.postgres.bound import Bound
 from poolpair.store.postgres.database import Database
 
 # A column's own sequence, or the one that its default draws from: tools that migrate tables do not always tie it to the column.

@@ -9,7 +9,8 @@ from poolpair.clock import SystemClock
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import new_id
 from poolpair.store.postgres import capturing, fencing
-from poolpair.store.postgres.binding import Bound, bind
+from poolpair.store.postgres.binding import bind
+from poolpair.store.postgres.bound import Bound
 from poolpair.store.postgres.capturing import CAPTURE, CaptureState
 from poolpair.store.postgres.catalogue import FILE
 from poolpair.store.postgres.clearing import opened, ours, running, without_use

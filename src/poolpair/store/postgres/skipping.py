@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import psycopg
 
-from poolpair.store.postgres.binding import Bound
+from poolpair.store.postgres.bound import Bound
 from poolpair.store.postgres.database import SCHEMA, Database, quote
 from poolpair.store.postgres.locking import Mode, lock_tables
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from poolpair.slice import Slice
-from poolpair.store.postgres.binding import Bound
+from poolpair.store.postgres.bound import Bound
 from poolpair.store.postgres.database import Database
 
 SLICE_BLOCKS = 1024

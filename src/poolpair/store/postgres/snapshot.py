@@ -14,7 +14,7 @@ from psycopg.rows import TupleRow
 
 from poolpair.model import Channel, TableDigests
 from poolpair.store.buckets import buckets_for
-from poolpair.store.postgres.binding import GONE, SCOPE_OF_ALL, Bound, listed
+from poolpair.store.postgres.bound import GONE, SCOPE_OF_ALL, Bound, listed
 from poolpair.store.postgres.capturing import version
 from poolpair.store.postgres.catalogue import COLUMNS, FILE, TREE, catalogue_file, in_buckets, stream
 from poolpair.store.postgres.copying import CopyOut

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from poolpair.model import Channel
-from poolpair.store.postgres.binding import Bound, listed
+from poolpair.store.postgres.bound import Bound, listed
 from poolpair.store.postgres.catalogue import FILE, FOREIGN_GEN, STAMP
 from poolpair.store.postgres.database import SCHEMA, Database, quote
 from poolpair.store.postgres.documents import EVERYTHING, seen_at

@@ -13,7 +13,7 @@ from poolpair.model import Channel, TableShape
 from poolpair.slice import Slice
 from poolpair.store.ledger import ledger_table
 from poolpair.store.postgres import catalogue
-from poolpair.store.postgres.binding import Bound
+from poolpair.store.postgres.bound import Bound
 from poolpair.store.postgres.catalogue import COLUMNS, FILE, catalogue_file
 from poolpair.store.postgres.database import SCHEMA, Database, answers_of
 from poolpair.store.postgres.definitions import Definitions

@@ -13,7 +13,7 @@ from typing import TypeVar
 from poolpair.documents import decode, encode
 from poolpair.model import Channel
 from poolpair.store.postgres import catalogue, fencing, ledgering, serials, spooling
-from poolpair.store.postgres.binding import Bound
+from poolpair.store.postgres.bound import Bound
 from poolpair.store.postgres.catalogue import COLUMNS, FILE, STAMP, catalogue_file
 from poolpair.store.postgres.database import SCHEMA, Database, answers_of, literal
 from poolpair.store.postgres.documents import (
