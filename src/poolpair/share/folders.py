@@ -126,8 +126,8 @@ class Folders:
         return data
 
     @contextmanager
-    def temp_file(self, temp_name: str, source: BinaryIO | bytes) -> Iterator[tuple[int, int]]:
-        """Write a file in Temp, durable; yields that folder and the size. Unless renamed meanwhile it goes afterwards."""
+    def temp_file(self, temp_name: str, source: BinaryIO | bytes, *, durable: bool = True) -> Iterator[tuple[int, int]]:
+        """Write a file in Temp; yields that folder and the size. Unless renamed meanwhile it goes afterwards."""
         safe_component(temp_name)
         with self.entered(TEMP) as at:
             with self.doing("create files in", TEMP):
@@ -135,19 +135,21 @@ class Folders:
             try:
                 with self.doing("write files in", TEMP), os.fdopen(fd, "wb", buffering=0) as sink:
                     size = sum(_write_all(sink, chunk) for chunk in chunks(source))
-                    os.fsync(fd)
+                    if durable:
+                        os.fsync(fd)
                 yield at, size
             finally:
                 with suppress(OSError):
                     os.unlink(temp_name, dir_fd=at)
 
-    def replace(self, folder: str, name: str, data: bytes, temp_name: str) -> None:
+    def replace(self, folder: str, name: str, data: bytes, temp_name: str, *, durable: bool = True) -> None:
         """Write a small file through Temp over the old one."""
         safe_component(name)
-        with self.entered(folder) as goal, self.temp_file(temp_name, data) as (at, _):
+        with self.entered(folder) as goal, self.temp_file(temp_name, data, durable=durable) as (at, _):
             with self.doing("put files into", folder):
                 os.rename(temp_name, name, src_dir_fd=at, dst_dir_fd=goal)
-            sync_folder(goal)
+            if durable:
+                sync_folder(goal)
 
     def free_bytes(self) -> int:
         """Space left for this account."""

@@ -155,7 +155,11 @@ class PartnerShare(Protocol):
         ...
 
     def replace(self, folder: str, name: str, data: bytes, temp_name: str) -> None:
-        """Write a small file through Temp over the old one; a reader sees the old or the new, whole."""
+        """Write a small file through Temp over the old one; a reader sees the old or the new, whole.
+
+        It need not be durable: what stands after the share's machine lost its power may be the old file, none, or a torn one, which
+        no more is believed than a forged one. Words are said again with each heartbeat.
+        """
         ...
 
     def free_bytes(self) -> int:
