@@ -104,7 +104,8 @@ def catch_up(peer: Peer, report: Report, rows: int, number: int) -> None:
     wanted = userdata.change(peer.a, peer.database, number + 1)
     changed = userdata.changed_bytes(peer.a, peer.database)
     timed(peer, report, CATCH, CATCH_RATE, rows // 5 + rows // 25, wanted)
-    report.note(PER_BYTE, peer.name, peer.shipped() / changed)
+    if shipped := peer.shipped():  # 0 of whoever's bytes are not counted
+        report.note(PER_BYTE, peer.name, shipped / changed)
     check_equal(peer)
 
 
