@@ -80,3 +80,32 @@ def test_a_number_that_the_database_insists_on_cannot_travel(cluster: Cluster, t
         pass
     assert caught.value.code is Code.PROFILE
     assert "make it BY DEFAULT" in caught.value.detail
+
+
+DRAWN = 'CREATE SEQUENCE drawn; CREATE SEQUENCE "Other"; CREATE TABLE issue (id integer PRIMARY KEY, title text)'
+DRAWN_PROFILE = '[[tables]]\nname = "issue"\nkey = ["id"]\nhome = "shared"\nsequences = ["drawn", "Other"]\n'
+
+
+def test_numbers_that_the_application_draws_by_itself_go_on(cluster: Cluster, tmp_path: Path) -> None:
+    """The profile names their sequences; nothing in the database ties them to a table."""
+    with own_pair(cluster, tmp_path / "pair", DRAWN, DRAWN_PROFILE, ("issue",), homes={"shared": "a"}) as pair:
+        pair.do("a", *["INSERT INTO issue VALUES (nextval('drawn'), 'one')"] * 3, "SELECT nextval('\"Other\"')")
+        pair.whole()
+        pair.stop("a")
+        serve(pair, "b", Move.TAKEOVER)
+        assert pair.ask("b", "SELECT nextval('drawn'), nextval('\"Other\"')") == [(1004, 1002)]
+
+
+def test_sequences_are_there_and_travel_one_way(cluster: Cluster, tmp_path: Path) -> None:
+    """A name that is not there is refused, and so is a pair in which both sites would draw."""
+    for homes, profile, said in (
+        ({"shared": "a"}, DRAWN_PROFILE.replace("Other", "other"), "there is no sequence other"),
+        ({"shared": "a", "x": "b"}, DRAWN_PROFILE, "both sites would give the same numbers"),
+    ):
+        with (
+            pytest.raises(PoolpairError) as caught,
+            own_pair(cluster, tmp_path / said, DRAWN, profile, ("issue",), homes=homes),
+        ):
+            pass
+        assert caught.value.code is Code.PROFILE
+        assert said in caught.value.detail

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from poolpair.clock import Clock
+from poolpair.store.drafting import Described
 from poolpair.store.port import Snapshot, Store
 from poolpair.store.prepared import Farewell, Installed, Record
 from poolpair.store.profile import Profile
@@ -71,6 +72,10 @@ class StoreKind(Protocol):
 
     def unpaired(self, profile: Profile, pool: str, farewell: Farewell) -> tuple[str, ...]:
         """Remove everything but the ledger, which is `pool`'s from now on, and rows kept aside; returns what was removed. Raises LEASE."""
+        ...
+
+    def described(self) -> Described:
+        """Every table of the application's."""
         ...
 
     def problems(self, profile: Profile) -> tuple[Problem, ...]:

@@ -48,6 +48,8 @@ class ProfileTable:
     """Columns that each site assigns for itself."""
     order_by: tuple[str, ...] = ()
     """Rows enter in the origin's order by these."""
+    sequences: tuple[str, ...] = ()
+    """Sequences of PostgreSQL from which the application draws numbers for this table by itself, not as a column's default."""
     triggers: Triggers = "fire"
     """Whether the application's own triggers run on applied rows."""
     conference: str | None = None
@@ -221,6 +223,7 @@ def _table(number: int, entry: _Entry) -> ProfileTable:
         shared=entry.choice("home", "", "shared") == "shared",
         leave_out=entry.texts("leave_out"),
         order_by=entry.texts("order_by"),
+        sequences=entry.texts("sequences"),
         triggers="skip" if entry.choice("triggers", "fire", "skip") == "skip" else "fire",
         conference=entry.text("conference"),
     )

@@ -40,6 +40,8 @@ class TableInfo:
     unique_keys: tuple[tuple[str, ...], ...] = ()
     without_rowid: bool = False
     autoincrement: bool = False
+    has_sequences: bool = True
+    """Whether its database knows sequences beside those of columns (SQLite does not)."""
     triggers: tuple[str, ...] = ()
     """The application's own triggers, by name."""
     references: tuple[str, ...] = ()
@@ -112,6 +114,24 @@ def _misfits(spec: ProfileTable, info: TableInfo, *, serials_travel: bool) -> It
         left_out = column.name in spec.leave_out
         if column.name.lower().startswith("poolpair_") or (column.name.lower() == "rowid" and not column.serial):
             yield f'column "{column.name}" has a name that poolpair needs for itself: rename it'
+        if column.generated and column.name in spec.key:
+            yield f'key column "{column.name}" is generated and cannot travel; name the columns that it is made of'
+        if left_out and column.not_null and not (column.serial or column.has_default or column.generated):
+            yield f'left out column "{column.name}" is NOT NULL and has no default: rows could not be inserted'
+    yield from _ambiguous_numbers(spec, info, serials_travel=serials_travel)
+    for label, expression in _expressions(spec):
+        for reason in _expression_problems(expression, spec, info):
+            yield f"{label}: {reason}"
+
+
+def _ambiguous_numbers(spec: ProfileTable, info: TableInfo, *, serials_travel: bool) -> Iterator[str]:
+    """Numbers that both sites would give."""
+    if spec.sequences and not info.has_sequences:
+        yield "sequences: this database has none"
+    elif spec.sequences and not serials_travel:
+        yield "sequences: both sites would give the same numbers; they travel only where one pool homes nobody"
+    for column in info.columns:
+        left_out = column.name in spec.leave_out
         if column.serial and serials_travel and not left_out:
             if column.numbered_always:
                 yield f'column "{column.name}" is GENERATED ALWAYS AS IDENTITY: make it BY DEFAULT, or name it in leave_out'
@@ -125,13 +145,6 @@ def _misfits(spec: ProfileTable, info: TableInfo, *, serials_travel: bool) -> It
                 f'column "{column.name}" is a serial: both sites would give one number to different rows;'
                 " name it in leave_out"
             )
-        if column.generated and column.name in spec.key:
-            yield f'key column "{column.name}" is generated and cannot travel; name the columns that it is made of'
-        if left_out and column.not_null and not (column.serial or column.has_default or column.generated):
-            yield f'left out column "{column.name}" is NOT NULL and has no default: rows could not be inserted'
-    for label, expression in _expressions(spec):
-        for reason in _expression_problems(expression, spec, info):
-            yield f"{label}: {reason}"
 
 
 def _remarks(profile: Profile, spec: ProfileTable, info: TableInfo) -> Iterator[str]:

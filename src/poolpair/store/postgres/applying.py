@@ -13,11 +13,12 @@ import psycopg
 
 from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.model import BucketSet
-from poolpair.store.postgres.bound import GONE, SCOPE_OF_ALL, Bound, listed
-from poolpair.store.postgres.database import SCHEMA, Database, quote
+from poolpair.store.postgres.bound import GONE, Bound, listed
+from poolpair.store.postgres.database import SCHEMA, Database
 from poolpair.store.postgres.parking import park, unpark
 from poolpair.store.postgres.refusals import is_refusal, reason_of
 from poolpair.store.postgres.skipping import without_triggers
+from poolpair.store.postgres.statements import Span, Statements
 from poolpair.store.values import Applied, ApplyPlan, MassDelete
 
 PLACE = "poolpair_place bigint GENERATED ALWAYS AS IDENTITY, poolpair_refused boolean NOT NULL DEFAULT false"
@@ -30,19 +31,19 @@ class TableApply:
         self._db = database
         self._b = b
         self._plan = plan
-        self._r = f"pg_temp.r{b.n}"
-        self._gone = f"pg_temp.gone_{b.n}"
-        self._named = f"pg_temp.named_{b.n}"
-        self._old = f"pg_temp.old_{b.n}"
+        self._say = say = Statements(b)
+        self._r, self._gone, self._named, self._old = say.r, say.gone, say.named, say.old
         self._groups = self._deleted = self._rows = self._parked = 0
         self._has_rows = self._unparks = False
+        self._is_deleted = self._is_written = False
+        """Done by a statement for more tables than this one."""
         self._named_groups = 0
         """How many groups have rows; 0 until somebody asks."""
 
     @property
-    def rank(self) -> int:
-        """Tables of higher rank refer to this one."""
-        return self._b.rank
+    def bound(self) -> Bound:
+        """The table."""
+        return self._b
 
     def prepare(self) -> None:
         """Look at the lines, and list the groups to delete: tombstones, and what a seed's buckets do not hold; parked ones are spared.
@@ -111,35 +112,54 @@ class TableApply:
         """What was done."""
         return Applied(groups=self._groups, rows=self._rows, deleted=self._deleted, parked=self._parked)
 
-    def delete(self) -> None:
-        """Delete the groups that are gone; parks those whose deletion is refused."""
+    def set_aside(self) -> None:
+        """Before anything is written: keep what is replaced, and forget what was parked of these groups."""
         if not (self._groups or self._deleted):
             return
         if self._plan.keep_replaced:
             self._keep_replaced()
         if self._unparks:
             unpark(self._db, b=self._b, named=(self._r, self._gone) if self._deleted else (self._r,))
-        if self._deleted:
+
+    def deletion(self) -> str:
+        """One statement that deletes all groups that are gone; empty if there is none."""
+        return self._say.take(self._gone, None)[0] if self._deleted else ""
+
+    def deleted(self, _: int) -> None:
+        """That statement was run."""
+        self._is_deleted = True
+
+    def delete(self) -> None:
+        """Delete the groups that are gone; parks those whose deletion is refused."""
+        if self._deleted and not self._is_deleted:
             with without_triggers(self._db, self._b):
-                for low, reason in self._refused(1, self._deleted, lambda low, high: self._take(self._gone, low, high)):
+                for low, reason in self._refused((1, self._deleted), lambda span: self._say.take(self._gone, span)):
                     self._park(self._gone, low, reason)
+
+    def writing(self) -> str:
+        """One statement that writes all groups that have rows; empty if there is none."""
+        return self._say.put(None)[0] if self._has_rows and self._b.conflict is not None else ""
+
+    def written(self, rows: int) -> None:
+        """That statement was run, and wrote so many rows that nobody else counts."""
+        self._is_written = True
+        self._rows += rows
 
     def write(self) -> None:
         """Write the groups that have rows; parks what is refused."""
-        if not self._has_rows:
+        if not self._has_rows or self._is_written:
             return
         if self._b.conflict is None:
             self._list_named()
         with without_triggers(self._db, self._b):
-            everything = (1, self._named_groups)
             # What is most likely new costs a third less by a plain INSERT than by one that looks for conflicts.
-            if self._plan.fills and self._b.conflict and self._at_once([self._insert(*everything, "")]):
+            if self._plan.fills and self._b.conflict and self._at_once([self._say.insert(None)]):
                 return
-            if self._at_once(self._put(*everything)):
+            if self._at_once(self._say.put(None)):
                 return
             if not self._named_groups:
                 self._list_named()
-            found = list(self._refused(1, self._named_groups, self._put))
+            found = list(self._refused((1, self._named_groups), self._say.put))
             if found:
                 self._write_refused(dict(found))
 
@@ -166,54 +186,20 @@ class TableApply:
         written = self._db.tried(statements)
         self._rows += sum(rows for text, rows in zip(statements, written, strict=True) if text.startswith("INSERT"))
 
-    def _take(self, keys: str, low: int, high: int, more: str = "") -> list[str]:
-        """Delete this entry's rows of the groups in a list."""
-        b = self._b
-        between = f"g.poolpair_place BETWEEN {low} AND {high} {more}"
-        scoped = "" if b.scope == SCOPE_OF_ALL else f" AND {b.scoped('t')}"
-        return [f"DELETE FROM {b.table} t USING {keys} g WHERE {between} AND {b.same_key('t', 'g')}{scoped}"]
-
-    def _put(self, low: int, high: int) -> list[str]:
-        """Write the rows of some groups: upserted where a group is one row, else replaced whole."""
-        b = self._b
-        if b.conflict is None:
-            return [*self._take(self._named, low, high), self._insert(low, high, "")]
-        # The columns by which rows were found equal are left alone, unless equal values may be written in several ways.
-        set_anew = [name for name in b.columns if name not in b.conflict or not b.type_of(name).exact]
-        if not set_anew:
-            return [self._insert(low, high, f" ON CONFLICT ({listed(b.conflict)}) DO NOTHING")]
-        fresh = ", ".join(f"{q} = excluded.{q}" for q in map(quote, set_anew))
-        return [
-            self._insert(
-                low,
-                high,
-                f" ON CONFLICT ({listed(b.conflict)}) DO UPDATE SET {fresh} WHERE {b.differs('t', 'excluded', set_anew)}",
-            )
-        ]
-
-    def _insert(self, low: int, high: int, on_conflict: str) -> str:
-        b = self._b
-        source = f"{self._r} r"
-        if (low, high) != (1, self._named_groups):
-            between = f"a.poolpair_place BETWEEN {low} AND {high}"
-            source += f" JOIN {self._named} a ON {b.same_key('a', 'r')} AND {between}"
-        order = " ORDER BY r.poolpair_place" if b.order else ""
-        rows = f"SELECT {listed(b.columns, 'r')} FROM {source} WHERE NOT r.{GONE}{order}"
-        return f"INSERT INTO {b.table} AS t ({b.column_list}) {rows}{on_conflict}"
-
-    def _refused(self, low: int, high: int, act: Callable[[int, int], list[str]]) -> Iterator[tuple[int, str]]:
+    def _refused(self, span: Span, act: Callable[[Span], list[str]]) -> Iterator[tuple[int, str]]:
         """Act on a range of groups; where it is refused, on its halves. Yields each group that is refused alone."""
         try:
-            self._do(act(low, high))
+            self._do(act(span))
         except psycopg.Error as error:
             if not is_refusal(error):
                 raise
+            low, high = span
             if low == high:
                 yield low, reason_of(error)
                 return
             middle = (low + high) // 2
-            yield from self._refused(low, middle, act)
-            yield from self._refused(middle + 1, high, act)
+            yield from self._refused((low, middle), act)
+            yield from self._refused((middle + 1, high), act)
 
     def _write_refused(self, refused: dict[int, str]) -> None:
         """Take the refused groups out together, then in by halves; park and put back what is refused still."""
@@ -230,34 +216,16 @@ class TableApply:
             f" FROM {self._named} a JOIN {b.table} t ON {b.same_key('t', 'a')} WHERE a.poolpair_refused AND {b.scoped('t')}"
         )
         try:
-            s.tried(self._take(self._named, 1, self._named_groups, "AND g.poolpair_refused"))
+            s.tried(self._say.take(self._named, None, " AND g.poolpair_refused"))
         except psycopg.Error as error:
             if not is_refusal(error):
                 raise
             found = list(refused.items())
         else:
-            found = list(self._refused(1, self._named_groups, self._put_again))
+            found = list(self._refused((1, self._named_groups), self._say.put_again))
         for place, reason in found:
             self._park(self._named, place, reason)
             self._put_back(place)
-
-    def _put_again(self, low: int, high: int) -> list[str]:
-        """Insert the rows of refused groups; where the row stood here before, with the values this site assigned."""
-        b = self._b
-        chosen = f"a.poolpair_refused AND a.poolpair_place BETWEEN {low} AND {high} AND NOT r.{GONE}"
-        source = f"{self._r} r JOIN {self._named} a ON {b.same_key('a', 'r')} AND {chosen}"
-        own = tuple(name for name in b.stored if name not in b.columns)
-        plain = f"INSERT INTO {b.table} ({b.column_list}) SELECT {listed(b.columns, 'r')} FROM {source}"
-        order = "ORDER BY r.poolpair_place"
-        if b.conflict is None or not own:
-            return [f"{plain} {order}"]
-        stood = f"{source} JOIN {self._old} o ON o.poolpair_place = a.poolpair_place"
-        again = (
-            f"INSERT INTO {b.table} ({b.column_list}, {listed(own)}) OVERRIDING SYSTEM VALUE"
-            f" SELECT {listed(b.columns, 'r')}, {listed(own, 'o')} FROM {stood} {order}"
-        )
-        fresh = f"NOT EXISTS (SELECT 1 FROM {self._old} o WHERE o.poolpair_place = a.poolpair_place)"
-        return [again, f"{plain} WHERE {fresh} {order}"]
 
     def _put_back(self, place: int) -> None:
         """An older version is better than none: put back what stood here, if the store still takes it and it is not there."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 import psycopg
@@ -10,9 +9,11 @@ import psycopg
 from poolpair.errors import Code, PoolpairError
 from poolpair.store import ledger
 from poolpair.store.postgres.bound import HOME_TABLE, Bound
+from poolpair.store.postgres.circles import ranks_of
 from poolpair.store.postgres.database import SCHEMA, Database, literal
 from poolpair.store.postgres.refusals import reason_of
 from poolpair.store.postgres.schema import ColumnType, Place, Table, describe_tables
+from poolpair.store.postgres.serials import missing_sequences
 from poolpair.store.profile import Profile
 from poolpair.store.profile_check import ColumnInfo, Problem, check_profile, unique_key_within
 
@@ -29,6 +30,8 @@ def problems_of(database: Database, profile: Profile, tables: dict[str, Table]) 
     if not any(problem.fatal for problem in found):
         for b in _bind_all(profile, tables):
             found += [Problem(table=b.spec.name, reason=reason) for reason in _tried(database, b)]
+            missing = missing_sequences(database, b)
+            found += [Problem(table=b.spec.name, reason=f"there is no sequence {name}") for name in missing]
     return tuple(found)
 
 
@@ -95,7 +98,7 @@ def _bind_ledger(database: Database, number: int) -> Bound:
 
 
 def _bind_all(profile: Profile, tables: dict[str, Table], homes: tuple[tuple[str, str], ...] = ()) -> tuple[Bound, ...]:
-    ranks = _ranks(tables.values())
+    ranks, circles = ranks_of({table.place.oid: table.refers_to for table in tables.values()})
     return tuple(
         Bound(
             spec=spec,
@@ -104,18 +107,8 @@ def _bind_all(profile: Profile, tables: dict[str, Table], homes: tuple[tuple[str
             conflict=unique_key_within(on.info, spec.key),
             homes=homes,
             rank=ranks[on.place.oid],
+            circle=circles.get(on.place.oid, 0),
         )
         for spec in profile.tables
         for on in (tables[spec.name],)
     )
-
-
-def _ranks(tables: Iterable[Table]) -> dict[int, int]:
-    """How deep each table's chain of references is; what refers to itself in a circle ends somewhere."""
-    by_oid = {table.place.oid: table for table in tables}
-
-    def depth(oid: int, above: frozenset[int]) -> int:
-        others = [o for o in by_oid[oid].refers_to if o in by_oid and o not in above]
-        return max((1 + depth(o, above | {o}) for o in others), default=0)
-
-    return {oid: depth(oid, frozenset({oid})) for oid in by_oid}

@@ -37,6 +37,8 @@ class Bound:
     """The homes map when this was bound: patterns as LIKE reads them, and pools. To look each row's home up costs most of a digest."""
     rank: int = 0
     """Tables of lower rank are written first and deleted from last: the others refer to them."""
+    circle: int = 0
+    """Tables with the same number refer to each other in a circle; 0 if this one is in none."""
 
     @property
     def n(self) -> int:

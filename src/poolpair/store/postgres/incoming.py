@@ -32,6 +32,7 @@ from poolpair.store.postgres.recovering import RefusedInTheEnd, recover
 from poolpair.store.postgres.refusals import is_refusal
 from poolpair.store.postgres.rowsfile import sections
 from poolpair.store.postgres.transaction import PostgresTransaction
+from poolpair.store.postgres.writing import write
 from poolpair.store.profile import ProfileTable
 from poolpair.store.values import Applied, ApplyPlan, CatalogueFile, MassDelete, PackedFile, Reclaimed, RecoverPlan
 
@@ -185,7 +186,7 @@ class PostgresIncoming:
             if tripped := self._tripped(tables, plan):
                 self._undo()
                 return tripped
-            total = replace(_write(tables, sum(filled.values())), waiting=self._waiting, alone=alone)
+            total = replace(write(self._db, tables, sum(filled.values())), waiting=self._waiting, alone=alone)
             self._apply_files(plan, transaction, placed)
             if waiting:
                 self._end_waiting()
@@ -270,19 +271,3 @@ class PostgresIncoming:
         gone = f"UPDATE {FILE} SET present = false, deleting = true, gen = least(gen, 0), placed_digest = ''"
         self._db.run(f"{gone} WHERE path IN (SELECT path FROM pg_temp.f WHERE NOT present)")
         self._db.run(f"{gone} WHERE path = ANY ($1::bytea[])", surplus)
-
-
-def _write(tables: list[TableApply], filled: int) -> Applied:
-    """Delete from the tables that refer to others first, write to them last. So many rows are written already, each a group."""
-    ordered = sorted(tables, key=lambda table: table.rank)
-    for table in reversed(ordered):
-        table.delete()
-    for table in ordered:
-        table.write()
-    done = [table.done() for table in tables]
-    return Applied(
-        groups=filled + sum(each.groups for each in done),
-        rows=filled + sum(each.rows for each in done),
-        deleted=sum(each.deleted for each in done),
-        parked=sum(each.parked for each in done),
-    )

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from poolpair.clock import Clock
 from poolpair.errors import Code, PoolpairError
+from poolpair.store.drafting import Described
 from poolpair.store.kind import StoreHandle
 from poolpair.store.postgres import clearing, setup
 from poolpair.store.postgres.binding import bind, problems_of
 from poolpair.store.postgres.bound import Bound
 from poolpair.store.postgres.database import SCHEMA, Database, shown
+from poolpair.store.postgres.listing import describe_all
 from poolpair.store.postgres.rehearsing import spare_database
 from poolpair.store.postgres.schema import describe_tables
 from poolpair.store.postgres.serials import sequences_of
@@ -55,6 +57,10 @@ class PostgresKind:
 
     def unpaired(self, profile: Profile, pool: str, farewell: Farewell) -> tuple[str, ...]:
         return clearing.unpaired(self._url, profile, pool, self._lock_wait_s, farewell=farewell)
+
+    def described(self) -> Described:
+        with self._opened() as database:
+            return describe_all(database)
 
     def problems(self, profile: Profile) -> tuple[Problem, ...]:
         with self._opened() as database:

@@ -12,6 +12,7 @@ import psycopg
 
 from poolpair.errors import Code, Refused
 from poolpair.store.postgres.bound import GONE, Bound, listed
+from poolpair.store.postgres.circles import circles, write_at_once
 from poolpair.store.postgres.database import Database, quote
 from poolpair.store.postgres.documents import seen_at
 from poolpair.store.postgres.fencing import begin_deciding
@@ -38,10 +39,14 @@ def recover(
             table.check_homes()
     for table in tables:
         table.sort_out()
-    for table in reversed(tables):
-        table.delete()
-    for table in tables:
-        table.write()
+    for circle in reversed(circles(tables)):
+        write_at_once(database, circle, TableRecovery.deletion, TableRecovery.deleted)
+        for table in circle:
+            table.delete()
+    for circle in circles(tables):
+        write_at_once(database, circle, TableRecovery.writing, TableRecovery.written)
+        for table in circle:
+            table.write()
     if waiting:
         try:
             database.run("SET CONSTRAINTS ALL IMMEDIATE")
@@ -69,6 +74,13 @@ class TableRecovery:
         self._brought = f"pg_temp.r{b.n}"
         self._rows = f"SELECT poolpair_place, {b.column_list} FROM {self._brought} WHERE NOT {GONE}"
         self._groups = 0
+        self._is_deleted = self._is_written = False
+        """Done by a statement for more tables than this one."""
+
+    @property
+    def bound(self) -> Bound:
+        """The table."""
+        return self._b
 
     def check_homes(self) -> None:
         """What is not of the home that is recovered is refused with the package."""
@@ -112,15 +124,31 @@ class TableRecovery:
         keys = f"SELECT poolpair_place, {self._b.key} FROM {self._fates} WHERE poolpair_fate = '{fate}'"
         return Theirs(keys=keys, rows=self._rows)
 
+    def deletion(self) -> str:
+        """One statement that deletes all that the returned pool had deleted."""
+        return self._take("delete", 1, self._groups)[0] if self._groups else ""
+
+    def deleted(self, _: int) -> None:
+        """That statement was run."""
+        self._is_deleted = True
+
+    def writing(self) -> str:
+        """One statement that writes all that the returned pool had written; empty where it takes two."""
+        return self._put(1, self._groups)[0] if self._groups and self._b.conflict is not None else ""
+
+    def written(self, _: int) -> None:
+        """That statement was run."""
+        self._is_written = True
+
     def delete(self) -> None:
         """Delete groups that the returned pool had deleted."""
-        if self._groups:
+        if self._groups and not self._is_deleted:
             with without_triggers(self._db, self._b):
                 self._merge(lambda low, high: self._take("delete", low, high))
 
     def write(self) -> None:
         """Write what the returned pool had written."""
-        if self._groups:
+        if self._groups and not self._is_written:
             with without_triggers(self._db, self._b):
                 self._merge(self._put)
 

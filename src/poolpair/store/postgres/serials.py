@@ -5,19 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from poolpair.store.postgres.bound import Bound
-from poolpair.store.postgres.database import Database
+from poolpair.store.postgres.database import Database, texts
 
 # A column's own sequence, or the one that its default draws from: tools that migrate tables do not always tie it to the column.
-_SEQUENCE = """
+_OF_COLUMN = """
 coalesce(pg_get_serial_sequence(w.place, w.called)::regclass::oid, (
   SELECT d.refobjid FROM pg_attrdef f JOIN pg_attribute a ON a.attrelid = f.adrelid AND a.attnum = f.adnum
   JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = f.oid AND d.refclassid = 'pg_class'::regclass
   JOIN pg_class c ON c.oid = d.refobjid AND c.relkind = 'S'
   WHERE f.adrelid = w.place::regclass AND a.attname = w.called LIMIT 1))
 """
-_WANTED = f"""
-SELECT w.named, {_SEQUENCE} AS seq FROM unnest($1::text[], $2::text[], $3::text[]) AS w(named, place, called)
-"""
+
+
+def _looked_up(database: Database) -> str:
+    """The sequences of `_wanted`: by table and column, or where no column is given by their own name."""
+    schemas = texts(database.schemas)
+    named = (
+        "SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'S'"
+        f" AND (n.nspname || '.' || c.relname = w.place OR (c.relname = w.place AND n.nspname = ANY ({schemas})))"
+        f" ORDER BY array_position({schemas}, n.nspname::text) LIMIT 1"
+    )
+    sequence = f"CASE WHEN w.called IS NULL THEN ({named}) ELSE {_OF_COLUMN} END"
+    return (
+        f"SELECT w.named, {sequence} AS seq FROM unnest($1::text[], $2::text[], $3::text[]) AS w(named, place, called)"
+    )
 
 
 def last_numbers(database: Database, bound: Iterable[Bound]) -> dict[str, int]:
@@ -26,7 +37,8 @@ def last_numbers(database: Database, bound: Iterable[Bound]) -> dict[str, int]:
     if not wanted:
         return {}
     found = database.rows(
-        f"SELECT named, pg_sequence_last_value(seq::regclass) FROM ({_WANTED}) s WHERE seq IS NOT NULL", *wanted
+        f"SELECT named, pg_sequence_last_value(seq::regclass) FROM ({_looked_up(database)}) s WHERE seq IS NOT NULL",
+        *wanted,
     )
     return {str(named): int(last) for named, last in found if last is not None}
 
@@ -39,7 +51,7 @@ def raise_numbers(database: Database, bound: Iterable[Bound], told: Mapping[str,
     database.run(
         "SELECT setval(s.seq::regclass, least(q.seqmax, greatest(coalesce(pg_sequence_last_value(s.seq::regclass), 0),"
         " t.told + $6 * q.seqincrement)))"
-        f" FROM ({_WANTED}) s JOIN pg_sequence q ON q.seqrelid = s.seq AND q.seqincrement > 0"
+        f" FROM ({_looked_up(database)}) s JOIN pg_sequence q ON q.seqrelid = s.seq AND q.seqincrement > 0"
         " JOIN unnest($4::text[], $5::bigint[]) AS t(named, told) ON t.named = s.named",
         *wanted,
         list(told),
@@ -53,12 +65,23 @@ def sequences_of(database: Database, bound: Iterable[Bound]) -> list[tuple[str, 
     wanted = _wanted(bound)
     if not wanted:
         return []
-    query = f"SELECT DISTINCT seq::regclass::text, seq::bigint FROM ({_WANTED}) s WHERE seq IS NOT NULL ORDER BY 1"
+    query = f"SELECT DISTINCT seq::regclass::text, seq::bigint FROM ({_looked_up(database)}) s WHERE seq IS NOT NULL ORDER BY 1"
     return [(str(name), int(oid)) for name, oid in database.rows(query, *wanted)]
 
 
-def _wanted(bound: Iterable[Bound]) -> tuple[list[str], list[str], list[str]] | None:
-    found = [
+def missing_sequences(database: Database, b: Bound) -> list[str]:
+    """Sequences that the profile names for this table, and that are not there."""
+    names = list(b.spec.sequences)
+    found = database.rows(_looked_up(database), names, names, [None] * len(names)) if names else []
+    return [str(name) for name, oid in found if oid is None]
+
+
+def _wanted(bound: Iterable[Bound]) -> tuple[list[str], list[str], list[str | None]] | None:
+    bound = tuple(bound)
+    found: list[tuple[str, str, str | None]] = [
+        (f"sequence {name}", name, None) for b in bound for name in b.spec.sequences
+    ]
+    found += [
         (f"{b.spec.name}.{column.name}", b.on.place.sql, column.name)
         for b in bound
         if not b.spec.home_is_pool

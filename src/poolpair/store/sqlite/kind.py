@@ -8,13 +8,14 @@ from pathlib import Path
 
 from poolpair.clock import Clock
 from poolpair.errors import Code, PoolpairError
+from poolpair.store.drafting import Described
 from poolpair.store.kind import StoreHandle
 from poolpair.store.prepared import Farewell, Installed, Record
 from poolpair.store.profile import Profile
 from poolpair.store.profile_check import Problem, check_profile
 from poolpair.store.sqlite import setup
 from poolpair.store.sqlite.connection import connect, text
-from poolpair.store.sqlite.schema import describe_tables
+from poolpair.store.sqlite.schema import describe_all, describe_tables
 from poolpair.store.sqlite.store import SqliteStore
 from poolpair.units import show_bytes
 
@@ -53,6 +54,10 @@ class SqliteKind:
         return setup.unpaired(
             self._path, profile, pool, self._lock_wait_s, lock_path=self._lock_path(), farewell=farewell
         )
+
+    def described(self) -> Described:
+        with closing(connect(self._path, self._lock_wait_s, read_only=True)) as connection:
+            return describe_all(connection)
 
     def problems(self, profile: Profile) -> tuple[Problem, ...]:
         with closing(connect(self._path, self._lock_wait_s, read_only=True)) as connection:

@@ -6,7 +6,8 @@ import sqlite3
 from collections.abc import Iterable
 from hashlib import sha256
 
-from poolpair.store.profile_check import ColumnInfo, TableInfo
+from poolpair.store.drafting import Described
+from poolpair.store.profile_check import ColumnInfo, Problem, TableInfo
 from poolpair.store.sqlite.connection import PREFIX, text
 from poolpair.store.sqlite.index_terms import Term, UniqueKey, unique_key
 
@@ -20,6 +21,19 @@ def describe_tables(connection: sqlite3.Connection, names: Iterable[str]) -> dic
         if listed is not None and text(listed[0]) == "table":
             found[name] = _describe(connection, name, without_rowid=bool(listed[1]), strict=bool(listed[2]))
     return found
+
+
+def describe_all(connection: sqlite3.Connection) -> Described:
+    """Describe every table of the application's. What virtual tables keep below is theirs."""
+    query = "SELECT name, type FROM pragma_table_list WHERE schema = 'main' AND name NOT GLOB 'sqlite_*' AND name NOT GLOB ?"
+    listed = {text(name): text(kind) for name, kind in connection.execute(query, (f"{PREFIX}*",))}
+    tables = describe_tables(connection, (name for name, kind in listed.items() if kind == "table"))
+    left = (
+        Problem(table=name, reason="it is a virtual table, which has no triggers", fatal=False)
+        for name, kind in listed.items()
+        if kind == "virtual"
+    )
+    return Described(tables=tuple(tables.values()), left=tuple(left))
 
 
 def _describe(connection: sqlite3.Connection, name: str, *, without_rowid: bool, strict: bool) -> TableInfo:
@@ -59,6 +73,7 @@ def _describe(connection: sqlite3.Connection, name: str, *, without_rowid: bool,
         unique_keys=tuple(dict.fromkeys(unique)),
         without_rowid=without_rowid,
         autoincrement="AUTOINCREMENT" in sql.upper(),
+        has_sequences=False,
         triggers=_names(
             connection,
             f"SELECT name FROM main.sqlite_master WHERE type = 'trigger' AND tbl_name = ? AND name NOT GLOB '{PREFIX}*'",

@@ -1,0 +1,53 @@
+"""Lists what a database of an application's holds, for a profile to be drafted from."""
+
+from __future__ import annotations
+
+from poolpair.store.drafting import Described
+from poolpair.store.postgres.database import SCHEMA, Database
+from poolpair.store.postgres.schema import describe_tables
+from poolpair.store.profile_check import Problem
+
+_ALL = """
+SELECT CASE WHEN n.nspname = ANY ($1::text[]) AND n.nspname = (
+         SELECT s.nspname FROM pg_class o JOIN pg_namespace s ON s.oid = o.relnamespace
+         WHERE o.relname = c.relname AND o.relkind IN ('r', 'p') AND s.nspname = ANY ($1::text[])
+         ORDER BY array_position($1::text[], s.nspname::text) LIMIT 1)
+       THEN c.relname::text ELSE n.nspname || '.' || c.relname END, c.relkind::text,
+       EXISTS (SELECT 1 FROM pg_inherits i WHERE i.inhrelid = c.oid)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'm', 'f') AND NOT c.relispartition AND c.relpersistence <> 't'
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema', $2)
+  AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+ORDER BY n.nspname, c.relname
+"""
+_FREE = """
+SELECT CASE WHEN n.nspname = ANY ($1::text[]) THEN c.relname::text ELSE n.nspname || '.' || c.relname END
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'S' AND n.nspname NOT IN ('pg_catalog', 'information_schema', $2) AND c.relpersistence <> 't'
+  AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype IN ('a', 'i', 'e'))
+  AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_attrdef'::regclass AND d.refclassid = 'pg_class'::regclass
+                  AND d.refobjid = c.oid)
+ORDER BY 1
+"""
+_NO_TABLES = {
+    "m": "it is a materialized view: refresh it at the other site after a takeover",
+    "f": "it is a foreign table; its rows are kept elsewhere",
+}
+
+
+def describe_all(database: Database) -> Described:
+    """Describe every table but those of extensions and our own."""
+    listed = database.rows(_ALL, list(database.schemas), SCHEMA)
+    names = [str(name) for name, kind, _ in listed if kind not in _NO_TABLES]
+    tables = describe_tables(database, names)
+    heirs = {str(name) for name, _, inherits in listed if inherits}
+    reasons = {str(name): _NO_TABLES[kind] for name, kind, _ in listed if kind in _NO_TABLES}
+    for name, table in tables.items():
+        if troubles := [*table.troubles, *(["it inherits from another table"] if name in heirs else [])]:
+            reasons[name] = "; ".join(troubles)
+    free = database.rows(_FREE, list(database.schemas), SCHEMA)
+    return Described(
+        tables=tuple(table.info for name, table in tables.items() if name not in reasons),
+        left=tuple(Problem(table=name, reason=reason, fatal=False) for name, reason in reasons.items()),
+        sequences=tuple(str(name) for (name,) in free),
+    )
