@@ -12,7 +12,7 @@ CODE := src tests bench
 COMMA := ,
 
 # Debian packages that the tests call; add a name here when a test needs the real thing.
-SYSTEM_PACKAGES := git haproxy pgbouncer postgresql
+SYSTEM_PACKAGES := git haproxy lua-dbi-postgresql lua-dbi-sqlite3 pgbouncer postgresql prosody
 
 # What was compiled is kept: the tests start the program hundreds of times.
 unexport PYTHONDONTWRITEBYTECODE

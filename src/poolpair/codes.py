@@ -15,6 +15,8 @@ class Code(StrEnum):
     USAGE = "P105"
     ROOT = "P106"
     API_ADDRESS = "P107"
+    APPLICATION = "P108"
+    UNFIT = "P109"
     STORE_MISSING = "P201"
     STORE_LOCKED = "P202"
     STORE_BROKEN = "P203"

@@ -150,6 +150,8 @@ class PoolConfig:
     api: Api
     scratch: Path | None
     front_end: str
+    prosody: Path | None = None
+    """Prosody's configuration, which `check` and the gate's hooks read."""
     sources: tuple[Setting, ...]
     """Every value with where it came from, for `config show`; always in the same order."""
 
@@ -198,6 +200,7 @@ def load_config(path: Path) -> PoolConfig:
             ("scratch",), "missing: with a store on PostgreSQL say where packages are made, in a private folder"
         )
     front_end = read.optional("front_end", parse_line, socket.gethostname(), str)
+    prosody = read.optional("application.prosody", parse_path, None, show_path)
     read.refuse_unknown(free="homes")
     if partner_pool and partner_pool == pool:
         file.problem(("partner", "pool"), f"both pools are called {pool!r}")
@@ -208,7 +211,7 @@ def load_config(path: Path) -> PoolConfig:
     return PoolConfig(
         path=path, pool=pool, store=store, profile=profile, share=share, files=files, partner=partner, homes=homes,
         sync=sync, guard=guard, limits=limits, hooks=hooks, gate=gate, api=api, scratch=scratch,
-        front_end=front_end, sources=tuple(read.settings),
+        front_end=front_end, prosody=prosody, sources=tuple(read.settings),
     )  # fmt: skip
 
 

@@ -67,6 +67,18 @@ CATALOGUE: dict[Code, Entry] = {
         "the address of `poolpair api` cannot be used",
         "choose another with `listen` in [api], or end what holds it",
     ),
+    Code.APPLICATION: Entry(
+        _I,
+        64,
+        "the application's own configuration cannot be read",
+        "correct the file and line that the message names; nothing was changed",
+    ),
+    Code.UNFIT: Entry(
+        _I,
+        64,
+        "the application is not set up, or does not run, as a pair needs it",
+        "see what `poolpair adopt prosody` proposes",
+    ),
     Code.STORE_MISSING: Entry(
         _P, 2, "the application's database is not there", "check `store` in the pool file and that the disk is mounted"
     ),

@@ -67,6 +67,9 @@ self_fence_after = "90s"
 [api]
 listen = "[2001:db8::5]:80"
 allow_remote = true
+
+[application]
+prosody = "/etc/prosody/prosody.cfg.lua"
 """
 )
 
@@ -120,6 +123,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert config.files == Path("/data")
     assert config.scratch == Path("/scratch")
     assert config.front_end == "fe1"
+    assert config.prosody == Path("/etc/prosody/prosody.cfg.lua")
     assert config.sync == Sync(
         interval_s=5.0,
         eager=False,

@@ -116,6 +116,7 @@ def _site(config: PoolConfig, site: Site) -> Iterator[Line]:
             yield Line("partner's share", checked.words, checked.code, hint)
     yield from _space(config, site)
     yield _one("files", lambda: _files(config, site))
+    yield from _application(config)
     for step, command in site.hooks.commands.items():
         yield _one(f"hook {step}", partial(_program, command))
     yield _one("service", lambda: _service(site))
@@ -229,6 +230,21 @@ def _files(config: PoolConfig, site: Site) -> str:
         count, size = count + 1, size + file.size
     left_out = f", {site.tree.skipped} links or devices left out" if site.tree.skipped else ""
     return f"{config.files} is readable: {count} files of {show_bytes(size)} belong{left_out}"
+
+
+def _application(config: PoolConfig) -> Iterator[Line]:
+    """What the application's own configuration says, if the pool file names it."""
+    if config.prosody is None:
+        return
+    from poolpair.adopt.checked import check_prosody  # other commands need no model of it
+
+    try:
+        for found in check_prosody(config, config.prosody):
+            subject = f"prosody {found.subject}"
+            wrong = (Code.UNFIT, found.hint) if found.is_wrong else ()
+            yield Line(subject, found.told, *wrong)
+    except PoolpairError as error:
+        yield Line("prosody", error.detail, error.code, error.hint)
 
 
 def _program(command: tuple[str, ...]) -> str:

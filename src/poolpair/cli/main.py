@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from poolpair.cli import check, decide, drill, failover, fence, hook, look, parting, profile, settings, work
+from poolpair.cli import prosody
 from poolpair.cli.context import app
 from poolpair.errors import PoolpairError
 
@@ -17,8 +17,14 @@ __all__ = ["app", "main"]
 # silent". Reached through a class that typer exports, since it brings its own copy of click.
 setattr(typer.BadParameter.__base__, "exit_code", 64)  # noqa: B010 - mypy knows no attributes of a base
 
-for module in (settings, work, look, check, decide, failover, fence, hook, drill, parting, profile):
-    module.register(app)
+prosody.register(app)
+if sys.argv[1:2] != [
+    "prosody"
+]:  # hooks run that, and users wait meanwhile: to read all other commands takes longer than what it does
+    from poolpair.cli import adopt, check, decide, drill, failover, fence, hook, look, parting, profile, settings, work
+
+    for module in (settings, work, look, check, decide, failover, fence, hook, drill, parting, profile, adopt):
+        module.register(app)
 
 
 def main() -> None:

@@ -112,7 +112,8 @@ def copy_database(database: Database, target: str) -> None:
         assert dump.stdout is not None
         assert dump.stderr is not None
         dump.stdout.close()
-        said = dump.stderr.read()
+        with dump.stderr:
+            said = dump.stderr.read()
         dump.wait()
     for program, failed, words in (
         ("pg_dump", dump.returncode > 0, said),

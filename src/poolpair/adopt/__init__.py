@@ -1,0 +1,1 @@
+"""Reads a Prosody server's configuration: proposes a pair from it, checks it against one, and tells Prosody whom to serve."""
