@@ -17,9 +17,20 @@ FINAL = ("sync", "--wait", "final", "--timeout", "60")
 class Application(Protocol):
     """What the story needs to do with an application, through its own programs."""
 
-    name: str
-    needs: tuple[str, ...]
-    """Distributions to be installed from the package index."""
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    @property
+    def table(self) -> str:
+        """One of its tables."""
+        ...
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Distributions to be installed from the package index."""
+        ...
 
     def set_up(self, site: Site) -> None:
         """Make its tables and folders, as its manual says."""

@@ -18,9 +18,8 @@ __all__ = ["app", "main"]
 setattr(typer.BadParameter.__base__, "exit_code", 64)  # noqa: B010 - mypy knows no attributes of a base
 
 prosody.register(app)
-if sys.argv[1:2] != [
-    "prosody"
-]:  # hooks run that, and users wait meanwhile: to read all other commands takes longer than what it does
+# Hooks run `poolpair prosody`, and users wait meanwhile: to read all other commands takes longer than what it does.
+if sys.argv[1:2] != ["prosody"]:
     from poolpair.cli import adopt, check, decide, drill, failover, fence, hook, look, parting, profile, settings, work
 
     for module in (settings, work, look, check, decide, failover, fence, hook, drill, parting, profile, adopt):
