@@ -1,7 +1,8 @@
 """The service: runs the passes of every channel, and the heartbeat beside them, until it is told to stop.
 
 One thread works along the line; a second sends heartbeats and writes the pulse, so that a long apply or a slow delivery does not
-look like silence to the partner. Both hold nothing that the store does not: `kill -9` at any instant is a normal event.
+look like silence to the partner; a third counts what has no home, for which it looks at every row while the line goes on. None of
+them holds anything that the store does not: `kill -9` at any instant is a normal event.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ FULL_LOOK_S = 30.0
 """A whole pass at least this often (or once per interval), whatever the hints say."""
 PULSE_S = 1.0
 """A word this much newer than the one that `status` knows of is written down at once, not with the next heartbeat."""
+JOIN_S = 10.0
+"""To look at every row of a large table may take longer; the process ends without it."""
+COUNT_REST = 50.0
+"""To count takes no more than this part of the time, however large the tables are."""
 TEMP_SWEEP_S = 3600.0
 TEMP_OLD_S = 24 * 3600.0
 REQUEST = "request/"
@@ -39,11 +44,11 @@ class Request:
 
 
 class Service:
-    """Runs one site. `make_beater` gives the heartbeat thread a site of its own, sharing the memory of the first."""
+    """Runs one site. `make_another` gives each thread beside the line a site of its own, sharing the memory of the first."""
 
-    def __init__(self, site: Site, make_beater: Callable[[], Site], tell: Callable[[str], None]) -> None:
+    def __init__(self, site: Site, make_another: Callable[[], Site], tell: Callable[[str], None]) -> None:
         self._site = site
-        self._make_beater = make_beater
+        self._make_another = make_another
         self._tell = tell
         self._stop = Stop()
         self._faults: dict[Channel, str] = {}
@@ -53,7 +58,6 @@ class Service:
         self._pace = Pace()
         self._full_s: float | None = None
         self._told_s: float | None = None
-        self._counted_s: float | None = None
         self._swept_s: float | None = None
         self._fatal: PoolpairError | None = None
         self._begun = False
@@ -73,8 +77,9 @@ class Service:
         """Work until `stop`, after `begin`. Raises PoolpairError(LEASE) if another service took over."""
         site = self._site
         site.own.write_small(TASK_ASSIGNMENT, (site.front_end + "\n").encode())
-        beats = threading.Thread(target=self._beats, name="heartbeat", daemon=True)
-        beats.start()
+        beside = [threading.Thread(target=self._beside, args=(do,), daemon=True) for do in (self._beats, self._counts)]
+        for thread in beside:
+            thread.start()
         try:
             while not self._stop.is_set():
                 began_s = site.clock.monotonic_s()
@@ -85,7 +90,8 @@ class Service:
                 self._rest(self._pace.after(moved=moved, whole=whole, took_s=took_s, faulty=bool(self._faults)))
         finally:
             self._stop.set()
-            beats.join()
+            for thread in beside:
+                thread.join(JOIN_S)
         if self._fatal is not None:
             raise self._fatal
 
@@ -181,10 +187,6 @@ class Service:
     def _housekeeping(self, now: float) -> None:
         site = self._site
         try:
-            if self._counted_s is None or now - self._counted_s >= site.limits.interval_s:
-                for channel in site.channels:
-                    count_unhomed(site, channel)
-                self._counted_s = now
             if self._swept_s is None or now - self._swept_s >= TEMP_SWEEP_S:
                 site.own.sweep_temp(TEMP_OLD_S)
                 self._swept_s = now
@@ -204,30 +206,48 @@ class Service:
                 self._tell(f"{channel}: works again")
         self._faults = faults
 
-    def _beats(self) -> None:
-        """The heartbeat thread: a cookie per heartbeat on the first channel, on the others once per interval."""
-        try:
-            site = self._make_beater()
-        except PoolpairError as error:
-            self._fatal = error
-            self._stop.set()
-            return
+    def _beats(self, site: Site) -> None:
+        """The heartbeat: a cookie on the first channel, on the others once per interval."""
         last_all_s: float | None = None
+        while not self._stop.is_set():
+            now = site.clock.monotonic_s()
+            every = last_all_s is None or now - last_all_s >= site.limits.interval_s
+            for channel in site.channels if every else site.channels[:1]:
+                beat(site, channel)
+            if every:
+                last_all_s = now
+            write_pulse(site)
+            self._stop.wait(site.limits.heartbeat_s)
+
+    def _counts(self, site: Site) -> None:
+        """Count what has no home: at the start, and once per interval if something was written since."""
+        counted: object = None
+        while not self._stop.is_set():
+            began_s = site.clock.monotonic_s()
+            try:
+                hint = site.store.hint()
+                if counted is None or hint != counted:
+                    for channel in site.channels:
+                        count_unhomed(site, channel)
+                    counted = hint
+            except PoolpairError as error:
+                if error.code in FATAL:
+                    raise
+                self._tell(f"counting: {error}")
+            took_s = site.clock.monotonic_s() - began_s
+            self._stop.wait(max(site.limits.interval_s, COUNT_REST * took_s))
+
+    def _beside(self, work: Callable[[Site], None]) -> None:
+        """What a thread does, with a site of its own; what ends it ends the service."""
         try:
-            while not self._stop.is_set():
-                now = site.clock.monotonic_s()
-                every = last_all_s is None or now - last_all_s >= site.limits.interval_s
-                for channel in site.channels if every else site.channels[:1]:
-                    beat(site, channel)
-                if every:
-                    last_all_s = now
-                write_pulse(site)
-                self._stop.wait(site.limits.heartbeat_s)
+            site = self._make_another()
+            try:
+                work(site)
+            finally:
+                site.store.close()
         except PoolpairError as error:
             self._fatal = error
             self._stop.set()
-        finally:
-            site.store.close()
 
 
 def write_pulse(site: Site) -> None:
