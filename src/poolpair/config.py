@@ -232,6 +232,7 @@ def _read_gate(file: TomlFile, read: KeyReader, hooks: HookCommands, heartbeat_s
         self_fence_after_s=read.optional(
             "gate.self_fence_after", after, None, lambda value: show_duration(value) if value else "off"
         ),
+        watch=read.optional("gate.watch", parse_path, None, show_path),
     )
     if rules.self_fence_after_s is not None and rules.self_fence_after_s < 3 * heartbeat_s:
         file.problem(

@@ -52,6 +52,7 @@ def beat(site: Site, channel: Channel) -> bool:
 
 def _import(site: Site, channel: Channel) -> bool:
     check_own_share(site)
+    site.memory.closing.pop(channel, None)
     moved = compare(site, channel)
     look_at_waiting(site, channel)
     finish_deletions(site)

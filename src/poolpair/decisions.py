@@ -6,6 +6,7 @@ none runs; `request` then has the running one look at once. None of them waits f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from poolpair.errors import Code, PoolpairError
@@ -14,9 +15,9 @@ from poolpair.model import Channel, RefusedPackage, new_id, new_nonce
 from poolpair.moves import FENCE_OFF, FenceOff
 from poolpair.pipeline.adopt import fence
 from poolpair.pipeline.receive import REFUSED_KEPT
-from poolpair.pipeline.resolve_file import resolve_file
 from poolpair.pipeline.site import Site, inbound_name, outbound_name, serving_name
 from poolpair.service import REQUEST, Request
+from poolpair.serving.resolving import RESOLVE, ResolveOrder, resolve_entry
 from poolpair.state import Held, Inbound, Outbound, Seed, SeedPhase, Serving, VerifyResult
 from poolpair.store.ledger_files import FILES
 from poolpair.store.port import Transaction
@@ -116,6 +117,32 @@ def resolve_ledger(
     site: Site, entry_id: str | None, choice: Choice, *, force: bool = False, state: Choice = Choice.OPEN
 ) -> int:
     """Decide on one undecided entry, or (None) on all of a `state` and of homes that are served here; returns how many."""
+    mine = chosen_entries(site, entry_id, choice, state=state)
+    for entry in mine:
+        resolve_entry(site, entry, choice, force=force)
+    nudge(site)
+    return len(mine)
+
+
+def order_resolution(site: Site, mine: Sequence[LedgerEntry], choice: Choice, *, force: bool = False) -> list[str]:
+    """Have the service decide on these, with the application closed meanwhile; returns the names of the orders. Raises SERVICE_DOWN."""
+    if site.store.lease_holder() is None:
+        detail = "the application must let go of these users while their rows are replaced, which the service sees to"
+        raise PoolpairError(Code.SERVICE_DOWN, detail)
+    names: list[str] = []
+    with site.store.transaction() as tx:
+        for home in sorted({entry.home for entry in mine}):
+            ids = tuple(entry.entry_id for entry in mine if entry.home == home)
+            names.append(f"{RESOLVE}{new_nonce()}")
+            tx.save(names[-1], ResolveOrder(entry_ids=ids, home=home, choice=choice, force=force))
+    nudge(site)
+    return names
+
+
+def chosen_entries(
+    site: Site, entry_id: str | None, choice: Choice, *, state: Choice = Choice.OPEN
+) -> list[LedgerEntry]:
+    """One undecided entry, or (None) all of a `state` and of homes that are served here. Raises USAGE."""
     if entry_id is None:
         mine = [entry for entry in site.store.ledger() if entry.state is state and entry.home in site.served()]
     else:
@@ -123,10 +150,7 @@ def resolve_ledger(
         _refuse_decision(site, mine[0])
     if choice is Choice.BOTH and any(entry.table != FILES for entry in mine):
         raise PoolpairError(Code.USAGE, "only of a file both versions can stand; of a group of rows choose one")
-    for entry in mine:
-        resolve_entry(site, entry, choice, force=force)
-    nudge(site)
-    return len(mine)
+    return mine
 
 
 def _refuse_decision(site: Site, entry: LedgerEntry) -> None:
@@ -138,15 +162,6 @@ def _refuse_decision(site: Site, entry: LedgerEntry) -> None:
             f"users of {entry.home} are served by pool {site.partner}: it is decided there",
             hint=f"give this command at pool {site.partner}; nothing was changed here",
         )
-
-
-def resolve_entry(site: Site, entry: LedgerEntry, choice: Choice, *, force: bool = False) -> None:
-    """Decide on an open entry of a home that is served here."""
-    if entry.table == FILES:
-        resolve_file(site, entry, choice, force=force)
-        return
-    with site.store.transaction() as tx:
-        tx.resolve(entry, choice, site.clock.utc_iso(), force=force)
 
 
 def take_fence_away(site: Site, reason: str) -> None:

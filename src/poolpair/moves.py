@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from poolpair.errors import Code
 from poolpair.model import Fault
@@ -181,6 +182,8 @@ class GateRules:
     """So long it waits for a word after its start; None: for ever, or until an operator says so."""
     self_fence_after_s: float | None = None
     """So long without a fresh word, and the partner may well have taken over; None: it goes on serving."""
+    watch: Path | None = None
+    """What the application makes anew when it starts: it knows then nothing of what gate hooks told it before."""
 
 
 class GateWhy(StrEnum):

@@ -84,7 +84,8 @@ class Service:
             while not self._stop.is_set():
                 began_s = site.clock.monotonic_s()
                 moved = self._look()
-                moved |= self._tend_gate(tend if self._begun else begin)
+                if self._tend_gate(tend if self._begun else begin):
+                    moved, self._hints = True, None  # what waited for it may go on
                 took_s = site.clock.monotonic_s() - began_s
                 whole = self._full_s is not None and self._full_s >= began_s
                 self._rest(self._pace.after(moved=moved, whole=whole, took_s=took_s, faulty=bool(self._faults)))

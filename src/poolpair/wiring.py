@@ -162,7 +162,7 @@ def open_site(config: PoolConfig, clock: Clock | None = None) -> Site:
 def hooks_of(config: PoolConfig, scratch: Path) -> Hooks:
     """The operator's commands; each may ask `poolpair` about the same pool."""
     base = {**os.environ, "POOLPAIR_CONFIG": str(config.path.absolute())}
-    return CommandHooks(dict(config.hooks.commands), config.hooks.timeout_s, scratch, base)
+    return CommandHooks(dict(config.hooks.commands), config.hooks.timeout_s, scratch, base, config.gate.watch)
 
 
 def check_settings(site: Site) -> None:

@@ -63,6 +63,7 @@ timeout = "5s"
 at_start = false
 wait = "never"
 self_fence_after = "90s"
+watch = "/run/app.sock"
 
 [api]
 listen = "[2001:db8::5]:80"
@@ -137,7 +138,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     hooks = dict(config.hooks.commands)
     assert set(hooks) == set(HookStep)
     assert (config.api, config.api.is_local) == (Api(host="2001:db8::5", port=80), False)
-    assert config.gate == GateRules(at_start=False, wait_s=None, self_fence_after_s=90.0)
+    assert config.gate == GateRules(at_start=False, wait_s=None, self_fence_after_s=90.0, watch=Path("/run/app.sock"))
     assert load(tmp_path, GOOD + '[hooks]\ngate_open = ["x"]\n').gate == GateRules(at_start=True)
     assert (hooks[HookStep.BEFORE_FENCE], config.hooks.timeout_s) == (("systemctl", "stop", "a b"), 5.0)
 

@@ -146,3 +146,23 @@ def test_what_a_killed_service_left_running_is_ended_first(tmp_path: Path) -> No
     assert bystander.poll() is None
     bystander.kill()
     bystander.wait()
+
+
+def test_an_application_that_was_started_anew_has_another_mark(tmp_path: Path) -> None:
+    """By the file that it makes at its start: made anew, or written anew; without such a file nothing tells."""
+    watched = tmp_path / "app.pid"
+    hooks = CommandHooks({}, 1.0, tmp_path, {}, watched)
+    assert hooks.application() is None
+    watched.write_text("1")
+    first = hooks.application()
+    assert first is not None
+    assert hooks.application() == first
+    (tmp_path / "new").write_text("2")
+    (tmp_path / "new").rename(watched)
+    second = hooks.application()
+    assert second not in (None, first)
+    before = watched.stat().st_ctime_ns
+    while watched.stat().st_ctime_ns == before:  # the clock of a file system ticks every few milliseconds
+        watched.write_text("3")
+    assert hooks.application() not in (None, first, second)
+    assert CommandHooks({}, 1.0, tmp_path, {}).application() is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+import time
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Annotated
@@ -12,11 +13,17 @@ import typer
 
 from poolpair import decisions, documents
 from poolpair.cli.context import chosen_config
+from poolpair.cli.work import wait
 from poolpair.errors import Code, PoolpairError
+from poolpair.pipeline.site import Site
+from poolpair.serving.resolving import ResolveOrder
 from poolpair.store.ledger_files import FILES, version_from
 from poolpair.store.row_text import rows_from_text
 from poolpair.store.values import Choice, LedgerEntry
 from poolpair.wiring import open_site
+
+ORDERS_S = 150.0
+"""Longer than two hooks may take by default."""
 
 
 def ledger_list(
@@ -93,7 +100,29 @@ def ledger_resolve(
     site = open_site(chosen_config())
     try:
         state = Choice.STANDING if standing else Choice.OPEN
-        done = decisions.resolve_ledger(site, entry_id, chosen[0], force=force, state=state)
+        if chosen[0] is Choice.THEIRS and site.closes_application:
+            mine = decisions.chosen_entries(site, entry_id, chosen[0], state=state)
+            done = _await_orders(site, decisions.order_resolution(site, mine, chosen[0], force=force))
+        else:
+            done = decisions.resolve_ledger(site, entry_id, chosen[0], force=force, state=state)
     finally:
         site.store.close()
     typer.echo(f"{done} decided")
+
+
+def _await_orders(site: Site, names: list[str]) -> int:
+    """Wait for the service; gives how many it decided. Raises TIMEOUT, or whatever it ran into."""
+    until_s, done = time.monotonic() + ORDERS_S, 0
+    for name in names:
+        while (order := site.store.read(ResolveOrder, name)) is None or not order.is_over:
+            wait(
+                until_s,
+                "the service did not let the application go in time",
+                "it goes on with it: see `poolpair status`",
+            )
+        with site.store.transaction() as tx:
+            tx.delete(name)
+        done += order.done
+        if order.fault is not None:
+            raise PoolpairError(order.fault.code, order.fault.detail)
+    return done

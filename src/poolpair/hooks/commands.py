@@ -32,7 +32,10 @@ RUNNING = "hook.json"
 
 
 class CommandHooks:
-    """The commands of one pool. `scratch` is where a running one is noted, `base` the environment that each gets."""
+    """The commands of one pool. `scratch` is where a running one is noted, `base` the environment that each gets.
+
+    `watched` is what the application makes anew when it starts.
+    """
 
     def __init__(
         self,
@@ -40,8 +43,10 @@ class CommandHooks:
         timeout_s: float,
         scratch: Path,
         base: Mapping[str, str],
+        watched: Path | None = None,
     ) -> None:
         self.commands = commands
+        self._watched = watched
         self._timeout_s = timeout_s
         self._note = scratch / RUNNING
         self._base = base
@@ -49,6 +54,14 @@ class CommandHooks:
 
     def interrupt(self) -> None:
         self._interrupted.set()
+
+    def application(self) -> object:
+        """By the watched file: a socket is another file after each start, a file of a process number is written anew."""
+        try:
+            found = self._watched.stat() if self._watched else None
+        except OSError:
+            return None
+        return found and (found.st_dev, found.st_ino, found.st_ctime_ns)
 
     def run(self, step: HookStep, words: Mapping[str, str]) -> HookResult | None:
         if self._interrupted.is_set():

@@ -21,6 +21,8 @@ class MemoryHooks:
     """Is told of each run that fails."""
     well: set[tuple[str, HookStep]] = field(default_factory=set)
     """Plans, and which of their hooks ended well."""
+    starts: int = 0
+    """Of the application."""
 
     def run(self, step: HookStep, words: Mapping[str, str]) -> HookResult | None:
         self.ran.append((step, dict(words)))
@@ -34,3 +36,6 @@ class MemoryHooks:
 
     def interrupt(self) -> None:
         pass
+
+    def application(self) -> object:
+        return self.starts

@@ -41,6 +41,10 @@ class Hooks(Protocol):
         """End the hook that runs, and run none any more; safe from a signal handler."""
         ...
 
+    def application(self) -> object:
+        """A mark of the application's present run: another one after each of its starts, the same always if nothing tells."""
+        ...
+
 
 class NoHooks:
     """Where none are set."""
@@ -54,3 +58,6 @@ class NoHooks:
 
     def interrupt(self) -> None:
         pass
+
+    def application(self) -> object:
+        return None

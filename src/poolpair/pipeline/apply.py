@@ -41,8 +41,15 @@ PAST_STREAMS_KEPT = 16
 
 
 def apply(site: Site, channel: Channel, received: Received) -> bool:
-    """Apply a package; False if it waits (held by a guard) or was refused. Raises STORE_*, SCHEMA, TREE, SCRATCH."""
+    """Apply a package; False if it waits (for an operator or the application) or was refused. Raises STORE_*, SCHEMA, TREE, SCRATCH."""
     compare(site, channel)
+    brings = received.manifest.recovered
+    if (
+        brings is not None
+        and (received.manifest.groups or received.manifest.files)
+        and not site.lets_go(brings.home, channel)
+    ):
+        return False
     proved = site.memory.proved.pop(channel, None)
     rows = site.scratch_file(f"in-{channel}-rows")
     try:

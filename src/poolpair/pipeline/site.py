@@ -17,7 +17,7 @@ from poolpair.errors import PoolpairError
 from poolpair.format.keys import KeyRing
 from poolpair.hooks.port import Hooks, NoHooks
 from poolpair.model import Channel, Fault, Manifest, Position, Recovered, Reign, new_nonce
-from poolpair.moves import GateRules
+from poolpair.moves import GateRules, HookStep
 from poolpair.pipeline.packed import Packed
 from poolpair.reigns import birth, serves
 from poolpair.share.port import OwnShare, PartnerShare
@@ -128,6 +128,10 @@ class Volatile:
     """Homes for which a gate hook ended well: whether it opened."""
     gate_tried: dict[str, tuple[bool, float]] = field(default_factory=dict)
     """Which of them failed, to open or not, and when."""
+    application: object = None
+    """The run of the application that they told."""
+    closing: dict[str, str] = field(default_factory=dict)
+    """What is about to write rows of a home that is served here, and that home: the application lets go of it meanwhile."""
     speaking: RLock = field(default_factory=RLock)
     """Held while a cookie is made and written: the heartbeat thread speaks too."""
 
@@ -178,6 +182,21 @@ class Site:
     def handing(self) -> tuple[str, ...]:
         """Homes whose final package is due or on its way."""
         return tuple(home for home in self.served() if self.serving(home).fencing is Fencing.HANDING)
+
+    @property
+    def closes_application(self) -> bool:
+        """Whether hooks of the gate can close the application for a home, and open it."""
+        return {HookStep.GATE_CLOSE, HookStep.GATE_OPEN} <= set(self.hooks.commands)
+
+    def lets_go(self, home: str, what: str) -> bool:
+        """Whether the application has let go of a home, so that `what` may write its rows; it is asked to if it has not.
+
+        An application that has rows in its memory would go on with those, and write them back. Without gate hooks there is nobody to ask.
+        """
+        if not self.closes_application:
+            return True
+        self.memory.closing[what] = home
+        return self.memory.gated.get(home) is False
 
     def scratch_file(self, name: str) -> Path:
         """A file of this process in the scratch folder; what an earlier one left behind is swept when a service starts."""

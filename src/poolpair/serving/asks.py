@@ -29,6 +29,7 @@ from poolpair.moves import Move, Plan, PlanStep, plan_name
 from poolpair.pipeline.adopt import load_serving
 from poolpair.pipeline.site import Site, outbound_name
 from poolpair.serving.plan import advance, give_up_within, order_within, words_of_plan
+from poolpair.serving.resolving import carry_out
 from poolpair.state import Outbound
 from poolpair.status import SILENT_AFTER_S
 from poolpair.store.port import Transaction
@@ -38,7 +39,9 @@ FORGOTTEN = "its store was set back, and it does not know any more what came of 
 
 
 def attend(site: Site, tell: Callable[[str], None] = lambda _line: None) -> bool:
-    """Hear what came of our asks, take up the partner's, take a step of each plan; `tell` hears of one that failed.
+    """Hear what came of our asks, take up the partner's, take a step of each plan, decide what the ledger's orders say.
+
+    `tell` hears of a step that failed.
 
     Raises STORE_LOCKED, LEASE.
     """
@@ -47,7 +50,7 @@ def attend(site: Site, tell: Callable[[str], None] = lambda _line: None) -> bool
     heard = _hear_answers(site, partner)
     taken = _take_up(site, partner)
     moved = advance(site, tell)
-    return any((heard, taken, moved, _follow_plans(site)))
+    return any((heard, taken, moved, _follow_plans(site), carry_out(site)))
 
 
 def make_ask(site: Site, verb: AskVerb, home: str) -> Ask:

@@ -167,13 +167,22 @@ _HOOKS = (HookStep.GATE_OPEN, HookStep.GATE_CLOSE)
 
 
 def _let_know(site: Site, tell: Callable[[str], None], *, is_open: bool) -> bool:
-    """Run the gate hook of each home whose state is not the one that the hooks left; after a start it is not known."""
+    """Run the gate hook of each home whose state is not the one that the hooks left.
+
+    After a start, of this service or of the application, that is not known.
+    """
     if not set(site.hooks.commands) & set(_HOOKS):
         return False
     memory, now = site.memory, site.clock.monotonic_s()
+    running = site.hooks.application()
+    if running != memory.application:
+        memory.application = running
+        memory.gated.clear()
+        memory.gate_tried.clear()
     moved = False
     for home in site.homes:
-        opened = is_open and takes_writes(site.serving(home), site.pool, site.partner)
+        serves = is_open and takes_writes(site.serving(home), site.pool, site.partner)
+        opened = serves and home not in memory.closing.values()
         tried, tried_s = memory.gate_tried.get(home, (None, now))
         if memory.gated.get(home) is opened or (tried is opened and now - tried_s < RETRY_S):
             continue

@@ -165,6 +165,7 @@ def _give_up(site: Site, plan: Plan) -> bool:
             fence(site, tx)
         forget_proof(site, tx)
         go(tx, plan, PlanStep.DONE)
+    site.memory.gated.pop(plan.home, None)  # the plan's own hooks may have let the application go already
     return True
 
 

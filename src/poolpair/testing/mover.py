@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from poolpair.asks import AskVerb
-from poolpair.decisions import resolve_entry
 from poolpair.errors import Code, PoolpairError
 from poolpair.moves import Move
 from poolpair.pipeline.site import Site
 from poolpair.serving.asks import make_ask
 from poolpair.serving.plan import give_up as give_up_plan
 from poolpair.serving.plan import order
+from poolpair.serving.resolving import resolve_entry
 from poolpair.store.ledger_files import FILES
 from poolpair.store.values import Choice
 from poolpair.testing.schema import POOLS
