@@ -16,6 +16,7 @@ from poolpair.state import Intent, Recovery
 from poolpair.store.values import Choice
 from tests.home_moves import (
     call_complete,
+    hand_out,
     hand_over,
     make_pair,
     send,
@@ -72,6 +73,20 @@ def test_an_entry_follows_who_serves(pair: MemoryPair) -> None:
     for pool in ("a", "b"):
         (entry,) = pair.sites[pool].store.ledger()
         assert entry.state is Choice.THEIRS
+
+
+def test_nothing_is_decided_while_the_users_are_on_their_way(pair: MemoryPair) -> None:
+    """What the final package does not bring would be undone by it; at the end it is decided where they arrived."""
+    settle(pair)
+    hand_out(pair, "b")
+    with pytest.raises(PoolpairError, match="on their way to pool a"):
+        resolve_ledger(pair.sites["b"], None, Choice.OURS)
+    settle(pair)
+    assert resolve_ledger(pair.sites["a"], None, Choice.OURS) == 1
+    settle(pair)
+    for pool in ("a", "b"):
+        (entry,) = pair.sites[pool].store.ledger()
+        assert entry.state is Choice.OURS
 
 
 def test_a_group_that_was_written_since_is_not_decided_blindly(pair: MemoryPair) -> None:

@@ -1188,6 +1188,14 @@ MUTANTS = (
         test="tests/unit/test_hook_commands.py",
     ),
     Mutant(
+        name="decided-on-its-way",
+        rule="nothing is decided in the ledger that the final package of a handover does not bring",
+        file="pipeline/resolve_file.py",
+        old="serving.fencing is Fencing.HANDING",
+        new="not serving.reigns",
+        test="tests/line/test_failover_ledger.py::test_nothing_is_decided_while_the_users_are_on_their_way",
+    ),
+    Mutant(
         name="the-application-goes-on",
         rule="an application lets go of a home before its rows are written",
         file="pipeline/site.py",

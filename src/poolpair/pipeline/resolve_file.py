@@ -10,7 +10,8 @@ from functools import partial
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.pipeline.kept import digest_of, find_kept, keep
-from poolpair.pipeline.site import FileHome, Site
+from poolpair.pipeline.site import FileHome, Site, serving_name
+from poolpair.state import Fencing, Serving
 from poolpair.store.ledger_files import FileVersion, path_of, version_from, version_text
 from poolpair.store.tree import Tree, TreeFile, text
 from poolpair.store.values import CatalogueFile, Choice, LedgerEntry
@@ -24,6 +25,7 @@ def resolve_file(site: Site, entry: LedgerEntry, choice: Choice, *, force: bool 
     path, owner = path_of(entry), site.file_home(path_of(entry))
     if owner is None or owner.home != entry.home:
         raise PoolpairError(Code.USAGE, f"{text(path)} is not carried any more as it was when the entry was made")
+    refuse_on_its_way(site.serving(entry.home), site.partner)
     decided, noted = entry, None
     if choice is Choice.THEIRS:
         decided, noted = _put_theirs(site, tree, entry, path, owner, force=force)
@@ -31,12 +33,19 @@ def resolve_file(site: Site, entry: LedgerEntry, choice: Choice, *, force: bool 
         noted = _put_beside(site, tree, entry, path)
     decided = replace(decided, state=choice, decided_utc=site.clock.utc_iso())
     with site.store.transaction() as tx:
+        refuse_on_its_way(tx.load(Serving, serving_name(entry.home)), site.partner)
         tx.decide(decided)
         tx.note_files([noted] if noted is not None else [], log=True)
         if entry.state is Choice.STANDING and (noted is None or noted.path != path):
             # Else it would be merged over when it is handed in.
             tx.note_files([tx.file(path) or _file(path, owner, None, None)], log=True)
     return decided
+
+
+def refuse_on_its_way(serving: Serving | None, partner: str) -> None:
+    """A decision that is not in the final package of a handover would be undone by it. Raises USAGE."""
+    if serving is not None and serving.fencing is Fencing.HANDING:
+        raise PoolpairError(Code.USAGE, f"the users are on their way to pool {partner}: decide there")
 
 
 def _put_theirs(

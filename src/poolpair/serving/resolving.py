@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from poolpair.cycle import FATAL
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Fault
-from poolpair.pipeline.resolve_file import resolve_file
-from poolpair.pipeline.site import Site
+from poolpair.pipeline.resolve_file import refuse_on_its_way, resolve_file
+from poolpair.pipeline.site import Site, serving_name
+from poolpair.state import Serving
 from poolpair.store.ledger_files import FILES
 from poolpair.store.values import Choice, LedgerEntry
 
@@ -41,6 +42,7 @@ def resolve_entry(site: Site, entry: LedgerEntry, choice: Choice, *, force: bool
         resolve_file(site, entry, choice, force=force)
         return
     with site.store.transaction() as tx:
+        refuse_on_its_way(tx.load(Serving, serving_name(entry.home)), site.partner)
         tx.resolve(entry, choice, site.clock.utc_iso(), force=force)
 
 

@@ -34,6 +34,7 @@ ERRORS: dict[str, tuple[Code, ...]] = {
 }
 NEVER_RAISES = {
     "hooks.run",
+    "hooks.application",
     "own.changed_hint",
     "own.check_access",
     "other.check_access",
