@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import psycopg
 
@@ -43,21 +43,55 @@ def _reached(one: int, refers_to: Mapping[int, Collection[int]]) -> set[int]:
 
 
 class Writes(Protocol):
-    """Whatever writes one table."""
+    """Whatever writes one table: by itself, or as a part of one statement for more than one."""
 
     @property
     def bound(self) -> Bound:
         """The table."""
         ...
 
+    def deletion(self) -> str:
+        """One statement that deletes all that is to go; empty if there is none."""
+        ...
 
-T = TypeVar("T", bound=Writes)
+    def deleted(self, rows: int, /) -> None:
+        """That statement was run."""
+        ...
+
+    def delete(self) -> None:
+        """Delete what is to go, unless it was."""
+        ...
+
+    def writing(self) -> str:
+        """One statement that writes all there is; empty if there is none."""
+        ...
+
+    def written(self, rows: int, /) -> None:
+        """That statement was run, and wrote so many rows that nobody else counts."""
+        ...
+
+    def write(self) -> None:
+        """Write what there is, unless it was."""
+        ...
 
 
-def circles(ordered: Iterable[T]) -> list[list[T]]:
+def write_in_order(database: Database, tables: Sequence[Writes]) -> None:
+    """Delete from the tables that refer to others first, write to them last."""
+    ordered = _circles(tables)
+    for circle in reversed(ordered):
+        _at_once(database, circle, lambda each: each.deletion(), lambda each, rows: each.deleted(rows))
+        for table in circle:
+            table.delete()
+    for circle in ordered:
+        _at_once(database, circle, lambda each: each.writing(), lambda each, rows: each.written(rows))
+        for table in circle:
+            table.write()
+
+
+def _circles(tables: Iterable[Writes]) -> list[list[Writes]]:
     """By the rank of their tables: those that refer to each other together, every other one alone."""
-    found: list[list[T]] = []
-    for each in sorted(ordered, key=lambda each: (each.bound.rank, each.bound.circle)):
+    found: list[list[Writes]] = []
+    for each in sorted(tables, key=lambda each: (each.bound.rank, each.bound.circle)):
         if found and each.bound.circle and found[-1][-1].bound.circle == each.bound.circle:
             found[-1].append(each)
         else:
@@ -65,8 +99,11 @@ def circles(ordered: Iterable[T]) -> list[list[T]]:
     return found
 
 
-def write_at_once(
-    database: Database, circle: Sequence[T], statement: Callable[[T], str], done: Callable[[T, int], None]
+def _at_once(
+    database: Database,
+    circle: Sequence[Writes],
+    statement: Callable[[Writes], str],
+    done: Callable[[Writes, int], None],
 ) -> None:
     """What several tables have to do, and how many rows it wrote; if something is refused nothing is done, and each may try alone."""
     mine = [(each, text) for each in circle if (text := statement(each))]

@@ -12,7 +12,7 @@ import psycopg
 
 from poolpair.errors import Code, Refused
 from poolpair.store.postgres.bound import GONE, Bound, listed
-from poolpair.store.postgres.circles import circles, write_at_once
+from poolpair.store.postgres.circles import write_in_order
 from poolpair.store.postgres.database import Database, quote
 from poolpair.store.postgres.documents import seen_at
 from poolpair.store.postgres.fencing import begin_deciding
@@ -39,14 +39,7 @@ def recover(
             table.check_homes()
     for table in tables:
         table.sort_out()
-    for circle in reversed(circles(tables)):
-        write_at_once(database, circle, TableRecovery.deletion, TableRecovery.deleted)
-        for table in circle:
-            table.delete()
-    for circle in circles(tables):
-        write_at_once(database, circle, TableRecovery.writing, TableRecovery.written)
-        for table in circle:
-            table.write()
+    write_in_order(database, tables)
     if waiting:
         try:
             database.run("SET CONSTRAINTS ALL IMMEDIATE")

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from poolpair.store.postgres.applying import TableApply
-from poolpair.store.postgres.circles import circles, write_at_once
+from poolpair.store.postgres.circles import write_in_order
 from poolpair.store.postgres.database import Database
 from poolpair.store.values import Applied
 
 
 def write(database: Database, tables: list[TableApply], filled: int) -> Applied:
-    """Delete from the tables that refer to others first, write to them last. So many rows are written already, each a group."""
+    """Write all of it. So many rows are written already, each a group."""
     for table in tables:
         table.set_aside()
-    for circle in reversed(circles(tables)):
-        write_at_once(database, circle, TableApply.deletion, TableApply.deleted)
-        for table in circle:
-            table.delete()
-    for circle in circles(tables):
-        write_at_once(database, circle, TableApply.writing, TableApply.written)
-        for table in circle:
-            table.write()
+    write_in_order(database, tables)
     done = [table.done() for table in tables]
     return Applied(
         groups=filled + sum(each.groups for each in done),
