@@ -112,7 +112,7 @@ class Machine:
             "var/lib/prosody",
             "srv",
             "mnt/poolpair",
-            "etc/systemd/system/prosody.service.d",
+            "etc/systemd/system",
         ):
             (self.root / name).mkdir(parents=True)
         user = os.environ.get("USER", "root") if os.geteuid() else "root"
@@ -129,7 +129,7 @@ class Machine:
         return re.sub(r"(?<![\w./-])/(?=(?:etc|srv|mnt|var)/)", f"{self.root}/", word)
 
     def start(self, unit: str) -> None:
-        """As the supervisor does: the process, and for Prosody what its drop-in says."""
+        """As the supervisor does."""
         if unit == "prosody":
             self._spawn(unit, ["prosody", "-F", "--config", str(self.config)])
             path = self.root / "var/lib/prosody/prosody.sock"
@@ -137,11 +137,6 @@ class Machine:
                 wait_for("Prosody", lambda: is_running(path), START_S)
             else:
                 wait_for("Prosody", lambda: self.answer("localhost") or None, START_S)
-            drop_in = self.root / "etc/systemd/system/prosody.service.d/poolpair.conf"
-            for line in re.findall(
-                r"^ExecStartPost=-(.+)$", drop_in.read_text() if drop_in.exists() else "", re.MULTILINE
-            ):
-                assert self.run(line).status == 0
             return
         text = (self.root / "etc/systemd/system/poolpair.service").read_text()
         (line,) = re.findall(r"^ExecStart=(.+)$", text, re.MULTILINE)

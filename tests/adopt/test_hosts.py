@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.adopt.sites import QUICK, Machine, Said
+from tests.adopt.sites import QUICK, Machine
 
 SQLITE = '{ driver = "SQLite3" }'
 HOSTS = {"a.example", "rooms.a.example", "share.a.example"}
@@ -142,13 +142,6 @@ def test_a_prosody_that_does_not_run(a: Machine) -> None:
     assert "P109: Prosody does not run: nobody answers at" in done.text
 
 
-def test_without_a_service_nothing_is_followed(a: Machine) -> None:
-    """Whether the partner took over is what only a service finds out."""
-    done = a.run(f"poolpair -c {a.toml} prosody follow")
-    assert done == Said(0, "nothing was done: no service runs for this pool\n")
-    assert active(a) == set()
-
-
 def test_what_is_refused(a: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pool that is neither, a pool file without Prosody, a configuration that cannot be read, a Prosody that is not installed."""
     done = a.run(f"poolpair -c {a.toml} prosody activate c")
@@ -192,6 +185,14 @@ def test_check_knows_prosody(a: Machine) -> None:
         "prosody version: Prosody 0.12.",
     ):
         assert any(words in line for line in mine), words
+    text = a.toml.read_text()
+    try:
+        a.toml.write_text(text.replace("\nwatch ", "\n# watch "))
+        done = a.run(f"poolpair -c {a.toml} check")
+    finally:
+        a.toml.write_text(text)
+    assert done.status == 2
+    assert "FAIL  prosody hooks: P109 a Prosody that is restarted is not told whom to serve" in done.text
     text = a.config.read_text()
     try:
         a.config.write_text(

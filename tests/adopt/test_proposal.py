@@ -139,6 +139,7 @@ def test_the_pool_file_is_one(sites: Sites) -> None:
     assert config.files == sites.folder / "a" / "data"
     assert config.prosody == sites.config("a")
     assert config.gate.at_start
+    assert config.gate.watch == sites.folder / "a" / "data" / "prosody.sock"
     hooks = {step.value: words[1:] for step, words in config.hooks.commands}
     down, up = ("prosody", "deactivate"), ("prosody", "activate")
     assert hooks == {"before-fence": down, "gate-close": down, "after-serve": up, "gate-open": up}

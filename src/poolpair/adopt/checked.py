@@ -34,6 +34,9 @@ def check_prosody(config: PoolConfig, path: Path) -> Iterator[Finding]:
                 f"{name} is not set: Prosody is not told whom to serve",
                 f"set {name} in [hooks], see docs/prosody.md",
             )
+    if config.gate.watch != prosody.socket:
+        hint = f'set watch = "{prosody.socket}" in [gate]'
+        yield fail("hooks", "a Prosody that is restarted is not told whom to serve: `watch` is not its socket", hint)
 
 
 def _same_places(config: PoolConfig, prosody: Prosody, owners: Owners) -> Iterator[Finding]:

@@ -121,7 +121,11 @@ def pool_file(prosody: Prosody, owners: Owners, homes: dict[str, str], places: P
         ("gate_open", [hook, "prosody", "activate"], "whoever is served here is"),
     ]
     lines += ["", "[hooks]", *_aligned([(name, json.dumps(words), reason) for name, words, reason in hooks])]
-    lines += ["", "[gate]", *_aligned([("at_start", "true", "a site that comes back asks first")])]
+    gate = [
+        ("at_start", "true", "a site that comes back asks first"),
+        ("watch", _quoted(prosody.socket), "a Prosody that was restarted is told again whom it serves"),
+    ]
+    lines += ["", "[gate]", *_aligned(gate)]
     return "\n".join(lines) + "\n"
 
 

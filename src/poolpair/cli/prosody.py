@@ -1,9 +1,7 @@
-"""Commands that tell a Prosody whom it serves: for hooks of the gate, and for whoever restarts it."""
+"""Commands that tell a Prosody whom it serves, for hooks."""
 
 from __future__ import annotations
 
-import select
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +11,6 @@ from poolpair.cli.context import EXIT_STATUSES, chosen_config
 from poolpair.config import PoolConfig
 from poolpair.errors import Code, PoolpairError
 
-LOOK_MS = 100
 Home = Annotated[str, typer.Argument(envvar="POOLPAIR_HOME", help="The pool whose hosts are meant.")]
 Epoch = Annotated[
     str,
@@ -28,7 +25,6 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Tell Prosody whom it serves.", no_args_is_help=True)
     group.command("activate", epilog=EXIT_STATUSES)(activate)
     group.command("deactivate", epilog=EXIT_STATUSES)(deactivate)
-    group.command("follow", epilog=EXIT_STATUSES)(follow)
     app.add_typer(group, name="prosody")
 
 
@@ -42,30 +38,6 @@ def deactivate(home: Home, epoch: Epoch = "") -> None:
     _tell(chosen_config(), "deactivate", home, epoch)
 
 
-def follow(
-    wait: Annotated[float, typer.Option(help="Seconds until Prosody answers at most.")] = 15.0,
-) -> None:
-    """After Prosody was restarted: activate what this pool serves now. Nothing while no service lives, which does it when it starts."""
-    from poolpair.api.answers import Answers
-    from poolpair.wiring import open_site, store_kind
-
-    config = chosen_config()
-    pools = (config.pool, config.partner.pool)
-    answers = Answers(lambda: open_site(config), pools, config.pool, file=store_kind(config).local_file())
-    try:
-        if why := answers.ready().why:
-            typer.echo(f"nothing was done: {why}")
-            return
-        _await_prosody(config, wait)
-        for home in pools:
-            found = answers.serving(home)
-            if not found.serving:
-                typer.echo(f"{home}: {found.why}")
-            _tell(config, "activate" if found.serving else "deactivate", home, str(found.epoch))
-    finally:
-        answers.close()
-
-
 def _tell(config: PoolConfig, verb: str, home: str, epoch: str) -> None:
     from poolpair.adopt.owners import owners_by_homes
     from poolpair.adopt.prosody import read_prosody
@@ -77,16 +49,6 @@ def _tell(config: PoolConfig, verb: str, home: str, epoch: str) -> None:
         raise PoolpairError(Code.USAGE, f"{home!r} is neither pool of this pair ({owners.pool} and {owners.partner})")
     hosts = owners.hosts_of(prosody, home)
     typer.echo(tell(prosody, Verb(verb), hosts, f"{home} {epoch}") if hosts else f"{home} has no hosts here")
-
-
-def _await_prosody(config: PoolConfig, wait_s: float) -> None:
-    from poolpair.adopt.places import is_running
-    from poolpair.adopt.prosody import read_prosody
-
-    path = read_prosody(_configuration(config)).socket
-    until_s = time.monotonic() + wait_s
-    while not is_running(path) and time.monotonic() < until_s:
-        select.poll().poll(LOOK_MS)
 
 
 def _configuration(config: PoolConfig) -> Path:
