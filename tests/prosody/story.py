@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 ALICE, AMY, DAN, BOB = "alice@a.example", "amy@a.example", "dan@a.example", "bob@b.example"
 TEAM = "team@rooms.a.example"
+AT_A, AT_B = "made-at-a@rooms.a.example", "made-at-b@rooms.a.example"
 SHARE = "share.a.example"
 PICTURE = bytes(range(256)) * 400
 
@@ -51,6 +52,7 @@ class Story:
     friends: dict[str, tuple[str, str, tuple[str, ...]]] = field(default_factory=dict)
     """Alice's buddy list."""
     blocked: set[str] = field(default_factory=lambda: {"spam@b.example"})
+    rooms: dict[str, str] = field(default_factory=lambda: {TEAM: "The team"})
 
     def site(self, name: str) -> Site:
         """A site by its name."""
@@ -124,7 +126,7 @@ class Story:
         assert (alice.card(), alice.card(BOB), bob.card(ALICE)) == ("Alice Liddell", "Bob Cratchit", "Alice Liddell")
         assert alice.blocked() == self.blocked
         assert self.old(alice.archive(with_jid=BOB)) == self.chats
-        assert alice.rooms("rooms.a.example") == {TEAM: "The team"}
+        assert alice.rooms("rooms.a.example") == self.rooms
         seen = alice.join(TEAM)
         assert (seen.subject, seen.affiliation) == ("what is to be done", "owner")
         assert self.old(seen.history) == self.history
@@ -155,6 +157,7 @@ class Story:
         amy.say(DAN, "stranded for dan")
         amy.say(ALICE, "stranded for alice")
         alice.wait_heard("stranded for alice")
+        alice.make_room(AT_A, "Made at a")
         alice.affiliate(TEAM, "member", "carol@b.example")
         alice.say(TEAM, "stranded in the room")
         alice.wait_heard("stranded in the room")
@@ -184,6 +187,8 @@ class Story:
         alice, amy, bob = (self.online[jid] for jid in (ALICE, AMY, BOB))
         assert alice.fetch(self.stranded_url)[0] == 404
         bob.join(TEAM)
+        alice.make_room(AT_B, "Made at b")
+        self.rooms[AT_B] = "Made at b"
         self.talk(alice, bob, "four", "five")
         alice.block("troll@b.example")
         self.blocked.add("troll@b.example")
@@ -208,6 +213,8 @@ class Story:
         self.friends["carol@b.example"] = ("Carol", "none", ())
         assert alice.roster() == self.friends
         assert alice.blocked() == self.blocked
+        self.rooms[AT_A] = "Made at a"
+        assert alice.rooms("rooms.a.example") == self.rooms
         heard = {body for body in self.online[BOB].bodies() if body.startswith("traffic")}
         self.returned = {"stranded for alice", "stranded in the room", *heard}
         assert self.missing(alice) == set()
