@@ -1,4 +1,4 @@
-# make setup | demo [STORE=postgresql] | disaster | test [WORKERS=1] | test-long | storm | sim | soak SECONDS=600 | mutants | bench-pg ROWS=1000000 | bench-failover | lint | format | clean
+# make setup | demo [STORE=postgresql] | disaster | test [WORKERS=1] | test-long | storm | sim | soak SECONDS=600 | mutants | bench-pg ROWS=1000000 | bench-failover | bench-xmpp | lint | format | clean
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := test
@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # $(call timed,label,command) runs the command and says how long it took.
 timed = start=$$SECONDS; echo "== $(1)"; $(2); echo "== $(1): $$((SECONDS - start)) s"
 
-.PHONY: setup system demo disaster test test-long storm sim soak mutants bench-pg bench-pg-away bench-pg-scale bench-failover lint format clean
+.PHONY: setup system demo disaster test test-long storm sim soak mutants bench-pg bench-pg-away bench-pg-scale bench-failover bench-xmpp lint format clean
 
 setup: $(STAMP)
 
@@ -96,6 +96,10 @@ bench-pg-away: setup system
 # A home moves while its application writes: how long its users wait, and what is lost.
 bench-failover: setup system
 	@$(BIN)/python -m bench.failover $(BENCH_OPTIONS)
+
+# Two Prosody servers under chat, with continuous backup and without.
+bench-xmpp: setup system
+	@$(BIN)/python -m bench.xmpp $(BENCH_OPTIONS)
 
 # Many principals, of whom a part is active.
 bench-pg-scale: ROWS = 2000000

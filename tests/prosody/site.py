@@ -20,6 +20,10 @@ from tests.cluster import Cluster
 from tests.prosody.server import POOLS, Ports, Prosody, hosts_of
 
 SEEN_S = 30.0
+QUICK = {"interval": '"5s"', "heartbeat_max": '"500ms"'}
+"""So that nobody waits for a heartbeat."""
+KEPT = "synchronous_commit = on\n"
+"""What a client was told is kept must be there after the crash."""
 ASK_S = 0.2
 """Between two looks that start a program: the servers have the same two processors."""
 
@@ -140,9 +144,8 @@ def sections_for(prosody: Prosody, toml: Path) -> str:
     return f'[application]\nprosody = "{prosody.config}"\n\n[gate]\nwatch = "{prosody.socket}"\n\n[hooks]\n{hooks}'
 
 
-def _make_site(folder: Path, pool: str, ports: dict[str, Ports]) -> Site:
-    # What a client was told is kept must be there after the crash.
-    cluster = Cluster(settings="synchronous_commit = on\n")
+def _make_site(folder: Path, pool: str, ports: dict[str, Ports], settings: str, sync: dict[str, str]) -> Site:
+    cluster = Cluster(settings=settings)
     cluster.socket.chmod(0o755)
     cluster.create("prosody")
     sql = f'driver = "PostgreSQL"; database = "prosody"; username = "app"; host = "{cluster.socket}"'
@@ -152,7 +155,7 @@ def _make_site(folder: Path, pool: str, ports: dict[str, Ports]) -> Site:
         pool,
         other,
         folder,
-        {"interval": '"5s"', "heartbeat_max": '"500ms"'},
+        dict(sync),
         url=cluster.url("prosody"),
         files=prosody.data,
         extra=sections_for(prosody, folder / f"{pool}.toml"),
@@ -169,8 +172,8 @@ def _prepare(site: Site) -> None:
 
 
 @contextmanager
-def running_sites() -> Iterator[Sites]:
-    """Two sites after their first copy, each serving its own domain."""
+def built_sites(settings: str = KEPT, sync: dict[str, str] = QUICK) -> Iterator[Sites]:
+    """Two sites of which only the databases run: `settings` are theirs, `sync` lines of [sync]."""
     folder = Path(mkdtemp(prefix="poolpair-sites-"))
     folder.chmod(0o755)  # Prosody runs as its own user
     done = run_command("key", "new", str(folder / "pair.key"))
@@ -179,13 +182,7 @@ def running_sites() -> Iterator[Sites]:
     sites: list[Site] = []
     try:
         with ThreadPoolExecutor() as builders:
-            sites += builders.map(lambda pool: _make_site(folder, pool, ports), POOLS)
-            list(builders.map(_prepare, sites))
-        for site in sites:
-            site.pool.start()
-        for site in sites:
-            site.wait_serving(site.name)
-        wait_rest(*sites)
+            sites += builders.map(lambda pool: _make_site(folder, pool, ports, settings, sync), POOLS)
         yield sites[0], sites[1]
     finally:
         for site in sites:
@@ -195,6 +192,25 @@ def running_sites() -> Iterator[Sites]:
                 (site.cluster.data / "postmaster.pid").unlink(missing_ok=True)
             site.cluster.end()
         shutil.rmtree(folder)
+
+
+@contextmanager
+def running_sites() -> Iterator[Sites]:
+    """Two sites after their first copy, each serving its own domain."""
+    with built_sites() as sites:
+        with ThreadPoolExecutor() as builders:
+            list(builders.map(_prepare, sites))
+        protect(*sites)
+        yield sites
+
+
+def protect(*sites: Site) -> None:
+    """Start the services, and wait until each site serves its own domain and is whole at the other."""
+    for site in sites:
+        site.pool.start()
+    for site in sites:
+        site.wait_serving(site.name)
+    wait_rest(*sites)
 
 
 def wait_rest(*sites: Site) -> None:
