@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 from bench.server import Server
 
 TABLE = """
@@ -12,6 +14,9 @@ CREATE TABLE userdata (
 MARK = "host = 'a.example' AND \"user\" = 'mark' AND store = 'mark' AND key = 'mark'"
 _SAME = "t.host = 'a.example' AND t.\"user\" = user_of(p.i) AND t.store = store_of(p.i) AND t.key = md5(p.i::text)"
 ROWS_PER_USER = 100
+MADE_ROWS = 1_000_000
+"""So many values are made, which costs more than all else; beyond, they come again with other etags."""
+FILLERS = 2
 _STORE = "SELECT (ARRAY['contacts', 'groups', 'acl', 'presence', 'settings'])[i % 5 + 1]"
 _USER_OF = """
 CREATE FUNCTION user_of(i bigint) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT 'user' || lpad((i / {each})::text, 7, '0') $$"""
@@ -49,18 +54,29 @@ END $$""",
 def fill(server: Server, database: str, rows: int, rows_per_user: int = ROWS_PER_USER) -> None:
     """A database with the table, filled and at rest."""
     server.create(database)
+    server.run(database, "SET ROLE app", TABLE, _USER_OF.format(each=rows_per_user), *_FUNCTIONS)
     server.run(
         database,
-        "SET ROLE app",
-        TABLE,
-        _USER_OF.format(each=rows_per_user),
-        *_FUNCTIONS,
-        "INSERT INTO userdata SELECT 'a.example', user_of(i), store_of(i), md5(i::text), value_of(i, 0), 1, '2013-10-23 00:00:00+00'"
-        f" FROM generate_series(0::bigint, {rows - 1}) i",
+        "CREATE TABLE made AS SELECT i AS n, value_of(i, 0) AS value"
+        f" FROM generate_series(0::bigint, {min(rows, MADE_ROWS) - 1}) i",
+        "ANALYZE made",
+    )
+    parts = [rows * number // FILLERS for number in range(FILLERS + 1)]
+    with ThreadPoolExecutor(FILLERS) as fillers:
+        list(fillers.map(lambda first, end: server.run(database, *_fill(first, end)), parts, parts[1:]))
+    server.run(
+        database,
+        "DROP TABLE made",
         "INSERT INTO userdata VALUES ('a.example', 'mark', 'mark', 'mark', '', 0, '2013-10-23 00:00:00+00')",
-        "RESET ROLE",
         "VACUUM (FREEZE, ANALYZE) userdata",
     )
+
+
+def _fill(first: int, end: int) -> tuple[str, ...]:
+    value = f"CASE WHEN i < {MADE_ROWS} THEN value ELSE overlay(value PLACING left(md5(i || ':0'), 16) FROM 10) END"
+    columns = f"'a.example', user_of(i), store_of(i), md5(i::text), {value}, 1, '2013-10-23 00:00:00+00'"
+    source = f"generate_series({first}::bigint, {end - 1}) i JOIN made ON n = i % {MADE_ROWS}"
+    return "SET work_mem = '1GB'", f"INSERT INTO userdata SELECT {columns} FROM {source}"
 
 
 def empty(server: Server, database: str) -> None:
