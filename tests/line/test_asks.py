@@ -112,6 +112,23 @@ def test_the_same_command_again_is_the_same_ask(pair: MemoryPair) -> None:
     assert make_ask(site, AskVerb.HANDOVER, "a") == make_ask(site, AskVerb.HANDOVER, "a")
 
 
+def test_an_ask_made_while_answers_are_heard_stands(pair: MemoryPair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one is found to be too old, and at that moment the operator's own process withdraws it: what he asks for last counts."""
+    site = pair.sites["b"]
+    make_ask(site, AskVerb.HANDOVER, "a")
+    pair.clock.advance(ASK_LIES_S + 1)
+    boot_id = site.clock.boot_id
+
+    def meanwhile() -> str:
+        monkeypatch.setattr(site.clock, "boot_id", boot_id)
+        make_ask(site, AskVerb.GIVE_UP, "a")
+        return boot_id()
+
+    monkeypatch.setattr(site.clock, "boot_id", meanwhile)
+    attend(site)
+    assert (asked(pair).verb, asked(pair).answer) == (AskVerb.GIVE_UP, None)
+
+
 def test_an_ask_of_another_reign_is_refused(pair: MemoryPair) -> None:
     """Who serves changed between the ask and its arrival, and changed back: nothing is begun, and the reason comes back."""
     make_ask(pair.sites["b"], AskVerb.HANDOVER, "a")

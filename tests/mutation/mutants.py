@@ -1618,4 +1618,12 @@ MUTANTS = (
         new="        return False\n",
         test="tests/unit/test_protocol.py::test_an_older_word_is_a_replay_unless_fresh",
     ),
+    Mutant(
+        name="an-old-answer-over-a-new-ask",
+        rule="what is heard of an ask is kept with that ask alone",
+        file="serving/asks.py",
+        old="if tx.load(AskMade, name) == made:",
+        new="if tx.load(AskMade, name) is not None:",
+        test="tests/line/test_asks.py::test_an_ask_made_while_answers_are_heard_stands",
+    ),
 )
