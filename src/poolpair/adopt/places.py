@@ -56,18 +56,23 @@ def version(path: Path) -> str | None:
 
 def _said(command: list[str]) -> str | None:
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=LOOK_S,
-        )
+        done = call(command, LOOK_S)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout if done.returncode == 0 else None
+
+
+def call(command: list[str], limit_s: float) -> subprocess.CompletedProcess[str]:
+    """Run a program that has nothing to read, and keep what it says. Raises OSError, TimeoutExpired."""
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        timeout=limit_s,
+    )
 
 
 def is_running(path: Path) -> bool:

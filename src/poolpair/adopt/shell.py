@@ -9,7 +9,7 @@ from pathlib import Path
 
 from poolpair.adopt.lines import lua
 from poolpair.adopt.lua import said
-from poolpair.adopt.places import is_running
+from poolpair.adopt.places import call, is_running
 from poolpair.adopt.prosody import Host, Prosody
 from poolpair.errors import Code, PoolpairError
 
@@ -48,15 +48,7 @@ def tell(prosody: Prosody, verb: Verb, hosts: Iterable[Host], stamp: str) -> str
 
 def _run(command: list[str], verb: Verb) -> str:
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=COMMAND_S,
-        )
+        done = call(command, COMMAND_S)
     except subprocess.TimeoutExpired:
         detail = f"prosodyctl did not {verb} the hosts within {COMMAND_S:g} s"
         raise PoolpairError(Code.UNFIT, detail, "look at Prosody's log") from None
