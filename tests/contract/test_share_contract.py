@@ -1,12 +1,15 @@
-"""The share port's promises, each on a directory and in memory."""
+"""The share port's promises, each on a directory, in memory, and on a file server."""
 
 from __future__ import annotations
 
 import io
 import os
+import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import BinaryIO
 
 import pytest
@@ -19,6 +22,9 @@ from poolpair.share.counted import CountedPartnerShare, Delivered
 from poolpair.share.directory import DirectoryOwnShare, DirectoryPartnerShare
 from poolpair.share.memory import MemoryShare
 from poolpair.share.port import FileVanished, Listed, OwnShare, PartnerShare, safe_component
+from poolpair.share.smb.own import SmbOwnShare
+from poolpair.share.smb.partner import SmbPartnerShare
+from tests.smb.server import ACCOUNT, SmbServer
 
 DATA = layout.data_dir(Channel.USERS)
 COOKIE = layout.cookie_dir(Channel.USERS)
@@ -73,12 +79,51 @@ class MemoryBench(Bench):
         del self.share.tree[folder]
 
 
-@pytest.fixture(params=["directory", "memory"])
-def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
+class SmbBench(Bench):
+    def __init__(self, server: SmbServer, number: int) -> None:
+        folder = f"s{number}"
+        self.root = server.shares["pools"] / folder
+        self.root.mkdir()
+        if os.geteuid() == 0:
+            shutil.chown(self.root, ACCOUNT)
+        self.lines = [server.line("pools", folder), server.line("pools", folder, whose="partner's")]
+        self.own = SmbOwnShare(self.lines[0], quarantine_max=3)
+        self.partner = SmbPartnerShare(self.lines[1])
+
+    plant = DirectoryBench.plant
+    drop = DirectoryBench.drop
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[SmbServer]:
+    """A file server; each test has a folder of its share."""
+    folder = Path(mkdtemp(prefix="poolpair-smb-"))
+    folder.chmod(0o755)
+    made = SmbServer(folder / "smbd", {"pools": folder / "pools"})
+    try:
+        made.start()
+        yield made
+    finally:
+        made.kill()
+        shutil.rmtree(folder)
+
+
+_NUMBERS = count()
+
+
+@pytest.fixture(params=["directory", "memory", "smb"])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     """A prepared share."""
+    if request.param == "smb":
+        on_server = SmbBench(request.getfixturevalue("server"), next(_NUMBERS))
+        on_server.own.prepare(FOLDERS)
+        yield on_server
+        for line in on_server.lines:
+            line.close()
+        return
     made: Bench = DirectoryBench(tmp_path / "share") if request.param == "directory" else MemoryBench()
     made.own.prepare(FOLDERS)
-    return made
+    yield made
 
 
 def deliver(bench: Bench, name: str = "p.zip", data: bytes = b"package") -> int:

@@ -1,0 +1,255 @@
+"""One connection to a share of a file server: made when it is needed, given up when it seems dead, made anew by the next call.
+
+Every wait has a bound. The library's own waits have none that a stopped server or a cut line would end, so a timer shuts the socket
+down under them; whatever is left of the connection is thrown away then. Nothing is sent before the session is encrypted.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from smbprotocol.connection import Connection, Dialects, Request
+from smbprotocol.exceptions import SMBException, SMBResponseException
+from smbprotocol.header import NtStatus
+from smbprotocol.session import Session
+from smbprotocol.tree import TreeConnect
+
+from poolpair.errors import Code, PoolpairError
+from poolpair.smb_address import SmbAddress
+
+CONNECT_S = 10.0
+"""Until a server has answered and the account is let in; a name that no name server knows may take longer to be said so."""
+ANSWER_S = 20.0
+"""Until one request is answered, or one chunk is through: 1 MiB in so long are 52 kB a second."""
+CREDITS = 512
+"""How much may be under way, in pieces of 64 KiB."""
+BROKEN = frozenset({NtStatus.STATUS_USER_SESSION_DELETED, NtStatus.STATUS_NETWORK_NAME_DELETED})
+"""Statuses after which nothing works any more on this connection."""
+
+# What it logs is said in our errors, which name the share.
+logging.getLogger("smbprotocol").addHandler(logging.NullHandler())
+logging.getLogger("smbprotocol").propagate = False
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """An account of the file server; without a name whatever ticket this account of the system has."""
+
+    username: str = ""
+    password: str = field(default="", repr=False)
+    domain: str = ""
+
+    @property
+    def account(self) -> str | None:
+        """The name as the server wants it."""
+        return f"{self.domain}\\{self.username}" if self.domain else self.username or None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the server said to one request: `data` is the body of its answer."""
+
+    status: int
+    data: bytes = b""
+
+
+@dataclass(slots=True)
+class _Joined:
+    connection: Connection
+    session: Session
+    tree: TreeConnect
+
+
+class Line:
+    """The connection. Any number of threads may use it. `whose` stands in messages: "own" or "partner's"."""
+
+    def __init__(self, address: SmbAddress, login: Login, whose: str) -> None:
+        self.address = address
+        self._login = login
+        self._whose = whose
+        self._joined: _Joined | None = None
+        self._joining = threading.Lock()
+        self.requests = 0
+        """How often something was sent and waited for: round trips."""
+
+    def words(self, folder: str) -> str:
+        """A folder as messages name it."""
+        return f"{folder or 'the top folder'} of the {self._whose} share {self.address}"
+
+    @property
+    def write_bytes(self) -> int:
+        """How much the server takes at once. Raises as `ask`."""
+        return int(self._join().connection.max_write_size)
+
+    def ask(self, *messages: Any) -> list[Answer]:  # noqa: ANN401 - the library's messages have no type of their own
+        """Send requests that are carried out one after the other, in one round trip; later ones mean the file that the first opens.
+
+        Raises SHARE_DENIED if the account is not let in, SHARE_MISSING if there is no such share, SHARE_FAILED for whatever else keeps
+        answers from coming.
+        """
+        self.requests += 1
+        with self._using() as joined, at_most(ANSWER_S, joined.connection):
+            sent = joined.connection.send_compound(
+                list(messages), joined.session.session_id, joined.tree.tree_connect_id, related=len(messages) > 1
+            )
+            return [_received(joined.connection, each) for each in sent]
+
+    @contextmanager
+    def stream(self) -> Iterator[Stream]:
+        """For requests that are under way together. All of them go over one connection, and fail with it."""
+        self.requests += 1
+        with self._using() as joined:
+            yield Stream(self, joined)
+
+    @contextmanager
+    def _using(self) -> Iterator[_Joined]:
+        joined = self._join()
+        try:
+            yield joined
+        except (OSError, SMBException, ValueError) as error:
+            self._drop(joined)
+            raise self._unreachable(error) from error
+
+    def _join(self) -> _Joined:
+        with self._joining:
+            if self._joined is None:
+                self._joined = self._connect()
+            return self._joined
+
+    def _connect(self) -> _Joined:
+        to = self.address
+        connection = Connection(uuid4(), to.server, to.port, require_signing=True)
+        try:
+            with at_most(2 * CONNECT_S, connection):
+                connection.connect(Dialects.SMB_3_1_1, timeout=CONNECT_S)
+                session = Session(
+                    connection, self._login.account, self._login.password or None, require_encryption=True
+                )
+                session.connect()
+                tree = TreeConnect(session, f"\\\\{to.server}\\{to.share}")
+                tree.connect()
+                connection.echo(sid=session.session_id, timeout=int(CONNECT_S), credit_request=CREDITS)
+        except (OSError, SMBException, ValueError) as error:
+            _end(connection)
+            raise self._not_joined(error) from error
+        return _Joined(connection, session, tree)
+
+    def _drop(self, joined: _Joined) -> None:
+        with self._joining:
+            if self._joined is joined:
+                self._joined = None
+        _end(joined.connection)
+
+    def close(self) -> None:
+        """Take leave. The next call connects again."""
+        with self._joining:
+            joined, self._joined = self._joined, None
+        if joined is not None:
+            _end(joined.connection)
+
+    def _not_joined(self, error: Exception) -> PoolpairError:
+        where, account = f"the {self._whose} share {self.address}", self._login.account or "this account's ticket"
+        status = error.status if isinstance(error, SMBResponseException) else 0
+        if status == NtStatus.STATUS_BAD_NETWORK_NAME:
+            hint = "correct `share` in the pool file, or make the share"
+            return PoolpairError(Code.SHARE_MISSING, f"{where}: the server has no share of that name", hint)
+        if status == NtStatus.STATUS_ACCESS_DENIED:
+            return PoolpairError(Code.SHARE_DENIED, f"{where}: {account} may not enter it")
+        if isinstance(error, SMBResponseException) or type(error).__name__ in {
+            "SMBAuthenticationError",
+            "LogonFailure",
+        }:
+            hint = "correct the credentials file, or the account at the file server"
+            return PoolpairError(Code.SHARE_DENIED, f"{where}: {account} is not let in: {_brief(error)}", hint)
+        return self._unreachable(error)
+
+    def _unreachable(self, error: Exception) -> PoolpairError:
+        where = f"the file server of the {self._whose} share {self.address}"
+        hint = "look at the server and the line to it; it is tried again by itself"
+        if getattr(error, "timed_out", False):
+            return PoolpairError(Code.SHARE_FAILED, f"{where} did not answer in time", hint)
+        return PoolpairError(Code.SHARE_FAILED, f"{where} cannot be reached: {_brief(error)}", hint)
+
+
+class Stream:
+    """Requests that need not wait for each other's answers."""
+
+    def __init__(self, line: Line, joined: _Joined) -> None:
+        self._line = line
+        self._joined = joined
+
+    def send(self, message: Any) -> Request:  # noqa: ANN401 - as above
+        """Send one. Raises what the library raises; whoever opened the stream turns that into our words."""
+        joined = self._joined
+        with at_most(ANSWER_S, joined.connection):
+            return joined.connection.send(message, joined.session.session_id, joined.tree.tree_connect_id)
+
+    def receive(self, request: Request) -> Answer:
+        """Wait for an answer."""
+        with at_most(ANSWER_S, self._joined.connection):
+            return _received(self._joined.connection, request)
+
+
+def _received(connection: Connection, request: Request) -> Answer:
+    try:
+        response = connection.receive(request, resolve_symlinks=False)
+    except SMBResponseException as error:
+        if error.status in BROKEN:
+            raise
+        return Answer(error.status, bytes(error.header["data"].get_value()))
+    return Answer(NtStatus.STATUS_SUCCESS, bytes(response["data"].get_value()))
+
+
+@contextmanager
+def at_most(limit_s: float, connection: Connection) -> Iterator[None]:
+    """Shut the connection's socket down after a while; whoever waits in the library wakes then, and its error says why."""
+    late = False
+
+    def cut() -> None:
+        nonlocal late
+        late = True
+        _shut_down(connection)
+
+    timer = threading.Timer(limit_s, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except Exception as error:
+        if late:
+            error.timed_out = True  # type: ignore[attr-defined]
+        raise
+    finally:
+        timer.cancel()
+
+
+def _shut_down(connection: Connection) -> None:
+    """Not by the library's `disconnect`: that waits for whoever is sending."""
+    opened = getattr(connection.transport, "_sock", None)
+    if opened is not None:
+        with suppress(OSError):
+            opened.shutdown(socket.SHUT_RDWR)
+
+
+def _end(connection: Connection) -> None:
+    _shut_down(connection)
+    with suppress(OSError, SMBException, ValueError, AttributeError):
+        connection.disconnect(close=False)
+
+
+def _brief(error: Exception) -> str:
+    """The error without the library's prefix and newlines."""
+    text = " ".join(str(error).split())
+    return text.removeprefix("Received unexpected status from the server: ")[:200] or type(error).__name__
+
+
+def first_bad(answers: Sequence[Answer]) -> int:
+    """The status of the first request that was not carried out, 0 if all were."""
+    return next((answer.status for answer in answers if answer.status != NtStatus.STATUS_SUCCESS), 0)
