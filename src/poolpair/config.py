@@ -24,6 +24,7 @@ from poolpair.config_values import (
     parse_path,
     parse_pool_name,
     parse_profile,
+    parse_share,
     parse_size,
     parse_store,
     show_command,
@@ -33,6 +34,7 @@ from poolpair.config_values import (
 from poolpair.errors import Code
 from poolpair.homes import SHARED, HomePattern, Homes, home_of, home_problem, home_ranks, matches, settings_digest
 from poolpair.moves import GateRules, HookStep
+from poolpair.smb_address import is_smb
 from poolpair.tomlfile import KeyReader, Setting, TomlFile, open_toml
 from poolpair.units import read_fraction, show_duration, show_fraction, show_size
 
@@ -68,6 +70,8 @@ class Partner:
     pool: str
     share: str
     key_file: Path
+    share_credentials: Path | None = None
+    """Who this pool is at the file server; None: whoever has a ticket, or no file server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +154,8 @@ class PoolConfig:
     api: Api
     scratch: Path | None
     front_end: str
+    share_credentials: Path | None = None
+    """As the partner's, for the own share."""
     prosody: Path | None = None
     """Prosody's configuration, which `check` and the gate's hooks read."""
     sources: tuple[Setting, ...]
@@ -166,11 +172,11 @@ def load_config(path: Path) -> PoolConfig:
     file = open_toml(Code.CONFIG, path)
     read = KeyReader(file, LYNC_NAMES)
     pool, store = read.required("pool", parse_pool_name), read.required("store", parse_store, show=without_password)
-    profile, share = read.required("profile", parse_profile), read.required("share", parse_absolute)
+    profile, share = read.required("profile", parse_profile), read.required("share", parse_share)
     files = read.optional("files", parse_path, None, show_path)
     partner_pool, partner_share = (
         read.required("partner.pool", parse_pool_name),
-        read.required("partner.share", parse_absolute),
+        read.required("partner.share", parse_share),
     )
     key_file = read.required("partner.key_file", parse_absolute)
     homes = _read_homes(file, read, {pool, partner_pool})
@@ -199,6 +205,8 @@ def load_config(path: Path) -> PoolConfig:
         file.problem(
             ("scratch",), "missing: with a store on PostgreSQL say where packages are made, in a private folder"
         )
+    own_account = read.optional("share_credentials", parse_path, None, show_path)
+    account = read.optional("partner.share_credentials", parse_path, None, show_path)
     front_end = read.optional("front_end", parse_line, socket.gethostname(), str)
     prosody = read.optional("application.prosody", parse_path, None, show_path)
     read.refuse_unknown(free="homes")
@@ -207,11 +215,11 @@ def load_config(path: Path) -> PoolConfig:
     if share and partner_share:
         _check_places(file, share, partner_share, {("partner", "key_file"): key_file, ("scratch",): str(scratch or "")})
     file.raise_problems()
-    partner = Partner(pool=partner_pool, share=partner_share, key_file=Path(key_file))
+    partner = Partner(pool=partner_pool, share=partner_share, key_file=Path(key_file), share_credentials=account)
     return PoolConfig(
         path=path, pool=pool, store=store, profile=profile, share=share, files=files, partner=partner, homes=homes,
         sync=sync, guard=guard, limits=limits, hooks=hooks, gate=gate, api=api, scratch=scratch,
-        front_end=front_end, prosody=prosody, sources=tuple(read.settings),
+        front_end=front_end, share_credentials=own_account, prosody=prosody, sources=tuple(read.settings),
     )  # fmt: skip
 
 
@@ -260,7 +268,7 @@ def key_of(step: HookStep) -> str:
 
 def _check_places(file: TomlFile, share: str, partner_share: str, private: dict[tuple[str, ...], str]) -> None:
     """Two pools have two shares, and what must stay private lies in neither."""
-    ours, theirs = os.path.realpath(share), os.path.realpath(partner_share)
+    ours, theirs = (each if is_smb(each) else os.path.realpath(each) for each in (share, partner_share))
     if ours == theirs:
         file.problem(("partner", "share"), f"both pools are given one share: {partner_share}")
     for path, place in private.items():

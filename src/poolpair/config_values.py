@@ -8,6 +8,7 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 
+from poolpair.smb_address import is_smb, parse_smb
 from poolpair.units import read_duration, read_size, show_duration, type_name
 
 _POOL_NAME = re.compile(r"[a-z0-9-]{1,32}")
@@ -61,11 +62,15 @@ def _is_clean_path(text: str) -> bool:
 def parse_absolute(value: object) -> str:
     """An absolute path, as text."""
     text = _text(value, "an absolute path")
-    if text.startswith("\\\\"):
-        raise ValueError(f"{text!r} is a UNC path: mount the share and give the absolute path of the mount")
     if not _is_clean_path(text):
         raise ValueError(f"{text!r} is no absolute path")
     return text
+
+
+def parse_share(value: object) -> str:
+    """An absolute path, or a share on a file server in the one form in which it is printed."""
+    text = _text(value, "an absolute path or the address of a share")
+    return str(parse_smb(text)) if is_smb(text) else parse_absolute(text)
 
 
 def parse_path(value: object) -> Path | None:

@@ -28,7 +28,7 @@ class SmbAddress:
 
 def is_smb(text: str) -> bool:
     """Whether an address means a file server."""
-    return text.startswith(("smb://", "\\\\"))
+    return text.startswith(("smb://", "\\\\", "//"))
 
 
 def parse_smb(text: str) -> SmbAddress:

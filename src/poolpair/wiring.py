@@ -134,8 +134,8 @@ def open_site(config: PoolConfig, clock: Clock | None = None) -> Site:
         pair_id=ring.pair_id,
         ring=ring,
         store=open_store(config, profile, clock),
-        own=own_share(config.share, config.limits.quarantine_files),
-        other=partner_share(config.partner.share),
+        own=own_share(config),
+        other=partner_share(config),
         tree=DirectoryTree(config.files, scratch / "spool") if config.files is not None else None,
         file_home=file_home,
         clock=clock,
@@ -218,7 +218,7 @@ def initialise(config: PoolConfig) -> Installed:
     """Prepare store and share; idempotent. An old share of another pool is refused before anything is written."""
     profile = profile_of(config)
     ring = read_key_file(config.partner.key_file)
-    share = own_share(config.share)
+    share = own_share(config)
     found = share.read_small(POOL_JSON, 4096)
     if found is not None:
         owner = PoolIdentity.parse(found)

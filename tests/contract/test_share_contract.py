@@ -375,6 +375,29 @@ def test_the_hint_sees_every_change(bench: Bench) -> None:
         assert seen[-1] not in seen[:-1]
 
 
+def test_what_this_account_lacks_is_said(bench: Bench) -> None:
+    """A healthy share passes, and a folder that is not there is named."""
+    bench.own.check(FOLDERS)
+    bench.drop(COOKIE)
+    with pytest.raises(PoolpairError, match=COOKIE) as error:
+        bench.own.check(FOLDERS)
+    assert error.value.code is Code.SHARE_MISSING
+
+
+def test_what_is_cleared_is_gone_with_all_it_held(bench: Bench) -> None:
+    """The named folders go, whatever is in them, and nothing beside them; a second time there is nothing to do."""
+    deliver(bench)
+    top = DATA.partition("/")[0]
+    bench.own.write_small("pool.json", b"1")
+    for _ in range(2):
+        bench.own.clear([top, port.QUARANTINE])
+        with pytest.raises(PoolpairError):
+            bench.own.list(DATA)
+    assert names(bench, port.TEMP) == []
+    assert bench.own.read_small("pool.json", 9) == b"1"
+    assert refused(lambda: bench.own.clear([".."])) is Code.MISNAMED
+
+
 def test_space_left_is_told(bench: Bench) -> None:
     """Both roles tell how much space there is."""
     assert bench.own.free_bytes() > 0

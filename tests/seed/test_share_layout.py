@@ -8,7 +8,7 @@ from pathlib import Path
 from poolpair.errors import Code
 from poolpair.format.layout import TASK_ASSIGNMENT, folders
 from poolpair.model import Channel, ExportStatus
-from poolpair.share.open import own_share, partner_share
+from poolpair.share.directory import DirectoryOwnShare, DirectoryPartnerShare
 from tests.pair import Pair
 from tests.seed.experiment import EDIT, Seen
 
@@ -41,7 +41,7 @@ def test_the_heart_of_the_backup_process_is_the_file_share(pair: Pair) -> None:
 
 def test_here_we_see_four_folders(tmp_path: Path) -> None:
     """Seed: "Here we see four folders": CentralMgmt, ConfServices, TaskAssignment and UserServices where all is carried."""
-    own_share(str(tmp_path)).prepare([*folders(Channel), str(Path(TASK_ASSIGNMENT).parent)])
+    DirectoryOwnShare(tmp_path).prepare([*folders(Channel), str(Path(TASK_ASSIGNMENT).parent)])
     assert top_folders(tmp_path) - OURS == {"CentralMgmt", "ConfServices", "TaskAssignment", "UserServices"}
 
 
@@ -103,7 +103,7 @@ def test_a_temp_folder_is_exactly_what_you_would_expect_it_to_be_used_for(pair: 
             seen.append((len(list((share / "Temp").iterdir())), list((share / folder).iterdir())))
             return super().read(1 << 19)
 
-    partner_share(str(share)).deliver(Source(bytes(1 << 20)), folder, "whole.zip", "a-1.part")
+    DirectoryPartnerShare(share).deliver(Source(bytes(1 << 20)), folder, "whole.zip", "a-1.part")
     assert seen[1:] == [(1, [])] * (len(seen) - 1)
     assert len(seen) >= 3
     assert (share / folder / "whole.zip").stat().st_size == 1 << 20

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from poolpair.errors import PoolpairError
 from poolpair.lab.waiting import NotSeen, wait_for
-from poolpair.share.smb.line import Line, Login
+from poolpair.share.smb.line import Line
+from poolpair.share.smb.login import Login
 from poolpair.smb_address import SmbAddress
 from tests.prosody.server import free_port
 
@@ -122,7 +123,7 @@ class SmbServer:
     def line(self, share: str, *folder: str, account: str = "", whose: str = "own") -> Line:
         """A connection to one of its shares."""
         address = SmbAddress(server="127.0.0.1", port=self.port, share=share, folder=folder)
-        return Line(address, Login(account or self.accounts[0], PASSWORD), whose)
+        return Line(address, lambda: Login(account or self.accounts[0], PASSWORD), whose)
 
     def processes(self) -> list[int]:
         """The server and what it started."""

@@ -28,7 +28,11 @@ key_file = "/etc/poolpair/pair.key"
 "b.example"   = "b"
 """
 ALL = (
-    GOOD.replace("[partner]", 'files = "/data"\nscratch = "/scratch"\nfront_end = "fe1"\n\n[partner]')
+    GOOD.replace(
+        "[partner]",
+        'files = "/data"\nscratch = "/scratch"\nfront_end = "fe1"\nshare_credentials = "/etc/own"\n\n'
+        '[partner]\nshare_credentials = "/etc/partner"',
+    )
     + """
 [sync]
 interval = "5s"
@@ -125,6 +129,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert config.scratch == Path("/scratch")
     assert config.front_end == "fe1"
     assert config.prosody == Path("/etc/prosody/prosody.cfg.lua")
+    assert (config.share_credentials, config.partner.share_credentials) == (Path("/etc/own"), Path("/etc/partner"))
     assert config.sync == Sync(
         interval_s=5.0,
         eager=False,
@@ -141,6 +146,12 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert config.gate == GateRules(at_start=False, wait_s=None, self_fence_after_s=90.0, watch=Path("/run/app.sock"))
     assert load(tmp_path, GOOD + '[hooks]\ngate_open = ["x"]\n').gate == GateRules(at_start=True)
     assert (hooks[HookStep.BEFORE_FENCE], config.hooks.timeout_s) == (("systemctl", "stop", "a b"), 5.0)
+
+
+@pytest.mark.parametrize("text", [r"\\server\share\dir", "//server/share/dir/", "smb://server:445/share/dir"])
+def test_a_share_on_a_file_server_has_one_name(tmp_path: Path, text: str) -> None:
+    """However it is written, it is printed in one way."""
+    assert load(tmp_path, GOOD.replace('"/srv/share-a"', f"'{text}'")).share == "smb://server/share/dir"
 
 
 def test_the_heartbeat_is_never_slower_than_the_interval(tmp_path: Path) -> None:
@@ -273,9 +284,23 @@ WRONG = {
         'guard.delete_fraction (line 16): expected a fraction such as "20%" or 0.2, not a date or time',
     ),
     "relative share": (GOOD.replace("/srv/share-a", "share-a"), "share (line 4): 'share-a' is no absolute path"),
-    "UNC share": (
-        GOOD.replace('"/srv/share-a"', r"'\\server\share'"),
-        r"share (line 4): '\\\\server\\share' is a UNC path: mount the share and give the absolute path of the mount",
+    "no share on the server": (
+        GOOD.replace("/srv/share-a", "smb://server"),
+        (
+            "share (line 4): 'smb://server' is no address of a share: expected smb://server[:port]/share or"
+            " smb://server[:port]/share/folder"
+        ),
+    ),
+    "an account in the address": (
+        GOOD.replace("/srv/share-a", "smb://me:secret@server/share"),
+        (
+            "share (line 4): expected smb://server[:port]/share or smb://server[:port]/share/folder;"
+            " the account stands in the credentials file"
+        ),
+    ),
+    "one share on a server": (
+        GOOD.replace("/srv/share-a", "smb://server/share/x").replace("/mnt/share-b", "//server/share/x"),
+        "partner.share (line 8): both pools are given one share: smb://server/share/x",
     ),
     "relative store": (
         GOOD.replace("sqlite:////var", "sqlite:///var"),

@@ -185,14 +185,7 @@ def _capture(site: Site) -> str:
 
 def _own_share(config: PoolConfig, site: Site) -> str:
     check_own_share(site)
-    for name in folders(site.channels):
-        folder = Path(config.share) / name
-        if not folder.is_dir():
-            raise PoolpairError(Code.SHARE_MISSING, f"{folder} is not there", hint="run `poolpair -c FILE init`")
-        if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-            raise PoolpairError(
-                Code.SHARE_DENIED, f"this account lacks the permission: may not read and delete in {folder}"
-            )
+    site.own.check(folders(site.channels))
     return f"{config.share} is ours, with all its folders"
 
 

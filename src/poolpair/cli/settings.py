@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +15,11 @@ from poolpair.format.layout import POOL_JSON, PoolIdentity
 from poolpair.keyfile import activate_key, new_key_file, read_key_file, rotate_key_file
 from poolpair.model import new_id
 from poolpair.share.open import own_share
+from poolpair.share.port import OwnShare
 from poolpair.wiring import home_triples, initialise, open_store, profile_of, scratch_of, store_kind
+
+OURS = ("CentralMgmt", "ConfServices", "UserServices", "TaskAssignment", "Temp", "Quarantine")
+"""Folders of the share."""
 
 
 def register(app: typer.Typer) -> None:
@@ -81,24 +84,32 @@ def uninstall(
 ) -> None:
     """Remove every trace of poolpair from the database, the own share and the scratch folder. The partner is not needed."""
     config = chosen_config()
-    _refuse_share_of_another(config)
+    share = own_share(config)
+    if not keep_share:
+        _refuse_share_of_another(config, share)
     kind = store_kind(config)
     if not yes and not typer.confirm(f"Remove poolpair from {kind.shown()} and empty {config.share}?"):
         raise typer.Abort
     with kind.uninstalled(keep_wal=keep_wal) as removed:
         try:
             if not keep_share:
-                _clear_share(Path(config.share))
+                _clear_share(share)
             _clear_scratch(scratch_of(config))
-        except OSError as error:
-            detail = f"{error.filename or config.share}: {error.strerror}; the database is free of poolpair already"
+        except (OSError, PoolpairError) as error:
+            words = error.detail if isinstance(error, PoolpairError) else f"{error.filename}: {error.strerror}"
             hint = "mend it and run `uninstall` again: it goes on where it stopped"
+            detail = f"{words}; the database is free of poolpair already"
             raise PoolpairError(Code.SHARE_FAILED, detail, hint=hint) from error
     talk.print(f"removed {len(removed)} tables and triggers", markup=False)
 
 
-def _refuse_share_of_another(config: PoolConfig) -> None:
-    found = own_share(config.share).read_small(POOL_JSON, 4096) if Path(config.share).is_dir() else None
+def _refuse_share_of_another(config: PoolConfig, share: OwnShare) -> None:
+    try:
+        found = share.read_small(POOL_JSON, 4096)
+    except PoolpairError as error:
+        if error.code is not Code.SHARE_MISSING:
+            raise
+        return
     if found is not None and (owner := PoolIdentity.parse(found)).pool != config.pool:
         raise PoolpairError(Code.SHARE_FOREIGN, f"{config.share} belongs to pool {owner.pool!r}; nothing was removed")
 
@@ -119,12 +130,14 @@ def _clear_scratch(scratch: Path) -> None:
         scratch.rmdir()
 
 
-def _clear_share(share: Path) -> None:
-    """Remove our folders, and nothing that is not ours."""
-    for name in ("CentralMgmt", "ConfServices", "UserServices", "TaskAssignment", "Temp", "Quarantine"):
-        if (share / name).is_dir() and not (share / name).is_symlink():
-            shutil.rmtree(share / name)
-    (share / POOL_JSON).unlink(missing_ok=True)
+def _clear_share(share: OwnShare) -> None:
+    """Remove our folders, and nothing that is not ours. A share that is gone is clear."""
+    try:
+        share.clear(OURS)
+        share.remove("", POOL_JSON)
+    except PoolpairError as error:
+        if error.code is not Code.SHARE_MISSING:
+            raise
 
 
 def adopt_store(yes: Annotated[bool, typer.Option("--yes", help="This database is the one to keep.")] = False) -> None:
@@ -137,7 +150,7 @@ def adopt_store(yes: Annotated[bool, typer.Option("--yes", help="This database i
             hint="add --yes; make sure that no other copy runs",
         )
     ring = read_key_file(config.partner.key_file)
-    share = own_share(config.share)
+    share = own_share(config)
     found = share.read_small(POOL_JSON, 4096)
     owner = PoolIdentity.parse(found) if found is not None else None
     if owner is not None and (owner.pool, owner.pair_id) != (config.pool, ring.pair_id):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -161,6 +162,22 @@ class DirectoryOwnShare:
             finally:
                 os.close(fd)
         return swept
+
+    def check(self, folders: Sequence[str]) -> None:
+        """Ask the system for each folder."""
+        for folder in folders:
+            with self._folders.entered(folder) as at:
+                if not os.access(".", os.R_OK | os.W_OK | os.X_OK, dir_fd=at):
+                    where = self._folders.words(folder)
+                    raise PoolpairError(Code.SHARE_DENIED, f"this account may not read and delete in {where}")
+
+    def clear(self, folders: Sequence[str]) -> None:
+        """Delete trees; `rmtree` follows no links."""
+        for folder in folders:
+            safe_component(folder)
+            with self._folders.entered("") as at, self._folders.doing("delete", folder), suppress(FileNotFoundError):
+                if stat.S_ISDIR(os.stat(folder, dir_fd=at, follow_symlinks=False).st_mode):
+                    shutil.rmtree(folder, dir_fd=at)
 
     def changed_hint(self, folders: Sequence[str]) -> object:
         """Times of the folders, and what stands in them: two changes may fall into one tick of a folder's time.

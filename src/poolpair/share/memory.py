@@ -172,6 +172,17 @@ class MemoryShare:
             del temp[name]
         return len(old)
 
+    def check(self, folders: Sequence[str]) -> None:
+        """Every folder is there."""
+        for folder in folders:
+            self._folder("check", folder)
+
+    def clear(self, folders: Sequence[str]) -> None:
+        """Forget folders."""
+        gone = [each for each in self.tree if each.partition("/")[0] in {safe_component(folder) for folder in folders}]
+        for folder in gone:
+            del self.tree[folder]
+
     def changed_hint(self, folders: Sequence[str]) -> object:
         """What stands where."""
         return tuple(

@@ -130,6 +130,14 @@ class OwnShare(Protocol):
         """Delete files in Temp that did not change for so long by the share's own clock; returns how many."""
         ...
 
+    def check(self, folders: Sequence[str]) -> None:
+        """Raises SHARE_MISSING for a folder that is not there, SHARE_DENIED for one in which this account may not read and delete."""
+        ...
+
+    def clear(self, folders: Sequence[str]) -> None:
+        """Delete folders of the root with everything in them, and nothing else; one that is missing is no error."""
+        ...
+
     def changed_hint(self, folders: Sequence[str]) -> object:
         """A cheap token that differs once a file came, went or was replaced; only a hint, and it never raises."""
         ...

@@ -81,10 +81,15 @@ class SmbFolders:
         opening = messages.create(self.path(folder), messages.LOOK, messages.FOLDER, CreateDisposition.FILE_OPEN_IF)
         self.need(self.line.ask(opening, messages.close()), "make folders in", folder.rpartition("/")[0])
 
-    def need_folder(self, folder: str) -> None:
-        """Raises SHARE_MISSING if a folder is not there."""
-        opening = messages.create(self.path(folder), messages.LOOK, messages.FOLDER)
-        self._need_itself(self.line.ask(opening, messages.close()), "enter", folder)
+    def enter(self, folder: str, access: int = messages.LOOK, verb: str = "enter") -> None:
+        """Raises SHARE_MISSING if a folder is not there, SHARE_DENIED if this account may not do there what `verb` says."""
+        opening = messages.create(self.path(folder), access, messages.FOLDER)
+        self._need_itself(self.line.ask(opening, messages.close()), verb, folder)
+
+    def remove_folder(self, folder: str) -> None:
+        """Delete an empty folder."""
+        opening = messages.create(self.path(folder), messages.DELETE, messages.FOLDER | messages.GOES)
+        self._need_itself(self.line.ask(opening, messages.close()), "delete", folder)
 
     def _need_itself(self, answers: list[Answer], verb: str, folder: str) -> None:
         if first_bad(answers) in NO_FILE:

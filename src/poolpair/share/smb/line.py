@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -22,6 +22,7 @@ from smbprotocol.session import Session
 from smbprotocol.tree import TreeConnect
 
 from poolpair.errors import Code, PoolpairError
+from poolpair.share.smb.login import Login
 from poolpair.smb_address import SmbAddress
 
 CONNECT_S = 10.0
@@ -36,20 +37,6 @@ BROKEN = frozenset({NtStatus.STATUS_USER_SESSION_DELETED, NtStatus.STATUS_NETWOR
 # What it logs is said in our errors, which name the share.
 logging.getLogger("smbprotocol").addHandler(logging.NullHandler())
 logging.getLogger("smbprotocol").propagate = False
-
-
-@dataclass(frozen=True, slots=True)
-class Login:
-    """An account of the file server; without a name whatever ticket this account of the system has."""
-
-    username: str = ""
-    password: str = field(default="", repr=False)
-    domain: str = ""
-
-    @property
-    def account(self) -> str | None:
-        """The name as the server wants it."""
-        return f"{self.domain}\\{self.username}" if self.domain else self.username or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +57,7 @@ class _Joined:
 class Line:
     """The connection. Any number of threads may use it. `whose` stands in messages: "own" or "partner's"."""
 
-    def __init__(self, address: SmbAddress, login: Login, whose: str) -> None:
+    def __init__(self, address: SmbAddress, login: Callable[[], Login], whose: str) -> None:
         self.address = address
         self._login = login
         self._whose = whose
@@ -124,21 +111,19 @@ class Line:
             return self._joined
 
     def _connect(self) -> _Joined:
-        to = self.address
+        to, login = self.address, self._login()
         connection = Connection(uuid4(), to.server, to.port, require_signing=True)
         try:
             with at_most(2 * CONNECT_S, connection):
                 connection.connect(Dialects.SMB_3_1_1, timeout=CONNECT_S)
-                session = Session(
-                    connection, self._login.account, self._login.password or None, require_encryption=True
-                )
+                session = Session(connection, login.account, login.password or None, require_encryption=True)
                 session.connect()
                 tree = TreeConnect(session, f"\\\\{to.server}\\{to.share}")
                 tree.connect()
                 connection.echo(sid=session.session_id, timeout=int(CONNECT_S), credit_request=CREDITS)
         except (OSError, SMBException, ValueError) as error:
             _end(connection)
-            raise self._not_joined(error) from error
+            raise self._not_joined(login, error) from error
         return _Joined(connection, session, tree)
 
     def _drop(self, joined: _Joined) -> None:
@@ -154,8 +139,8 @@ class Line:
         if joined is not None:
             _end(joined.connection)
 
-    def _not_joined(self, error: Exception) -> PoolpairError:
-        where, account = f"the {self._whose} share {self.address}", self._login.account or "this account's ticket"
+    def _not_joined(self, login: Login, error: Exception) -> PoolpairError:
+        where, account = f"the {self._whose} share {self.address}", login.account or "this account's ticket"
         status = error.status if isinstance(error, SMBResponseException) else 0
         if status == NtStatus.STATUS_BAD_NETWORK_NAME:
             hint = "correct `share` in the pool file, or make the share"

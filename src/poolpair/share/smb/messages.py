@@ -34,13 +34,16 @@ DELETE = FilePipePrinterAccessMask.DELETE | FilePipePrinterAccessMask.FILE_READ_
 LOOK = FilePipePrinterAccessMask.FILE_READ_ATTRIBUTES
 ADD = 0x2
 """FILE_ADD_FILE of a folder; with it a folder can be flushed."""
+WORK = READ | ADD | 0x40
+"""With FILE_DELETE_CHILD: all that the owner of a folder does there."""
 SHARED = ShareAccess.FILE_SHARE_READ | ShareAccess.FILE_SHARE_WRITE | ShareAccess.FILE_SHARE_DELETE
 FILE = CreateOptions.FILE_NON_DIRECTORY_FILE | CreateOptions.FILE_OPEN_REPARSE_POINT
 FOLDER = CreateOptions.FILE_DIRECTORY_FILE | CreateOptions.FILE_OPEN_REPARSE_POINT
 NEW_FILE = (WRITE | DELETE, FILE)
 """Access and options for a file that is written and then renamed."""
 GOES = CreateOptions.FILE_DELETE_ON_CLOSE
-NOT_A_FILE = FileAttributes.FILE_ATTRIBUTE_DIRECTORY | FileAttributes.FILE_ATTRIBUTE_REPARSE_POINT
+IS_FOLDER = FileAttributes.FILE_ATTRIBUTE_DIRECTORY
+NOT_A_FILE = IS_FOLDER | FileAttributes.FILE_ATTRIBUTE_REPARSE_POINT
 _CREATED = struct.Struct("<HBBIQQQQQQII16s")
 _ENTRY = struct.Struct("<IIQQQQQQIIIIQ")
 _SIZES = struct.Struct("<qqqII")

@@ -42,7 +42,7 @@ class SmbOwnShare:
 
     def prepare(self, folders: Sequence[str]) -> None:
         """Make missing folders; their permissions are the server's to give."""
-        self._folders.need_folder("")
+        self._folders.enter("")
         for folder in dict.fromkeys((*folders, TEMP, QUARANTINE)):
             parts = safe_folder(folder)
             for depth in range(1, len(parts) + 1):
@@ -96,7 +96,7 @@ class SmbOwnShare:
                 raise FileVanished(name)
             if status == NtStatus.STATUS_OBJECT_PATH_NOT_FOUND:
                 for each in (folder, QUARANTINE):
-                    self._folders.need_folder(each)
+                    self._folders.enter(each)
             if status and status != NtStatus.STATUS_OBJECT_NAME_COLLISION:
                 action = f"move {name} into {QUARANTINE} from {self._folders.line.words(folder)}"
                 raise share_error(status, action)
@@ -126,6 +126,30 @@ class SmbOwnShare:
             if entry.is_file and made.written - entry.written > older_than_s * TICKS and is_plain(entry.name):
                 swept += self.remove(TEMP, entry.name)
         return swept
+
+    def check(self, folders: Sequence[str]) -> None:
+        """Open each folder for all that is done there."""
+        for folder in folders:
+            self._folders.enter(folder, messages.WORK, "read and delete in")
+
+    def clear(self, folders: Sequence[str]) -> None:
+        """Delete trees, from their leaves."""
+        for folder in folders:
+            self._clear(safe_component(folder))
+
+    def _clear(self, folder: str) -> None:
+        try:
+            found = self._folders.entries(folder)
+        except PoolpairError as error:
+            if error.code is not Code.SHARE_MISSING:
+                raise
+            return
+        for entry in found:
+            if entry.attributes & messages.IS_FOLDER and is_plain(entry.name):
+                self._clear(f"{folder}/{entry.name}")
+            elif is_plain(entry.name):
+                self.remove(folder, entry.name)
+        self._folders.remove_folder(folder)
 
     def changed_hint(self, folders: Sequence[str]) -> object:
         """What stands in the folders: each file's number, and when it changed."""

@@ -48,7 +48,7 @@ class SmbPartnerShare:
     def _probe(self, folder: str) -> AccessCheck:
         probe = f"probe-{secrets.token_hex(8)}.part"
         try:
-            self._folders.need_folder(folder)
+            self._folders.enter(folder)
             made = self._folders.create(probe)
             self._folders.line.ask(messages.close(made.file_id))
             if folder != TEMP:

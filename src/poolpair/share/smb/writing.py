@@ -52,7 +52,7 @@ def put(folders: SmbFolders, folder: str, name: str, source: BinaryIO, temp_name
         parts = chain([second], parts)
     to, temp = folders.path(folder, safe_component(name)), safe_component(temp_name)
     # The folder is looked at before anything is copied: one that is missing costs no traffic.
-    folders.need_folder(folder)
+    folders.enter(folder)
     made = folders.create(temp)
     try:
         size = folders.write(made.file_id, chain([first], parts))
@@ -82,7 +82,7 @@ def _is_put(folders: SmbFolders, folder: str, temp: str, answers: list[Answer], 
     folders.need(before, "write files in", TEMP)
     if renamed.status == NtStatus.STATUS_OBJECT_NAME_COLLISION:
         return False
-    folders.need_folder(folder)  # the answer to a rename does not tell which of both folders is not there
+    folders.enter(folder)  # the answer to a rename does not tell which of both folders is not there
     raise share_error(first_bad(answers), f"put files into {folders.line.words(folder)}")
 
 
