@@ -106,6 +106,9 @@ class Line:
 
     def _join(self) -> _Joined:
         with self._joining:
+            if self._joined is not None and not self._joined.connection.transport.connected:
+                _end(self._joined.connection)  # it ended while nobody used it: nothing is lost by that
+                self._joined = None
             if self._joined is None:
                 self._joined = self._connect()
             return self._joined
