@@ -71,6 +71,7 @@ class SmbServer:
     accounts: tuple[str, ...] = (ACCOUNT,)
     extra: str = ""
     port: int = field(default_factory=free_port)
+    passwords: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
@@ -94,6 +95,7 @@ class SmbServer:
         command = ["smbpasswd", "-c", str(self.config), "-s", "-a", account]
         done = subprocess.run(command, input=f"{password}\n{password}\n".encode(), capture_output=True, check=False)
         assert done.returncode == 0, done.stderr.decode()
+        self.passwords[account] = password
 
     def start(self) -> None:
         """Start it, and wait until somebody is let in."""
@@ -123,7 +125,8 @@ class SmbServer:
     def line(self, share: str, *folder: str, account: str = "", whose: str = "own") -> Line:
         """A connection to one of its shares."""
         address = SmbAddress(server="127.0.0.1", port=self.port, share=share, folder=folder)
-        return Line(address, lambda: Login(account or self.accounts[0], PASSWORD), whose)
+        name = account or self.accounts[0]
+        return Line(address, lambda: Login(name, self.passwords[name]), whose)
 
     def processes(self) -> list[int]:
         """The server and what it started."""

@@ -149,17 +149,18 @@ class SmbFolders:
         """Open a regular file. Raises FileVanished, Refused(MISNAMED); later errors of reading come in our words too."""
         safe_component(name)
         verb = f"read {name} in"
-        answers = self.line.ask(messages.create(self.path(folder, name), messages.READ, messages.FILE))
-        if first_bad(answers) in NO_FILE:
+        opening = messages.create(self.path(folder, name), messages.READ, messages.FILE)
+        created, first = self.line.ask(opening, messages.read(0, READ_BYTES))
+        if created.status in NO_FILE:
             raise FileVanished(name)
-        if first_bad(answers) == NtStatus.STATUS_FILE_IS_A_DIRECTORY:
+        if created.status == NtStatus.STATUS_FILE_IS_A_DIRECTORY:
             raise Refused(Code.MISNAMED, f"{name} is no regular file")
-        self.need(answers, verb, folder)
-        found = messages.opened(answers[0].data)
+        self.need([created], verb, folder)
+        found = messages.opened(created.data)
         try:
             if not found.is_file:
                 raise Refused(Code.MISNAMED, f"{name} is a link or no regular file")
-            with io.BufferedReader(_Reader(self, found, verb, folder), READ_BYTES) as source:
+            with io.BufferedReader(_Reader(self, found, verb, folder, first), READ_BYTES) as source:
                 yield source
         finally:
             with suppress(PoolpairError):  # a file that cannot be closed is closed by the end of the connection
@@ -246,8 +247,8 @@ class SmbFolders:
 class _Reader(io.RawIOBase):
     """A file of the server, to be read and sought."""
 
-    def __init__(self, folders: SmbFolders, found: messages.Opened, verb: str, folder: str) -> None:
-        self._folders, self._found = folders, found
+    def __init__(self, folders: SmbFolders, found: messages.Opened, verb: str, folder: str, first: Answer) -> None:
+        self._folders, self._found, self._first = folders, found, first
         self._verb, self._folder = verb, folder
         self._at = 0
 
@@ -267,14 +268,22 @@ class _Reader(io.RawIOBase):
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         view = memoryview(buffer).cast("B")
-        wanted = min(len(view), READ_BYTES)
-        if not wanted or self._at >= self._found.size_bytes:
-            return 0
-        (answer,) = self._folders.line.ask(messages.read(self._at, wanted, self._found.file_id))
-        if answer.status == NtStatus.STATUS_END_OF_FILE:
-            return 0
-        self._folders.need([answer], self._verb, self._folder)
-        data = messages.content(answer.data)
+        data = self._next(min(len(view), READ_BYTES))
         view[: len(data)] = data
-        self._at += len(data)
         return len(data)
+
+    def readall(self) -> bytes:
+        return b"".join(iter(lambda: self._next(READ_BYTES), b""))
+
+    def _next(self, wanted: int) -> bytes:
+        if not wanted or self._at >= self._found.size_bytes:
+            return b""
+        answer = self._first  # the beginning came with the opening
+        if self._at or answer.status:
+            (answer,) = self._folders.line.ask(messages.read(self._at, wanted, self._found.file_id))
+        if answer.status == NtStatus.STATUS_END_OF_FILE:
+            return b""
+        self._folders.need([answer], self._verb, self._folder)
+        data = messages.content(answer.data)[:wanted]
+        self._at += len(data)
+        return data

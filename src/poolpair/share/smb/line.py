@@ -1,7 +1,7 @@
 """One connection to a share of a file server: made when it is needed, given up when it seems dead, made anew by the next call.
 
 Every wait has a bound. The library's own waits have none that a stopped server or a cut line would end, so a timer shuts the socket
-down under them; whatever is left of the connection is thrown away then. Nothing is sent before the session is encrypted.
+down under them; whatever is left of the connection is thrown away then. Nothing is sent but encrypted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from uuid import uuid4
 from smbprotocol.connection import Connection, Dialects, Request
 from smbprotocol.exceptions import SMBException, SMBResponseException
 from smbprotocol.header import NtStatus
-from smbprotocol.session import Session
+from smbprotocol.session import Session as Logon
 from smbprotocol.tree import TreeConnect
 
 from poolpair.errors import Code, PoolpairError
@@ -50,7 +50,7 @@ class Answer:
 @dataclass(slots=True)
 class _Joined:
     connection: Connection
-    session: Session
+    logon: Logon
     tree: TreeConnect
 
 
@@ -84,7 +84,7 @@ class Line:
         self.requests += 1
         with self._using() as joined, at_most(ANSWER_S, joined.connection):
             sent = joined.connection.send_compound(
-                list(messages), joined.session.session_id, joined.tree.tree_connect_id, related=len(messages) > 1
+                list(messages), joined.logon.session_id, joined.tree.tree_connect_id, related=len(messages) > 1
             )
             return [_received(joined.connection, each) for each in sent]
 
@@ -119,15 +119,15 @@ class Line:
         try:
             with at_most(2 * CONNECT_S, connection):
                 connection.connect(Dialects.SMB_3_1_1, timeout=CONNECT_S)
-                session = Session(connection, login.account, login.password or None, require_encryption=True)
-                session.connect()
-                tree = TreeConnect(session, f"\\\\{to.server}\\{to.share}")
+                logon = Logon(connection, login.account, login.password or None, require_encryption=True)
+                logon.connect()
+                tree = TreeConnect(logon, f"\\\\{to.server}\\{to.share}")
                 tree.connect()
-                connection.echo(sid=session.session_id, timeout=int(CONNECT_S), credit_request=CREDITS)
+                connection.echo(sid=logon.session_id, timeout=int(CONNECT_S), credit_request=CREDITS)
         except (OSError, SMBException, ValueError) as error:
             _end(connection)
             raise self._not_joined(login, error) from error
-        return _Joined(connection, session, tree)
+        return _Joined(connection, logon, tree)
 
     def _drop(self, joined: _Joined) -> None:
         with self._joining:
@@ -177,7 +177,7 @@ class Stream:
         """Send one. Raises what the library raises; whoever opened the stream turns that into our words."""
         joined = self._joined
         with at_most(ANSWER_S, joined.connection):
-            return joined.connection.send(message, joined.session.session_id, joined.tree.tree_connect_id)
+            return joined.connection.send(message, joined.logon.session_id, joined.tree.tree_connect_id)
 
     def receive(self, request: Request) -> Answer:
         """Wait for an answer."""
@@ -210,7 +210,7 @@ def at_most(limit_s: float, connection: Connection) -> Iterator[None]:
     timer.start()
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # whatever it is, it came of the cut
         if late:
             error.timed_out = True  # type: ignore[attr-defined]
         raise

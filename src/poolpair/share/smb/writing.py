@@ -61,7 +61,7 @@ def put(folders: SmbFolders, folder: str, name: str, source: BinaryIO, temp_name
             messages.rename(to, replacing=False, file_id=made.file_id),
             messages.close(made.file_id),
         )
-    except BaseException:
+    except BaseException:  # nothing is left in Temp, whatever ended this
         with suppress(PoolpairError):
             folders.line.ask(messages.close(made.file_id))
         forget(folders, temp)
