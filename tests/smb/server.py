@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import signal
+import socket
 import subprocess
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -57,7 +58,7 @@ CONFIG = """
 SHARE = """
 [{name}]
    path = {path}
-   read only = no
+   read only = {read_only}
    valid users = {accounts}
 """
 
@@ -70,6 +71,7 @@ class SmbServer:
     shares: dict[str, Path]
     accounts: tuple[str, ...] = (ACCOUNT,)
     extra: str = ""
+    read_only: bool = False
     port: int = field(default_factory=free_port)
     passwords: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
@@ -80,7 +82,9 @@ class SmbServer:
         text = CONFIG.format(folder=self.folder, port=self.port, extra=self.extra)
         for name, path in self.shares.items():
             path.mkdir(exist_ok=True)
-            text += SHARE.format(name=name, path=path, accounts=" ".join(self.accounts))
+            text += SHARE.format(
+                name=name, path=path, accounts=" ".join(self.accounts), read_only="yes" if self.read_only else "no"
+            )
         self.config.write_text(text)
         for account in self.accounts:
             self.set_password(account, PASSWORD)
@@ -97,8 +101,8 @@ class SmbServer:
         assert done.returncode == 0, done.stderr.decode()
         self.passwords[account] = password
 
-    def start(self) -> None:
-        """Start it, and wait until somebody is let in."""
+    def start(self, *, wait: bool = True) -> None:
+        """Start it, and wait until somebody is let in, or at least until it listens."""
         with (self.folder / "out").open("ab") as out:
             self.process = subprocess.Popen(
                 ["smbd", "-s", self.config, "--foreground", "--no-process-group"],
@@ -107,13 +111,18 @@ class SmbServer:
                 stderr=out,
                 start_new_session=True,
             )
-        (self.folder / "started").touch()
-        wait_for("smbd", self._answers, START_S, poll_s=0.05)
+        wait_for("smbd", self._answers if wait else self._listens, START_S, poll_s=0.05)
 
-    def _answers(self) -> bool:
+    def _listens(self) -> bool:
         assert self.process is not None
         if self.process.poll() is not None:
             raise NotSeen(f"smbd ended: {(self.folder / 'out').read_text()}")
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def _answers(self) -> bool:
+        if not self._listens():
+            return False
         line = self.line(next(iter(self.shares)))
         try:
             line.write_bytes  # noqa: B018 - connects

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+import shutil
 import signal
 import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 
@@ -158,7 +162,7 @@ def test_a_rename_whose_answer_was_lost(ends: Ends, monkeypatch: pytest.MonkeyPa
 
     def lost(line: Line, *messages: object) -> object:
         answers = asked(line, *messages)
-        if len(messages) == 5:
+        if type(messages[0]).__name__ == "SMB2SetInfoRequest":
             raise PoolpairError(Code.SHARE_FAILED, "the answer was lost")
         return answers
 
@@ -228,3 +232,81 @@ def test_a_server_that_accepts_and_says_nothing() -> None:
         address = SmbAddress(server="127.0.0.1", port=listening.getsockname()[1], share="pools")
         share = SmbOwnShare(Line(address, lambda: Login("a", "b"), "own"))
         assert failure(share.free_bytes).code is Code.SHARE_FAILED
+
+
+@pytest.fixture
+def other_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], SmbOwnShare]]:
+    """Makes a server of another kind, by lines of its configuration; gives its share."""
+    made: list[SmbServer] = []
+    folder = Path(mkdtemp(prefix="poolpair-smb-"))
+    folder.chmod(0o755)
+
+    def make(extra: str) -> SmbOwnShare:
+        server = SmbServer(folder / "smbd", {"pools": folder / "pools"}, extra=extra, read_only=not extra)
+        made.append(server)
+        server.start(wait=False)
+        return SmbOwnShare(server.line("pools"))
+
+    yield make
+    for server in made:
+        server.kill()
+    shutil.rmtree(folder)
+
+
+WEAK = {
+    "no encryption": "   smb encrypt = off\n",
+    "an old protocol": "   server min protocol = SMB2_02\n   server max protocol = SMB2_10\n   smb encrypt = off\n",
+}
+
+
+@pytest.mark.parametrize("kind", WEAK)
+def test_a_server_that_offers_less_is_refused(other_server: Callable[[str], SmbOwnShare], kind: str) -> None:
+    """Nothing of a share passes over a line that others can read."""
+    share = other_server(WEAK[kind])
+    error = failure(share.free_bytes)
+    assert (error.code, error.hint) == (Code.SHARE_FAILED, "have the server offer SMB 3.1.1 with encryption")
+    assert "does not offer what is needed" in error.detail
+
+
+def test_a_full_disk(ends: Ends) -> None:
+    """Nothing stands half, in Temp neither; when there is room again it goes on."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m,mode=777", "none", str(ends.root)], check=True)
+    for line in ends.lines:
+        line.close()  # the server's process for an open one stands in the folder below
+    try:
+        ends.own.prepare([DATA, COOKIE])
+        assert failure(lambda: deliver(ends, data=LARGE)).code is Code.SHARE_FULL
+        assert ends.own.list(TEMP) == ends.own.list(DATA) == ()
+        deliver(ends, "filling.zip", bytes(ends.partner.free_bytes() - 200_000))
+        assert failure(lambda: deliver(ends, data=bytes(900_000))).code is Code.SHARE_FULL
+        assert ends.own.list(TEMP) == ()
+        ends.own.remove(DATA, "filling.zip")
+        all_well(ends)
+    finally:
+        for line in ends.lines:
+            line.close()
+        subprocess.run(["umount", "-l", str(ends.root)], check=True)
+
+
+def test_a_share_that_is_read_only(other_server: Callable[[str], SmbOwnShare]) -> None:
+    """Whoever only may read is told so."""
+    share = other_server("")
+    share.free_bytes()
+    error = failure(lambda: share.prepare([DATA]))
+    assert error.code in {Code.SHARE_DENIED, Code.SHARE_READ_ONLY}
+
+
+def test_what_things_cost(ends: Ends) -> None:
+    """In round trips, which are what a long line charges for."""
+    all_well(ends)
+    deliver(ends, "old.zip")
+    counts = {}
+    for name, attempt in attempts(ends).items():
+        before = sum(line.requests for line in ends.lines)
+        attempt()
+        counts[name] = sum(line.requests for line in ends.lines) - before
+    before = ends.lines[0].requests
+    with ends.own.open(DATA, "old.zip") as source:
+        assert source.read() == b"package"
+    assert ends.lines[0].requests - before == 2
+    assert counts == {"list": 1, "read": 1, "write": 1, "free": 1, "identity": 1, "deliver": 3, "word": 2}

@@ -54,6 +54,10 @@ class _Joined:
     tree: TreeConnect
 
 
+class _TooWeak(ValueError):
+    """The server does not offer what is asked for."""
+
+
 class Line:
     """The connection. Any number of threads may use it. `whose` stands in messages: "own" or "partner's"."""
 
@@ -69,6 +73,12 @@ class Line:
     def words(self, folder: str) -> str:
         """A folder as messages name it."""
         return f"{folder or 'the top folder'} of the {self._whose} share {self.address}"
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it is connected, as far as is known."""
+        joined = self._joined
+        return joined is not None and bool(joined.connection.transport.connected)
 
     @property
     def write_bytes(self) -> int:
@@ -106,7 +116,7 @@ class Line:
 
     def _join(self) -> _Joined:
         with self._joining:
-            if self._joined is not None and not self._joined.connection.transport.connected:
+            if self._joined is not None and not self.is_up:
                 _end(self._joined.connection)  # it ended while nobody used it: nothing is lost by that
                 self._joined = None
             if self._joined is None:
@@ -119,6 +129,8 @@ class Line:
         try:
             with at_most(2 * CONNECT_S, connection):
                 connection.connect(Dialects.SMB_3_1_1, timeout=CONNECT_S)
+                if not connection.supports_encryption:
+                    raise _TooWeak("no encryption")
                 logon = Logon(connection, login.account, login.password or None, require_encryption=True)
                 logon.connect()
                 tree = TreeConnect(logon, f"\\\\{to.server}\\{to.share}")
@@ -145,6 +157,9 @@ class Line:
     def _not_joined(self, login: Login, error: Exception) -> PoolpairError:
         where, account = f"the {self._whose} share {self.address}", login.account or "this account's ticket"
         status = error.status if isinstance(error, SMBResponseException) else 0
+        if status == NtStatus.STATUS_NOT_SUPPORTED or isinstance(error, _TooWeak):
+            hint = "have the server offer SMB 3.1.1 with encryption"
+            return PoolpairError(Code.SHARE_FAILED, f"{where}: the server does not offer what is needed", hint)
         if status == NtStatus.STATUS_BAD_NETWORK_NAME:
             hint = "correct `share` in the pool file, or make the share"
             return PoolpairError(Code.SHARE_MISSING, f"{where}: the server has no share of that name", hint)
