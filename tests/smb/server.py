@@ -72,6 +72,8 @@ class SmbServer:
     accounts: tuple[str, ...] = (ACCOUNT,)
     extra: str = ""
     read_only: bool = False
+    sections: str = ""
+    """Shares as somebody else writes them."""
     port: int = field(default_factory=free_port)
     passwords: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
@@ -85,7 +87,7 @@ class SmbServer:
             text += SHARE.format(
                 name=name, path=path, accounts=" ".join(self.accounts), read_only="yes" if self.read_only else "no"
             )
-        self.config.write_text(text)
+        self.config.write_text(text + self.sections)
         for account in self.accounts:
             self.set_password(account, PASSWORD)
 
@@ -123,7 +125,7 @@ class SmbServer:
     def _answers(self) -> bool:
         if not self._listens():
             return False
-        line = self.line(next(iter(self.shares)))
+        line = self.line(next(iter(self.shares), "pool"))
         try:
             line.write_bytes  # noqa: B018 - connects
         except PoolpairError:

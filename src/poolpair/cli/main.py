@@ -20,9 +20,23 @@ setattr(typer.BadParameter.__base__, "exit_code", 64)  # noqa: B010 - mypy knows
 prosody.register(app)
 # Hooks run `poolpair prosody`, and users wait meanwhile: to read all other commands takes longer than what it does.
 if sys.argv[1:2] != ["prosody"]:
-    from poolpair.cli import adopt, check, decide, drill, failover, fence, hook, look, parting, profile, settings, work
+    from poolpair.cli import (
+        adopt,
+        check,
+        decide,
+        drill,
+        failover,
+        fence,
+        hook,
+        look,
+        parting,
+        profile,
+        settings,
+        share,
+        work,
+    )
 
-    for module in (settings, work, look, check, decide, failover, fence, hook, drill, parting, profile, adopt):
+    for module in (settings, work, look, check, decide, failover, fence, hook, drill, parting, profile, share, adopt):
         module.register(app)
 
 

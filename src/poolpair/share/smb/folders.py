@@ -60,6 +60,7 @@ class SmbFolders:
 
     def __init__(self, line: Line) -> None:
         self.line = line
+        self._may_sync = True
 
     def path(self, folder: str, name: str = "") -> str:
         """Where a file or folder lies in the share, as the server wants it. Raises Refused(MISNAMED)."""
@@ -232,9 +233,14 @@ class SmbFolders:
         self.need([stream.receive(request)], "write files in", TEMP)
 
     def sync(self, folder: str) -> None:
-        """Make a rename durable, where the account may and the server can."""
-        opening = messages.create(self.path(folder), messages.READ | messages.ADD, messages.FOLDER)
-        self.line.ask(opening, messages.flush(), messages.close())
+        """Make a rename durable, where the account may: one that is not to see what lies there may not, and is not asked again.
+
+        What a server without it loses with its power is sent again, as soon as the partner says that it does not stand there.
+        """
+        if self._may_sync:
+            opening = messages.create(self.path(folder), messages.READ | messages.ADD, messages.FOLDER)
+            answers = self.line.ask(opening, messages.flush(), messages.close())
+            self._may_sync = answers[0].status != NtStatus.STATUS_ACCESS_DENIED
 
     def free_bytes(self) -> int:
         """Space left for this account."""
