@@ -88,7 +88,7 @@ class MemoryPair:
             pool=pool,
             partner=other,
             pair_id=self.ring.pair_id,
-            ring=self.ring,
+            keys=lambda: self.ring,
             store=MemoryStore(self.disks[pool], self.clock),
             own=self.shares[pool],
             other=self.shares[other],

@@ -8,7 +8,7 @@ able to open with a secret before either seals with it:
 2. Copy the file to the other side.
 3. `activate_key` on both sides, in any order and at any time apart: the new secret moves to the front and seals.
 
-A running service reads the file when it starts. A lost key file costs nothing but this: make one, copy it, seed anew.
+A running service sees the change at once. A lost key file costs nothing but this: make one, copy it, seed anew.
 """
 
 from __future__ import annotations
@@ -66,6 +66,34 @@ def read_key_file(path: Path) -> KeyRing:
     owned by anybody but this user or root.
     """
     return _read(path).ring()
+
+
+class KeyFile:
+    """The secrets as the file has them now. While it cannot be read, or is another pair's, those that were read last stand."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises KEY_FILE: without secrets nothing begins."""
+        self._path = path
+        self._seen = self._mark()
+        self._ring = read_key_file(path)
+
+    def __call__(self) -> KeyRing:
+        """The secrets."""
+        mark = self._mark()
+        if mark != self._seen and mark is not None:
+            with suppress(PoolpairError):  # being copied, perhaps: `check` says what is wrong with it
+                ring = read_key_file(self._path)
+                if ring.pair_id == self._ring.pair_id:
+                    self._ring = ring
+                self._seen = mark
+        return self._ring
+
+    def _mark(self) -> tuple[int, ...] | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
 
 
 def new_key_file(path: Path) -> KeyRing:

@@ -14,7 +14,7 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import POOL_JSON, TASK_ASSIGNMENT, PoolIdentity, folders
 from poolpair.hooks.commands import CommandHooks
 from poolpair.hooks.port import Hooks
-from poolpair.keyfile import read_key_file
+from poolpair.keyfile import KeyFile, read_key_file
 from poolpair.model import Channel, new_id
 from poolpair.parting import begin_with_another
 from poolpair.pipeline.adopt import fence_pools
@@ -117,7 +117,7 @@ def open_site(config: PoolConfig, clock: Clock | None = None) -> Site:
     """Open everything that a pool file names. Another clock than the machine's serves tests and the simulator."""
     clock = clock or SystemClock()
     profile = profile_of(config)
-    ring = read_key_file(config.partner.key_file)
+    keys = KeyFile(config.partner.key_file)
     scratch = make_scratch(config)
     patterns = home_ranks(config.homes)
 
@@ -131,8 +131,8 @@ def open_site(config: PoolConfig, clock: Clock | None = None) -> Site:
     return Site(
         pool=config.pool,
         partner=config.partner.pool,
-        pair_id=ring.pair_id,
-        ring=ring,
+        pair_id=keys().pair_id,
+        keys=keys,
         store=open_store(config, profile, clock),
         own=own_share(config),
         other=partner_share(config),

@@ -148,10 +148,10 @@ def test_a_foreign_package_is_refused(ground: Ground) -> None:
     (ground.folder / "pair.key").unlink()
     ring = new_key_file(ground.folder / "pair.key")
     (ground.folder / "pair.key").write_bytes(ours)
-    site, own = ground.sites["a"], ground.sites["a"].ring
-    site.ring = ring
+    site, own = ground.sites["a"], ground.sites["a"].keys
+    site.keys = lambda: ring
     send(ground)
-    site.ring = own
+    site.keys = own
     refused(ground, Code.FOREIGN_PACKAGE, "the package belongs to another pair")
     ground.still_works("b-goes-on")
     ground.whole()

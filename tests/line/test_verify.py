@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from poolpair.keyfile import activate_key, rotate_key_file
+from poolpair.keyfile import activate_key, new_key_file, rotate_key_file
 from poolpair.model import Channel, ExportStatus
 from poolpair.pipeline.site import outbound_name
 from poolpair.state import Outbound, Seed
@@ -88,26 +89,43 @@ def test_homes_that_changed_are_compared_after_init(tmp_path: Path) -> None:
     assert pair.channel("a").export.status is ExportStatus.FINAL
 
 
-def test_a_key_is_rotated_without_a_gap(tmp_path: Path) -> None:
-    """Packages sealed with the old and with the new secret are both taken while the sides change over one after the other."""
-    pair = _started(tmp_path)
-    key = tmp_path / "pair.key"
-    rotate_key_file(key)
+def _change(pair: Pair, value: str) -> None:
     for pool in ("a", "b"):
-        pair.stop(pool)
-        pair.start(pool)
-    activate_key(key)
-    pair.stop("a")
-    pair.start("a")
-    for value, pool in (("one", "a"), ("two", "b")):
         with pair.sql(pool) as connection:
             connection.execute(
                 "UPDATE prosody SET value = ? WHERE host = ? AND store = 'account_details'", (value, f"{pool}.example")
             )
     pair.settle()
+
+
+def test_a_key_is_rotated_without_a_stop(tmp_path: Path) -> None:
+    """Each side has a file of its own, as in life; nothing is refused while they change over one after the other, and nobody restarts."""
+    pair = make_pair(tmp_path)
+    here, there = tmp_path / "pair.key", tmp_path / "b.key"
+    shutil.copy(here, there)
+    pair.toml("b").write_text(pair.toml("b").read_text().replace(str(here), str(there)))
+    for pool in ("a", "b"):
+        pair.start(pool)
+    pair.settle()
+    old = pair.sites["b"].ring.sealing
+    rotate_key_file(here)
+    _change(pair, "a alone has the new secret")
+    there.write_bytes(here.read_bytes())
+    _change(pair, "both have it")
+    activate_key(here)
+    _change(pair, "a seals with it")
+    there.write_text("{half a copy")
+    _change(pair, "b's file is being copied")
+    there.write_bytes(here.read_bytes())
+    _change(pair, "both seal with it")
     assert pair.rows("a") == pair.rows("b")
-    assert pair.channel("a").imports.quarantined == 0
-    assert pair.channel("b").imports.quarantined == 0
+    for pool in ("a", "b"):
+        assert pair.sites[pool].ring.sealing != old
+        assert pair.channel(pool).imports.quarantined == 0
+    new_key_file(tmp_path / "another.key")
+    there.write_bytes((tmp_path / "another.key").read_bytes())
+    _change(pair, "another pair's file counts for nothing")
+    assert pair.rows("a") == pair.rows("b")
 
 
 def test_rows_without_a_home_are_counted_and_never_green(tmp_path: Path) -> None:

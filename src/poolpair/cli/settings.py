@@ -46,7 +46,7 @@ def key_rotate(
     path: Annotated[Path, typer.Argument(help="The key file.")],
     activate: Annotated[bool, typer.Option("--activate", help="Seal with the newest secret from now on.")] = False,
 ) -> None:
-    """Add a secret: rotate on one side, copy the file to the other, then rotate --activate on both; restart the services."""
+    """Add a secret: rotate on one side, copy the file to the other, then rotate --activate on both."""
     ring = activate_key(path) if activate else rotate_key_file(path)
     talk.print(f"{path}: {len(ring.secrets)} secrets; sealing with {ring.sealing.key_id}", markup=False)
 

@@ -143,7 +143,8 @@ class Site:
     pool: str
     partner: str
     pair_id: str
-    ring: KeyRing
+    keys: Callable[[], KeyRing]
+    """The pair's secrets as they are now: they may be changed while a service works."""
     store: Store
     own: OwnShare
     other: PartnerShare
@@ -158,6 +159,11 @@ class Site:
     hooks: Hooks = field(default_factory=NoHooks)
     gate: GateRules = field(default_factory=GateRules)
     memory: Volatile = field(default_factory=Volatile)
+
+    @property
+    def ring(self) -> KeyRing:
+        """The pair's secrets."""
+        return self.keys()
 
     @property
     def homes(self) -> tuple[str, ...]:

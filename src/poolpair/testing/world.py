@@ -182,7 +182,7 @@ class World:
             pool=pool.name,
             partner=other(pool.name),
             pair_id=self.ring.pair_id,
-            ring=pool.ring,
+            keys=lambda: pool.ring,
             store=gated(database.open(pool.clock), "store"),
             own=gated(pool.share, "own"),
             other=gated(self.pools[other(pool.name)].share, "other") if len(self.pools) > 1 else gated(None, "other"),
