@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import data_dir, package_name
@@ -22,6 +23,9 @@ from poolpair.state import Held, Inbound, Outbound, Seed, SeedPhase, Serving, Ve
 from poolpair.store.ledger_files import FILES
 from poolpair.store.port import Transaction
 from poolpair.store.values import Choice, LedgerEntry, ParkedGroup
+
+ORDER_LIES_S = 3600.0
+"""So long an order that is over waits to be read."""
 
 
 def request(site: Site, channels: tuple[Channel, ...], *, rescan: bool = False) -> str:
@@ -130,11 +134,16 @@ def order_resolution(site: Site, mine: Sequence[LedgerEntry], choice: Choice, *,
         detail = "the application must let go of these users while their rows are replaced, which the service sees to"
         raise PoolpairError(Code.SERVICE_DOWN, detail)
     names: list[str] = []
+    now_s = datetime.fromisoformat(site.clock.utc_iso()).timestamp()
+    known = site.store.read_all(ResolveOrder, RESOLVE)
     with site.store.transaction() as tx:
+        for name, order in known.items():
+            if order.is_over and now_s - order.ordered_s > ORDER_LIES_S:
+                tx.delete(name)
         for home in sorted({entry.home for entry in mine}):
             ids = tuple(entry.entry_id for entry in mine if entry.home == home)
             names.append(f"{RESOLVE}{new_nonce()}")
-            tx.save(names[-1], ResolveOrder(entry_ids=ids, home=home, choice=choice, force=force))
+            tx.save(names[-1], ResolveOrder(entry_ids=ids, home=home, choice=choice, ordered_s=now_s, force=force))
     nudge(site)
     return names
 

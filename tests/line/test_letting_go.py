@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from poolpair.decisions import chosen_entries, order_resolution
+from poolpair.decisions import ORDER_LIES_S, chosen_entries, order_resolution
 from poolpair.errors import Code, PoolpairError
 from poolpair.hooks.memory import MemoryHooks
 from poolpair.moves import HookStep, Move
@@ -116,6 +116,21 @@ def test_a_decision_that_cannot_be_carried_out_says_so(pair: MemoryPair) -> None
     faults = [found[name].fault for name in orders]
     assert [fault and fault.code for fault in faults] in ([Code.LEDGER_MOVED, None], [None, None])
     assert value(pair, "b", VALJEAN) == 1
+
+
+def test_an_order_whose_command_was_killed_goes_with_a_later_one(pair: MemoryPair) -> None:
+    """Nobody read how it ended; after an hour nobody will."""
+    site = merged(pair).sites["b"]
+    mine = chosen_entries(site, None, Choice.THEIRS)
+    for _ in range(2):
+        order_resolution(site, mine, Choice.THEIRS)
+        tend(site)
+        attend(site)
+        tend(site)
+        pair.clock.advance(ORDER_LIES_S / 2 + 1)
+    assert len(site.store.read_all(ResolveOrder, RESOLVE)) == 2
+    order_resolution(site, mine, Choice.THEIRS)
+    assert len(site.store.read_all(ResolveOrder, RESOLVE)) == 2
 
 
 def test_without_a_service_no_decision_replaces_rows(pair: MemoryPair) -> None:

@@ -23,11 +23,13 @@ _WHAT = "ledger"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolveOrder:
-    """One order; deleted by the command once it has read how it ended."""
+    """One order; deleted by the command once it has read how it ended. One whose command was killed goes with a later order."""
 
     entry_ids: tuple[str, ...]
     home: str
     choice: Choice
+    ordered_s: float = 0.0
+    """Seconds since 1970."""
     force: bool = False
     done: int = 0
     """Entries of the list that were decided."""
