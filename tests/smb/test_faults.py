@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -310,3 +311,24 @@ def test_what_things_cost(ends: Ends) -> None:
         assert source.read() == b"package"
     assert ends.lines[0].requests - before == 2
     assert counts == {"list": 1, "read": 1, "write": 1, "free": 1, "identity": 1, "deliver": 3, "word": 2}
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    "answer", [b"\xff" * 64, bytes(64), b"\0\0\0\x40" + b"\xfeSMB" + bytes(60), b"HTTP/1.1 400 Bad Request\r\n"]
+)
+def test_a_stranger_that_answers_something_else(answer: bytes) -> None:
+    """Whatever it says, it is no file server: no room is made for what it promises, and nothing but our error comes of it."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            client, _ = listening.accept()
+            with client:
+                client.recv(4096)
+                client.sendall(answer)
+                client.recv(4096)
+
+        threading.Thread(target=serve, daemon=True).start()
+        address = SmbAddress(server="127.0.0.1", port=listening.getsockname()[1], share="pools")
+        share = SmbOwnShare(Line(address, lambda: Login("a", "b"), "own"))
+        assert failure(share.free_bytes).code is Code.SHARE_FAILED

@@ -129,10 +129,7 @@ class SmbFolders:
             if page.status in LISTED_ALL:
                 return found, True
             self.need([page], "list", folder)
-            try:
-                found += messages.listed(page.data)
-            except ValueError as error:
-                raise PoolpairError(Code.SHARE_FAILED, f"{self.line.words(folder)}: {error}") from error
+            found += messages.listed(page.data)
         return found, False
 
     def size(self, folder: str, name: str) -> int | None:

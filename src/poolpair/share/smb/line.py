@@ -16,7 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 from smbprotocol.connection import Connection, Dialects, Request
-from smbprotocol.exceptions import SMBException, SMBResponseException
+from smbprotocol.exceptions import SMBAuthenticationError, SMBResponseException
 from smbprotocol.header import NtStatus
 from smbprotocol.session import Session as Logon
 from smbprotocol.tree import TreeConnect
@@ -29,6 +29,8 @@ CONNECT_S = 10.0
 """Until a server has answered and the account is let in; a name that no name server knows may take longer to be said so."""
 ANSWER_S = 20.0
 """Until one request is answered, or one chunk is through: 1 MiB in so long are 52 kB a second."""
+PACKET_MAX_BYTES = 0xFFFFFF
+"""SMB's own limit of one message over TCP."""
 CREDITS = 512
 """How much may be under way, in pieces of 64 KiB."""
 BROKEN = frozenset({NtStatus.STATUS_USER_SESSION_DELETED, NtStatus.STATUS_NETWORK_NAME_DELETED})
@@ -52,6 +54,28 @@ class _Joined:
     connection: Connection
     logon: Logon
     tree: TreeConnect
+
+
+class _Connection(Connection):  # type: ignore[misc] # the library has no types
+    """The library's, but for how much it believes: it would make room for whatever length a stranger sends, up to 4 GiB."""
+
+    @property
+    def transport(self) -> Any:  # noqa: ANN401
+        """The TCP connection, which the library sets."""
+        return self.__dict__.get("bounded")
+
+    @transport.setter
+    def transport(self, made: Any) -> None:  # noqa: ANN401
+        if made is not None:
+            receive = made._recv  # noqa: SLF001 - there is no other place where the length is known and nothing is kept yet
+
+            def bounded(length: int, timeout: float) -> Any:  # noqa: ANN401
+                if length > PACKET_MAX_BYTES:
+                    raise ValueError("what answers there is no file server")
+                return receive(length, timeout)
+
+            made._recv = bounded  # noqa: SLF001
+        self.__dict__["bounded"] = made
 
 
 class _TooWeak(ValueError):
@@ -110,7 +134,9 @@ class Line:
         joined = self._join()
         try:
             yield joined
-        except (OSError, SMBException, ValueError) as error:
+        except PoolpairError:
+            raise
+        except Exception as error:  # a server may answer anything, and the library then fails in any way
             self._drop(joined)
             raise self._unreachable(error) from error
 
@@ -125,7 +151,7 @@ class Line:
 
     def _connect(self) -> _Joined:
         to, login = self.address, self._login()
-        connection = Connection(uuid4(), to.server, to.port, require_signing=True)
+        connection = _Connection(uuid4(), to.server, to.port, require_signing=True)
         try:
             with at_most(2 * CONNECT_S, connection):
                 connection.connect(Dialects.SMB_3_1_1, timeout=CONNECT_S)
@@ -136,7 +162,7 @@ class Line:
                 tree = TreeConnect(logon, f"\\\\{to.server}\\{to.share}")
                 tree.connect()
                 connection.echo(sid=logon.session_id, timeout=int(CONNECT_S), credit_request=CREDITS)
-        except (OSError, SMBException, ValueError) as error:
+        except Exception as error:  # as above
             _end(connection)
             raise self._not_joined(login, error) from error
         return _Joined(connection, logon, tree)
@@ -165,10 +191,7 @@ class Line:
             return PoolpairError(Code.SHARE_MISSING, f"{where}: the server has no share of that name", hint)
         if status == NtStatus.STATUS_ACCESS_DENIED:
             return PoolpairError(Code.SHARE_DENIED, f"{where}: {account} may not enter it")
-        if isinstance(error, SMBResponseException) or type(error).__name__ in {
-            "SMBAuthenticationError",
-            "LogonFailure",
-        }:
+        if isinstance(error, SMBResponseException | SMBAuthenticationError):
             hint = "correct the credentials file, or the account at the file server"
             return PoolpairError(Code.SHARE_DENIED, f"{where}: {account} is not let in: {_brief(error)}", hint)
         return self._unreachable(error)
@@ -243,7 +266,7 @@ def _shut_down(connection: Connection) -> None:
 
 def _end(connection: Connection) -> None:
     _shut_down(connection)
-    with suppress(OSError, SMBException, ValueError, AttributeError):
+    with suppress(Exception):  # it is thrown away
         connection.disconnect(close=False)
 
 

@@ -24,6 +24,8 @@ from smbprotocol.open import (
     SMB2WriteRequest,
 )
 
+from poolpair.errors import Code, PoolpairError
+
 OPENED = b"\xff" * 16
 """The file that an earlier request of the same round trip opened."""
 LIST_BYTES = 256 * 1024
@@ -157,9 +159,16 @@ def _of(made: Any, file_id: bytes) -> Any:  # noqa: ANN401
     return made
 
 
+def _unpacked(layout: struct.Struct, body: bytes, at: int = 0) -> tuple[Any, ...]:
+    try:
+        return layout.unpack_from(body, at)
+    except struct.error:
+        raise PoolpairError(Code.SHARE_FAILED, "the file server sent an answer that makes no sense") from None
+
+
 def opened(body: bytes) -> Opened:
-    """What the answer to `create` says."""
-    _, _, _, _, _, _, written, _, _, size, attributes, _, file_id = _CREATED.unpack_from(body)
+    """What the answer to `create` says. Raises SHARE_FAILED if that makes no sense."""
+    _, _, _, _, _, _, written, _, _, size, attributes, _, file_id = _unpacked(_CREATED, body)
     return Opened(file_id=file_id, size_bytes=size, attributes=attributes, written=written)
 
 
@@ -170,7 +179,7 @@ def content(body: bytes) -> bytes:
 
 
 def listed(body: bytes) -> Iterator[Entry]:
-    """What was listed, but for the folder itself and the one above it. Raises ValueError if that makes no sense."""
+    """What was listed, but for the folder itself and the one above it. Raises SHARE_FAILED if that makes no sense."""
     data = body[8 : 8 + int.from_bytes(body[4:8], "little")]
     at = 0
     while at + _ENTRY.size <= len(data):
@@ -183,11 +192,11 @@ def listed(body: bytes) -> Iterator[Entry]:
         if not following:
             return
         if following < _ENTRY.size:
-            raise ValueError("the file server sent a list of a folder that makes no sense")
+            raise PoolpairError(Code.SHARE_FAILED, "the file server sent a list of a folder that makes no sense")
         at += following
 
 
 def free_bytes(body: bytes) -> int:
-    """What the answer to `sizes` says is left for this account."""
-    _, left, _, sectors, sector_bytes = _SIZES.unpack_from(body, 8)
+    """What the answer to `sizes` says is left for this account. Raises SHARE_FAILED if that makes no sense."""
+    _, left, _, sectors, sector_bytes = _unpacked(_SIZES, body, 8)
     return int(left * sectors * sector_bytes)
