@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+import pytest
+
 from poolpair.cycle import run_pass
 from poolpair.model import Channel, ExportStatus
 from poolpair.moves import Move, Plan, PlanStep, plan_name
+from poolpair.pipeline.capture import scan
 from poolpair.serving.plan import advance, order
 from poolpair.share.port import OwnShare
 from poolpair.state import Fencing, Intent
@@ -85,6 +88,28 @@ def test_a_copy_whose_triggers_were_taken_away_proves_nothing(tmp_path: Path) ->
     pair.turn("b")
     assert pair.package_files("b") == []
     assert site.serving("a").present.epoch == 0
+
+
+@pytest.mark.parametrize("how", ["deleted", "changed", "added"])
+def test_who_writes_into_the_partners_files_while_their_users_move_is_overruled_first(tmp_path: Path, how: str) -> None:
+    """It is found when the final package stands already: the users wait until the files are as they were, then they move."""
+    pair = _handed_out(tmp_path)
+    folder = pair.folder / "data-b" / "share%2ea%2eexample" / "http_file_share"
+    path = next(folder.iterdir()) if how != "added" else folder / "stray.bin"
+    if how == "deleted":
+        path.unlink()
+    else:
+        path.write_bytes(b"by somebody who is not served here")
+    site = pair.sites["b"]
+    assert site.tree is not None
+    scan(site, site.tree, rescan=True)
+    pair.turn("b")
+    assert pair.sites["b"].serving("a").present.epoch == 0
+    pair.live(60.0, 2.0)
+    assert pair.sites["b"].serving("a").present.epoch == 1
+    assert pair.files("a") == pair.files("b")
+    assert path.exists() == (how != "added")
+    assert pair.status("a").exit_status == pair.status("b").exit_status == 0
 
 
 @dataclass

@@ -1626,4 +1626,12 @@ MUTANTS = (
         new="if tx.load(AskMade, name) is not None:",
         test="tests/line/test_asks.py::test_an_ask_made_while_answers_are_heard_stands",
     ),
+    Mutant(
+        name="files-that-somebody-wrote-into-are-handed-over",
+        rule="a home is handed over with a copy of its files that nobody wrote into",
+        file="pipeline/compare.py",
+        old="    return whole and not files.foreign_writes and ",
+        new="    return whole and files is not None and ",
+        test="tests/line/test_handover.py",
+    ),
 )

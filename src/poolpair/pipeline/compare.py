@@ -102,6 +102,10 @@ def _proved(site: Site, channel: Channel) -> Proof | None:
 
 
 def _may_take(site: Site, reign: Reign, unequal: set[str], owed: Owed) -> bool:
-    """Whether a final package hands its home over: equal, nothing parked or left behind, and still the reign that it was cut in."""
+    """Whether a final package hands its home over: equal, nothing parked or left behind, and still the reign that it was cut in.
+
+    Its digests are of rows. That somebody wrote into files here, or deleted some, is known, and only another comparison mends it.
+    """
+    files = site.store.read(Counts, counts_name(Channel.CONFERENCES)) or Counts()
     whole = reign.home not in unequal and not owed.left_behind and not site.store.parked()
-    return whole and site.serving(reign.home).present.reign_id == reign.reign_id
+    return whole and not files.foreign_writes and site.serving(reign.home).present.reign_id == reign.reign_id

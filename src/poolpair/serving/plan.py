@@ -18,7 +18,7 @@ from poolpair.pipeline.site import Site, inbound_name, outbound_name, serving_na
 from poolpair.reigns import serves
 from poolpair.serving.gate import is_gated
 from poolpair.serving.hooked import run_hook, welcome
-from poolpair.serving.ready import compare_first, forget_proof, hindrances, undrained
+from poolpair.serving.ready import compare_first, forget_proof, hindrances, mend_files, tampered, undrained
 from poolpair.serving.stepping import Overtaken, first_step, go, hook_of, next_step, stepping, wait
 from poolpair.state import Fencing, Inbound, Outbound, Seed
 from poolpair.store.port import Transaction
@@ -219,8 +219,11 @@ def _hand(site: Site, plan: Plan) -> bool:
 
 
 def _confirm(site: Site, plan: Plan) -> bool:
+    """Wait for the partner's word that it serves. Whoever wrote into its copy of the files meanwhile is overruled before that."""
     mine = site.serving(plan.home)
     if serves(mine, site.pool, site.partner):
+        if tampered(site):
+            return mend_files(site, plan)
         out = site.store.read(Outbound, outbound_name(Channel.USERS))
         if out is not None and out.seed is None and out.stopped is None and not out.in_flight:
             with stepping(site, plan) as tx:  # it was answered without being taken: ask again

@@ -30,6 +30,25 @@ def compare_first(site: Site, plan: Plan) -> bool:
     return True
 
 
+def tampered(site: Site) -> bool:
+    """Whether the partner says that somebody wrote into its copy of our files: with that it does not take over."""
+    out = site.store.read(Outbound, outbound_name(Channel.CONFERENCES))
+    return out is not None and out.partner is not None and out.partner.foreign_writes > 0
+
+
+def mend_files(site: Site, plan: Plan) -> bool:
+    """Compare the files of both pools once more, which puts them right."""
+    name = outbound_name(Channel.CONFERENCES)
+    known = site.store.read(Outbound, name)
+    if known is None or known.seed is not None or known.stopped is not None or known.in_flight:
+        return wait(site, plan, "somebody wrote into the partner's copy of the files, which is being put right")
+    with stepping(site, plan) as tx:
+        out = tx.load(Outbound, name)
+        if out is not None and out.seed is None:
+            tx.save(name, replace(out, seed=Seed(reason="handover")))
+    return True
+
+
 def forget_proof(site: Site, tx: Transaction) -> None:
     """The plan is over, and the log need not be kept for it."""
     out = tx.load(Outbound, outbound_name(Channel.USERS))
