@@ -162,7 +162,7 @@ class Line:
                 tree = TreeConnect(logon, f"\\\\{to.server}\\{to.share}")
                 tree.connect()
                 connection.echo(sid=logon.session_id, timeout=int(CONNECT_S), credit_request=CREDITS)
-        except Exception as error:  # as above
+        except Exception as error:  # the same: whatever a server answers to who wants to be let in
             _end(connection)
             raise self._not_joined(login, error) from error
         return _Joined(connection, logon, tree)
