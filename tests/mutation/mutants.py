@@ -1634,4 +1634,12 @@ MUTANTS = (
         new="    return whole and files is not None and ",
         test="tests/line/test_handover.py",
     ),
+    Mutant(
+        name="all-is-sent-by-a-store-that-was-set-back",
+        rule="who was set back and is to win claims nothing before both copies are compared",
+        file="pipeline/reach.py",
+        old="    if out.seed is not None and out.seed.overrule:",
+        new="    if out.seed is not None and out.seed.overrule and out.stopped is not None:",
+        test="tests/simulation/test_simulation.py::test_seeds_that_found_something_stay_cured",
+    ),
 )

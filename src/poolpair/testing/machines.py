@@ -8,10 +8,10 @@ from random import Random
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel
 from poolpair.testing.database_memory import REFUSE_MODULUS
-from poolpair.testing.facts import digests_in_catalogue, digests_on_disk, lines
+from poolpair.testing.facts import digests_in_catalogue, digests_on_disk, lines, serving_of
 from poolpair.testing.faulty import ProcessEnd
 from poolpair.testing.hooking import note_unhooked
-from poolpair.testing.schema import CHANNELS, other
+from poolpair.testing.schema import CHANNELS, POOLS, other
 from poolpair.testing.steps import Step
 from poolpair.testing.world import Pool, Process, World, one_beat, one_count, one_pass, serve
 
@@ -171,6 +171,11 @@ def save(world: World, step: Step) -> str:
     return f"{len(pool.backups)} kept"
 
 
+def _reigns_known(pool: Pool) -> set[str]:
+    view = pool.database.view()
+    return {reign_id for home in POOLS for reign_id in serving_of(view, home).known}
+
+
 def restore(world: World, step: Step) -> str:
     """Put a backup back: everything the store learnt since is gone, the tree and the shares are not."""
     pool = world.pools[step.pool]
@@ -181,7 +186,9 @@ def restore(world: World, step: Step) -> str:
     pool.long = ()
     saved, kept = pool.backups[step.number % len(pool.backups)]
     _fork(world, pool)
+    known = _reigns_known(pool)
     pool.database.restore(saved)
+    world.truth.forgotten_reigns |= known - _reigns_known(pool)
     world.truth.accounts.lost_with_a_store(world.pools)
     world.truth.files.loosen()
     world.truth.epochs = {at: epoch for at, epoch in world.truth.epochs.items() if at[0] != pool.name}

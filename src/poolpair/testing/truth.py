@@ -108,6 +108,8 @@ class Truth:
     """What the delta of a package of the users channel holds, by the package's id."""
     accounts: Accounts = field(default_factory=Accounts)
     files: FileAccounts = field(default_factory=FileAccounts)
+    forgotten_reigns: set[str] = field(default_factory=set)
+    """Which a store knew before an older one was put in its place."""
     handed: set[str] = field(default_factory=set)
     """Reigns that a handover began, each looked at once."""
     epochs: dict[tuple[str, str], int] = field(default_factory=dict)
