@@ -30,9 +30,8 @@ def _sent(site: Site, channel: Channel) -> int:
     out = site.store.read(Outbound, outbound_name(channel))
     if out is None or out.base is None or out.stopped is not None:
         return 0
-    if (
-        out.seed is not None and out.seed.overrule
-    ):  # what this store accepted before it was set back is not here to be sent
+    # What this store accepted before it was set back is not here to be sent.
+    if out.seed is not None and out.seed.overrule:
         return 0
     if channel is Channel.CONFERENCES and site.tree is not None and site.tree.hint() != site.memory.tree_hint:
         return 0
