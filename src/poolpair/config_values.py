@@ -70,7 +70,11 @@ def parse_absolute(value: object) -> str:
 def parse_share(value: object) -> str:
     """An absolute path, or a share on a file server in the one form in which it is printed."""
     text = _text(value, "an absolute path or the address of a share")
-    return str(parse_smb(text)) if is_smb(text) else parse_absolute(text)
+    if is_smb(text):
+        return str(parse_smb(text))
+    if "://" in text or "\\" in text:
+        raise ValueError(f"{text!r} is neither an absolute path nor an address such as smb://server/share/folder")
+    return parse_absolute(text)
 
 
 def parse_path(value: object) -> Path | None:

@@ -39,15 +39,21 @@ def run_pass(site: Site, channel: Channel, *, force: bool = False, rescan: bool 
     imported, import_fault = _guarded(site, lambda: _import(site, channel))
     exported, export_fault = _guarded(site, lambda: _export(site, channel, force=force, rescan=rescan))
     spoke, word_fault = _guarded(site, lambda: send_word(site, channel, force=force))
-    _guarded(site, lambda: _note(site, channel, import_fault, export_fault or word_fault))
+    unheard = site.memory.unheard.get(channel)
+    _guarded(site, lambda: _note(site, channel, import_fault, export_fault or word_fault or unheard))
     return imported or exported or spoke
 
 
 def beat(site: Site, channel: Channel) -> bool:
-    """Send the heartbeat: the cookie again, with a new nonce. A failure is left to the next pass to note."""
+    """Send the heartbeat: the cookie again, with a new nonce. What keeps it from the partner the next pass notes, which comes at once."""
     site.store.refresh()
     _guarded(site, lambda: listen(site, channel))
-    return _guarded(site, lambda: send_word(site, channel, force=True, beat=True))[0]
+    spoke, fault = _guarded(site, lambda: send_word(site, channel, force=True, beat=True))
+    if fault is None:
+        site.memory.unheard.pop(channel, None)
+    else:
+        site.memory.unheard[channel] = fault
+    return spoke
 
 
 def _import(site: Site, channel: Channel) -> bool:

@@ -173,6 +173,14 @@ def _refuse_decision(site: Site, entry: LedgerEntry) -> None:
         )
 
 
+def refuse_elsewhere(site: Site, state: Choice) -> None:
+    """Raises USAGE if entries of a `state` wait, and all are of users who are served at the partner."""
+    waiting = sum(entry.state is state for entry in site.store.ledger())
+    if waiting:
+        detail = f"nothing to decide here: {waiting} entries are of users whom pool {site.partner} serves"
+        raise PoolpairError(Code.USAGE, detail, f"give this command at pool {site.partner}")
+
+
 def take_fence_away(site: Site, reason: str) -> None:
     """From now on nothing that the application writes is refused."""
     with site.store.transaction(fencing=True) as tx:

@@ -59,7 +59,7 @@ class Service:
         self._full_s: float | None = None
         self._told_s: float | None = None
         self._swept_s: float | None = None
-        self._fatal: PoolpairError | None = None
+        self._fatal: Exception | None = None
         self._begun = False
         self._gate_fault = ""
 
@@ -115,7 +115,8 @@ class Service:
         hints = self._read_hints()
         requested = self._requests() if hints is None or hints != self._hints else {}
         overdue = self._full_s is None or now - self._full_s >= min(FULL_LOOK_S, site.limits.interval_s)
-        if hints is not None and hints == self._hints and not (requested or overdue or self._faults):
+        wrong = self._faults or site.memory.unheard
+        if hints is not None and hints == self._hints and not (requested or overdue or wrong):
             return False
         self._full_s = now
         self._housekeeping(now)
@@ -246,7 +247,7 @@ class Service:
                 work(site)
             finally:
                 site.store.close()
-        except PoolpairError as error:
+        except Exception as error:  # whatever it is: a service without its heartbeat is none
             self._fatal = error
             self._stop.set()
 

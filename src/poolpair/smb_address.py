@@ -28,12 +28,14 @@ class SmbAddress:
 
 def is_smb(text: str) -> bool:
     """Whether an address means a file server."""
-    return text.startswith(("smb://", "\\\\", "//"))
+    return text.lower().startswith(("smb://", "\\\\", "//"))
 
 
 def parse_smb(text: str) -> SmbAddress:
     """Read an address. Raises ValueError."""
-    plain = text.replace("\\", "/") if text.startswith("\\\\") else text.removeprefix("smb:")
+    plain = (
+        text.replace("\\", "/") if text.startswith("\\\\") else text[4:] if text.lower().startswith("smb:") else text
+    )
     if not is_smb(text) or "@" in plain.split("/")[2]:
         raise ValueError(f"{EXPECTED}; the account stands in the credentials file")
     server, *names = plain.removeprefix("//").rstrip("/").split("/")

@@ -12,6 +12,7 @@ from enum import StrEnum
 from poolpair.errors import CATALOGUE, Code
 from poolpair.model import Channel, Cookie, ExportStatus, Fault, ImportStatus
 from poolpair.moves import DrillResult
+from poolpair.protocol import QUICK_TRIES
 from poolpair.state import Inbound, Outbound, SeedPhase, VerifyResult
 
 SILENT_AFTER_S = 30.0
@@ -27,6 +28,7 @@ class Reason(StrEnum):
     COMPARING = "Comparing"
     INCOMPLETE = "CopyIncomplete"
     TABLES_DIFFER = "TablesDiffer"
+    IN_VAIN = "SentInVain"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +193,7 @@ def export_status(
     heartbeat_s: float,
     word_age_s: float | None,
 ) -> tuple[ExportStatus, Reason]:
-    """First match wins: error, not initialised, silent, comparing, backlog or incomplete, final, steady."""
+    """First match wins: error, not initialised, silent, comparing, in vain, backlog or incomplete, final, steady."""
     if out.stopped is not None or out.fault is not None:
         return ExportStatus.ERROR, Reason.NONE
     silent = word_age_s is None or word_age_s >= max(SILENT_AFTER_S, 3 * heartbeat_s)
@@ -203,6 +205,8 @@ def export_status(
         return ExportStatus.NON_STEADY, Reason.TABLES_DIFFER
     if out.seed is not None and out.seed.repair:
         return ExportStatus.NON_STEADY, Reason.COMPARING
+    if out.in_vain > QUICK_TRIES:
+        return ExportStatus.NON_STEADY, Reason.IN_VAIN
     if lag_s > 2 * interval_s:
         return ExportStatus.NON_STEADY, Reason.BACKLOG
     if out.partner is None or not set(served) <= set(out.partner.complete):

@@ -203,13 +203,13 @@ def working_site(config: PoolConfig) -> Iterator[Site]:
 
 
 def beater(config: PoolConfig, site: Site) -> Callable[[], Site]:
-    """How the heartbeat thread gets a site of its own: same memory, same lease, another connection."""
+    """How the heartbeat thread gets a site of its own: same memory, same lease, other connections, on which nothing large is under way."""
 
     def make() -> Site:
         store = open_store(config, profile_of(config))
         assert isinstance(site.store, StoreHandle)
         store.join_lease(site.store.lease_number)
-        return replace(site, store=store)
+        return replace(site, store=store, own=own_share(config), other=partner_share(config))
 
     return make
 

@@ -145,7 +145,7 @@ def test_the_machine_is_looked_at(tmp_path: Path) -> None:
     prosody = reading(tmp_path, **{SQL: SQLITE})
     said = around(prosody)
     assert said["version"].startswith("ok        version: Prosody 0.12.")
-    assert said["socket"].startswith("to know   socket: Prosody does not run now")
+    assert said["socket"].startswith("FAIL      socket: Prosody does not run now")
     assert said["folder"] == f"ok        folder: data_path {tmp_path} can be read and written"
     assert said["database"].startswith(f"FAIL      database: {tmp_path}/prosody.sqlite: No such file or directory")
     database = tmp_path / "prosody.sqlite"

@@ -92,6 +92,26 @@ def sites(tmp_path: Path) -> Sites:
     return Sites(tmp_path)
 
 
+def wrong(config: PoolConfig, path: Path) -> list[str]:
+    """What `check` finds, but for the server, which does not run here."""
+    return [str(each) for each in check_prosody(config, path) if each.is_wrong and each.subject != "socket"]
+
+
+def test_a_share_may_be_on_a_file_server(sites: Sites) -> None:
+    """The address goes into the pool file as it is, with a place for its account; a wrong one is refused."""
+    sites.write("a", "--partner-share", "smb://files.b.example/pools/b", "--share", r"\\files\pools\a")
+    config = sites.pool_file("a")
+    assert (config.share, config.partner.share) == ("smb://files/pools/a", "smb://files.b.example/pools/b")
+    assert (
+        config.share_credentials
+        == config.partner.share_credentials
+        == sites.folder / "a" / "poolpair" / "share.credentials"
+    )
+    refused = sites.adopt("a", "--partner-share", "smb://files.b.example")
+    assert isinstance(refused.exception, PoolpairError)
+    assert refused.exception.code is Code.USAGE
+
+
 def test_both_sites_come_to_the_same(sites: Sites) -> None:
     """Homes, hosts, their modules and the secret of each one's uploads; every host of both pools waits to be activated."""
     a, b = sites.both()
@@ -123,8 +143,7 @@ def test_nothing_is_left_to_change(sites: Sites) -> None:
     sites.both()
     for pool in ("a", "b"):
         config = sites.pool_file(pool)
-        wrong = [str(each) for each in check_prosody(config, sites.config(pool)) if each.is_wrong]
-        assert wrong == []
+        assert wrong(config, sites.config(pool)) == []
         again = sites.adopt(pool, "--partner-host", "b.example" if pool == "a" else "a.example")
         assert again.exit_code == 0, again.output
         assert "to change" not in again.output
@@ -282,7 +301,7 @@ def test_the_second_site_may_serve_nobody(sites: Sites) -> None:
     assert a.homes == b.homes == (("a.example", "a-example"), ("*.a.example", "a-example"))
     assert b.files == sites.folder / "b/data"
     for pool, config in (("a", a), ("b", b)):
-        assert [str(each) for each in check_prosody(config, sites.config(pool)) if each.is_wrong] == []
+        assert wrong(config, sites.config(pool)) == []
     assert {host.name for host in read_prosody(sites.config("b")).hosts} == {
         "localhost", "a.example", "rooms.a.example", "share.a.example",
     }  # fmt: skip
@@ -301,7 +320,7 @@ def test_a_domain_may_lie_below_the_partners(sites: Sites) -> None:
     whose = {"example": "a", "rooms.example": "a", "b.example": "b", "share.b.example": "b", "conference.other": "b"}
     assert {name: home_of(name, home_ranks(a.homes)) for name in whose} == whose
     for pool, config in (("a", a), ("b", b)):
-        assert [str(each) for each in check_prosody(config, sites.config(pool)) if each.is_wrong] == []
+        assert wrong(config, sites.config(pool)) == []
         assert {host.name for host in read_prosody(sites.config(pool)).hosts} >= set(whose)
 
 

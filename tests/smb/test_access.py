@@ -95,7 +95,11 @@ def test_the_protocol_needs_no_more(share: Guarded) -> None:
     share.own.write_small(POOL_JSON, b'{"as": "after init"}')
     assert share.partner.identity(POOL_JSON, 99) == b'{"as": "after init"}'
     assert share.partner.free_bytes() > 0
-    assert [check.words for check in share.partner.check_access([COOKIE]) if not check.ok] == []
+    assert [check.words for check in share.partner.check_access([COOKIE, DATA]) if not check.ok] == []
+    assert [each.name for each in share.own.list(DATA)] == ["p.zip"]
+    assert [check.code for check in share.partner.check_access(["TaskAssignment"]) if not check.ok] == [
+        Code.SHARE_DENIED
+    ]
 
 
 def test_what_was_delivered_belongs_to_the_owner(share: Guarded) -> None:

@@ -38,6 +38,20 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Patience ends after a second."""
     monkeypatch.setattr(line_module, "ANSWER_S", 1.0)
     monkeypatch.setattr(line_module, "CONNECT_S", 1.0)
+    monkeypatch.setattr(line_module, "REST_S", 0.0)
+
+
+def test_nobody_waits_twice_for_a_server_that_stands_still(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command asks for ten things: the first waits, the others are told the same at once, and after a while somebody tries again."""
+    all_well(ends)
+    monkeypatch.setattr(line_module, "ANSWER_S", 1.0)
+    with stopped(ends.server):
+        assert failure(lambda: ends.own.list(DATA)).code is Code.SHARE_FAILED
+        monkeypatch.setattr(line_module, "CONNECT_S", 3600.0)  # whoever tried to connect would wait for ever
+        assert "did not answer in time" in failure(lambda: ends.own.list(DATA)).detail
+    monkeypatch.setattr(line_module, "REST_S", 0.0)
+    monkeypatch.setattr(line_module, "CONNECT_S", 10.0)
+    assert ends.own.list(DATA) == ()
 
 
 def failure(attempt: Callable[[], object]) -> PoolpairError:

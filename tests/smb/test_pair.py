@@ -104,8 +104,8 @@ def test_a_pair_over_smb(sites: Sites) -> None:
     sites.wait_for_user("new-1")
     assert a.run("check").exit_status == 0, a.run("check").out
     sites.servers["b"].kill()
+    sites.wait_said("cannot be reached")  # though nobody writes
     sites.write("new-2")
-    sites.wait_said("cannot be reached")
     sites.servers["b"].start()
     sites.wait_for_user("new-2")
     sites.servers["b"].kill()

@@ -25,7 +25,7 @@ WAL = b"\x02\x02"
 def look_around(prosody: Prosody, owners: Owners, *, prepared: bool) -> Iterator[Finding]:
     """Every finding that needs this machine. `prepared`: `init` was run."""
     yield _version(prosody.path)
-    yield _socket(prosody)
+    yield _socket(prosody, prepared=prepared)
     owned = owners.owned(prosody)
     files = sorted({prosody.sqlite_file(host.sql) for host in owned if host.sql.driver == FILE})
     if files or any(FILE_SHARE in host.modules for host in owned):
@@ -92,13 +92,14 @@ def is_running(path: Path) -> bool:
     return True
 
 
-def _socket(prosody: Prosody) -> Finding:
+def _socket(prosody: Prosody, *, prepared: bool) -> Finding:
     try:
         if is_running(prosody.socket):
             return ok("socket", f"Prosody answers at {prosody.socket}")
     except PoolpairError as error:
         return fail("socket", error.detail, error.hint)
-    return know("socket", f"Prosody does not run now: nobody answers at {prosody.socket}")
+    words = f"Prosody does not run now: nobody answers at {prosody.socket}"
+    return fail("socket", f"{words}, and nobody is served", "start Prosody") if prepared else know("socket", words)
 
 
 def _folder(path: Path) -> Finding:

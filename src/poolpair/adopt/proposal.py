@@ -15,6 +15,7 @@ from poolpair.adopt.prosody import Prosody, Sql
 from poolpair.config_values import parse_pool_name
 from poolpair.errors import Code, PoolpairError
 from poolpair.homes import home_of, home_ranks
+from poolpair.smb_address import is_smb
 
 PORT = 5432
 
@@ -23,8 +24,10 @@ PORT = 5432
 class Places:
     """What no Prosody knows: where the pair's own things are to be."""
 
-    share: Path
-    partner_share: Path
+    share: str
+    partner_share: str
+    credentials: Path
+    """Where the account of a file server will stand, if a share is on one."""
     key_file: Path
     scratch: Path
     password_file: Path
@@ -97,6 +100,7 @@ def pool_file(prosody: Prosody, owners: Owners, homes: dict[str, str], places: P
         ("store", _quoted(store_url(prosody, sql, places.password_file)), "`sql` of Prosody"),
         ("profile", '"prosody"', "accounts, rosters, rooms, archives, uploads"),
         ("share", _quoted(places.share), f"where {owners.partner} drops its files for us"),
+        *_credentials(places.share, places),
     ]
     if files:
         head.append(("files", _quoted(prosody.data_path), "data_path of Prosody: the uploads"))
@@ -106,7 +110,8 @@ def pool_file(prosody: Prosody, owners: Owners, homes: dict[str, str], places: P
     lines += ["", "[application]", *_aligned([("prosody", _quoted(prosody.path), "what `check` and the hooks read")])]
     partner = [
         ("pool", _quoted(owners.partner), ""),
-        ("share", _quoted(places.partner_share), "its share, mounted here"),
+        ("share", _quoted(places.partner_share), "its share"),
+        *_credentials(places.partner_share, places),
     ]
     lines += [
         "",
@@ -127,6 +132,13 @@ def pool_file(prosody: Prosody, owners: Owners, homes: dict[str, str], places: P
     ]
     lines += ["", "[gate]", *_aligned(gate)]
     return "\n".join(lines) + "\n"
+
+
+def _credentials(share: str, places: Places) -> list[tuple[str, str, str]]:
+    """What a share on a file server takes besides."""
+    if not is_smb(share):
+        return []
+    return [("share_credentials", _quoted(places.credentials), "username= and password=, mode 0600: yours to write")]
 
 
 def _quoted(value: object) -> str:

@@ -17,6 +17,7 @@ from poolpair.config_values import parse_pool_name
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.keys import KeyRing
 from poolpair.keyfile import read_key_file
+from poolpair.smb_address import is_smb, parse_smb
 
 PROSODY_FILE = "poolpair.cfg.lua"
 FOLDER = Path("/etc/poolpair")
@@ -32,8 +33,8 @@ class Wishes:
     partner_pool: str | None
     partner_hosts: tuple[str, ...]
     partner_config: Path | None
-    share: Path | None
-    partner_share: Path | None
+    share: str | None
+    partner_share: str | None
     key_file: Path
     scratch: Path
     folder: Path | None
@@ -215,8 +216,9 @@ def _files(
 ) -> tuple[File, ...]:
     folder = wishes.folder or FOLDER
     places = Places(
-        share=(wishes.share or Path("/srv/poolpair") / owners.pool).absolute(),
-        partner_share=(wishes.partner_share or Path("/mnt/poolpair") / owners.partner).absolute(),
+        share=_address(wishes.share or f"/srv/poolpair/{owners.pool}"),
+        partner_share=_address(wishes.partner_share or f"/mnt/poolpair/{owners.partner}"),
+        credentials=folder / "share.credentials",
         key_file=wishes.key_file,
         scratch=wishes.scratch,
         password_file=folder / f"{owners.pool}.pgpass",
@@ -245,6 +247,14 @@ def _files(
             )
         )
     return tuple(files)
+
+
+def _address(said: str) -> str:
+    """A share as the pool file names it. Raises USAGE."""
+    try:
+        return str(parse_smb(said)) if is_smb(said) else str(Path(said).absolute())
+    except ValueError as error:
+        raise PoolpairError(Code.USAGE, str(error)) from None
 
 
 def _plain(path: Path, purpose: str, content: str) -> File:

@@ -37,7 +37,7 @@ def tell(prosody: Prosody, verb: Verb, hosts: Iterable[Host], stamp: str) -> str
         if verb is Verb.DEACTIVATE:
             return "Prosody does not run: nothing is served"
         detail = f"Prosody does not run: nobody answers at {prosody.socket}"
-        raise PoolpairError(Code.UNFIT, detail, "start Prosody; it is tried again by itself")
+        raise PoolpairError(Code.UNFIT, detail, "start Prosody; the gate's hooks are tried again by themselves")
     ordered = sorted(hosts, key=lambda host: (not host.component, host.name), reverse=verb is Verb.DEACTIVATE)
     values = {"VERB": verb.value, "STAMP": stamp, "NAMES": [host.name for host in ordered]}
     script = "\n".join(line for line in SCRIPT.read_text(encoding="utf-8").splitlines() if not line.startswith("--"))

@@ -39,8 +39,10 @@ def adopt_prosody(
     partner_config: Annotated[
         Path | None, typer.Option(help="A copy of the partner's configuration: then its hosts are known, and compared.")
     ] = None,
-    share: Annotated[Path | None, typer.Option(help="Where the partner drops its files for us.")] = None,
-    partner_share: Annotated[Path | None, typer.Option(help="The partner's share, as it is mounted here.")] = None,
+    share: Annotated[str | None, typer.Option(help="Where the partner drops its files for us.")] = None,
+    partner_share: Annotated[
+        str | None, typer.Option(help="The partner's share: as it is mounted here, or smb://server/share/folder.")
+    ] = None,
     key_file: Annotated[Path, typer.Option(help="The key of the pair.")] = Path("/etc/poolpair/pair.key"),
     scratch: Annotated[Path, typer.Option(help="With PostgreSQL: where packages are made.")] = Path(
         "/var/lib/poolpair"

@@ -105,6 +105,8 @@ def ledger_resolve(
             done = _await_orders(site, decisions.order_resolution(site, mine, chosen[0], force=force))
         else:
             done = decisions.resolve_ledger(site, entry_id, chosen[0], force=force, state=state)
+        if not done:
+            decisions.refuse_elsewhere(site, state)
     finally:
         site.store.close()
     typer.echo(f"{done} decided")

@@ -34,6 +34,7 @@ _COLOURS = {
 _REASONS = {
     Reason.PARTNER_SILENT: "no fresh word from {partner}",
     Reason.BACKLOG: "a change waits longer than two intervals",
+    Reason.IN_VAIN: "what is sent does not reach {partner}: its packages are lost or refused again and again",
     Reason.COMPARING: "both copies are being compared",
     Reason.TABLES_DIFFER: "a table is not the same at {partner} and waits, see below",
     Reason.INCOMPLETE: "the copy at {partner} is known to differ: `verify --repair` makes it whole",
@@ -78,19 +79,22 @@ def show(found: PairStatus, console: Console = out) -> None:
         _block(console, f"  to {found.partner}", width, _export(channel.export, found))
         _block(console, f"  from {found.partner}", width, _import(channel.imports, found))
     for home in found.homes:
-        console.print(_home(home, found.pool))
+        console.print(_home(home, found))
     for drill in found.drills:
         console.print(Text(words_of_drill(drill), style="red" if drill.failure else ""))
     for line in _remarks(found):
         console.print(Text(line))
 
 
-def _home(home: HomeStatus, pool: str) -> Text:
+def _home(home: HomeStatus, found: PairStatus) -> Text:
     """One line on who serves whom."""
-    mine = home.served_by == pool
+    mine = home.served_by == found.pool
     fenced = ", but fenced" if mine and not home.takes_writes else ""
     words = f"users of {home.home}: served {'here' if mine else f'by {home.served_by}'}{fenced} (epoch {home.epoch})"
-    recovering = "; what was written at both pools is being brought together" if home.recovering else ""
+    silent = any(channel.export.reason is Reason.PARTNER_SILENT for channel in found.channels)
+    awaited = f"what {found.partner} had not sent is awaited until it returns"
+    together = awaited if silent else "what was written at both pools is being brought together"
+    recovering = f"; {together}" if home.recovering else ""
     return Text.assemble(words, (f"; {home.plan}" if home.plan else "", "yellow"), (recovering, "yellow"))
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
+from poolpair.cli.context import EXIT_STATUSES, chosen_config
 from poolpair.errors import Code, PoolpairError
 from poolpair.share_access import ACCOUNT, commands, section
 from poolpair.smb_address import is_smb
@@ -44,7 +44,16 @@ def setup(
     if not folder.is_absolute():
         raise PoolpairError(Code.USAGE, f"{folder} is no absolute path")
     accounts = (partner_account, owner) if is_smb(config.share) else (partner_account,)
+    address = config.share if is_smb(config.share) else f"smb://THIS-SERVER/{name or config.pool}"
+    typer.echo("# As root on the file server, after `init` at this pool; may be given again.")
+    typer.echo(
+        f"# smbpasswd asks for a password: it goes into a file at {config.partner.pool}, whose pool file then says in [partner]"
+    )
+    typer.echo(
+        f'#   share = "{address}" and share_credentials = the file, with username={partner_account} and password=...'
+    )
     for command in commands(folder, owner, partner_account, channels_of(profile_of(config))):
         typer.echo(command)
-    talk.print("and in smb.conf, whose section [global] says `server min protocol = SMB3_11`:", markup=False)
-    typer.echo(f"\n{section(name or config.pool, folder, accounts)}", nl=False)
+    typer.echo("\n# At the end of smb.conf, whose section [global] says: server min protocol = SMB3_11")
+    typer.echo("# Then: smbcontrol all reload-config\n")
+    typer.echo(section(name or config.pool, folder, accounts), nl=False)

@@ -92,6 +92,8 @@ def _take_in(site: Site, channel: Channel, cookie: Cookie) -> Outbound:
             return find_intent(tx, channel, position)
 
         out = hear(before, cookie, lookup, fresh, site.clock.utc_iso())
+        if out.rewinds != before.rewinds and before.in_flight:
+            _keep_age(site, channel, lookup(before.in_flight[0]))
         if out != before:
             tx.save(outbound_name(channel), out)
             if was_ever_moved(site.serving(home) for home in site.homes):
@@ -107,6 +109,13 @@ def _take_in(site: Site, channel: Channel, cookie: Cookie) -> Outbound:
         memory.word_s[channel] = max(written, memory.word_s.get(channel, written))
         memory.echoed_s = max(written, memory.echoed_s if memory.echoed_s is not None else written)
     return out
+
+
+def _keep_age(site: Site, channel: Channel, first: Intent | None) -> None:
+    """What was in flight is to be sent once more, and is as old as it was."""
+    if first is not None and first.boot_id == site.clock.boot_id():
+        ages = site.memory.captured_s
+        ages[channel] = min(first.captured_s, ages.get(channel, first.captured_s))
 
 
 def _freshness(site: Site, channel: Channel, out: Outbound, written: float | None) -> Freshness:

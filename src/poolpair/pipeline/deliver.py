@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import COOKIE_NAME, cookie_dir, data_dir, package_name
-from poolpair.model import Channel, new_nonce
+from poolpair.model import Channel
 from poolpair.pipeline.acknowledge import hear_word
 from poolpair.pipeline.identity import check_partner_share
 from poolpair.pipeline.packed import Packed
@@ -39,7 +39,7 @@ def deliver(site: Site, channel: Channel, packed: Packed) -> bool:
         site.memory.ready.pop(channel, None)
         raise PoolpairError(Code.SCRATCH, f"the package in {site.scratch} cannot be read: {error.strerror}") from error
     with source:
-        site.other.deliver(source, data_dir(channel), package_name(position), f"{site.pool}-{new_nonce()}.part")
+        site.other.deliver(source, data_dir(channel), package_name(position), f"{site.pool}-{position.package_id}.part")
     packed.path.unlink(missing_ok=True)
     now = site.clock.monotonic_s()
     with site.store.transaction(lazily=True) as tx:  # lost, it is as if this process had died before it

@@ -92,7 +92,9 @@ def _problem(site: Site, tx: Transaction, move: Move, home: str, *, accept_incom
         return PoolpairError(Code.USAGE, f"the users of {home} are served by pool {server}, not here")
     if move is Move.HANDOVER and mine.open:
         return PoolpairError(
-            Code.USAGE, f"{site.partner} has not handed in yet what it had written for {home}", "wait for it"
+            Code.USAGE,
+            f"{site.partner} has not handed in yet what it had written for {home}",
+            "wait until it does: `poolpair status` says when it was heard last",
         )
     if move is Move.TAKEOVER and here:
         return PoolpairError(Code.USAGE, f"this pool serves the users of {home} already")

@@ -16,6 +16,7 @@ from poolpair.serving.ready import undrained
 from poolpair.serving.stepping import hook_of
 from poolpair.share.port import FileVanished
 from poolpair.state import Inbound, Outbound
+from poolpair.status import SILENT_AFTER_S
 from poolpair.store.values import Choice
 from poolpair.units import show_age
 
@@ -58,6 +59,14 @@ def price(site: Site, move: Move, home: str) -> Iterator[str]:
         yield from cost(site, channel, home)
     if move is Move.TAKEOVER:
         yield from _quarantined(site)
+        yield from _alive(site)
+
+
+def _alive(site: Site) -> Iterator[str]:
+    """That the partner may well be alive."""
+    age_s = reach_age_s(site, site.store.read(Inbound, inbound_name(Channel.USERS)) or Inbound())
+    if age_s is not None and age_s < SILENT_AFTER_S:
+        yield f"{site.partner} was heard {show_age(age_s)} ago: if it is alive, a failover without --disaster loses nothing"
 
 
 def _asked(site: Site, channel: Channel, home: str) -> Iterator[str]:

@@ -20,7 +20,8 @@ def compare_first(site: Site, plan: Plan) -> bool:
     name = outbound_name(Channel.USERS)
     known = site.store.read(Outbound, name)
     if known is None or known.seed is not None:
-        return wait(site, plan, "both copies are being compared")
+        fault = f"; {known.fault.code}: {known.fault.detail}" if known and known.fault else ""
+        return wait(site, plan, f"both copies are being compared{fault}")
     with stepping(site, plan) as tx:
         out = tx.load(Outbound, name)
         if out is not None and out.proof is not None:

@@ -20,8 +20,8 @@ from poolpair.share.smb.line import Answer, Line, Stream, first_bad
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-CHUNK_BYTES = 1024 * 1024
-UNDER_WAY = 8
+CHUNK_BYTES = 256 * 1024
+UNDER_WAY = 24
 """Chunks sent before the first is answered: what a long line needs to be full."""
 READ_BYTES = 1024 * 1024
 QUOTA_EXCEEDED, DISK_FULL = 0xC0000044, NtStatus.STATUS_DISK_FULL

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 from uuid import uuid4
 
@@ -28,12 +29,15 @@ from poolpair.smb_address import SmbAddress
 CONNECT_S = 10.0
 """Until a server has answered and the account is let in; a name that no name server knows may take longer to be said so."""
 ANSWER_S = 20.0
-"""Until one request is answered, or one chunk is through: 1 MiB in so long are 52 kB a second."""
+"""Until one request is answered, or one chunk is through: 256 KiB in so long are 13 kB a second."""
 PACKET_MAX_BYTES = 0xFFFFFF
 """SMB's own limit of one message over TCP."""
 CREDITS = 512
 """How much may be under way, in pieces of 64 KiB."""
-BROKEN = frozenset({NtStatus.STATUS_USER_SESSION_DELETED, NtStatus.STATUS_NETWORK_NAME_DELETED})
+REST_S = 5.0
+"""After a wait that ended so, nobody waits again for a while: whoever asks next is told the same at once."""
+_LOGON_EXPIRED = 0xC000035C
+BROKEN = frozenset({NtStatus.STATUS_USER_SESSION_DELETED, NtStatus.STATUS_NETWORK_NAME_DELETED, _LOGON_EXPIRED})
 """Statuses after which nothing works any more on this connection."""
 
 # What it logs is said in our errors, which name the share.
@@ -77,6 +81,13 @@ class _Connection(Connection):  # type: ignore[misc] # the library has no types
             made._recv = bounded  # noqa: SLF001
         self.__dict__["bounded"] = made
 
+    def verify_signature(self, header: Any, session_id: int, force: bool = False) -> None:  # noqa: ANN401
+        """Only what came in the clear is asked about; after the logon nothing may."""
+        logon = self.session_table.get(session_id)
+        if logon is not None and logon.encrypt_data:
+            raise ValueError("an answer came in the clear")
+        super().verify_signature(header, session_id, force)
+
 
 class _TooWeak(ValueError):
     """The server does not offer what is asked for."""
@@ -91,6 +102,8 @@ class Line:
         self._whose = whose
         self._joined: _Joined | None = None
         self._joining = threading.Lock()
+        self._late: tuple[float, PoolpairError] | None = None
+        """When a wait last ended without an answer, and what was said of it."""
         self.requests = 0
         """How often something was sent and waited for: round trips."""
 
@@ -142,6 +155,9 @@ class Line:
 
     def _join(self) -> _Joined:
         with self._joining:
+            if self._joined is None and self._late is not None and monotonic() - self._late[0] < REST_S:
+                said = self._late[1]
+                raise PoolpairError(said.code, said.detail, said.hint)
             if self._joined is not None and not self.is_up:
                 _end(self._joined.connection)  # it ended while nobody used it: nothing is lost by that
                 self._joined = None
@@ -153,7 +169,7 @@ class Line:
         to, login = self.address, self._login()
         connection = _Connection(uuid4(), to.server, to.port, require_signing=True)
         try:
-            with at_most(2 * CONNECT_S, connection):
+            with at_most(CONNECT_S, connection):
                 connection.connect(Dialects.SMB_3_1_1, timeout=CONNECT_S)
                 if not connection.supports_encryption:
                     raise _TooWeak("no encryption")
@@ -200,7 +216,9 @@ class Line:
         where = f"the file server of the {self._whose} share {self.address}"
         hint = "look at the server and the line to it; it is tried again by itself"
         if getattr(error, "timed_out", False):
-            return PoolpairError(Code.SHARE_FAILED, f"{where} did not answer in time", hint)
+            late = PoolpairError(Code.SHARE_FAILED, f"{where} did not answer in time", hint)
+            self._late = monotonic(), late
+            return late
         return PoolpairError(Code.SHARE_FAILED, f"{where} cannot be reached: {_brief(error)}", hint)
 
 

@@ -11,6 +11,7 @@ from poolpair.errors import Code, PoolpairError
 
 MAX_BYTES = 4096
 KEYS = ("username", "password", "domain")
+HINT = "it holds the lines username=... and password=..., is owned by the service's account, and has mode 0600"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +40,12 @@ def read_login(path: Path | None) -> Login:
             found = os.fstat(file.fileno())
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise PoolpairError(Code.CONFIG, f"credentials file {path}: {error.strerror}") from error
+        raise PoolpairError(Code.CONFIG, f"credentials file {path}: {error.strerror}", HINT) from error
     if not stat.S_ISREG(found.st_mode) or found.st_uid not in {0, os.geteuid()} or found.st_mode & 0o077:
         hint = f"chown it to this account, and chmod 600 {path}"
         raise PoolpairError(Code.CONFIG, f"credentials file {path}: others may read or change it", hint)
     if len(data) > MAX_BYTES:
-        raise PoolpairError(Code.CONFIG, f"credentials file {path} is larger than {MAX_BYTES} bytes")
+        raise PoolpairError(Code.CONFIG, f"credentials file {path} is larger than {MAX_BYTES} bytes", HINT)
     return _parse(path, data)
 
 
@@ -52,7 +53,7 @@ def _parse(path: Path, data: bytes) -> Login:
     try:
         lines = data.decode().splitlines()
     except UnicodeDecodeError:
-        raise PoolpairError(Code.CONFIG, f"credentials file {path} is not UTF-8") from None
+        raise PoolpairError(Code.CONFIG, f"credentials file {path} is not UTF-8", HINT) from None
     said = {}
     for number, line in enumerate(lines, 1):
         key, found, value = line.partition("=")
@@ -64,5 +65,5 @@ def _parse(path: Path, data: bytes) -> Login:
             )
         said[key.strip()] = value
     if not said.get("username", "").strip() or not said.get("password"):
-        raise PoolpairError(Code.CONFIG, f"credentials file {path}: username and password are needed")
+        raise PoolpairError(Code.CONFIG, f"credentials file {path}: username and password are needed", HINT)
     return Login(said["username"].strip(), said["password"], said.get("domain", "").strip())

@@ -7,6 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from smbprotocol.create_contexts import (
+    CreateContextName,
+    SMB2CreateContextRequest,
+    SMB2CreateQueryMaximalAccessRequest,
+    SMB2CreateQueryMaximalAccessResponse,
+)
 from smbprotocol.file_info import FileAttributes, FileInformationClass, FileSystemInformationClass, InfoType
 from smbprotocol.open import (
     CreateDisposition,
@@ -16,6 +22,7 @@ from smbprotocol.open import (
     ShareAccess,
     SMB2CloseRequest,
     SMB2CreateRequest,
+    SMB2CreateResponse,
     SMB2FlushRequest,
     SMB2QueryDirectoryRequest,
     SMB2QueryInfoRequest,
@@ -97,6 +104,30 @@ def create(
     made["create_options"] = options
     made["buffer_path"] = path.encode("utf-16-le") if path else b"\0\0"
     return made
+
+
+def enquire(path: str) -> Any:  # noqa: ANN401
+    """Look at a folder, and have the server say all that this account may do there."""
+    made = create(path, LOOK, FOLDER)
+    asked = SMB2CreateContextRequest()
+    asked["buffer_name"] = CreateContextName.SMB2_CREATE_QUERY_MAXIMAL_ACCESS_REQUEST
+    asked["buffer_data"] = SMB2CreateQueryMaximalAccessRequest()
+    made["buffer_contexts"] = SMB2CreateContextRequest.pack_multiple([asked])
+    return made
+
+
+def allowed(body: bytes) -> int | None:
+    """What the answer to `enquire` says, as a mask of accesses; None if the server does not tell."""
+    answer = SMB2CreateResponse()
+    try:
+        answer.unpack(body)
+        contexts = [context.get_context_data() for context in answer["buffer"].get_value()]
+    except Exception as error:  # of a body that makes no sense the library fails in any way
+        raise PoolpairError(Code.SHARE_FAILED, "the file server sent an answer that makes no sense") from error
+    for found in contexts:
+        if isinstance(found, SMB2CreateQueryMaximalAccessResponse):
+            return int(found["maximal_access"].get_value())
+    return None
 
 
 def close(file_id: bytes = OPENED) -> Any:  # noqa: ANN401

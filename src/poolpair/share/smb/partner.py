@@ -9,9 +9,9 @@ from typing import BinaryIO
 from poolpair.errors import Code, PoolpairError
 from poolpair.share.port import TEMP, AccessCheck, safe_component
 from poolpair.share.smb import messages
-from poolpair.share.smb.folders import SmbFolders, share_error
+from poolpair.share.smb.folders import SmbFolders
 from poolpair.share.smb.line import Line
-from poolpair.share.smb.writing import forget, put, put_small
+from poolpair.share.smb.writing import put, put_small
 
 
 class SmbPartnerShare:
@@ -42,21 +42,29 @@ class SmbPartnerShare:
         return self._folders.free_bytes()
 
     def check_access(self, folders: Sequence[str]) -> tuple[AccessCheck, ...]:
-        """Probe Temp and every other folder."""
-        return tuple(self._probe(folder) for folder in dict.fromkeys((TEMP, *folders)))
+        """Probe Temp; of the others the server is asked: a probe could not be taken away where that is forbidden."""
+        return tuple(self._look(folder) for folder in dict.fromkeys((TEMP, *folders)))
 
-    def _probe(self, folder: str) -> AccessCheck:
-        probe = f"probe-{secrets.token_hex(8)}.part"
+    def _look(self, folder: str) -> AccessCheck:
+        where = self._folders.line.words(folder)
         try:
+            if folder == TEMP:
+                self._probe()
+                return AccessCheck(folder, f"may create and delete files in {where}")
             self._folders.enter(folder)
-            made = self._folders.create(probe)
-            self._folders.line.ask(messages.close(made.file_id))
-            if folder != TEMP:
-                status = self._folders.move(TEMP, probe, folder, probe)
-                if status:
-                    forget(self._folders, probe)
-                    raise share_error(status, f"put files into {self._folders.line.words(folder)}")
-            self._folders.remove(folder, probe)
+            answers = self._folders.line.ask(messages.enquire(self._folders.path(folder)), messages.close())
+            self._folders.need(answers, "enter", folder)
+            access = messages.allowed(answers[0].data)
         except PoolpairError as error:
             return AccessCheck(folder, error.detail, error.code)
-        return AccessCheck(folder, f"may create, rename and delete files in {self._folders.line.words(folder)}")
+        if access is None:
+            return AccessCheck(folder, f"{where} is there; the server does not say what may be done in it")
+        if not access & messages.ADD:
+            return AccessCheck(folder, f"this account may not put files into {where}", Code.SHARE_DENIED)
+        return AccessCheck(folder, f"may put files into {where}")
+
+    def _probe(self) -> None:
+        probe = f"probe-{secrets.token_hex(8)}.part"
+        made = self._folders.create(probe)
+        self._folders.line.ask(messages.close(made.file_id))
+        self._folders.remove(TEMP, probe)
