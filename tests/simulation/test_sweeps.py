@@ -15,6 +15,9 @@ STRIDES = {StoreKind.MEMORY: 241, StoreKind.SQLITE: 499}
 LONG_STRIDES = {StoreKind.MEMORY: 1, StoreKind.SQLITE: 7 if DENSE else 13, StoreKind.POSTGRES: 499}
 """In memory every call; on a real store a run cannot be branched off, and takes a second. Deaths at every call of one: `test_crashes`."""
 
+FEW = 5
+"""There are some twenty calls at which what was done may be reported as failed."""
+
 
 @pytest.mark.parametrize("victim", ["a", "b"])
 @pytest.mark.parametrize("way", [way for way in WAYS if way != "fails after"])
@@ -37,5 +40,5 @@ def test_calls_that_were_done_and_reported_failed(victim: str) -> None:
 @pytest.mark.parametrize("kind", list(LONG_STRIDES))
 def test_every_port_call_goes_wrong(kind: StoreKind, way: str, victim: str) -> None:
     """The whole sweep; where calls are left out, others in each way."""
-    stride = LONG_STRIDES[kind]
+    stride = min(LONG_STRIDES[kind], FEW) if way == "fails after" else LONG_STRIDES[kind]
     assert_all_hold(kind, victim, way, first=(list(WAYS).index(way) * 4 + (victim == "b") * 2) % stride, stride=stride)

@@ -290,7 +290,10 @@ def _end(connection: Connection) -> None:
 
 def _brief(error: Exception) -> str:
     """The error without the library's prefix and newlines."""
-    text = " ".join(str(error).split())
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # it looks into the server's answer for words, which may be anything
+        text = ""
     return text.removeprefix("Received unexpected status from the server: ")[:200] or type(error).__name__
 
 
