@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from poolpair.config import PoolConfig, load_config
-from poolpair.cycle import beat, count_unhomed, run_pass
+from poolpair.cycle import beat, count_unhomed, due_beats, run_pass
 from poolpair.errors import PoolpairError
 from poolpair.keyfile import new_key_file
 from poolpair.model import Channel
@@ -129,7 +129,7 @@ class Pair:
         if now - last_s < site.limits.heartbeat_s:
             return
         every = now - last_all_s >= site.limits.interval_s
-        for channel in site.channels if every else site.channels[:1]:
+        for channel in due_beats(site, every=every):
             beat(site, channel)
         self.beaten[pool] = (now, now if every else last_all_s)
         write_pulse(site)

@@ -44,6 +44,13 @@ def run_pass(site: Site, channel: Channel, *, force: bool = False, rescan: bool 
     return imported or exported or spoke
 
 
+def due_beats(site: Site, *, every: bool) -> tuple[Channel, ...]:
+    """Whose heartbeat is due: the first channel's tells that this pool lives, the others' go out less often, or until one arrives again."""
+    return tuple(
+        channel for channel in site.channels if every or channel is site.channels[0] or channel in site.memory.unheard
+    )
+
+
 def beat(site: Site, channel: Channel) -> bool:
     """Send the heartbeat: the cookie again, with a new nonce. What keeps it from the partner the next pass notes, which comes at once."""
     site.store.refresh()

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from poolpair.cycle import FATAL, beat, count_unhomed, run_pass
+from poolpair.cycle import FATAL, beat, count_unhomed, due_beats, run_pass
 from poolpair.errors import PoolpairError
 from poolpair.format.layout import TASK_ASSIGNMENT, cookie_dir, data_dir
 from poolpair.model import Channel
@@ -214,7 +214,7 @@ class Service:
         while not self._stop.is_set():
             now = site.clock.monotonic_s()
             every = last_all_s is None or now - last_all_s >= site.limits.interval_s
-            for channel in site.channels if every else site.channels[:1]:
+            for channel in due_beats(site, every=every):
                 beat(site, channel)
             if every:
                 last_all_s = now

@@ -60,7 +60,7 @@ def test_prosody_fits_prosody() -> None:
     profile = load_profile("prosody")
     assert check_profile(profile, tables) == ()
     keys = [unique_key_within(tables[table.name], table.key) for table in profile.tables]
-    assert keys == [None, names, names]
+    assert keys == [None, None, names, names]
 
 
 def test_a_table_that_is_missing() -> None:

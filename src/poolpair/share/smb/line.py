@@ -6,11 +6,9 @@ down under them; whatever is left of the connection is thrown away then. Nothing
 
 from __future__ import annotations
 
-import logging
-import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -23,6 +21,7 @@ from smbprotocol.session import Session as Logon
 from smbprotocol.tree import TreeConnect
 
 from poolpair.errors import Code, PoolpairError
+from poolpair.share.smb.connection import BoundedConnection, at_most, end
 from poolpair.share.smb.login import Login
 from poolpair.smb_address import SmbAddress
 
@@ -30,8 +29,6 @@ CONNECT_S = 10.0
 """Until a server has answered and the account is let in; a name that no name server knows may take longer to be said so."""
 ANSWER_S = 20.0
 """Until one request is answered, or one chunk is through: 256 KiB in so long are 13 kB a second."""
-PACKET_MAX_BYTES = 0xFFFFFF
-"""SMB's own limit of one message over TCP."""
 CREDITS = 512
 """How much may be under way, in pieces of 64 KiB."""
 REST_S = 5.0
@@ -39,10 +36,6 @@ REST_S = 5.0
 _LOGON_EXPIRED = 0xC000035C
 BROKEN = frozenset({NtStatus.STATUS_USER_SESSION_DELETED, NtStatus.STATUS_NETWORK_NAME_DELETED, _LOGON_EXPIRED})
 """Statuses after which nothing works any more on this connection."""
-
-# What it logs is said in our errors, which name the share.
-logging.getLogger("smbprotocol").addHandler(logging.NullHandler())
-logging.getLogger("smbprotocol").propagate = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,35 +51,6 @@ class _Joined:
     connection: Connection
     logon: Logon
     tree: TreeConnect
-
-
-class _Connection(Connection):  # type: ignore[misc] # the library has no types
-    """The library's, but for how much it believes: it would make room for whatever length a stranger sends, up to 4 GiB."""
-
-    @property
-    def transport(self) -> Any:  # noqa: ANN401
-        """The TCP connection, which the library sets."""
-        return self.__dict__.get("bounded")
-
-    @transport.setter
-    def transport(self, made: Any) -> None:  # noqa: ANN401
-        if made is not None:
-            receive = made._recv  # noqa: SLF001 - there is no other place where the length is known and nothing is kept yet
-
-            def bounded(length: int, timeout: float) -> Any:  # noqa: ANN401
-                if length > PACKET_MAX_BYTES:
-                    raise ValueError("what answers there is no file server")
-                return receive(length, timeout)
-
-            made._recv = bounded  # noqa: SLF001
-        self.__dict__["bounded"] = made
-
-    def verify_signature(self, header: Any, session_id: int, force: bool = False) -> None:  # noqa: ANN401
-        """Only what came in the clear is asked about; after the logon nothing may."""
-        logon = self.session_table.get(session_id)
-        if logon is not None and logon.encrypt_data:
-            raise ValueError("an answer came in the clear")
-        super().verify_signature(header, session_id, force)
 
 
 class _TooWeak(ValueError):
@@ -159,7 +123,7 @@ class Line:
                 said = self._late[1]
                 raise PoolpairError(said.code, said.detail, said.hint)
             if self._joined is not None and not self.is_up:
-                _end(self._joined.connection)  # it ended while nobody used it: nothing is lost by that
+                end(self._joined.connection)  # it ended while nobody used it: nothing is lost by that
                 self._joined = None
             if self._joined is None:
                 self._joined = self._connect()
@@ -167,7 +131,7 @@ class Line:
 
     def _connect(self) -> _Joined:
         to, login = self.address, self._login()
-        connection = _Connection(uuid4(), to.server, to.port, require_signing=True)
+        connection = BoundedConnection(uuid4(), to.server, to.port, require_signing=True)
         try:
             with at_most(CONNECT_S, connection):
                 connection.connect(Dialects.SMB_3_1_1, timeout=CONNECT_S)
@@ -179,7 +143,7 @@ class Line:
                 tree.connect()
                 connection.echo(sid=logon.session_id, timeout=int(CONNECT_S), credit_request=CREDITS)
         except Exception as error:  # the same: whatever a server answers to who wants to be let in
-            _end(connection)
+            end(connection)
             raise self._not_joined(login, error) from error
         return _Joined(connection, logon, tree)
 
@@ -187,14 +151,14 @@ class Line:
         with self._joining:
             if self._joined is joined:
                 self._joined = None
-        _end(joined.connection)
+        end(joined.connection)
 
     def close(self) -> None:
         """Take leave. The next call connects again."""
         with self._joining:
             joined, self._joined = self._joined, None
         if joined is not None:
-            _end(joined.connection)
+            end(joined.connection)
 
     def _not_joined(self, login: Login, error: Exception) -> PoolpairError:
         where, account = f"the {self._whose} share {self.address}", login.account or "this account's ticket"
@@ -249,43 +213,6 @@ def _received(connection: Connection, request: Request) -> Answer:
             raise
         return Answer(error.status, bytes(error.header["data"].get_value()))
     return Answer(NtStatus.STATUS_SUCCESS, bytes(response["data"].get_value()))
-
-
-@contextmanager
-def at_most(limit_s: float, connection: Connection) -> Iterator[None]:
-    """Shut the connection's socket down after a while; whoever waits in the library wakes then, and its error says why."""
-    late = False
-
-    def cut() -> None:
-        nonlocal late
-        late = True
-        _shut_down(connection)
-
-    timer = threading.Timer(limit_s, cut)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    except Exception as error:  # whatever it is, it came of the cut
-        if late:
-            error.timed_out = True  # type: ignore[attr-defined]
-        raise
-    finally:
-        timer.cancel()
-
-
-def _shut_down(connection: Connection) -> None:
-    """Not by the library's `disconnect`: that waits for whoever is sending."""
-    opened = getattr(connection.transport, "_sock", None)
-    if opened is not None:
-        with suppress(OSError):
-            opened.shutdown(socket.SHUT_RDWR)
-
-
-def _end(connection: Connection) -> None:
-    _shut_down(connection)
-    with suppress(Exception):  # it is thrown away
-        connection.disconnect(close=False)
 
 
 def _brief(error: Exception) -> str:
