@@ -137,7 +137,11 @@ def _serves(machines: dict[str, Machine], **where: str) -> None:
         domain = f"{pool}.example"
         wait_for(f"{domain} at {at}", partial(machines[at].serves, domain), SEEN_S)
         for other, machine in machines.items():
-            assert other == at or "host-unknown" in machine.answer(domain), f"{domain} at {other}"
+            if other != at:
+                said = wait_for(
+                    f"{other} answering", partial(machine.answer, domain), SEEN_S
+                )  # it may just have started
+                assert "host-unknown" in said, f"{domain} at {other}"
 
 
 def _dies(machines: dict[str, Machine]) -> None:

@@ -1630,8 +1630,8 @@ MUTANTS = (
         name="files-that-somebody-wrote-into-are-handed-over",
         rule="a home is handed over with a copy of its files that nobody wrote into",
         file="pipeline/compare.py",
-        old="    return whole and not files.foreign_writes and ",
-        new="    return whole and files is not None and ",
+        old="    whole = whole and not files.foreign_writes\n",
+        new="",
         test="tests/line/test_handover.py",
     ),
     Mutant(

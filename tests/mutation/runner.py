@@ -79,6 +79,8 @@ def _run(command: list[str], source: Path) -> subprocess.CompletedProcess[str]:
 
 def main() -> int:
     """Judge those named, or all."""
+    if unknown := set(sys.argv[1:]) - {mutant.name for mutant in MUTANTS}:
+        sys.exit(f"there is no mutant {', '.join(sorted(unknown))}")
     chosen = [mutant for mutant in MUTANTS if mutant.name in sys.argv[1:] or len(sys.argv) == 1]
     survivors = 0
     for mutant in chosen:

@@ -44,7 +44,7 @@ def test_check_says_ok_line_by_line(pair: ServerPair) -> None:
         found.output,
         re.MULTILINE,
     )
-    assert "ok    capture: every trigger is there, for 3 entries of the profile" in found.output
+    assert "ok    capture: every trigger is there, for 4 entries of the profile" in found.output
 
 
 def test_a_password_is_never_printed(pair: ServerPair) -> None:

@@ -108,4 +108,5 @@ def _may_take(site: Site, reign: Reign, unequal: set[str], owed: Owed) -> bool:
     """
     files = site.store.read(Counts, counts_name(Channel.CONFERENCES)) or Counts()
     whole = reign.home not in unequal and not owed.left_behind and not site.store.parked()
-    return whole and not files.foreign_writes and site.serving(reign.home).present.reign_id == reign.reign_id
+    whole = whole and not files.foreign_writes
+    return whole and site.serving(reign.home).present.reign_id == reign.reign_id
