@@ -57,6 +57,7 @@ class Chatter:
     port: int
     heard: list[Heard]
     _numbers: count[int] = field(default_factory=count)
+    _awaited: tuple[bytes, asyncio.Future[None]] | None = None
 
     async def enter(self, password: str) -> None:
         """Log in and be available. Raises OSError if the server does not let him in."""
@@ -75,11 +76,12 @@ class Chatter:
         """Be in a room, which `make` makes one that stays."""
         history = "<x xmlns='http://jabber.org/protocol/muc'><history maxstanzas='0'/></x>"
         self._say(f"<presence to='{room}/{self.user}'>{history}</presence>")
+        await self._wait_for(b"code='110'")
         if make:
             form = f"<x xmlns='jabber:x:data' type='submit'>{_ROOM_FORM}</x>"
             query = f"<query xmlns='http://jabber.org/protocol/muc#owner'>{form}</query>"
             self._say(f"<iq type='set' id='room' to='{room}'>{query}</iq>")
-        await self._writer.drain()
+            await self._wait_for(b"id='room'")
 
     async def chat(self, to: str, kind: str, chance: random.Random) -> None:
         """Say something. When is part of it."""
@@ -117,11 +119,19 @@ class Chatter:
             if not chunk or b"<failure" in found or b"<stream:error" in found:
                 raise OSError(f"{self.user}@{self.domain} is not let in: {found.decode()}")
 
+    async def _wait_for(self, sign: bytes) -> None:
+        """Until the server sent this: whoever goes on before is not in the room yet. Raises TimeoutError."""
+        self._awaited = sign, asyncio.get_running_loop().create_future()
+        await asyncio.wait_for(self._awaited[1], WAIT_S)
+
     async def _listen(self) -> None:
         rest = b""
         while chunk := await self._reader.read(65536):
             now_ns = time.monotonic_ns()
             text, end = rest + chunk, 0
+            if self._awaited is not None and self._awaited[0] in text:
+                self._awaited[1].set_result(None)
+                self._awaited = None
             for found in _HEARD.finditer(text):
                 sent_ns = int(found[2])
                 self.heard.append(Heard(found[1].decode(), sent_ns, (now_ns - sent_ns) / 1e6))
