@@ -346,3 +346,14 @@ def test_a_stranger_that_answers_something_else(answer: bytes) -> None:
         address = SmbAddress(server="127.0.0.1", port=listening.getsockname()[1], share="pools")
         share = SmbOwnShare(Line(address, lambda: Login("a", "b"), "own"))
         assert failure(share.free_bytes).code is Code.SHARE_FAILED
+
+
+@pytest.mark.parametrize("data", [b"package", LARGE], ids=["small", "large"])
+def test_a_server_that_writes_less_than_it_was_sent(ends: Ends, monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    """It says so, and reports no error: the package gets no name."""
+    monkeypatch.setattr(
+        "poolpair.share.smb.messages.written_bytes", lambda body: int.from_bytes(body[4:8], "little") - 1
+    )
+    error = failure(lambda: deliver(ends, data=data))
+    assert (error.code, "only a part was written" in error.detail) == (Code.SHARE_FAILED, True)
+    assert ends.own.list(DATA) == ends.own.list(TEMP) == ()

@@ -212,22 +212,28 @@ class SmbFolders:
 
     def write(self, file_id: bytes, parts: Iterable[bytes]) -> int:
         """Write a whole file; returns its bytes."""
-        written, waiting = 0, deque[Request]()
+        written, waiting = 0, deque[tuple[Request, int]]()
         step = min(CHUNK_BYTES, self.line.write_bytes)
         with self.line.stream() as stream:
             for chunk in parts:
                 for at in range(0, len(chunk), step):
                     if len(waiting) >= UNDER_WAY:
-                        self._written(stream, waiting.popleft())
+                        self._written(stream, *waiting.popleft())
                     part = chunk[at : at + step]
-                    waiting.append(stream.send(messages.write(written, part, file_id)))
+                    waiting.append((stream.send(messages.write(written, part, file_id)), len(part)))
                     written += len(part)
             while waiting:
-                self._written(stream, waiting.popleft())
+                self._written(stream, *waiting.popleft())
         return written
 
-    def _written(self, stream: Stream, request: Request) -> None:
-        self.need([stream.receive(request)], "write files in", TEMP)
+    def _written(self, stream: Stream, request: Request, size: int) -> None:
+        self.need_written(stream.receive(request), size)
+
+    def need_written(self, answer: Answer, size: int) -> None:
+        """Raise if a piece was not written, or not all of it."""
+        self.need([answer], "write files in", TEMP)
+        if messages.written_bytes(answer.data) != size:
+            raise PoolpairError(Code.SHARE_FAILED, f"only a part was written in {self.line.words(TEMP)}")
 
     def sync(self, folder: str) -> None:
         """Make a rename durable, where the account may: one that is not to see what lies there may not, and is not asked again.

@@ -209,6 +209,11 @@ def content(body: bytes) -> bytes:
     return body[16 : 16 + size]
 
 
+def written_bytes(body: bytes) -> int:
+    """How much of a piece the answer to `write` says was written."""
+    return int.from_bytes(body[4:8], "little")
+
+
 def listed(body: bytes) -> Iterator[Entry]:
     """What was listed, but for the folder itself and the one above it. Raises SHARE_FAILED if that makes no sense."""
     data = body[8 : 8 + int.from_bytes(body[4:8], "little")]

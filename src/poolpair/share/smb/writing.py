@@ -40,6 +40,7 @@ def put_small(
     folders.need(answers[:1], "create files in", TEMP)
     made = messages.opened(answers[0].data).file_id
     with _until_named(folders, made, temp):
+        folders.need_written(answers[1], len(data))
         folders.need(answers, "write files in", TEMP)
         return _name(folders, made, temp, to, folder, replacing=replacing, durable=durable)
 
