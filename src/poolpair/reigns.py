@@ -82,11 +82,10 @@ def begun(
     epoch = next(number for number in (handed_out + 1, handed_out + 2) if number % 2 == own_parity)
     reign = Reign(home=present.home, epoch=epoch, reign_id=reign_id, began=began, begin=begin, complete=complete)
     unconfirmed = tuple(each for each in mine.reigns if serving_pool(each, (pool, partner)) == pool and each.epoch)
-    keeps_set = bool(mine.open) and serves(mine, pool, partner)
     return Serving(
         reigns=(*unconfirmed, reign),
         known=(*mine.known, reign_id),
-        reign_token=mine.reign_token if keeps_set else token,
+        reign_token=token,
         open=tuple(begin),
         acknowledged=acknowledged,
     )

@@ -15,6 +15,7 @@ from poolpair.pipeline.site import intent_name, recovery_name
 from poolpair.state import Intent, Recovery
 from poolpair.store.values import Choice
 from tests.home_moves import (
+    JAVERT,
     call_complete,
     hand_out,
     hand_over,
@@ -118,3 +119,23 @@ def test_a_recovery_is_closed_by_what_followed_it_only(
         after = tx.load(Recovery, recovery_name(USERS, 7))
     assert after is not None
     assert (after.closed, after.arrived) == (closed, arrived or closed)
+
+
+def test_adopting_one_home_forgets_nothing_of_what_was_changed_in_another(tmp_path: Path) -> None:
+    """A serves B's users, and B has not handed in what it had written, when B takes A's users over: A still knows what it changed."""
+    pair = make_pair(tmp_path)
+    pair.crash("b")
+    write(pair, "b", 1, JAVERT)
+    take_over(pair, "a", "b")
+    write(pair, "a", 2, JAVERT)
+    pair.start("b")
+    send(pair, "a")
+    hear_word(pair.sites["b"], USERS)
+    take_in(pair, "b")
+    speak(pair, "b")
+    hear_word(pair.sites["a"], USERS)
+    call_complete(pair, "b", "a", "b")
+    take_over(pair, "b", "a")
+    settle(pair)
+    assert values(pair, JAVERT) == (2, 2)
+    assert versions(pair, "a") == versions(pair, "b") == [(1, 2)]

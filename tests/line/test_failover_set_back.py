@@ -86,6 +86,29 @@ def test_a_number_that_is_used_twice_is_another_reign(pair: MemoryPair) -> None:
     assert values(pair) == (1, 1)
 
 
+def test_what_was_not_handed_in_outlives_another_reign(pair: MemoryPair) -> None:
+    """A came back with a write that B's had replaced; before it could hand that in, B was set back and took over once more."""
+    pair.crash("a")
+    write(pair, "a", 1)
+    saved = backup(pair, "b")
+    take_over(pair, "b")
+    write(pair, "b", 2)
+    pair.start("a")
+    send(pair, "b")
+    hear_word(pair.sites["a"], USERS)
+    take_in(pair, "a")
+    assert values(pair) == (2, 2)
+    set_back(pair, "b", saved)
+    take_over(pair, "b")
+    speak(pair, "b")
+    hear_word(pair.sites["a"], USERS)
+    settle(pair)
+    overrule_partner(pair.sites["b"])
+    settle(pair)
+    assert values(pair) == (1, 1)
+    assert versions(pair, "a") == versions(pair, "b") == [(2, 1)]
+
+
 def test_a_site_rebuilt_from_a_backup_reverts_nothing(pair: MemoryPair) -> None:
     """Its rows are old, not stranded. It is fenced first of all; what differs goes to the ledger, and the server's flows back."""
     saved = backup(pair, "a")

@@ -121,6 +121,13 @@ def test_a_cured_set_back_is_not_found_twice() -> None:
     assert again.rewinds == origin.out.rewinds
 
 
+def test_who_overrules_goes_on_overruling_a_partner_that_is_set_back_meanwhile() -> None:
+    """What the partner has of the lost future must not be merged only because its store was set back as well."""
+    origin = Origin(made=3, acknowledged=3)
+    origin.out = replace(origin.out, seed=Seed(reason="this store was set back and wins", overrule=True))
+    assert origin.hear(position(2)).seed == Seed(reason="this store was set back and wins", overrule=True)
+
+
 def test_an_emptied_target_is_a_set_back_too() -> None:
     """A partner that suddenly applied nothing is seeded, from no position at all."""
     out = Origin(made=3, acknowledged=3).hear(None)
