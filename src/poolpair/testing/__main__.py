@@ -22,7 +22,7 @@ from secrets import randbelow
 
 from poolpair.testing.options import DEFAULT_STEPS
 from poolpair.testing.regressions import Run, keep, read_regressions
-from poolpair.testing.report import Tally, again, failure
+from poolpair.testing.report import Tally, again, commit, failure
 from poolpair.testing.scenarios import SCENARIOS
 from poolpair.testing.schema import POOLS
 from poolpair.testing.shrink import shrink
@@ -97,7 +97,9 @@ def _parser() -> argparse.ArgumentParser:
     replay = commands.add_parser("replay", help="one seed again, with its whole trace")
     replay.add_argument("seed", type=int, help="as a failing run prints it")
     replay.add_argument(
-        "--history", type=Path, help="steps that were kept in a file, instead of those that the seed draws"
+        "--history",
+        type=Path,
+        help="steps that were kept in a file, instead of those that the seed draws: tests/simulation/found/NAME.txt",
     )
     replay.add_argument("--shrink", action="store_true", help="leave out whatever the violation does not need")
     replay.add_argument("--keep", type=Path, help="write the steps down, for --history and the list of regressions")
@@ -123,10 +125,16 @@ def _say(line: str) -> None:
 def _run_all(wanted: Iterator[Run], limit_s: float | None) -> int:
     """Make runs until none is left or the time is up; a limited time must also use every fault and checker."""
     tally, begun_s, status = Tally(), time.monotonic(), 0
+    said_s = begun_s
     try:
         for run in wanted:
+            if not tally.seeds:
+                _say(f"from seed {run.seed} on, {run.kind} stores, commit {commit()}")
             outcome = _play(run)
             tally.add(run.seed, outcome)
+            if sys.stderr.isatty() and time.monotonic() - said_s > SAY_EVERY_S:
+                said_s = time.monotonic()
+                sys.stderr.write(f"{tally.seeds} seeds, {tally.steps} steps, {len(tally.failed)} failed so far\n")
             if outcome.violation:
                 for line in failure(run, outcome):
                     _say(line)
@@ -173,6 +181,7 @@ def _replay(run: Run, *, shorter: bool, path: Path | None) -> int:
         _say(line)
     if path:
         keep(history, path)
+    _say(f"seed {run.seed}, {run.again}, {run.kind} stores, commit {commit()}")
     if violation is None:
         _say(f"no checker objects: {outcome.steps} steps, {outcome.simulated_s / 3600:.1f} simulated hours")
     return 1 if violation else 0
