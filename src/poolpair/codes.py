@@ -52,6 +52,7 @@ class Code(StrEnum):
     SERVICE_DOWN = "P406"
     SELF_FENCED = "P407"
     GATE_CLOSED = "P408"
+    APPLICATION_DOWN = "P409"
     DAMAGED = "P501"
     FOREIGN_PACKAGE = "P502"
     MISNAMED = "P503"

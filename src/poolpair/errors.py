@@ -236,6 +236,7 @@ CATALOGUE: dict[Code, Entry] = {
         "nothing is served here yet: the partner has not been heard since the start, and may have taken over",
         "wait; or, if the partner is known not to serve, `poolpair gate open --reason`",
     ),
+    Code.APPLICATION_DOWN: Entry(_W, 2, "the application does not run", "start it; it is told whom it serves"),
     Code.DAMAGED: Entry(
         _R,
         2,

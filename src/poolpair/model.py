@@ -287,6 +287,8 @@ class Cookie:
     """Homes of which the writer keeps groups that it still has to hand in for recovery on this channel."""
     sent: tuple[int, ...] = ()
     """Per channel: see `pipeline.reach`."""
+    down: str = ""
+    """Why the application at the writer does not run; empty if it does, or if nothing tells."""
     asks: tuple[Ask, ...] = ()
     answers: tuple[Ask, ...] = ()
     reads_format: int = 1

@@ -101,6 +101,8 @@ def gather(site: Site) -> PairStatus:
         ledger_standing=sum(entry.state is Choice.STANDING for entry in ledger),
         gate=_gate(gate, site.partner),
         gate_word=word.reason if (word := site.store.read(GateWord, GATE_WORD)) else "",
+        application=application_here(site),
+        partner_application=application_there(site),
         drills=tuple(site.store.read_all(DrillResult, DRILLS).values()),
         fence_off=off.reason if (off := site.store.read(FenceOff, FENCE_OFF)) else "",
         channels=tuple(_channel(site, channel, known, now, word_age_s) for channel in site.channels),
@@ -112,6 +114,19 @@ def _gate(gate: Gate | None, partner: str) -> Fault | None:
         return None
     code = Code.SELF_FENCED if gate.why is GateWhy.SILENT else Code.GATE_CLOSED
     return Fault(code=code, detail=f"closed ({gate.why}) until {partner} is heard", since_utc=gate.since_utc)
+
+
+def application_here(site: Site) -> Fault | None:
+    """That the application of this pool does not run; None if it does, or if nothing tells."""
+    down = site.hooks.down()
+    return Fault(code=Code.APPLICATION_DOWN, detail=down) if down else None
+
+
+def application_there(site: Site) -> Fault | None:
+    """That the partner's does not, by its last word."""
+    out = site.store.read(Outbound, outbound_name(Channel.USERS))
+    down = out.partner.down if out is not None and out.partner is not None else ""
+    return Fault(code=Code.APPLICATION_DOWN, detail=down) if down else None
 
 
 def _gate_hook_fault(site: Site, home: str) -> Fault | None:

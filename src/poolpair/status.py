@@ -153,19 +153,23 @@ class PairStatus:
     """The last of each home that was rehearsed here."""
     gate_word: str = ""
     """Why an operator holds the gate open although the partner is not heard."""
+    application: Fault | None = None
+    """The application here does not run."""
+    partner_application: Fault | None = None
+    """The partner's does not, by its last word."""
 
     @property
     def exit_status(self) -> int:
         """0 healthy; 1 not steady, degraded or not initialised; 2 error or partner silent; 3 own service down."""
         if not self.service_running:
             return 3
-        if self.fence_off or any(home.stopped or home.fault for home in self.homes):
+        if self.application or self.fence_off or any(home.stopped or home.fault for home in self.homes):
             return 2
         if self.gate is not None and CATALOGUE[self.gate.code].exit_status > 1:
             return 2
         gated = self.gate is not None or bool(self.gate_word)
         moving = gated or any(home.plan or home.recovering for home in self.homes)
-        moving = moving or self.ledger_open + self.ledger_standing > 0
+        moving = moving or self.ledger_open + self.ledger_standing > 0 or self.partner_application is not None
         return max((_channel_exit(channel) for channel in self.channels), default=0) or (1 if moving else 0)
 
 

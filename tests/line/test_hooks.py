@@ -14,7 +14,7 @@ from poolpair.pipeline.adopt import load_serving
 from poolpair.reigns import serves, takes_writes
 from poolpair.report import gather
 from poolpair.serving.plan import advance, give_up, order, resume
-from poolpair.serving.price import steps_of
+from poolpair.serving.price import price, steps_of
 from tests.memory_pair import MemoryPair
 
 EVERY = {step: ("/bin/hook", step.value) for step in HookStep}
@@ -230,3 +230,34 @@ def test_what_if_names_each_command(pair: MemoryPair) -> None:
     assert next(iter(steps_of(site, Move.TAKEOVER, "a"))) == "1. before-apply: runs /bin/hook before-apply"
     site.hooks = MemoryHooks({})
     assert [line.split(":")[0] for line in steps_of(site, Move.TAKEOVER, "a")][:2] == ["1. apply", "2. serve"]
+
+
+def test_nobody_is_handed_to_a_pool_whose_application_does_not_run(pair: MemoryPair) -> None:
+    """The plan waits before anybody is kept from writing, and says why; both sides see it, and it goes on by itself."""
+    hooks(pair, "b").silent = "nobody listens"
+    go_on(pair, 3)
+    order(pair.sites["a"], Move.HANDOVER, "a")
+    go_on(pair, 10)
+    assert plan_of(pair, "a").waits_for == "the application at b does not run: nobody listens"
+    assert takes_writes(pair.sites["a"].serving("a"), "a", "b")
+    here, there = gather(pair.sites["b"]), gather(pair.sites["a"])
+    assert here.application is not None
+    assert here.application.code is Code.APPLICATION_DOWN
+    assert (here.exit_status, there.exit_status) == (2, 1)
+    assert list(price(pair.sites["a"], Move.HANDOVER, "a"))[-1] == (
+        "the application at b does not run (nobody listens): nobody moves before it is started"
+    )
+    assert "nobody is served before" in list(price(pair.sites["b"], Move.TAKEOVER, "a"))[-1]
+    hooks(pair, "b").silent = ""
+    go_on(pair)
+    assert serves(pair.sites["b"].serving("a"), "b", "a")
+
+
+def test_an_application_that_dies_while_users_move_keeps_nobody_waiting(pair: MemoryPair) -> None:
+    """Behind the fence nobody can write anywhere: they are better off where it will be started again than nowhere."""
+    order(pair.sites["a"], Move.HANDOVER, "a")
+    while plan_of(pair, "a").step is not PlanStep.DRAIN:
+        go_on(pair, 1)
+    hooks(pair, "b").silent = "nobody listens"
+    go_on(pair)
+    assert serves(pair.sites["b"].serving("a"), "b", "a")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -166,3 +167,30 @@ def test_an_application_that_was_started_anew_has_another_mark(tmp_path: Path) -
         watched.write_text("3")
     assert hooks.application() not in (None, first, second)
     assert CommandHooks({}, 1.0, tmp_path, {}).application() is None
+
+
+def test_an_application_that_does_not_run_is_known_by_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not there at all; or a socket that a killed process left behind, at which nobody listens. A plain file says no more."""
+    monkeypatch.setattr("poolpair.hooks.commands.ASK_EVERY_S", 0.0)
+    watched = tmp_path / "app.sock"
+    hooks = CommandHooks({}, 1.0, tmp_path, {}, watched)
+    assert hooks.down() == f"{watched} is not there"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(watched))
+        assert hooks.down() == f"nobody listens at {watched}"
+        listening.listen()
+        assert hooks.down() == ""
+    assert hooks.down() == f"nobody listens at {watched}"
+    watched.unlink()
+    watched.write_text("1")
+    assert hooks.down() == ""
+    assert CommandHooks({}, 1.0, tmp_path, {}).down() == ""
+
+
+def test_an_application_is_not_asked_at_every_look(tmp_path: Path) -> None:
+    """The line looks many times a second."""
+    watched = tmp_path / "app.pid"
+    hooks = CommandHooks({}, 1.0, tmp_path, {}, watched)
+    assert hooks.down()
+    watched.write_text("1")
+    assert hooks.down()

@@ -152,6 +152,9 @@ def _remarks(found: PairStatus) -> Iterator[str]:
         yield f"gate: {_fault(found.gate)}"
     if found.gate_word:
         yield f"the gate is held open by hand ({found.gate_word}) until {found.partner} is heard"
+    for pool, down in ((found.pool, found.application), (found.partner, found.partner_application)):
+        if down:
+            yield f"application at {pool}: {_fault(down)}"
     for home in found.homes:
         for fault in (home.stopped, home.fault):
             if fault:
@@ -198,4 +201,5 @@ def _of_channel(channel: ChannelStatus, partner: str) -> Iterator[str]:
 
 
 def _fault(fault: Fault) -> str:
-    return f"{fault.code} {fault.detail} (since {fault.since_utc}); {CATALOGUE[fault.code].hint}"
+    since = f" (since {fault.since_utc})" if fault.since_utc else ""
+    return f"{fault.code} {fault.detail}{since}; {CATALOGUE[fault.code].hint}"

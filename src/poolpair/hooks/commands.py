@@ -10,6 +10,8 @@ import json
 import os
 import select
 import signal
+import socket
+import stat
 import subprocess
 import time
 from collections import deque
@@ -29,6 +31,8 @@ LOOK_S = 0.1
 GRACE_S = 2.0
 """Between SIGTERM and SIGKILL."""
 RUNNING = "hook.json"
+ASK_EVERY_S = 2.0
+"""Nobody connects to the application more often than that to see whether it runs."""
 
 
 class CommandHooks:
@@ -51,6 +55,7 @@ class CommandHooks:
         self._note = scratch / RUNNING
         self._base = base
         self._interrupted = Stop()
+        self._down, self._asked_s = "", -ASK_EVERY_S
 
     def interrupt(self) -> None:
         self._interrupted.set()
@@ -62,6 +67,12 @@ class CommandHooks:
         except OSError:
             return None
         return found and (found.st_dev, found.st_ino, found.st_ctime_ns)
+
+    def down(self) -> str:
+        """By the watched file: nothing stands there, or it is a socket at which nobody listens, as after a kill -9."""
+        if self._watched is not None and time.monotonic() - self._asked_s >= ASK_EVERY_S:
+            self._down, self._asked_s = _silence(self._watched), time.monotonic()
+        return self._down
 
     def run(self, step: HookStep, words: Mapping[str, str]) -> HookResult | None:
         if self._interrupted.is_set():
@@ -206,3 +217,20 @@ def _start_ticks(pid: int) -> int:
     except OSError:
         return 0
     return int(text.rpartition(")")[2].split()[19])
+
+
+def _silence(watched: Path) -> str:
+    """Why the application does not run, as far as its file tells."""
+    try:
+        if not stat.S_ISSOCK(watched.stat().st_mode):
+            return ""
+        with socket.socket(socket.AF_UNIX) as asked:
+            asked.settimeout(1.0)
+            asked.connect(str(watched))
+    except FileNotFoundError:
+        return f"{watched} is not there"
+    except ConnectionRefusedError:
+        return f"nobody listens at {watched}"
+    except OSError:  # not for this user to ask, or it is busy: neither says that it is down
+        return ""
+    return ""

@@ -23,6 +23,8 @@ class MemoryHooks:
     """Plans, and which of their hooks ended well."""
     starts: int = 0
     """Of the application."""
+    silent: str = ""
+    """Why the application does not run."""
 
     def run(self, step: HookStep, words: Mapping[str, str]) -> HookResult | None:
         self.ran.append((step, dict(words)))
@@ -39,3 +41,6 @@ class MemoryHooks:
 
     def application(self) -> object:
         return self.starts
+
+    def down(self) -> str:
+        return self.silent

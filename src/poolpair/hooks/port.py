@@ -45,6 +45,10 @@ class Hooks(Protocol):
         """A mark of the application's present run: another one after each of its starts, the same always if nothing tells."""
         ...
 
+    def down(self) -> str:
+        """Why the application cannot serve anybody just now; empty if it runs, or if nothing tells. A few seconds old at most."""
+        ...
+
 
 class NoHooks:
     """Where none are set."""
@@ -61,3 +65,6 @@ class NoHooks:
 
     def application(self) -> object:
         return None
+
+    def down(self) -> str:
+        return ""

@@ -210,6 +210,7 @@ def _content(site: Site, channel: Channel, *, anew: bool) -> Cookie:
         settings=site.settings,
         asks=_asks(site) if channel is Channel.USERS else (),
         answers=_answers(site) if channel is Channel.USERS else (),
+        down=site.hooks.down() if channel is Channel.USERS else "",
         reads_format=FORMAT_VERSION,
     )
 

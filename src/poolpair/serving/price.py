@@ -12,6 +12,7 @@ from poolpair.model import Channel
 from poolpair.moves import STEPS_OF, Move, PlanStep
 from poolpair.pipeline.reach import reach_age_s
 from poolpair.pipeline.site import Site, inbound_name, outbound_name
+from poolpair.report import application_here, application_there
 from poolpair.serving.ready import undrained
 from poolpair.serving.stepping import hook_of
 from poolpair.share.port import FileVanished
@@ -60,6 +61,11 @@ def price(site: Site, move: Move, home: str) -> Iterator[str]:
     if move is Move.TAKEOVER:
         yield from _quarantined(site)
         yield from _alive(site)
+    comes_here = asked or move is Move.TAKEOVER
+    down = application_here(site) if comes_here else application_there(site)
+    if down:
+        pool, then = (site.pool if comes_here else site.partner), "is served" if move is Move.TAKEOVER else "moves"
+        yield f"the application at {pool} does not run ({down.detail}): nobody {then} before it is started"
 
 
 def _alive(site: Site) -> Iterator[str]:

@@ -8,6 +8,7 @@ from poolpair.model import Channel
 from poolpair.moves import Plan
 from poolpair.pipeline.adopt import keeps_reign_set
 from poolpair.pipeline.site import Counts, Site, counts_name, outbound_name
+from poolpair.report import application_there
 from poolpair.serving.stepping import go, next_step, stepping, wait
 from poolpair.state import Outbound, Seed
 from poolpair.store.port import Transaction
@@ -60,8 +61,11 @@ def forget_proof(site: Site, tx: Transaction) -> None:
 
 
 def hindrances(site: Site, home: str) -> str:
-    """The first hindrance of any channel."""
-    return next((why for channel in site.channels if (why := hindrance(site, channel, home))), "")
+    """The first hindrance of any channel; the partner's application, too, while nobody is kept from writing yet."""
+    if why := next((why for channel in site.channels if (why := hindrance(site, channel, home))), ""):
+        return why
+    down = application_there(site)
+    return f"the application at {site.partner} does not run: {down.detail}" if down else ""
 
 
 def undrained(site: Site, channel: Channel, home: str) -> str:
