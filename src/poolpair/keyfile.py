@@ -1,12 +1,13 @@
 """The key file of a pair: who may read it, what is in it, and how its secrets are changed.
 
 JSON, at most 64 KiB, mode 0600: `{"format": 1, "pair_id": ..., "secrets": [hex, ...]}`, and `"pending"` while a new
-secret waits. The first secret seals, all open. **Changing the secret** takes three steps, because both sides must be
+secret waits. The first secret seals, all open. **Changing the secret** takes these steps, because both sides must be
 able to open with a secret before either seals with it:
 
 1. `rotate_key_file` on one side: the new secret is added at the end. It opens, it does not seal yet.
 2. Copy the file to the other side.
 3. `activate_key` on both sides, in any order and at any time apart: the new secret moves to the front and seals.
+4. `retire_secrets` on both sides, if somebody else may know an old one.
 
 A running service sees the change at once. A lost key file costs nothing but this: make one, copy it, seed anew.
 """
@@ -96,21 +97,26 @@ class KeyFile:
         return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
 
 
-def new_key_file(path: Path) -> KeyRing:
+def new_key_file(path: Path, *, pair_id: str = "", secret: bytes = b"") -> KeyRing:
     """Make a key file for a new pair, mode 0600, durable when this returns. Never replaces a file.
 
     Raises PoolpairError(KEY_FILE) if something is there already or the place cannot be written.
     """
-    document = _Document(_VERSION, new_id(), (_new_secret(),))
+    document = _Document(_VERSION, pair_id or new_id(), (secret.hex() or _new_secret(),))
+    create_private(path, document.encode())
+    return document.ring()
+
+
+def create_private(path: Path, content: bytes) -> None:
+    """Write a new file that holds a secret: mode 0600, durable. Raises KEY_FILE; what stands there is kept."""
     try:
-        _create(path, document.encode())
+        _create(path, content)
     except FileExistsError:
         raise PoolpairError(
             Code.KEY_FILE, f"{path} exists and is kept", "choose another path, or move the old file away"
         ) from None
     except OSError as error:
         raise _failure(path, error) from error
-    return document.ring()
 
 
 def rotate_key_file(path: Path) -> KeyRing:
@@ -149,6 +155,21 @@ def activate_key(path: Path) -> KeyRing:
     return _rewrite(path, move)
 
 
+def retire_secrets(path: Path) -> KeyRing:
+    """Drop every secret but the one that seals: whoever knows an old one opens, and seals, nothing any more.
+
+    Call it on both sides, after both sealed with the new one. What still stands in a share under an old one is refused, and sent again.
+    Raises PoolpairError(KEY_FILE), or PoolpairError(USAGE) while a new secret waits.
+    """
+
+    def drop(document: _Document) -> _Document:
+        if document.pending:
+            raise PoolpairError(Code.USAGE, f"{path} holds a new secret that waits", "activate it on both sides first")
+        return replace(document, secrets=document.secrets[:1])
+
+    return _rewrite(path, drop)
+
+
 def _new_secret() -> str:
     return randomness.token_hex(SECRET_BYTES)
 
@@ -172,6 +193,15 @@ def _parse(text: str | bytes) -> _Document:
 
 
 def _read(path: Path) -> _Document:
+    text = read_private(path)
+    try:
+        return _parse(text)
+    except PoolpairError as error:
+        raise PoolpairError(error.code, f"{path}: {error.detail}") from None
+
+
+def read_private(path: Path) -> bytes:
+    """Read a file that holds a secret. Raises KEY_FILE if it is missing, over 64 KiB, or not private."""
     try:
         # Not blocking: a pipe in its place must be refused, not waited for.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -185,10 +215,7 @@ def _read(path: Path) -> _Document:
         raise _failure(path, error) from error
     if len(text) > MAX_KEY_FILE_BYTES:
         raise PoolpairError(Code.KEY_FILE, f"{path} is larger than 64 KiB")
-    try:
-        return _parse(text)
-    except PoolpairError as error:
-        raise PoolpairError(error.code, f"{path}: {error.detail}") from None
+    return text
 
 
 def _check_private(path: Path, found: os.stat_result) -> None:

@@ -1730,4 +1730,12 @@ MUTANTS = (
         new="",
         test="tests/line/test_failover.py::test_what_only_the_returned_pool_had_goes_out_again_when_it_serves_again",
     ),
+    Mutant(
+        name="anybody-may-join",
+        rule="only who holds the invitation joins",
+        file="pairing.py",
+        old="    if answer.pair_id != invitation.pair_id or not hmac",
+        new="    if answer.pair_id != invitation.pair_id and not hmac",
+        test="tests/unit/test_pairing.py",
+    ),
 )

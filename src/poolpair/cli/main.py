@@ -29,6 +29,7 @@ if sys.argv[1:2] != ["prosody"]:
         fence,
         hook,
         look,
+        pair,
         parting,
         profile,
         settings,
@@ -36,7 +37,22 @@ if sys.argv[1:2] != ["prosody"]:
         work,
     )
 
-    for module in (settings, work, look, check, decide, failover, fence, hook, drill, parting, profile, share, adopt):
+    for module in (
+        settings,
+        work,
+        look,
+        check,
+        decide,
+        failover,
+        fence,
+        hook,
+        drill,
+        pair,
+        parting,
+        profile,
+        share,
+        adopt,
+    ):
         module.register(app)
 
 

@@ -12,7 +12,7 @@ from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
 from poolpair.config import PoolConfig
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import POOL_JSON, PoolIdentity
-from poolpair.keyfile import activate_key, new_key_file, read_key_file, rotate_key_file
+from poolpair.keyfile import activate_key, new_key_file, read_key_file, retire_secrets, rotate_key_file
 from poolpair.model import new_id
 from poolpair.share.open import own_share
 from poolpair.share.port import OwnShare
@@ -45,9 +45,14 @@ def key_new(path: Annotated[Path, typer.Argument(help="Where to write it; must n
 def key_rotate(
     path: Annotated[Path, typer.Argument(help="The key file.")],
     activate: Annotated[bool, typer.Option("--activate", help="Seal with the newest secret from now on.")] = False,
+    retire: Annotated[bool, typer.Option("--retire", help="Open with nothing but the newest from now on.")] = False,
 ) -> None:
-    """Add a secret: rotate on one side, copy the file to the other, then rotate --activate on both."""
-    ring = activate_key(path) if activate else rotate_key_file(path)
+    """Add a secret: rotate on one side, copy the file to the other, then rotate --activate on both; at last, perhaps, --retire."""
+    if activate and retire:
+        raise PoolpairError(
+            Code.USAGE, "--activate and --retire are two steps", "retire when both sides were activated"
+        )
+    ring = activate_key(path) if activate else retire_secrets(path) if retire else rotate_key_file(path)
     talk.print(f"{path}: {len(ring.secrets)} secrets; sealing with {ring.sealing.key_id}", markup=False)
 
 

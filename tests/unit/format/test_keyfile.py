@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from poolpair.errors import Code, PoolpairError
-from poolpair.keyfile import activate_key, new_key_file, parse_key_text, read_key_file, rotate_key_file
+from poolpair.keyfile import activate_key, new_key_file, parse_key_text, read_key_file, retire_secrets, rotate_key_file
 
 
 @pytest.fixture
@@ -136,6 +136,18 @@ def test_steps_out_of_order_change_nothing(path: Path) -> None:
     with pytest.raises(PoolpairError, match="no new secret"):
         activate_key(path)
     assert read_key_file(path) == ring
+
+
+def test_an_old_secret_is_retired(path: Path) -> None:
+    """Whoever knows it opens nothing any more; not while a new one waits, for then both sides do not have it yet."""
+    old = new_key_file(path).sealing
+    rotate_key_file(path)
+    with pytest.raises(PoolpairError, match="holds a new secret that waits"):
+        retire_secrets(path)
+    new = activate_key(path).sealing
+    ring = retire_secrets(path)
+    assert ring.secrets == read_key_file(path).secrets == (new,)
+    assert ring.opening(old.key_id) is None
 
 
 def test_eight_secrets_are_kept(path: Path) -> None:
