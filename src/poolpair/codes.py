@@ -53,6 +53,7 @@ class Code(StrEnum):
     SELF_FENCED = "P407"
     GATE_CLOSED = "P408"
     APPLICATION_DOWN = "P409"
+    PAUSED = "P410"
     DAMAGED = "P501"
     FOREIGN_PACKAGE = "P502"
     MISNAMED = "P503"

@@ -9,15 +9,15 @@ from __future__ import annotations
 import os
 import socket
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 
+from poolpair.bandwidth import Bandwidth
+from poolpair.config_sections import Api, read_api, read_bandwidth
 from poolpair.config_values import (
     count_between,
     duration_between,
     duration_or,
     parse_absolute,
-    parse_address,
     parse_boolean,
     parse_command,
     parse_line,
@@ -113,25 +113,6 @@ class HookCommands:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Api:
-    """Where `poolpair api` answers."""
-
-    host: str = "127.0.0.1"
-    port: int = 7462
-    """0: any that is free."""
-
-    @property
-    def is_local(self) -> bool:
-        """Nobody beyond this machine can ask."""
-        return ip_address(self.host).is_loopback
-
-    @property
-    def listen(self) -> str:
-        """As it stands in the pool file."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PoolConfig:
     """One pool file."""
 
@@ -151,6 +132,7 @@ class PoolConfig:
     limits: Limits
     hooks: HookCommands
     gate: GateRules
+    bandwidth: Bandwidth
     api: Api
     scratch: Path | None
     front_end: str
@@ -199,7 +181,7 @@ def load_config(path: Path) -> PoolConfig:
     )
     hooks = _read_hooks(read)
     gate = _read_gate(file, read, hooks, min(sync.interval_s, sync.heartbeat_max_s))
-    api = _read_api(file, read)
+    bandwidth, api = read_bandwidth(read), read_api(file, read)
     scratch = read.optional("scratch", parse_path, None, show_path)
     if scratch is None and store and store.startswith("postgresql://"):
         file.problem(
@@ -218,7 +200,7 @@ def load_config(path: Path) -> PoolConfig:
     partner = Partner(pool=partner_pool, share=partner_share, key_file=Path(key_file), share_credentials=account)
     return PoolConfig(
         path=path, pool=pool, store=store, profile=profile, share=share, files=files, partner=partner, homes=homes,
-        sync=sync, guard=guard, limits=limits, hooks=hooks, gate=gate, api=api, scratch=scratch,
+        sync=sync, guard=guard, limits=limits, hooks=hooks, gate=gate, bandwidth=bandwidth, api=api, scratch=scratch,
         front_end=front_end, share_credentials=own_account, prosody=prosody, sources=tuple(read.settings),
     )  # fmt: skip
 
@@ -247,18 +229,6 @@ def _read_gate(file: TomlFile, read: KeyReader, hooks: HookCommands, heartbeat_s
             ("gate", "self_fence_after"), f"must be at least three heartbeats, {show_duration(3 * heartbeat_s)}"
         )
     return rules
-
-
-def _read_api(file: TomlFile, read: KeyReader) -> Api:
-    host, port = read.optional(
-        "api.listen", parse_address, ("127.0.0.1", 7462), lambda at: Api(host=at[0], port=at[1]).listen
-    )
-    api = Api(host=host, port=port)
-    remote = read.optional("api.allow_remote", parse_boolean, False, lambda value: str(value).lower())
-    if not api.is_local and not remote:
-        reason = f"{host} is not loopback: anybody who reaches it may ask; say allow_remote = true if that is meant"
-        file.problem(("api", "listen"), reason)
-    return api
 
 
 def key_of(step: HookStep) -> str:

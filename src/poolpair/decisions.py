@@ -12,7 +12,7 @@ from datetime import datetime
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import data_dir, package_name
-from poolpair.model import Channel, RefusedPackage, new_id, new_nonce
+from poolpair.model import Channel, Fault, RefusedPackage, new_id, new_nonce
 from poolpair.moves import FENCE_OFF, FenceOff
 from poolpair.pipeline.adopt import fence
 from poolpair.pipeline.receive import REFUSED_KEPT
@@ -40,6 +40,29 @@ def nudge(site: Site) -> None:
     """Have a running service look at once, if there is one."""
     if site.store.lease_holder() is not None:
         request(site, site.channels)
+
+
+def pause(site: Site, channels: tuple[Channel, ...], reason: str) -> None:
+    """Send no packages on these channels until `resume`; what is on its way piece by piece goes on then. The last reason counts."""
+    fault = Fault(code=Code.PAUSED, detail=f"paused by hand ({reason})", since_utc=site.clock.utc_iso())
+    _set_paused(site, channels, fault)
+
+
+def resume(site: Site, channels: tuple[Channel, ...]) -> tuple[Channel, ...]:
+    """Send again; returns the channels that were paused."""
+    return _set_paused(site, channels, None)
+
+
+def _set_paused(site: Site, channels: tuple[Channel, ...], fault: Fault | None) -> tuple[Channel, ...]:
+    changed: list[Channel] = []
+    with site.store.transaction() as tx:
+        for channel in channels:
+            out = tx.load(Outbound, outbound_name(channel))
+            if out is not None and out.paused != fault:
+                tx.save(outbound_name(channel), replace(out, paused=fault))
+                changed.append(channel)
+    nudge(site)
+    return tuple(changed)
 
 
 def approve_held(site: Site, channel: Channel) -> None:
@@ -262,6 +285,7 @@ def _begun_anew(found: Outbound, seed: Seed) -> Outbound:
         base=applied,
         root=applied,
         heard=True,
+        paused=found.paused,
         base_token=found.acknowledged_token,
         acknowledged_token=found.acknowledged_token,
     )

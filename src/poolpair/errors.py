@@ -237,6 +237,7 @@ CATALOGUE: dict[Code, Entry] = {
         "wait; or, if the partner is known not to serve, `poolpair gate open --reason`",
     ),
     Code.APPLICATION_DOWN: Entry(_W, 2, "the application does not run", "start it; it is told whom it serves"),
+    Code.PAUSED: Entry(_W, 1, "an operator holds packages back", "`poolpair resume` sends them"),
     Code.DAMAGED: Entry(
         _R,
         2,

@@ -208,7 +208,7 @@ def _asked_again(seed: Seed | None) -> Seed | None:
 
 def want(out: Outbound, *, pending: int, due: bool, window: int, recovery: int = 0) -> Want | None:
     """Decide what to pack now; None for nothing. `recovery` waits to be handed in, if it is not 0."""
-    if out.stopped is not None or not out.heard:
+    if out.stopped is not None or out.paused is not None or not out.heard:
         return None
     if out.in_vain > QUICK_TRIES and not due:
         return None

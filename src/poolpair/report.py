@@ -210,7 +210,7 @@ def _export(
         rewinds=out.rewinds,
         replays=out.replays,
         last_verify=out.last_verify,
-        fault=out.stopped or out.fault,
+        fault=out.stopped or out.fault or out.paused,
         partner_import=cookie.status if cookie else None,
         partner_parked=cookie.parked if cookie else 0,
         partner_held=cookie.held if cookie else 0,

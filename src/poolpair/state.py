@@ -166,6 +166,8 @@ class Outbound:
     initialised: bool = False
     seed: Seed | None = None
     stopped: Fault | None = None
+    paused: Fault | None = None
+    """An operator holds packages back; words go on, and so does whatever comes in."""
     settings: str = ""
     layout: str = ""
     """The tracked tables as they were when the last package was cut."""

@@ -29,6 +29,7 @@ class Reason(StrEnum):
     INCOMPLETE = "CopyIncomplete"
     TABLES_DIFFER = "TablesDiffer"
     IN_VAIN = "SentInVain"
+    PAUSED = "Paused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,14 +198,17 @@ def export_status(
     heartbeat_s: float,
     word_age_s: float | None,
 ) -> tuple[ExportStatus, Reason]:
-    """First match wins: error, not initialised, silent, comparing, in vain, backlog or incomplete, final, steady."""
+    """First match wins: error, not initialised, silent, paused, comparing, in vain, backlog or incomplete, final, steady."""
     if out.stopped is not None or out.fault is not None:
         return ExportStatus.ERROR, Reason.NONE
     silent = word_age_s is None or word_age_s >= max(SILENT_AFTER_S, 3 * heartbeat_s)
     if not out.initialised:
-        return ExportStatus.NOT_INITIALIZED, Reason.PARTNER_SILENT if silent else Reason.COMPARING
+        why = Reason.PAUSED if out.paused else Reason.COMPARING
+        return ExportStatus.NOT_INITIALIZED, Reason.PARTNER_SILENT if silent else why
     if silent:
         return ExportStatus.NON_STEADY, Reason.PARTNER_SILENT
+    if out.paused:
+        return ExportStatus.NON_STEADY, Reason.PAUSED
     if out.seed is not None and out.seed.phase is SeedPhase.WAIT:
         return ExportStatus.NON_STEADY, Reason.TABLES_DIFFER
     if out.seed is not None and out.seed.repair:

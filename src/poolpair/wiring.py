@@ -156,6 +156,7 @@ def open_site(config: PoolConfig, clock: Clock | None = None) -> Site:
         front_end=config.front_end,
         hooks=hooks_of(config, scratch),
         gate=config.gate,
+        bandwidth=config.bandwidth,
     )
 
 

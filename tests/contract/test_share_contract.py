@@ -247,6 +247,96 @@ def test_an_unreadable_source_is_not_the_shares_fault(bench: Bench) -> None:
     assert names(bench, port.TEMP) == names(bench, DATA) == []
 
 
+class Counting(io.BytesIO):
+    """A package of which it is counted how much is read."""
+
+    taken = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self.taken += len(data)
+        return data
+
+
+PIECES = b"".join(number.to_bytes(2, "big") for number in range(50_000))
+TEMP_NAME = "a-1.part"
+
+
+def test_pieces_are_put_together_and_sent_once(bench: Bench) -> None:
+    """Whatever size they have; nothing stands under the package's name before the last is there, and nothing in Temp after it."""
+    source = Counting(PIECES)
+    reached = 0
+    for limit in (1, 30_000, 40_001):
+        reached = bench.partner.bring(source, TEMP_NAME, reached, limit)
+        assert names(bench, DATA) == []
+    assert reached == 70_002
+    assert bench.partner.deliver(source, DATA, "p.zip", TEMP_NAME, reached) == len(PIECES)
+    with bench.own.open(DATA, "p.zip") as found:
+        assert found.read() == PIECES
+    assert source.taken == len(PIECES)
+    assert names(bench, port.TEMP) == []
+
+
+def test_a_piece_goes_on_after_the_line_was_cut(bench: Bench) -> None:
+    """Another connection finds what the first one brought."""
+    source = Counting(PIECES)
+    reached = bench.partner.bring(source, TEMP_NAME, 0, 60_000)
+    if isinstance(bench, SmbBench):
+        bench.lines[1].close()
+    reached = bench.partner.bring(source, TEMP_NAME, reached, 10_000)
+    assert reached == 70_000
+    assert bench.partner.deliver(source, DATA, "p.zip", TEMP_NAME, reached) == len(PIECES)
+    assert source.taken == len(PIECES)
+    with bench.own.open(DATA, "p.zip") as found:
+        assert found.read() == PIECES
+
+
+def test_what_was_brought_and_went_is_sent_again(bench: Bench) -> None:
+    """Somebody swept Temp, or what lies there is less than was brought: a piece says so, a delivery begins anew."""
+    source = io.BytesIO(PIECES)
+    for planted in (False, True):
+        assert bench.partner.bring(source, TEMP_NAME, 0, 60_000) == 60_000
+        if isinstance(bench, SmbBench):
+            bench.lines[1].close()
+        bench.own.remove(port.TEMP, TEMP_NAME)
+        if planted:
+            bench.plant(port.TEMP, TEMP_NAME)
+        assert bench.partner.bring(source, TEMP_NAME, 60_000, 10) == 0
+        assert bench.partner.deliver(source, DATA, f"{planted}.zip", TEMP_NAME, 60_000) == len(PIECES)
+        with bench.own.open(DATA, f"{planted}.zip") as found:
+            assert found.read() == PIECES
+    assert names(bench, port.TEMP) == []
+
+
+def test_a_last_piece_that_was_done_before_is_success(bench: Bench) -> None:
+    """Done but reported failed: not a byte is sent again."""
+    source = Counting(PIECES)
+    reached = bench.partner.bring(source, TEMP_NAME, 0, 60_000)
+    for _ in range(2):
+        assert bench.partner.deliver(source, DATA, "p.zip", TEMP_NAME, reached) == len(PIECES)
+    assert source.taken == len(PIECES)
+    assert names(bench, DATA) == ["p.zip"]
+    assert names(bench, port.TEMP) == []
+
+
+def test_what_was_brought_outlives_a_failure(bench: Bench) -> None:
+    """The source breaks, or another file stands under the name: earlier pieces are not sent once more."""
+    source = Counting(PIECES)
+    reached = bench.partner.bring(source, TEMP_NAME, 0, 60_000)
+    with pytest.raises(PoolpairError):
+        bench.partner.bring(Breaking(PIECES), TEMP_NAME, reached, 10_000)
+    with pytest.raises(PoolpairError):
+        bench.partner.deliver(Breaking(PIECES), DATA, "p.zip", TEMP_NAME, reached)
+    assert names(bench, port.TEMP) == [TEMP_NAME]
+    assert bench.partner.deliver(source, DATA, "p.zip", TEMP_NAME, reached) == len(PIECES)
+    assert source.taken == len(PIECES)
+
+
+def test_a_piece_has_a_plain_name(bench: Bench) -> None:
+    """As everything that comes into a path."""
+    assert refused(lambda: bench.partner.bring(io.BytesIO(b""), "../x", 0, 1)) is Code.MISNAMED
+
+
 def test_a_cookie_replaces_the_old_one(bench: Bench) -> None:
     """The newest cookie stands alone; whoever had opened the old one still reads that."""
     bench.partner.replace(COOKIE, "cookie.zip", b"old", "a-2.part")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from poolpair.bandwidth import Bandwidth
 from poolpair.config import Api, Guard, HookCommands, Limits, Partner, PoolConfig, Setting, Sync, load_config
 from poolpair.errors import Code, PoolpairError
 from poolpair.moves import GateRules, HookStep
@@ -114,6 +115,7 @@ def test_a_short_file_leaves_the_original_defaults(tmp_path: Path) -> None:
         limits=Limits(),
         hooks=HookCommands(),
         gate=GateRules(),
+        bandwidth=Bandwidth(),
         api=Api(),
         scratch=None,
         front_end=socket.gethostname(),

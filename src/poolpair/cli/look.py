@@ -33,6 +33,7 @@ _COLOURS = {
 }
 _REASONS = {
     Reason.PARTNER_SILENT: "no fresh word from {partner}",
+    Reason.PAUSED: "an operator holds packages back",
     Reason.BACKLOG: "a change waits longer than two intervals",
     Reason.IN_VAIN: "what is sent does not reach {partner}: its packages are lost or refused again and again",
     Reason.COMPARING: "both copies are being compared",

@@ -62,7 +62,8 @@ def _check_home(site: Site, home: str) -> None:
         raise PoolpairError(Code.USAGE, f"{home} is no pool of this pair ({' and '.join(site.homes)})")
     if home in site.served():
         detail = f"the users of {home} are served here: there is nothing to take over"
-        raise PoolpairError(Code.USAGE, detail, f"give this command at {site.partner}, or name {site.partner}")
+        other = f", or name {site.partner}" if site.partner not in site.served() else ""
+        raise PoolpairError(Code.USAGE, detail, f"give this command at {site.partner}, whose copy it is{other}")
 
 
 def _on_a_copy(

@@ -236,8 +236,8 @@ def _answers(site: Site) -> tuple[Ask, ...]:
 def _sending_fault(site: Site, channel: Channel, counts: Counts) -> Fault | None:
     """What the partner must know of our sending, since its copy depends on it."""
     out = site.store.read(Outbound, outbound_name(channel))
-    if out is not None and (out.stopped or out.fault):
-        return out.stopped or out.fault
+    if out is not None and (fault := out.stopped or out.fault or out.paused):
+        return fault
     waiting = len(counts.left_behind) + len(counts.unreadable)
     return Fault(code=Code.TOO_LARGE, detail=f"{waiting} conferences or files wait there") if waiting else None
 

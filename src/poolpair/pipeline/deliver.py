@@ -1,7 +1,8 @@
 """Deliver: put a package into the partner's share and record that it is in flight. In: `Packed`. Out: the new `Outbound`.
 
-The old cookie is taken out of the own share first (its content was heard), so an empty Cookie folder means: no word since the last
-delivery. Delivery is idempotent: a rename that was done but reported failed is found done.
+A large package goes piece by piece, one in each pass. Before the last piece the old cookie is taken out of the own share (its content
+was heard), so an empty Cookie folder means: no word since the last delivery. Delivery is idempotent: a rename that was done but reported
+failed is found done.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from poolpair.model import Channel
 from poolpair.pipeline.acknowledge import hear_word
 from poolpair.pipeline.identity import check_partner_share
 from poolpair.pipeline.packed import Packed
+from poolpair.pipeline.pieces import bring, sent
 from poolpair.pipeline.site import Site, intent_name, outbound_name
 from poolpair.protocol import packed as after_packed
 from poolpair.state import Outbound
 
 
 def deliver(site: Site, channel: Channel, packed: Packed) -> bool:
-    """Deliver a package; False if the partner's last word has overtaken it.
+    """Deliver a package; False if only a piece of it was sent, or if the partner's last word has overtaken it.
 
     Raises SHARE_*, CLONE; the package then waits in the scratch folder for the next cycle.
     """
@@ -30,8 +32,6 @@ def deliver(site: Site, channel: Channel, packed: Packed) -> bool:
         site.memory.ready.pop(channel, None)
         packed.path.unlink(missing_ok=True)
         return False
-    site.own.remove(cookie_dir(channel), COOKIE_NAME)
-    site.memory.heard.pop(channel, None)
     position = packed.intent.position
     try:
         source = packed.path.open("rb")
@@ -39,7 +39,13 @@ def deliver(site: Site, channel: Channel, packed: Packed) -> bool:
         site.memory.ready.pop(channel, None)
         raise PoolpairError(Code.SCRATCH, f"the package in {site.scratch} cannot be read: {error.strerror}") from error
     with source:
-        site.other.deliver(source, data_dir(channel), package_name(position), f"{site.pool}-{position.package_id}.part")
+        begins = bring(site, channel, packed, source)
+        if begins is None:
+            return False
+        site.own.remove(cookie_dir(channel), COOKIE_NAME)
+        site.memory.heard.pop(channel, None)
+        site.other.deliver(source, data_dir(channel), package_name(position), packed.temp_name(site.pool), begins)
+    sent(site, channel, packed)
     packed.path.unlink(missing_ok=True)
     now = site.clock.monotonic_s()
     with site.store.transaction(lazily=True) as tx:  # lost, it is as if this process had died before it

@@ -1,8 +1,9 @@
-"""A package between packing and delivery."""
+"""A package between packing and delivery, and how those of a channel go out."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 from poolpair.model import Manifest
@@ -21,3 +22,22 @@ class Packed:
     """What it carries."""
     asked: Want
     """What it was to carry; it differs if the delta was too large."""
+
+    def temp_name(self, pool: str) -> str:
+        """Its name in the partner's Temp while it is not whole there: the same at each try."""
+        return f"{pool}-{self.intent.position.package_id}.part"
+
+
+@dataclass(slots=True)
+class Flow:
+    """How the packages of one channel go out. Forgotten with the process: a package that it had begun is cut anew."""
+
+    piece_bytes: int
+    package_id: str = ""
+    brought: int = 0
+    """Bytes of that package in the partner's Temp."""
+    anew: int = 0
+    """How often it was begun anew since it last went on."""
+    balance_bytes: float = inf
+    """What may go out now under the cap; below 0 what went out too early has to be waited for."""
+    at_s: float = 0.0

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import RLock
 
+from poolpair.bandwidth import Bandwidth
 from poolpair.clock import Clock
 from poolpair.errors import PoolpairError
 from poolpair.format.keys import KeyRing
 from poolpair.hooks.port import Hooks, NoHooks
 from poolpair.model import Channel, Fault, Manifest, Position, Recovered, Reign, new_nonce
 from poolpair.moves import GateRules, HookStep
-from poolpair.pipeline.packed import Packed
+from poolpair.pipeline.packed import Flow, Packed
 from poolpair.reigns import birth, serves
 from poolpair.share.port import OwnShare, PartnerShare
 from poolpair.state import Fencing, Proof, Serving
@@ -53,6 +54,9 @@ class Limits:
     guard_fraction: float
     guard_groups: int
     parked_max: int
+    piece_min_bytes: int = 64 * 1024
+    piece_max_bytes: int = 64 * 1024**2
+    """What of a package goes out at once; in between it is as much as the line takes in half a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,7 @@ class Volatile:
     store_hint: object = None
     ready: dict[Channel, Packed] = field(default_factory=dict)
     """Packages that were cut and could not be delivered yet."""
+    flows: dict[Channel, Flow] = field(default_factory=dict)
     proved: dict[Channel, Proof] = field(default_factory=dict)
     """Comparisons that found the copy here equal, as long as only the partner's deltas have changed it since."""
     manifests: dict[str, Manifest] = field(default_factory=dict)
@@ -160,6 +165,7 @@ class Site:
     front_end: str
     hooks: Hooks = field(default_factory=NoHooks)
     gate: GateRules = field(default_factory=GateRules)
+    bandwidth: Bandwidth = field(default_factory=Bandwidth)
     memory: Volatile = field(default_factory=Volatile)
 
     @property

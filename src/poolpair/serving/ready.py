@@ -89,6 +89,8 @@ def hindrance(site: Site, channel: Channel, home: str) -> str:
         return f"{channel}: no word from the partner yet"
     if out.stopped is not None:
         return f"{channel}: stopped, {out.stopped.detail}"
+    if out.paused is not None:
+        return f"{channel}: {out.paused.detail}; `poolpair resume`"
     if home not in out.partner.complete:
         return f"{channel}: the partner's copy is not complete"
     if out.partner.parked or out.partner.held or out.partner.spooled:

@@ -30,9 +30,13 @@ class CountedPartnerShare:
         """Not counted."""
         return self._inner.identity(path, limit_bytes)
 
-    def deliver(self, source: BinaryIO, folder: str, name: str, temp_name: str) -> int:
+    def bring(self, source: BinaryIO, temp_name: str, begins: int, limit_bytes: int) -> int:
+        """Counted when it is delivered."""
+        return self._inner.bring(source, temp_name, begins, limit_bytes)
+
+    def deliver(self, source: BinaryIO, folder: str, name: str, temp_name: str, begins: int = 0) -> int:
         """Counted as a package."""
-        size = self._inner.deliver(source, folder, name, temp_name)
+        size = self._inner.deliver(source, folder, name, temp_name, begins)
         self.delivered.packages += 1
         self.delivered.package_bytes += size
         return size

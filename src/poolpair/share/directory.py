@@ -215,17 +215,39 @@ class DirectoryPartnerShare:
         """Read whose share it is."""
         return self._folders.read_small(path, limit_bytes)
 
-    def deliver(self, source: BinaryIO, folder: str, name: str, temp_name: str) -> int:
+    def bring(self, source: BinaryIO, temp_name: str, begins: int, limit_bytes: int) -> int:
+        """Write a piece, and close the file again."""
+        return self._folders.bring(temp_name, source, begins, limit_bytes)
+
+    def deliver(self, source: BinaryIO, folder: str, name: str, temp_name: str, begins: int = 0) -> int:
         """Write through Temp, then link to a name never used; a rename where links are not to be had."""
         safe_component(name)
         # The folder is entered before anything is copied: one that is missing costs no traffic.
-        with self._folders.entered(folder) as goal, self._folders.temp_file(temp_name, source) as (at, size):
+        with (
+            self._folders.entered(folder) as goal,
+            self._delivered(goal, source, name, temp_name, begins) as (at, size),
+        ):
+            if at is None:
+                return size
             with self._folders.doing("put files into", folder):
                 if not _publish(temp_name, at, name, goal) and regular_size(name, goal) != size:
                     words = f"another file stands as {name} in {self._folders.words(folder)}"
                     raise PoolpairError(Code.SHARE_FAILED, words)
             sync_folder(goal)
         return size
+
+    @contextmanager
+    def _delivered(
+        self, goal: int, source: BinaryIO, name: str, temp_name: str, begins: int
+    ) -> Iterator[tuple[int | None, int]]:
+        """The file in Temp, or None and its size if an earlier try gave it its name: what was brought long ago is not sent once more."""
+        size = source.seek(0, os.SEEK_END) if begins else 0
+        source.seek(0)
+        if begins and regular_size(name, goal) == size:
+            yield None, size
+            return
+        with self._folders.temp_file(temp_name, source, begins=begins) as found:
+            yield found
 
     def replace(self, folder: str, name: str, data: bytes, temp_name: str) -> None:
         """Write through Temp over the old file; nobody waits for the disk."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+AGAIN_FLAGS = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _ENTER_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 BUFFER_BYTES = 1024 * 1024
 GONE = frozenset({errno.ENOENT, errno.ESTALE})
@@ -126,21 +127,41 @@ class Folders:
         return data
 
     @contextmanager
-    def temp_file(self, temp_name: str, source: BinaryIO | bytes, *, durable: bool = True) -> Iterator[tuple[int, int]]:
-        """Write a file in Temp; yields that folder and the size. Unless renamed meanwhile it goes afterwards."""
+    def temp_file(
+        self, temp_name: str, source: BinaryIO | bytes, *, durable: bool = True, begins: int = 0
+    ) -> Iterator[tuple[int, int]]:
+        """Write a file in Temp; yields that folder and the size. Unless renamed meanwhile it goes afterwards.
+
+        What an earlier `bring` brought, to `begins`, is gone on with, and stays if this fails.
+        """
         safe_component(temp_name)
         with self.entered(TEMP) as at:
             with self.doing("create files in", TEMP):
-                fd = _create(temp_name, at)
+                fd = _open_again(temp_name, at, begins) if begins else None
+                begins = begins if fd is not None else 0
+                fd = fd if fd is not None else _create(temp_name, at)
+            is_done = False
             try:
                 with self.doing("write files in", TEMP), os.fdopen(fd, "wb", buffering=0) as sink:
-                    size = sum(_write_all(sink, chunk) for chunk in chunks(source))
+                    size = begins + sum(_write_all(sink, chunk) for chunk in chunks(source, begins))
                     if durable:
                         os.fsync(fd)
                 yield at, size
+                is_done = True
             finally:
-                with suppress(OSError):
-                    os.unlink(temp_name, dir_fd=at)
+                if is_done or not begins:
+                    with suppress(OSError):
+                        os.unlink(temp_name, dir_fd=at)
+
+    def bring(self, temp_name: str, source: BinaryIO, begins: int, limit_bytes: int) -> int:
+        """Write a piece of a file in Temp; returns where it ends, 0 if what came before it is not there."""
+        safe_component(temp_name)
+        with self.entered(TEMP) as at, self.doing("create files in", TEMP):
+            fd = _open_again(temp_name, at, begins) if begins else _create(temp_name, at)
+        if fd is None:
+            return 0
+        with self.doing("write files in", TEMP), os.fdopen(fd, "wb", buffering=0) as sink:
+            return begins + sum(_write_all(sink, chunk) for chunk in chunks(source, begins, limit_bytes))
 
     def replace(self, folder: str, name: str, data: bytes, temp_name: str, *, durable: bool = True) -> None:
         """Write a small file through Temp over the old one."""
@@ -191,19 +212,35 @@ def _create(name: str, at: int) -> int:
         return os.open(name, CREATE_FLAGS, 0o640, dir_fd=at)
 
 
-def chunks(source: BinaryIO | bytes) -> Iterator[bytes]:
-    """Read the source; its errors are ours, not the share's."""
+def _open_again(name: str, at: int, begins: int) -> int | None:
+    """A file that an earlier `bring` left, cut where it ended; None if it is not there like that, or has another name elsewhere."""
+    try:
+        fd = os.open(name, AGAIN_FLAGS, dir_fd=at)
+    except OSError:
+        return None
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or found.st_size < begins:
+        os.close(fd)
+        return None
+    os.ftruncate(fd, begins)
+    os.lseek(fd, begins, os.SEEK_SET)
+    return fd
+
+
+def chunks(source: BinaryIO | bytes, begins: int = 0, limit_bytes: int | None = None) -> Iterator[bytes]:
+    """Read the source from `begins` on, so many bytes at most; its errors are ours, not the share's."""
     if isinstance(source, bytes):
         yield source
         return
-    while True:
-        try:
-            chunk = source.read(CHUNK_BYTES)
-        except OSError as error:
-            raise PoolpairError(Code.SCRATCH, f"what is to be delivered cannot be read: {error.strerror}") from error
-        if not chunk:
-            return
-        yield chunk
+    left = limit_bytes
+    try:
+        if begins or source.tell():
+            source.seek(begins)
+        while chunk := source.read(CHUNK_BYTES if left is None else min(left, CHUNK_BYTES)):
+            yield chunk
+            left = None if left is None else left - len(chunk)
+    except OSError as error:
+        raise PoolpairError(Code.SCRATCH, f"what is to be delivered cannot be read: {error.strerror}") from error
 
 
 def _write_all(sink: io.FileIO, data: bytes) -> int:

@@ -73,11 +73,13 @@ class MemoryShare:
         return sum(len(stored.data) for files in self.tree.values() for stored in files.values())
 
     @contextmanager
-    def _temp_file(self, temp_name: str, data: bytes) -> Iterator[Stored]:
-        """Write a file in Temp; unless it was moved it goes afterwards, but for a crash."""
+    def _temp_file(self, temp_name: str, data: bytes, begins: int = 0) -> Iterator[Stored]:
+        """Write a file in Temp; unless it was moved it goes afterwards, but for a crash, and for what was brought before a failure."""
         temp = self._folder("create", TEMP)
-        temp.pop(safe_component(temp_name), None)
+        before = temp.pop(safe_component(temp_name), None)
         if self._used() + len(data) > self.capacity_bytes:
+            if begins and before is not None:
+                temp[temp_name] = before
             raise PoolpairError(Code.SHARE_FULL, f"no space is left: could not write files in {TEMP}")
         self._serial += 1
         temp[temp_name] = stored = Stored(data, self._now_s(), self._serial)
@@ -85,6 +87,8 @@ class MemoryShare:
             yield stored
         except PoolpairError:
             temp.pop(temp_name, None)
+            if begins and before is not None:
+                temp[temp_name] = before
             raise
         temp.pop(temp_name, None)
 
@@ -198,11 +202,32 @@ class MemoryShare:
         """Read whose share it is."""
         return self.read_small(path, limit_bytes)
 
-    def deliver(self, source: BinaryIO, folder: str, name: str, temp_name: str) -> int:
+    def bring(self, source: BinaryIO, temp_name: str, begins: int, limit_bytes: int) -> int:
+        """Write a piece."""
+        before = self._brought(safe_component(temp_name), begins)
+        if len(before) != begins:
+            return 0
+        data = before + b"".join(chunks(source, begins, limit_bytes))
+        if self._used() + len(data) - begins > self.capacity_bytes:
+            raise PoolpairError(Code.SHARE_FULL, f"no space is left: could not write files in {TEMP}")
+        self._serial += 1
+        self.tree[TEMP][temp_name] = Stored(data, self._now_s(), self._serial)
+        return len(data)
+
+    def _brought(self, temp_name: str, begins: int) -> bytes:
+        """What earlier pieces are there, nothing if it is less than it was."""
+        stored = self._folder("create", TEMP).get(temp_name)
+        return stored.data[:begins] if stored is not None and len(stored.data) >= begins else b""
+
+    def deliver(self, source: BinaryIO, folder: str, name: str, temp_name: str, begins: int = 0) -> int:
         """Write through Temp to a name never used."""
         goal = self._folder("enter", folder)
         safe_component(name)
-        with self._temp_file(temp_name, b"".join(chunks(source))) as stored:
+        size = source.seek(0, io.SEEK_END) if begins else 0
+        if begins and name in goal and len(goal[name].data) == size:
+            return size
+        before = self._brought(safe_component(temp_name), begins)
+        with self._temp_file(temp_name, before + b"".join(chunks(source, len(before))), len(before)) as stored:
             self.before("put", folder)
             size = len(stored.data)
             if len(goal.setdefault(name, stored).data) != size:

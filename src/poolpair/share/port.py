@@ -154,11 +154,18 @@ class PartnerShare(Protocol):
         """Read the one file that says whose share it is, None if it is absent. Raises Refused(LIMIT)."""
         ...
 
-    def deliver(self, source: BinaryIO, folder: str, name: str, temp_name: str) -> int:
-        """Copy `source` through Temp to a name never used before; returns its bytes.
+    def bring(self, source: BinaryIO, temp_name: str, begins: int, limit_bytes: int) -> int:
+        """Copy a piece of `source` into Temp, from where an earlier call ended, 0 for the first; returns where this one ended.
+
+        0 if the earlier pieces are not there any more, or cannot be gone on with. After a failure they stay, for another try.
+        """
+        ...
+
+    def deliver(self, source: BinaryIO, folder: str, name: str, temp_name: str, begins: int = 0) -> int:
+        """Copy `source` through Temp to a name never used before; returns its bytes. What `bring` brought, to `begins`, is not sent again.
 
         A file of that name and size that stands there already is success: an earlier try was done but reported failed.
-        After a failure nothing stays in Temp. `temp_name` may be that of an earlier try of the same file.
+        After a failure nothing stays in Temp but what was brought before. `temp_name` may be that of an earlier try of the same file.
         """
         ...
 

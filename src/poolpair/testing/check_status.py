@@ -24,7 +24,9 @@ SILENT_EXIT = 2
 def status_of(pool: Pool, process: Process) -> PairStatus:
     """What the command says while this process works."""
     if process.asked is None:
-        process.asked = replace(process.site, store=bare(process.site.store), own=cast("Any", pool.share))
+        site = process.site
+        store, hooks = bare(site.store), bare(site.hooks)
+        process.asked = replace(site, store=store, own=cast("Any", pool.share), hooks=hooks)
     return gather(process.asked)
 
 

@@ -35,6 +35,7 @@ ERRORS: dict[str, tuple[Code, ...]] = {
 NEVER_RAISES = {
     "hooks.run",
     "hooks.application",
+    "hooks.down",
     "own.changed_hint",
     "own.check_access",
     "other.check_access",
@@ -44,6 +45,7 @@ NEVER_RAISES = {
     "store.release_lease",
 }
 FAILS_AFTER = {
+    "other.bring",
     "own.remove",
     "own.quarantine",
     "own.write_small",
@@ -61,7 +63,7 @@ DELIVER = "other.deliver"
 TURN_AWAY = "own.quarantine"
 WATCHED = {APPLY, RECOVER, DELIVER, TURN_AWAY, "store.snapshot", "store.snapshot.export"}
 """What the truth is told of; see `watching`."""
-WRITES = {"other.deliver", "other.replace", "own.write_small", "own.prepare", "own.quarantine"}
+WRITES = {"other.bring", "other.deliver", "other.replace", "own.write_small", "own.prepare", "own.quarantine"}
 CHANGES = WRITES | {"own.remove", "own.sweep_temp"}
 
 

@@ -7,6 +7,7 @@ from random import Random
 
 from poolpair.format.layout import COOKIE_NAME, cookie_dir, data_dir, parse_package_name
 from poolpair.share.memory import MemoryShare, Stored
+from poolpair.share.port import TEMP
 from poolpair.testing.schema import CHANNELS, other
 from poolpair.testing.steps import Step
 from poolpair.testing.world import World
@@ -42,6 +43,14 @@ def package_lost(world: World, step: Step) -> str:
 def cookie_lost(world: World, step: Step) -> str:
     """A cookie vanishes."""
     return _lose(world, step, _cookies(world.pools[step.pool].share))
+
+
+def temp_swept(world: World, step: Step) -> str:
+    """Whatever lies in Temp vanishes, pieces of a package among it."""
+    temp = world.pools[step.pool].share.tree[TEMP]
+    lost = len(temp)
+    temp.clear()
+    return f"{lost} files" if lost else "none stands"
 
 
 def _lose(world: World, step: Step, places: list[Place]) -> str:

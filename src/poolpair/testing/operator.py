@@ -109,12 +109,24 @@ def verify(world: World, step: Step) -> str:
     return _decide(world, step, decide)
 
 
+def pause(world: World, step: Step) -> str:
+    """The line is needed for something else: nothing is sent on one channel, or on any, until somebody resumes."""
+
+    def decide(site: Site) -> str:
+        chosen = (CHANNELS, CHANNELS[:1], CHANNELS[1:])[step.number % 3]
+        decisions.pause(site, chosen, "the line is needed")
+        return " ".join(chosen)
+
+    return _decide(world, step, decide)
+
+
 def resume(world: World, step: Step) -> str:
-    """After the partner's operator refused a package, ours says: go on."""
+    """After the partner's operator refused a package, ours says: go on; and whatever was paused is sent."""
 
     def decide(site: Site) -> str:
         outs = [site.store.read(Outbound, outbound_name(channel)) for channel in CHANNELS]
         decisions.resume_refused(site, CHANNELS)
+        decisions.resume(site, CHANNELS)
         stopped = [out for out in outs if out and out.stopped and out.stopped.code is Code.REFUSED_BY_PARTNER]
         return f"{len(stopped)} channels" if stopped else "not stopped"
 

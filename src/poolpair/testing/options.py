@@ -107,6 +107,7 @@ class Faults:
     package_duplicated: float = 6
     package_replayed: float = 8
     package_partial: float = 6
+    temp_swept: float = 5
     cookie_lost: float = 8
     cookie_corrupted: float = 6
     cookie_replayed: float = 10
@@ -118,6 +119,7 @@ class Faults:
     setback_ours: float = 12
     verify: float = 5
     resume: float = 8
+    pause: float = 5
     key_add: float = 6
     key_activate: float = 6
     error_permille: float = 40

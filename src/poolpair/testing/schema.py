@@ -33,6 +33,8 @@ LIMITS = Limits(
     guard_fraction=0.5,
     guard_groups=4,
     parked_max=6,
+    piece_min_bytes=1700,
+    piece_max_bytes=1700,
 )
 _RANKS = home_ranks(HOMES)
 

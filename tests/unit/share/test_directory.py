@@ -318,3 +318,16 @@ def test_an_error_while_reading_comes_in_our_words(root: Path, monkeypatch: pyte
             source.read()
         os.dup2(os.open(os.devnull, os.O_RDONLY), source.fileno())
     assert code_of(error) is Code.SHARE_FAILED
+
+
+def test_a_piece_is_not_written_through_a_planted_name(root: Path, tmp_path: Path) -> None:
+    """Somebody who may write into the share gives another file of ours, or a link to one, the name of the half package."""
+    partner, precious = DirectoryPartnerShare(root), tmp_path / "precious"
+    precious.write_bytes(b"worth more than a package")
+    temp = root / "Temp" / "a-1.part"
+    for plant in (temp.hardlink_to, temp.symlink_to):
+        plant(precious)
+        assert partner.bring(io.BytesIO(b"0123456789"), "a-1.part", 4, 4) == 0
+        assert partner.bring(io.BytesIO(b"0123456789"), "a-1.part", 0, 4) == 4
+        assert precious.read_bytes() == b"worth more than a package"
+        temp.unlink()

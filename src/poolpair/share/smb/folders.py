@@ -210,9 +210,9 @@ class SmbFolders:
         self.need(answers, "create files in", TEMP)
         return messages.opened(answers[0].data)
 
-    def write(self, file_id: bytes, parts: Iterable[bytes]) -> int:
-        """Write a whole file; returns its bytes."""
-        written, waiting = 0, deque[tuple[Request, int]]()
+    def write(self, file_id: bytes, parts: Iterable[bytes], begins: int = 0) -> int:
+        """Write from `begins` on to the end of the file; returns its bytes."""
+        written, waiting = begins, deque[tuple[Request, int]]()
         step = min(CHUNK_BYTES, self.line.write_bytes)
         with self.line.stream() as stream:
             for chunk in parts:

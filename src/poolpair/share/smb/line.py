@@ -82,6 +82,11 @@ class Line:
         return joined is not None and bool(joined.connection.transport.connected)
 
     @property
+    def connection(self) -> object:
+        """Another one after each time that it was connected, None if it is not: files that were open in an earlier one are closed."""
+        return self._joined
+
+    @property
     def write_bytes(self) -> int:
         """How much the server takes at once. Raises as `ask`."""
         return int(self._join().connection.max_write_size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import secrets
 from collections.abc import Sequence
 from typing import BinaryIO
@@ -11,7 +12,7 @@ from poolpair.share.port import TEMP, AccessCheck, safe_component
 from poolpair.share.smb import messages
 from poolpair.share.smb.folders import SmbFolders
 from poolpair.share.smb.line import Line
-from poolpair.share.smb.writing import put, put_small
+from poolpair.share.smb.writing import Unfinished, bring, put, put_rest, put_small
 
 
 class SmbPartnerShare:
@@ -19,15 +20,27 @@ class SmbPartnerShare:
 
     def __init__(self, line: Line) -> None:
         self._folders = SmbFolders(line)
+        self._unfinished = Unfinished()
 
     def identity(self, path: str, limit_bytes: int) -> bytes | None:
         """Read whose share it is."""
         return self._folders.read_small(path, limit_bytes)
 
-    def deliver(self, source: BinaryIO, folder: str, name: str, temp_name: str) -> int:
+    def bring(self, source: BinaryIO, temp_name: str, begins: int, limit_bytes: int) -> int:
+        """Write a piece into a file that stays open."""
+        return bring(self._folders, self._unfinished, source, temp_name, begins, limit_bytes)
+
+    def deliver(self, source: BinaryIO, folder: str, name: str, temp_name: str, begins: int = 0) -> int:
         """Write through Temp, then rename to a name never used."""
         safe_component(name)
-        size, is_put = put(self._folders, folder, name, source, safe_component(temp_name))
+        if begins:
+            size = source.seek(0, io.SEEK_END)
+            source.seek(0)
+            if self._folders.size(folder, name) == size:
+                return size
+            size, is_put = put_rest(self._folders, self._unfinished, folder, name, source, temp_name, begins)
+        else:
+            size, is_put = put(self._folders, folder, name, source, safe_component(temp_name))
         if not is_put and self._folders.size(folder, name) != size:
             words = f"another file stands as {name} in {self._folders.line.words(folder)}"
             raise PoolpairError(Code.SHARE_FAILED, words)

@@ -21,6 +21,9 @@ from poolpair.share.port import TEMP, safe_component
 from poolpair.share.smb import messages
 from poolpair.share.smb.folders import CHUNK_BYTES, SmbFolders, share_error
 
+HELD_MAX = 4
+"""Files held open for their next piece: one of each channel, and one that was given up."""
+
 
 def put_small(
     folders: SmbFolders, folder: str, name: str, data: bytes, temp_name: str, *, replacing: bool, durable: bool
@@ -43,6 +46,84 @@ def put_small(
         folders.need_written(answers[1], len(data))
         folders.need(answers, "write files in", TEMP)
         return _name(folders, made, temp, to, folder, replacing=replacing, durable=durable)
+
+
+class Unfinished:
+    """Files of which pieces were brought: held open, since an account that may only drop files cannot open one again."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, tuple[object, bytes]] = {}
+
+    def take(self, folders: SmbFolders, temp: str, begins: int) -> bytes | None:
+        """The file, held or opened again; None if neither can be. It is nobody's then, until it is `keep`t."""
+        connection, file_id = self._held.pop(temp, (None, b""))
+        if connection is not None and connection is folders.line.connection:
+            return file_id
+        return _open_again(folders, temp, begins)
+
+    def keep(self, folders: SmbFolders, temp: str, file_id: bytes) -> None:
+        """For the next piece. One at a time and channel: what was given up is closed."""
+        for other, (connection, left) in list(self._held.items()):
+            if len(self._held) >= HELD_MAX:
+                del self._held[other]
+                if connection is folders.line.connection:
+                    with suppress(PoolpairError):
+                        folders.line.ask(messages.close(left))
+        self._held[temp] = (folders.line.connection, file_id)
+
+
+def bring(
+    folders: SmbFolders, unfinished: Unfinished, source: BinaryIO, temp_name: str, begins: int, limit_bytes: int
+) -> int:
+    """Write a piece; returns where it ends, 0 if what came before it is not there."""
+    temp = safe_component(temp_name)
+    made = unfinished.take(folders, temp, begins) if begins else folders.create(temp).file_id
+    if made is None:
+        return 0
+    with _until_brought(folders, made):
+        ends = folders.write(made, chunks(source, begins, limit_bytes), begins)
+    unfinished.keep(folders, temp, made)
+    return ends
+
+
+def _open_again(folders: SmbFolders, temp: str, begins: int) -> bytes | None:
+    """A file in Temp that an earlier connection left, if it is there and this account may; None if not."""
+    answers = folders.line.ask(messages.create(folders.path(TEMP, temp), *messages.NEW_FILE))
+    if answers[0].status:
+        return None
+    found = messages.opened(answers[0].data)
+    if found.is_file and found.size_bytes >= begins:
+        return found.file_id
+    folders.line.ask(messages.close(found.file_id))
+    return None
+
+
+@contextmanager
+def _until_brought(folders: SmbFolders, made: bytes) -> Iterator[None]:
+    """What was brought before stays, but nobody holds it open."""
+    try:
+        yield
+    except BaseException:
+        if folders.line.is_up:
+            with suppress(PoolpairError):
+                folders.line.ask(messages.close(made))
+        raise
+
+
+def put_rest(
+    folders: SmbFolders, unfinished: Unfinished, folder: str, name: str, source: BinaryIO, temp_name: str, begins: int
+) -> tuple[int, bool]:
+    """As `put`, for a file of which pieces were brought, to `begins`."""
+    temp = safe_component(temp_name)
+    made = unfinished.take(folders, temp, begins)
+    if made is None:
+        source.seek(0)
+        return put(folders, folder, name, source, temp_name)
+    with _until_brought(folders, made):
+        size = folders.write(made, chunks(source, begins), begins)
+        folders.need(folders.line.ask(messages.flush(made)), "write files in", TEMP)
+        to = folders.path(folder, safe_component(name))
+        return size, _name(folders, made, temp, to, folder, replacing=False, durable=True)
 
 
 def put(folders: SmbFolders, folder: str, name: str, source: BinaryIO, temp_name: str) -> tuple[int, bool]:
