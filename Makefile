@@ -1,4 +1,4 @@
-# make setup | demo [STORE=postgresql] | disaster | test [WORKERS=1] | test-long | storm | sim | soak SECONDS=600 | mutants | bench-pg ROWS=1000000 | bench-failover | bench-xmpp | lint | format | clean
+# make setup | demo [STORE=postgresql] | disaster | test [WORKERS=1] | test-long | storm | sim | soak SECONDS=600 | mutants | bench-pg ROWS=1000000 | bench-failover | bench-xmpp | bench-wan | lint | format | clean
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := test
@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # $(call timed,label,command) runs the command and says how long it took.
 timed = start=$$SECONDS; echo "== $(1)"; $(2); echo "== $(1): $$((SECONDS - start)) s"
 
-.PHONY: setup system demo disaster test test-long storm sim soak mutants bench-pg bench-pg-away bench-pg-scale bench-failover bench-xmpp lint format clean
+.PHONY: setup system demo disaster test test-long storm sim soak mutants bench-pg bench-pg-away bench-pg-scale bench-failover bench-xmpp bench-wan lint format clean
 
 setup: $(STAMP)
 
@@ -100,6 +100,11 @@ bench-failover: setup system
 # Two Prosody servers under chat, with continuous backup and without.
 bench-xmpp: setup system
 	@$(BIN)/python -m bench.xmpp $(BENCH_OPTIONS)
+
+# A pair over file servers and a line that is far, thin, lossy or cut, beside rsync. As root: it makes network namespaces.
+bench-wan: setup system
+	@if ! { command -v rsync && command -v nft; } >/dev/null; then apt-get install -y -qq iproute2 nftables rsync; fi
+	@$(BIN)/python -m bench.wan $(BENCH_OPTIONS)
 
 # Many principals, of whom a part is active.
 bench-pg-scale: ROWS = 2000000

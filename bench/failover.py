@@ -7,8 +7,9 @@ import os
 import signal
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import psycopg
 
@@ -121,9 +122,12 @@ def planned(pair: Ours, writer: Writer, report: Report, what: str, at: str) -> N
 def disaster(pair: Ours, writer: Writer, report: Report) -> None:
     """Server and service of one side die at once; the other takes over; the dead one returns with what never left it."""
     known = len(writer.gaps)
-    os.kill(pair.pid("a"), signal.SIGKILL)
-    pair.a.crash()
+    dying = [pair.pid("a"), *pair.a.processes()]
     died_s = time.monotonic()
+    for process in dying:
+        with suppress(ProcessLookupError):  # a connection may have ended meanwhile
+            os.kill(process, signal.SIGKILL)
+    wait_until("the end of the server", lambda: not any(Path(f"/proc/{process}/exe").exists() for process in dying[1:]))
     accepted = max(number for number, when_s in list(writer.committed.items()) if when_s <= died_s)
     pair.died("a")
     began = time.monotonic()

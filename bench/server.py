@@ -36,9 +36,11 @@ class Server(AnyServer):
         self.start()
         self.dba("CREATE ROLE app LOGIN CREATEDB")
 
-    def crash(self) -> None:
-        """Die as with a power cut, as far as a server can tell."""
-        self.stop("immediate")
+    def processes(self) -> list[int]:
+        """The server and all that it started."""
+        postmaster = self.postmaster
+        assert postmaster is not None
+        return [postmaster, *map(int, Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split())]
 
     def url(self, database: str, role: str = "app") -> str:
         """How a role reaches a database through the socket."""

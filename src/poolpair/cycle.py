@@ -20,7 +20,7 @@ from poolpair.pipeline.compare import compare
 from poolpair.pipeline.deliver import deliver
 from poolpair.pipeline.identity import check_own_share, check_partner_share
 from poolpair.pipeline.pack import mind_reshaped, pack
-from poolpair.pipeline.pieces import may_send
+from poolpair.pipeline.pieces import may_send, note_wait
 from poolpair.pipeline.receive import receive
 from poolpair.pipeline.recovery import waiting_recovery
 from poolpair.pipeline.site import Counts, Site, counts_name, inbound_name, outbound_name
@@ -91,15 +91,19 @@ def _export(site: Site, channel: Channel, *, force: bool, rescan: bool) -> bool:
         due = _is_due(site, channel, out, force=force and not cuts)
         recovery = waiting_recovery(site, channel, out)
         wanted = want(out, pending=captured.pending, due=due, window=site.limits.window, recovery=recovery)
-        if wanted is None or not may_send(site, channel):
-            if captured.pending:
-                site.store.shorten(channel)
+        waits = wanted is not None and not may_send(site, channel)
+        note_wait(site, channel, waits=waits)
+        if wanted is None or waits:
             break
         check_partner_share(site)
         moved = True
         if not deliver(site, channel, pack(site, channel, wanted)):
             break
         captured = capture(site, channel)
+    else:
+        return moved
+    if captured.pending:
+        site.store.shorten(channel)
     return moved
 
 

@@ -270,3 +270,15 @@ def test_services_find_each_other_again_after_both_were_killed(pair: Pools) -> N
         pool.start()
     wait_equal(a, b)
     wait_final(a, b)
+
+
+def test_a_cap_holds_nothing_up_for_longer_than_it_says(pair: Pools) -> None:
+    """Half a megabyte at 100 kB a second: the service goes on by itself, though nothing happens that would wake it."""
+    a, b = pair
+    assert a.stop() == 0
+    with a.toml.open("a") as file:
+        file.write("\n[bandwidth]\nusers = 800\n")
+    a.start()
+    edit(a, os.urandom(256 * 1024).hex())
+    wait_for("a large value at B", lambda: len(value(b)) == 512 * 1024, WAIT_S)
+    wait_final(a, b)

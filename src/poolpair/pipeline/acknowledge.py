@@ -56,8 +56,15 @@ def hear_word(site: Site, channel: Channel) -> Outbound | None:
         if cookie.answer is not None and not are_sound(site.homes, (), cookie.answer.differs):
             raise Refused(Code.DAMAGED, "the cookie names buckets that cannot be")
     except Refused as refused:
-        _quarantine(site, channel, cookie_dir(channel), COOKIE_NAME, refused)
+        if site.memory.refused.get(channel) == str(
+            refused
+        ):  # one is kept: a partner with another key says it every few seconds
+            site.own.remove(cookie_dir(channel), COOKIE_NAME)
+        else:
+            _quarantine(site, channel, cookie_dir(channel), COOKIE_NAME, refused)
+            site.memory.refused[channel] = str(refused)
         raise
+    site.memory.refused.pop(channel, None)
     adopt(site, cookie.homes, site.memory.written.get(cookie.echo))
     out = _take_in(site, channel, cookie)
     site.memory.heard[channel] = digest

@@ -41,3 +41,5 @@ class Flow:
     balance_bytes: float = inf
     """What may go out now under the cap; below 0 what went out too early has to be waited for."""
     at_s: float = 0.0
+    waits: bool = False
+    """For the clock alone."""

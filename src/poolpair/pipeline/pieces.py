@@ -32,6 +32,11 @@ def may_send(site: Site, channel: Channel) -> bool:
     return flow.balance_bytes > 0
 
 
+def note_wait(site: Site, channel: Channel, *, waits: bool) -> None:
+    """Whether something waits for the clock alone; the service looks again although nobody gives a sign."""
+    _flow(site, channel).waits = waits
+
+
 def bring(site: Site, channel: Channel, packed: Packed, source: BinaryIO) -> int | None:
     """Bring the next piece. Returns how much stands there if the rest may follow at once, None if it is for another time."""
     flow, whole = _flow(site, channel), packed.intent.package_bytes

@@ -92,6 +92,8 @@ class Volatile:
     """Monotonic times at which it was first seen that a home's forgotten reign is decided about."""
     heard: dict[Channel, str] = field(default_factory=dict)
     """Digest of the last cookie taken in."""
+    refused: dict[Channel, str] = field(default_factory=dict)
+    """Why the last cookie was, if it was."""
     serial: int = 0
     beat_s: dict[Channel, float] = field(default_factory=dict)
     sent: dict[Channel, str] = field(default_factory=dict)
