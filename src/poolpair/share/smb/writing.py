@@ -103,7 +103,7 @@ def _until_brought(folders: SmbFolders, made: bytes) -> Iterator[None]:
     """What was brought before stays, but nobody holds it open."""
     try:
         yield
-    except BaseException:
+    except BaseException:  # the end of this process among them
         if folders.line.is_up:
             with suppress(PoolpairError):
                 folders.line.ask(messages.close(made))
