@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pwd
+import random
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -100,6 +101,25 @@ def test_the_protocol_needs_no_more(share: Guarded) -> None:
     assert [check.code for check in share.partner.check_access(["TaskAssignment"]) if not check.ok] == [
         Code.SHARE_DENIED
     ]
+
+
+def test_a_large_package_goes_in_pieces(share: Guarded) -> None:
+    """The file is held open between two pieces: nobody could open it again. After a cut it is begun anew, in pieces as well."""
+    large = random.Random(1).randbytes(900_000)
+    source = io.BytesIO(large)
+    ends = 0
+    for limit in (1, 300_000, 300_000):
+        ends = share.partner.bring(source, "a-7.part", ends, limit)
+    assert ends == 600_001
+    share.thief.line.close()
+    assert share.partner.bring(source, "a-7.part", ends, 300_000) == 0
+    ends = share.partner.bring(source, "a-7.part", 0, 300_000)
+    assert share.partner.bring(source, "a-7.part", ends, 300_000) == 600_000
+    assert share.partner.deliver(source, DATA, "pieces.zip", "a-7.part", 600_000) == len(large)
+    with share.own.open(DATA, "pieces.zip") as found:
+        assert found.read() == large
+    assert share.own.remove(DATA, "pieces.zip")
+    assert share.own.list(TEMP) == ()
 
 
 def test_what_was_delivered_belongs_to_the_owner(share: Guarded) -> None:
