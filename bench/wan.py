@@ -10,6 +10,7 @@ import argparse
 import os
 import random
 import shutil
+import signal
 import statistics
 import subprocess
 import time
@@ -52,10 +53,9 @@ class Line:
             )
             for site in ADDRESSES
         }
-        for site, server in self.servers.items():
-            command = ("smbd", "-s", server.config, "--foreground", "--no-process-group")
-            net.start(site, *command, log=folder / "smbd.log")
-            net.wait_for_port(site, ADDRESSES[site], server.port)
+        self._smbd: dict[str, subprocess.Popen[bytes]] = {}
+        for site in self.servers:
+            self.serve(site)
         self.rsync_port = free_port()
         module = folder / "rsync-b"
         module.mkdir()
@@ -80,6 +80,19 @@ class Line:
         for pool in self.pools:
             for path in (pool.share, *pool.share.rglob("*")):
                 shutil.chown(path, ACCOUNT)
+
+    def serve(self, site: str) -> None:
+        """Start the file server of a site."""
+        server = self.servers[site]
+        command = ("smbd", "-s", server.config, "--foreground", "--no-process-group")
+        self._smbd[site] = self.net.start(site, *command, log=self.folder / "smbd.log")
+        self.net.wait_for_port(site, ADDRESSES[site], server.port)
+
+    def signal(self, site: str, number: signal.Signals) -> None:
+        """Send a signal to the file server of a site, and to what it started."""
+        os.killpg(self._smbd[site].pid, number)
+        if number == signal.SIGKILL:
+            self._smbd[site].wait()
 
     @contextmanager
     def services(self, *, far: bool) -> Iterator[None]:

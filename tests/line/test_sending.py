@@ -11,7 +11,7 @@ import pytest
 
 from poolpair.bandwidth import Bandwidth, parse_rules
 from poolpair.cycle import run_pass
-from poolpair.decisions import pause, resume
+from poolpair.decisions import begin_verify, pause, resume
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import data_dir
 from poolpair.model import ExportStatus
@@ -19,7 +19,7 @@ from poolpair.moves import Move, Plan, plan_name
 from poolpair.serving.plan import advance, order
 from poolpair.share.port import TEMP
 from poolpair.status import Reason
-from tests.home_moves import COSETTE, make_pair, send, serving, settle, take_in, value, write
+from tests.home_moves import COSETTE, make_pair, send, serving, settle, take_in, take_over, value, write
 from tests.memory_pair import USERS, MemoryPair
 
 PIECE = 8_000
@@ -164,3 +164,19 @@ def test_a_package_that_was_begun_goes_on_after_a_pause(pair: MemoryPair) -> Non
     resume(pair.sites["a"], (USERS,))
     send(pair, "a")
     assert temp_bytes(pair) == before + PIECE
+
+
+def test_what_was_cut_before_a_takeover_is_no_answer_to_its_question(pair: MemoryPair) -> None:
+    """B compares its own home, in pieces, when it takes A's users over: the same question, but of less."""
+    site = pair.sites["b"]
+    site.limits = replace(site.limits, piece_min_bytes=1_000, piece_max_bytes=1_000)
+    site.memory.flows.clear()
+    begin_verify(site, USERS, repair=True)
+    run_pass(site, USERS)
+    assert site.memory.flows[USERS].brought == 1_000
+    pair.crash("a")
+    take_over(pair, "b")
+    pair.start("a")
+    settle(pair)
+    assert pair.channel("a").imports.complete == ("a", "b")
+    assert pair.channel("b").export.status is ExportStatus.FINAL

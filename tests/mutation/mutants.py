@@ -1786,4 +1786,12 @@ MUTANTS = (
         new='    return ""\n',
         test="tests/line/test_hooks.py",
     ),
+    Mutant(
+        name="an-old-question-for-a-new-reign",
+        rule="what was cut before a reign is not sent in it",
+        file="pipeline/adopt.py",
+        old="    site.memory.ready.clear()  # cut for fewer homes, and perhaps the same question: its answer would not be one to ours\n",
+        new="",
+        test="tests/line/test_sending.py",
+    ),
 )

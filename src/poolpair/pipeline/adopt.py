@@ -202,6 +202,7 @@ def begin_reign(site: Site, tx: Transaction, home: str, began: str, *, complete:
     mine = load_serving(tx, home)
     token, reign_id = tx.advance(), new_id()
     site.memory.proved.clear()
+    site.memory.ready.clear()  # cut for fewer homes, and perhaps the same question: its answer would not be one to ours
     note = LedgerNote(reign_id=reign_id, why="written here before the partner served", now_utc=site.clock.utc_iso())
     begin: dict[Channel, Position | None] = {}
     acknowledged: dict[Channel, Position | None] = {}
