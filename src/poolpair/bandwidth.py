@@ -18,8 +18,8 @@ UNLIMITED = "unlimited"
 KBIT_MAX = 10**9
 BYTES_PER_KBIT = 125
 _DAY_MINUTES = 24 * 60
-_RULE = re.compile(r"(unlimited|[0-9]{1,10})(?: ([a-z,-]+))?(?: ([0-9]{2}:[0-9]{2})-([0-9]{2}:[0-9]{2}))?")
-EXPECTED = 'expected kbit/s, or a list of rules such as "500", "100 mon-fri 08:00-18:00", "unlimited sat,sun"'
+_RULE = re.compile(r"(unlimited|[0-9]{1,30})(?: ([a-z,-]+))?(?: ([0-9]{2}:[0-9]{2})-([0-9]{2}:[0-9]{2}))?")
+EXPECTED = 'expected a number of kbit/s without quotes, or rules in quotes: ["500", "100 mon-fri 08:00-18:00", "unlimited sat,sun"]'
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,9 @@ def parse_rules(value: object) -> tuple[Rule, ...]:
 def _rule(text: str) -> Rule:
     found = _RULE.fullmatch(text)
     if found is None:
-        raise ValueError(f"{EXPECTED}, not {text!r}")
+        raise ValueError(
+            f"{text!r} is no rule: a speed, then days such as mon-fri or sat,sun, then times such as 08:00-18:00"
+        )
     speed, days, begins, ends = found.groups()
     kbit = None if speed == UNLIMITED else int(speed)
     if kbit is not None and not 1 <= kbit <= KBIT_MAX:

@@ -54,7 +54,7 @@ CATALOGUE: dict[Code, Entry] = {
         _I,
         64,
         "the key file is missing, unreadable, not private (0600) or not a key file",
-        "make it with `poolpair key new PATH`, copy it to the partner, chmod 600",
+        "`pair invite` and `pair join` make it, or `key new` and a copy for the partner; chmod 600",
     ),
     Code.NOT_INSTALLED: Entry(_I, 64, "this store was not prepared for poolpair", "run `poolpair -c FILE init`"),
     Code.USAGE: Entry(_I, 64, "the command does not fit the present state", "read the message; nothing was changed"),

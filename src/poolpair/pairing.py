@@ -12,7 +12,7 @@ import hmac
 import os
 import secrets as randomness
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from json import dumps
@@ -46,6 +46,17 @@ class Invitation:
     expires_utc: str
     public: str
     word: str = field(repr=False)
+    checksum: str = ""
+    """Of the rest: a file that was damaged on its way would give its two sides two secrets."""
+
+    def summed(self) -> str:
+        """What the checksum must be."""
+        rest = (self.pair_id, self.pool, self.partner, self.expires_utc, self.public, self.word)
+        return sha256("\n".join(rest).encode()).hexdigest()[:16]
+
+    def is_over(self, now: datetime) -> bool:
+        """Whether its time is over, by the clock that gave `now`."""
+        return now >= datetime.fromisoformat(self.expires_utc)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +86,7 @@ def invite(key_file: Path, pool: str, partner: str, lasts: timedelta, now: datet
     standing = _waiting(key_file)
     if standing is not None:
         made = standing.invitation
-        if (made.pool, made.partner) == (pool, partner) and now < datetime.fromisoformat(made.expires_utc):
+        if (made.pool, made.partner) == (pool, partner) and not made.is_over(now):
             return made
         _beside(key_file).unlink(missing_ok=True)
     private = X25519PrivateKey.generate()
@@ -88,20 +99,45 @@ def invite(key_file: Path, pool: str, partner: str, lasts: timedelta, now: datet
         public=private.public_key().public_bytes_raw().hex(),
         word=randomness.token_hex(SECRET_BYTES),
     )
+    invitation = replace(invitation, checksum=invitation.summed())
     create_private(_beside(key_file), _text(_Invited(invitation, private.private_bytes_raw().hex())))
     return invitation
 
 
+def check_place(key_file: Path, path: Path, pool: str, now: datetime) -> None:
+    """An old invitation of this pool's is taken away; what else is there is kept, but for the one that waits. Raises KEY_FILE."""
+    if not os.path.lexists(path):
+        return
+    there, waiting = read_invitation(path), _waiting(key_file)
+    if there.pool == pool and there.is_over(now):
+        path.unlink()
+    elif waiting is None or there != waiting.invitation:
+        raise PoolpairError(Code.KEY_FILE, f"{path} is another invitation, of pool {there.pool}", "choose another path")
+
+
 def write_invitation(invitation: Invitation, path: Path) -> None:
     """Write it where it is to be carried from, mode 0600; the same one again is no error. Raises KEY_FILE."""
-    if path.exists() and _decoded(Invitation, read_private(path), path) == invitation:
+    if path.exists() and read_invitation(path) == invitation:
         return
     create_private(path, _text(invitation))
 
 
+def read_invitation(path: Path) -> Invitation:
+    """Read one that was carried. Raises KEY_FILE if it is missing, open to others, or damaged."""
+    hint = "an invitation is private: chmod 600; one that was damaged is carried once more"
+    try:
+        found = _decoded(Invitation, read_private(path), path)
+        if found.checksum != found.summed():
+            raise PoolpairError(Code.KEY_FILE, f"{path} is no invitation any more: it was damaged")
+        datetime.fromisoformat(found.expires_utc)
+    except (PoolpairError, ValueError) as error:
+        raise PoolpairError(Code.KEY_FILE, getattr(error, "detail", f"{path} is no invitation"), hint) from None
+    return found
+
+
 def join(path: Path, pool: str, partner: str) -> tuple[Invitation, Answer, bytes]:
     """What an invitation makes of this side: the answer for the partner's share, and the secret. Raises KEY_FILE, USAGE."""
-    invitation = _decoded(Invitation, read_private(path), path)
+    invitation = read_invitation(path)
     if (invitation.partner, invitation.pool) != (pool, partner):
         raise PoolpairError(
             Code.USAGE,
@@ -125,7 +161,7 @@ def accept(key_file: Path, data: bytes, now: datetime) -> str | None:
     if waiting is None:
         raise PoolpairError(Code.KEY_FILE, f"no invitation waits beside {key_file}", "make one with `pair invite`")
     invitation = waiting.invitation
-    if now >= datetime.fromisoformat(invitation.expires_utc):
+    if invitation.is_over(now):
         forget(key_file)
         raise PoolpairError(
             Code.KEY_FILE, f"the invitation was good until {invitation.expires_utc}", "make another with `pair invite`"
@@ -196,4 +232,4 @@ def _decoded(kind: type[T], text: bytes, path: Path) -> T:
     try:
         return documents.decode(kind, text)
     except Refused as error:
-        raise PoolpairError(Code.KEY_FILE, f"{path} is no invitation: {error.detail}") from None
+        raise PoolpairError(Code.KEY_FILE, f"{path} is no invitation, or was damaged: {error.detail}") from None

@@ -63,6 +63,8 @@ class Pulse:
     echoed_s: float | None = None
     word_s: dict[Channel, float] = field(default_factory=dict)
     captured_s: dict[Channel, float] = field(default_factory=dict)
+    pieces: dict[Channel, tuple[int, ...]] = field(default_factory=dict)
+    """Of a package that goes out in pieces: how many bytes of it stand at the partner, of how many."""
 
 
 def pulse(site: Site) -> Pulse:
@@ -75,6 +77,7 @@ def pulse(site: Site) -> Pulse:
         echoed_s=memory.echoed_s,
         word_s=dict(memory.word_s),
         captured_s=dict(memory.captured_s),
+        pieces={channel: (flow.brought, flow.whole) for channel, flow in list(memory.flows.items()) if flow.brought},
     )
 
 
@@ -206,6 +209,7 @@ def _export(
         in_flight=len(out.in_flight),
         in_flight_bytes=sum(intent.package_bytes for intent in intents if intent),
         word_age_s=round(now - channel_word, 3) if channel_word is not None else None,
+        pieces=known.pieces.get(channel, ()) if known else (),
         left_behind=(*counts.left_behind, *counts.unreadable),
         rewinds=out.rewinds,
         replays=out.replays,

@@ -57,6 +57,8 @@ class ExportView:
     in_flight_bytes: int
     word_age_s: float | None
     """At most this old is the partner's word on this channel; None: no fresh word since the service started."""
+    pieces: tuple[int, ...]
+    """Bytes of the next package that stand at the partner, and all of its bytes, a heartbeat ago; empty if it does not go in pieces."""
     left_behind: tuple[str, ...]
     rewinds: int
     replays: int

@@ -272,6 +272,22 @@ def test_services_find_each_other_again_after_both_were_killed(pair: Pools) -> N
     wait_final(a, b)
 
 
+def test_whoever_pauses_says_why_in_one_line(pair: Pools) -> None:
+    """It is shown at the other side, too: nothing in it may pass for something else. Both sides say where it is ended."""
+    a, b = pair
+    for reason in ("", "two\nlines", "\x1b[31mred", "x" * 201):
+        answer = a.run("pause", "--reason", reason)
+        assert answer.exit_status == 64
+        assert "printable" in answer.talk
+    a.must("pause", "--reason", "the line is needed", "users")
+    wait_for("word of it at b", lambda: "P410 paused by hand (the line is needed)" in b.run("status").out, WAIT_S)
+    assert "`poolpair resume` sends them (at a)" in b.run("status").out
+    assert (a.run("status").exit_status, b.run("status").exit_status) == (1, 1)
+    assert "nothing is paused here" in b.must("resume").talk
+    assert "users: resumed" in a.must("resume").talk
+    wait_final(a, b)
+
+
 def test_a_cap_holds_nothing_up_for_longer_than_it_says(pair: Pools) -> None:
     """Half a megabyte at 100 kB a second: the service goes on by itself, though nothing happens that would wake it."""
     a, b = pair

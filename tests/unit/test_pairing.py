@@ -14,7 +14,17 @@ from hypothesis import strategies as st
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.keyfile import new_key_file, read_key_file
-from poolpair.pairing import Invitation, accept, encode_answer, fingerprint, invite, join, write_invitation
+from poolpair.pairing import (
+    Invitation,
+    accept,
+    check_place,
+    encode_answer,
+    fingerprint,
+    invite,
+    join,
+    read_invitation,
+    write_invitation,
+)
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -31,6 +41,11 @@ def carried(key: Path, path: Path) -> Invitation:
     made = invite(key, "a", "b", HOUR, NOW)
     write_invitation(made, path)
     return made
+
+
+def summed(invitation: Invitation) -> Invitation:
+    """With the checksum that belongs to it."""
+    return replace(invitation, checksum=invitation.summed())
 
 
 def test_both_sides_come_to_one_secret(key: Path, tmp_path: Path) -> None:
@@ -60,6 +75,24 @@ def test_an_invitation_that_still_counts_is_the_same(key: Path, tmp_path: Path) 
         write_invitation(second, tmp_path / "carried")
 
 
+def test_an_old_invitation_makes_room_for_a_new_one(key: Path, tmp_path: Path) -> None:
+    """The same command again, after the hour; whatever else lies there is kept, and nothing is begun."""
+    path = tmp_path / "carried"
+    made = carried(key, path)
+    check_place(key, path, "a", NOW)
+    assert read_invitation(path) == made
+    with pytest.raises(PoolpairError, match="is another invitation, of pool a"):
+        check_place(tmp_path / "other.key", path, "a", NOW)
+    with pytest.raises(PoolpairError, match="is another invitation, of pool a"):
+        check_place(tmp_path / "other.key", path, "b", NOW + HOUR)
+    check_place(key, path, "a", NOW + HOUR)
+    assert not path.exists()
+    path.write_text("something else")
+    path.chmod(0o600)
+    with pytest.raises(PoolpairError, match="is no invitation"):
+        check_place(key, path, "a", NOW)
+
+
 def test_an_answer_that_comes_too_late_is_none(key: Path, tmp_path: Path) -> None:
     """By the clock of the side that invited, and then for good."""
     carried(key, tmp_path / "carried")
@@ -73,7 +106,7 @@ def test_an_answer_that_comes_too_late_is_none(key: Path, tmp_path: Path) -> Non
 def test_whoever_lacks_the_word_or_changes_anything_is_not_let_in(key: Path, tmp_path: Path) -> None:
     """He may know everything else that the invitation says."""
     made = carried(key, tmp_path / "carried")
-    guessed = replace(made, word="0" * 64)
+    guessed = summed(replace(made, word="0" * 64))
     write_invitation(guessed, tmp_path / "guessed")
     _, forged, _ = join(tmp_path / "guessed", "b", "a")
     assert accept(key, encode_answer(forged), NOW) is None
@@ -133,10 +166,9 @@ def test_what_is_no_invitation_says_so(tmp_path: Path, text: str) -> None:
 def test_an_invitation_with_a_broken_half_says_so(key: Path, tmp_path: Path) -> None:
     """Every field of the right kind, one of them nonsense."""
     made = carried(key, tmp_path / "carried")
-    for number, broken in enumerate(
-        (replace(made, public="zz"), replace(made, word="zz"), replace(made, public="00" * 32))
-    ):
-        write_invitation(broken, tmp_path / str(number))
+    broken = (replace(made, public="zz"), replace(made, word="zz"), replace(made, public="00" * 32))
+    for number, each in enumerate((*map(summed, broken), *broken, replace(made, public=made.public[::-1]))):
+        write_invitation(each, tmp_path / str(number))
         with pytest.raises(PoolpairError, match="is no invitation"):
             join(tmp_path / str(number), "b", "a")
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from poolpair.cli.look import _remarks
+from poolpair.cli.look import _export, _remarks
 from poolpair.errors import CATALOGUE, Code
 from poolpair.model import Channel, ExportStatus, Fault, ImportStatus
 from poolpair.status import ChannelStatus, ExportView, ImportView, PairStatus, Reason, Watermarks
@@ -21,6 +21,7 @@ EXPORT = ExportView(
     in_flight=0,
     in_flight_bytes=0,
     word_age_s=1.0,
+    pieces=(),
     left_behind=(),
     rewinds=0,
     replays=0,
@@ -131,3 +132,19 @@ def test_no_line_is_without_code_and_hint() -> None:
     for line in lines:
         (code,) = re.findall(r"P\d{3}", line)
         assert line.removesuffix(" (at b)").endswith(f"; {CATALOGUE[Code(code)].hint}"), line
+
+
+def test_a_package_in_pieces_says_how_far_it_is() -> None:
+    """Else a large one under a cap looks as if nothing went."""
+    found = PairStatus(
+        pool="a",
+        partner="b",
+        at_utc="",
+        service_running=True,
+        front_end="fe",
+        homes_served=("a",),
+        word_age_s=1.0,
+        channels=(),
+    )
+    lines = [line.plain for line in _export(replace(EXPORT, pieces=(300, 1024)), found)]
+    assert "300 of 1,024 bytes of the next package are at b" in lines

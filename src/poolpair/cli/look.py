@@ -127,6 +127,9 @@ def _export(view: ExportView, found: PairStatus) -> Iterator[Text]:
     if view.in_flight:
         words = f"{show_count(view.in_flight, 'package')} ({view.in_flight_bytes:,} bytes) delivered, NOT acknowledged"
         yield Text(f"{words}: not known to be applied", style="yellow")
+    if view.pieces:
+        brought, whole = view.pieces
+        yield Text(f"{brought:,} of {whole:,} bytes of the next package are at {partner}", style="yellow")
     if view.pending_groups:
         yield Text(f"{show_count(view.pending_groups, 'changed group')} not packed yet", style="yellow")
 
@@ -175,7 +178,8 @@ def _of_channel(channel: ChannelStatus, partner: str) -> Iterator[str]:
     faults = (*own, (f"at {partner}", export.partner_fault), (f"sent by {partner}", imports.partner_sending))
     for side, fault in faults:
         if fault:
-            yield f"{channel.channel} {side}: {_fault(fault)}"
+            where_to = f" (at {partner})" if partner in side.split() else ""
+            yield f"{channel.channel} {side}: {_fault(fault)}{where_to}"
     here = (imports.parked, imports.held, imports.unhomed, imports.foreign_writes, imports.quarantined)
     there = (
         export.partner_parked,

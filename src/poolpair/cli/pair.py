@@ -17,7 +17,16 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import COOKIE_NAME, cookie_dir, folders
 from poolpair.keyfile import new_key_file
 from poolpair.model import Channel, new_nonce
-from poolpair.pairing import ANSWER_MAX_BYTES, accept, encode_answer, fingerprint, invite, join, write_invitation
+from poolpair.pairing import (
+    ANSWER_MAX_BYTES,
+    accept,
+    check_place,
+    encode_answer,
+    fingerprint,
+    invite,
+    join,
+    write_invitation,
+)
 from poolpair.share.open import own_share, partner_share
 from poolpair.share.port import OwnShare
 from poolpair.wiring import channels_of, profile_of
@@ -46,13 +55,15 @@ def pair_invite(
     share = own_share(config)
     share.prepare(folders(channels_of(profile_of(config))))
     key_file = config.partner.key_file
+    check_place(key_file, path, config.pool, _now())
     invitation = invite(key_file, config.pool, config.partner.pool, timedelta(minutes=minutes), _now())
     write_invitation(invitation, path)
-    talk.print(
-        f"carry {path} to {config.partner.pool}, and there: poolpair -c FILE pair join {path.name}", markup=False
-    )
-    talk.print(f"it is good until {invitation.expires_utc}", markup=False)
     words = _answer(config, share)
+    if words is None:
+        there = f"carry {path} to {config.partner.pool}, mode 0600, and there: poolpair -c FILE pair join {path.name}"
+        talk.print(
+            f"{there}\nit is good until {invitation.expires_utc}; the same command again goes on waiting", markup=False
+        )
     ends_s = time.monotonic() + (datetime.fromisoformat(invitation.expires_utc) - _now()).total_seconds()
     with talk.status(f"waiting for {config.partner.pool}"):
         while words is None and waits:
@@ -74,14 +85,19 @@ def _answer(config: PoolConfig, share: OwnShare) -> str | None:
     if data is not None:
         share.remove(FOLDER, COOKIE_NAME)
         if words is None:
-            talk.print("something that is no answer to this invitation lay in the share, and was removed", markup=False)
+            who = f"{config.partner.pool} joined with another one, or a stranger tried"
+            what = f"what lay in the share is no answer to this invitation: {who}"
+            talk.print(f"{what}; remove the key file that `pair join` made there, and join with this one", markup=False)
     return words
 
 
 def pair_join(path: Annotated[Path, typer.Argument(help="The invitation that was carried here.")]) -> None:
     """Answer an invitation: make the key file, and leave the answer in the inviting pool's share."""
     config = chosen_config()
-    _, answer, secret = join(path, config.pool, config.partner.pool)
+    invitation, answer, secret = join(path, config.pool, config.partner.pool)
+    if invitation.is_over(_now()):
+        over = f"by this machine's clock its time was over at {invitation.expires_utc}"
+        raise PoolpairError(Code.KEY_FILE, f"{path}: {over}", "make another with `pair invite`, or correct the clocks")
     key_file = config.partner.key_file
     new_key_file(key_file, pair_id=answer.pair_id, secret=secret)
     try:

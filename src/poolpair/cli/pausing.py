@@ -18,6 +18,8 @@ Named = Annotated[
     list[str] | None, typer.Argument(metavar="[CHANNEL]...", help="users, conferences; all if none is named.")
 ]
 
+REASON_MAX = 200
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
@@ -30,6 +32,8 @@ def pause(
     channels: Named = None,
 ) -> None:
     """Send no packages until `resume`: the line is needed for something else. Heartbeats go on, and so does what the partner sends."""
+    if not reason or not reason.isprintable() or len(reason) > REASON_MAX:
+        raise PoolpairError(Code.USAGE, f"--reason: one line of 1 to {REASON_MAX} printable characters")
     site = open_site(chosen_config())
     try:
         chosen = _chosen(site, channels)
@@ -48,7 +52,7 @@ def resume(channels: Named = None) -> None:
         resumed = decisions.resume(site, _chosen(site, channels))
     finally:
         site.store.close()
-    talk.print(f"{', '.join(resumed)}: resumed" if resumed else "nothing was paused", markup=False)
+    talk.print(f"{', '.join(resumed)}: resumed" if resumed else "nothing is paused here", markup=False)
 
 
 def _chosen(site: Site, names: list[str] | None) -> tuple[Channel, ...]:

@@ -36,6 +36,8 @@ class Flow:
     package_id: str = ""
     brought: int = 0
     """Bytes of that package in the partner's Temp."""
+    whole: int = 0
+    """Bytes of all of it."""
     anew: int = 0
     """How often it was begun anew since it last went on."""
     balance_bytes: float = inf

@@ -41,7 +41,7 @@ def bring(site: Site, channel: Channel, packed: Packed, source: BinaryIO) -> int
     """Bring the next piece. Returns how much stands there if the rest may follow at once, None if it is for another time."""
     flow, whole = _flow(site, channel), packed.intent.package_bytes
     if flow.package_id != packed.intent.position.package_id:
-        flow.package_id, flow.brought, flow.anew = packed.intent.position.package_id, 0, 0
+        flow.package_id, flow.brought, flow.anew, flow.whole = packed.intent.position.package_id, 0, 0, whole
     limit = int(min(flow.piece_bytes, max(flow.balance_bytes, site.limits.piece_min_bytes)))
     if whole - flow.brought <= limit or flow.anew >= ANEW_MAX:
         return flow.brought

@@ -119,9 +119,13 @@ def _unreadable(site: Site, channel: Channel, name: PackageName) -> str:
 
 
 def _quarantined(site: Site) -> Iterator[str]:
-    """Packages that were turned away and are in no ledger."""
+    """Packages that were turned away and are in no ledger, unless what came after them was applied: that stands on what was sent again."""
+    found = (site.store.read(Inbound, inbound_name(channel)) for channel in site.channels)
+    applied = {inbound.applied.stream: inbound.applied.sequence for inbound in found if inbound and inbound.applied}
     for each in site.own.quarantined():
-        if "backup-" in each.name and Code.STALE not in each.reason:
+        name = parse_package_name(each.name[max(0, each.name.find("backup-")) :])
+        is_made_up_for = name is not None and applied.get(name.stream, 0) > name.sequence
+        if "backup-" in each.name and Code.STALE not in each.reason and not is_made_up_for:
             yield f"in Quarantine, neither applied nor in the ledger: {each.name}: {each.reason}"
 
 

@@ -75,6 +75,8 @@ def undrained(site: Site, channel: Channel, home: str) -> str:
         return f"{channel}: no word from the partner yet"
     if out.stopped is not None:
         return f"{channel}: stopped, {out.stopped.detail}"
+    if out.paused is not None:
+        return hindrance(site, channel, home)
     if out.seed is not None or home not in out.partner.complete:
         return f"{channel}: the partner's copy is being compared"
     if out.in_flight or site.store.pending(channel, out.base_token):
