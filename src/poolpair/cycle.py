@@ -20,7 +20,7 @@ from poolpair.pipeline.compare import compare
 from poolpair.pipeline.deliver import deliver
 from poolpair.pipeline.identity import check_own_share, check_partner_share
 from poolpair.pipeline.pack import mind_reshaped, pack
-from poolpair.pipeline.pieces import may_send, note_wait
+from poolpair.pipeline.pieces import is_begun, may_send, note_wait
 from poolpair.pipeline.receive import receive
 from poolpair.pipeline.recovery import waiting_recovery
 from poolpair.pipeline.site import Counts, Site, counts_name, inbound_name, outbound_name
@@ -88,7 +88,7 @@ def _export(site: Site, channel: Channel, *, force: bool, rescan: bool) -> bool:
     for cuts in range(PACKAGES_PER_PASS):
         out = site.store.read(Outbound, outbound_name(channel))
         assert out is not None
-        due = _is_due(site, channel, out, force=force and not cuts)
+        due = _is_due(site, channel, out, force=(force and not cuts) or is_begun(site, channel))
         recovery = waiting_recovery(site, channel, out)
         wanted = want(out, pending=captured.pending, due=due, window=site.limits.window, recovery=recovery)
         waits = wanted is not None and not may_send(site, channel)

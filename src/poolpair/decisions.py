@@ -19,7 +19,7 @@ from poolpair.pipeline.receive import REFUSED_KEPT
 from poolpair.pipeline.site import Site, inbound_name, outbound_name, serving_name
 from poolpair.service import REQUEST, Request
 from poolpair.serving.resolving import RESOLVE, ResolveOrder, resolve_entry
-from poolpair.state import Held, Inbound, Outbound, Seed, SeedPhase, Serving, VerifyResult
+from poolpair.state import Fencing, Held, Inbound, Outbound, Seed, SeedPhase, Serving, VerifyResult
 from poolpair.store.ledger_files import FILES
 from poolpair.store.port import Transaction
 from poolpair.store.values import Choice, LedgerEntry, ParkedGroup
@@ -44,6 +44,11 @@ def nudge(site: Site) -> None:
 
 def pause(site: Site, channels: tuple[Channel, ...], reason: str) -> None:
     """Send no packages on these channels until `resume`; what is on its way piece by piece goes on then. The last reason counts."""
+    if any(site.serving(home).fencing is not Fencing.NONE for home in site.served()):
+        detail = "a handover is under way, and nobody is served before its last package has arrived"
+        raise PoolpairError(
+            Code.USAGE, detail, "wait for its end, or give it up: the command that began it, with --abort"
+        )
     fault = Fault(code=Code.PAUSED, detail=f"paused by hand ({reason})", since_utc=site.clock.utc_iso())
     _set_paused(site, channels, fault)
 

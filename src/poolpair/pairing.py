@@ -80,6 +80,7 @@ class Answer:
 def invite(key_file: Path, pool: str, partner: str, lasts: timedelta, now: datetime) -> Invitation:
     """Make an invitation, or give the one that still counts. Raises KEY_FILE if there is a key file already, or no place for one."""
     if key_file.exists():
+        forget(key_file)  # a process that had made the key file may have died before it could
         raise PoolpairError(
             Code.KEY_FILE, f"{key_file} exists and is kept", "this pool is paired; to pair anew move it"
         )

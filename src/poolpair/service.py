@@ -16,6 +16,7 @@ from poolpair.errors import PoolpairError
 from poolpair.format.layout import TASK_ASSIGNMENT, cookie_dir, data_dir
 from poolpair.model import Channel
 from poolpair.pacing import Pace, listen_every
+from poolpair.pipeline.pieces import any_waits
 from poolpair.pipeline.site import Site
 from poolpair.report import PULSE, pulse
 from poolpair.serving.asks import attend
@@ -115,7 +116,7 @@ class Service:
         hints = self._read_hints()
         requested = self._requests() if hints is None or hints != self._hints else {}
         overdue = self._full_s is None or now - self._full_s >= min(FULL_LOOK_S, site.limits.interval_s)
-        wrong = self._faults or site.memory.unheard or any(flow.waits for flow in site.memory.flows.values())
+        wrong = self._faults or site.memory.unheard or any_waits(site)
         if hints is not None and hints == self._hints and not (requested or overdue or wrong):
             return False
         self._full_s = now

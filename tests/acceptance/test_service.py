@@ -298,3 +298,16 @@ def test_a_cap_holds_nothing_up_for_longer_than_it_says(pair: Pools) -> None:
     edit(a, os.urandom(256 * 1024).hex())
     wait_for("a large value at B", lambda: len(value(b)) == 512 * 1024, WAIT_S)
     wait_final(a, b)
+
+
+def test_sync_without_a_service_sends_a_large_package_to_its_end(pair: Pools) -> None:
+    """It goes in pieces, and the command ends when the last has gone: nothing of it is left in Temp."""
+    a, b = pair
+    a.stop()
+    b.stop()
+    edit(a, os.urandom(256 * 1024).hex())
+    a.must("sync")
+    assert not list((b.share / "Temp").iterdir())
+    assert b.packages("PresenceFocus")
+    b.must("sync")
+    assert len(value(b)) == 512 * 1024

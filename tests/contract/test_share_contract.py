@@ -332,6 +332,33 @@ def test_what_was_brought_outlives_a_failure(bench: Bench) -> None:
     assert source.taken == len(PIECES)
 
 
+def test_what_was_brought_can_be_taken_away(bench: Bench) -> None:
+    """It is of no use any more; that it is not there is no error, and nothing goes on from it."""
+    source = io.BytesIO(PIECES)
+    assert bench.partner.bring(source, TEMP_NAME, 0, 60_000) == 60_000
+    for _ in range(2):
+        bench.partner.forget(TEMP_NAME)
+        assert names(bench, port.TEMP) == []
+    assert bench.partner.bring(source, TEMP_NAME, 60_000, 10) == 0
+    if not isinstance(bench, MemoryBench):
+        bench.drop(port.TEMP)
+        bench.partner.forget(TEMP_NAME)
+
+
+def test_a_half_package_with_another_name_is_left_alone(bench: Bench) -> None:
+    """Somebody gave it a second name, or put another file in its place: what goes on would go into that."""
+    if not isinstance(bench, DirectoryBench | SmbBench):
+        return
+    source = io.BytesIO(PIECES)
+    assert bench.partner.bring(source, TEMP_NAME, 0, 60_000) == 60_000
+    if isinstance(bench, SmbBench):
+        bench.lines[1].close()
+    other = bench.root / "precious"
+    other.hardlink_to(bench.root / port.TEMP / TEMP_NAME)
+    assert bench.partner.bring(source, TEMP_NAME, 60_000, 10) == 0
+    assert other.stat().st_size == 60_000
+
+
 def test_a_piece_has_a_plain_name(bench: Bench) -> None:
     """As everything that comes into a path."""
     assert refused(lambda: bench.partner.bring(io.BytesIO(b""), "../x", 0, 1)) is Code.MISNAMED

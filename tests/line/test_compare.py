@@ -18,7 +18,7 @@ from poolpair.serving.plan import advance, order
 from poolpair.state import Inbound, Owed
 from poolpair.store.memory.snapshot import MemorySnapshot
 from poolpair.store.memory.store import MemoryStore
-from tests.home_moves import COSETTE, call_complete, make_pair, serving
+from tests.home_moves import COSETTE, call_complete, make_pair, serving, take_over
 from tests.memory_pair import USERS, MemoryPair
 
 HOMES = ("a", "b")
@@ -44,6 +44,7 @@ def owe(
     differs: bool = False,
     left_behind: tuple[str, ...] = (),
     hands: bool = True,
+    definition: str = "",
 ) -> None:
     """A package was applied at b: it brings digests of `everything`, or of what changed since the proof, which is nothing."""
     site = pair.sites["b"]
@@ -56,7 +57,7 @@ def owe(
         left_behind=left_behind,
         hands=(serving(pair, "a").present,) if hands else (),
         since=None if everything else proof.position,
-        changed=None if everything else Changed(digests=(), definition=proof.definition),
+        changed=None if everything else Changed(digests=(), definition=definition or proof.definition),
     )
     with site.store.transaction() as tx:
         tx.save(owed_name(USERS), owed)
@@ -99,6 +100,19 @@ def test_what_changed_since_is_not_enough_for_a_copy_in_doubt(pair: MemoryPair, 
     answer = inbound(site).answer
     assert answer is not None
     assert answer.unproved
+
+
+def test_tables_that_changed_since_prove_nothing(pair: MemoryPair) -> None:
+    """Another table is another comparison, though both sides say the same of the rows that changed."""
+    owe(pair, definition="altered since")
+    assert not taken(pair)
+
+
+def test_a_proof_ends_with_the_reign(pair: MemoryPair) -> None:
+    """It was of the partner's rows, which are this pool's from now on."""
+    assert pair.sites["b"].memory.proved
+    take_over(pair, "b")
+    assert pair.sites["b"].memory.proved == {}
 
 
 def test_a_copy_that_differs_in_what_changed_is_not_complete(pair: MemoryPair) -> None:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from poolpair.decisions import resolve_ledger
 from poolpair.errors import PoolpairError
-from poolpair.model import Position, Recovered
+from poolpair.model import Position, Recovered, Reign
 from poolpair.pipeline.acknowledge import hear_word
+from poolpair.pipeline.adopt import adopt
 from poolpair.pipeline.recovery import close_recoveries
-from poolpair.pipeline.site import intent_name, recovery_name
-from poolpair.state import Intent, Recovery
+from poolpair.pipeline.site import inbound_name, intent_name, recovery_name
+from poolpair.state import Inbound, Intent, Recovery
 from poolpair.store.values import Choice
 from tests.home_moves import (
+    COSETTE,
     JAVERT,
+    MARIUS,
     call_complete,
     hand_out,
     hand_over,
     make_pair,
     send,
+    serving,
     settle,
     speak,
     take_in,
@@ -139,3 +144,49 @@ def test_adopting_one_home_forgets_nothing_of_what_was_changed_in_another(tmp_pa
     settle(pair)
     assert values(pair, JAVERT) == (2, 2)
     assert versions(pair, "a") == versions(pair, "b") == [(1, 2)]
+
+
+def test_several_reigns_that_were_missed_end_with_the_last(tmp_path: Path) -> None:
+    """Two at once: whether the copy may be trusted is said by the one that counts, and the other way round by the other."""
+    taken = Reign(home="a", epoch=1, reign_id="1" * 32, began="takeover", complete=True)
+    handed = Reign(home="a", epoch=3, reign_id="3" * 32, began="handover", complete=True)
+    later = replace(taken, epoch=5, reign_id="5" * 32)
+    for number, (reigns, doubts) in enumerate((((taken, handed), True), ((handed, later), False))):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        pair = make_pair(folder)
+        assert adopt(pair.sites["a"], reigns)
+        assert serving(pair, "a").present == reigns[-1]
+        inbound = pair.sites["a"].store.read(Inbound, inbound_name(USERS))
+        assert inbound is not None
+        assert inbound.doubts is doubts
+
+
+def test_a_reign_that_began_with_nothing_is_handed_in_everything(tmp_path: Path) -> None:
+    """A's log tells what lacks of where the first reign began; of the second nothing is known, so the whole home goes out."""
+    pair = make_pair(tmp_path)
+    write(pair, "a", 1, COSETTE)
+    write(pair, "a", 1, MARIUS)
+    settle(pair)
+    applied = pair.outbound("a").acknowledged
+    write(pair, "a", 2, MARIUS)
+    first = Reign(home="a", epoch=1, reign_id="1" * 32, began="takeover", begin={USERS: applied}, complete=True)
+    second = Reign(home="a", epoch=3, reign_id="3" * 32, began="takeover", begin={}, complete=True)
+    assert adopt(pair.sites["a"], (first, second))
+    (recovery,) = pair.sites["a"].store.read_all(Recovery, "recovery/").values()
+    assert recovery.groups == 3
+
+
+def test_what_was_written_in_a_reign_that_was_handed_over_needs_no_beginning(tmp_path: Path) -> None:
+    """Its copy was proved equal when it began: only one that was taken over stood on something that may be less."""
+    pair = make_pair(tmp_path)
+    hand_over(pair, "a")
+    pair.crash("b")
+    write(pair, "b", 1)
+    call_complete(pair, "a", "a", "b")
+    take_over(pair, "a")
+    pair.start("b")
+    send(pair, "a")
+    hear_word(pair.sites["b"], USERS)
+    (recovery,) = pair.sites["b"].store.read_all(Recovery, "recovery/").values()
+    assert recovery.brings.written_after is None

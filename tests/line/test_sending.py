@@ -19,7 +19,19 @@ from poolpair.moves import Move, Plan, plan_name
 from poolpair.serving.plan import advance, order
 from poolpair.share.port import TEMP
 from poolpair.status import Reason
-from tests.home_moves import COSETTE, make_pair, send, serving, settle, take_in, take_over, value, write
+from tests.home_moves import (
+    COSETTE,
+    hand_out,
+    make_pair,
+    send,
+    serving,
+    settle,
+    speak,
+    take_in,
+    take_over,
+    value,
+    write,
+)
 from tests.memory_pair import USERS, MemoryPair
 
 PIECE = 8_000
@@ -180,3 +192,108 @@ def test_what_was_cut_before_a_takeover_is_no_answer_to_its_question(pair: Memor
     settle(pair)
     assert pair.channel("a").imports.complete == ("a", "b")
     assert pair.channel("b").export.status is ExportStatus.FINAL
+
+
+def test_a_package_that_finds_no_room_leaves_none_taken(pair: MemoryPair) -> None:
+    """What was brought goes, so that words still arrive and others can write; and one that cannot fit is not begun."""
+    share = pair.shares["b"]
+    write(pair, "a", large(1))
+    for _ in range(2):
+        run_pass(pair.sites["a"], USERS)
+    assert temp_bytes(pair) == 2 * PIECE
+    share.capacity_bytes = (
+        sum(len(file.data) for folder in share.tree.values() for file in folder.values()) + PIECE // 2
+    )
+    for _ in range(4):
+        run_pass(pair.sites["a"], USERS)
+        assert temp_bytes(pair) == 0
+    fault = pair.channel("a").export.fault
+    assert fault is not None
+    assert (fault.code, "no room for a package of" in fault.detail) == (Code.SHARE_FULL, True)
+    pair.sites["b"].memory.echoed_s = None
+    assert pair.channel("b").imports.fault is None
+    share.capacity_bytes = 1 << 40
+    settle(pair)
+    assert value(pair, "b") == large(1)
+
+
+def test_what_was_forced_goes_to_its_end(pair: MemoryPair) -> None:
+    """Without `eager` a change waits for the interval; a package that was begun does not wait for the next one between its pieces."""
+    site = pair.sites["a"]
+    site.limits = replace(site.limits, eager=False)
+    write(pair, "a", large(1))
+    for _ in range(3):
+        run_pass(site, USERS)
+    assert temp_bytes(pair) == 0
+    run_pass(site, USERS, force=True)
+    for _ in range(20):
+        run_pass(site, USERS)
+    assert pair.packages("b")
+
+
+def test_a_cap_counts_small_packages_too(pair: MemoryPair) -> None:
+    """Many that go as a whole are together as slow as one that does not."""
+    site = pair.sites["a"]
+    site.bandwidth = Bandwidth("UTC", {USERS: parse_rules(8)})
+    begins, seen = pair.clock.monotonic_s(), []
+    for number in range(120):
+        write(pair, "a", number, ("a.example", f"user-{number}"))
+        run_pass(site, USERS)
+        take_in(pair, "b")
+        speak(pair, "b")
+        seen.append((pair.clock.monotonic_s() - begins, pair.shares["b"].bytes_written[data_dir(USERS)]))
+        pair.clock.advance(0.25)
+    first = seen[0][1]
+    assert seen[-1][1] > first
+    for at_s, sent in seen:
+        assert sent - first <= 1_000 * at_s + 3_000
+
+
+def test_where_pieces_go_again_and_again_the_package_goes_as_a_whole(pair: MemoryPair) -> None:
+    """Somebody tidies Temp every few passes: that it goes on in between must not begin the count anew."""
+    write(pair, "a", large(1))
+    for number in range(60):
+        if number % 3 == 2:
+            pair.shares["b"].tree[TEMP].clear()
+        run_pass(pair.sites["a"], USERS)
+        take_in(pair, "b")
+        if value(pair, "b") == large(1):
+            return
+    raise AssertionError("it never arrives")
+
+
+def test_a_package_that_became_shorter_is_cut_anew(pair: MemoryPair) -> None:
+    """The local disk lost its end: it is said, and what is sent then is whole."""
+    write(pair, "a", large(1))
+    run_pass(pair.sites["a"], USERS)
+    packed = pair.sites["a"].memory.ready[USERS]
+    with packed.path.open("r+b") as file:
+        file.truncate(PIECE + 100)
+    run_pass(pair.sites["a"], USERS)
+    fault = pair.channel("a").export.fault
+    assert fault is not None
+    assert fault.code is Code.SCRATCH
+    settle(pair)
+    assert value(pair, "b") == large(1)
+    assert pair.channel("a").export.fault is None
+
+
+def test_a_package_that_is_given_up_takes_its_pieces_along(pair: MemoryPair) -> None:
+    """The operator compares while it is under way: another package is cut, and only its pieces lie there."""
+    write(pair, "a", large(1))
+    for number in range(4):
+        run_pass(pair.sites["a"], USERS)
+        begin_verify(pair.sites["a"], USERS, repair=bool(number % 2))
+        assert len(pair.shares["b"].tree[TEMP]) <= 1
+    settle(pair)
+    assert value(pair, "b") == large(1)
+    assert pair.shares["b"].tree[TEMP] == {}
+
+
+def test_nobody_pauses_while_users_are_on_their_way(pair: MemoryPair) -> None:
+    """They are served nowhere until the last package has arrived."""
+    hand_out(pair, "a")
+    with pytest.raises(PoolpairError, match="a handover is under way"):
+        pause(pair.sites["a"], (USERS,), "the line is needed")
+    settle(pair)
+    assert serving(pair, "b").present.epoch == 1

@@ -13,7 +13,7 @@ import typer
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
 from poolpair.cli.work import wait
 from poolpair.config import PoolConfig
-from poolpair.errors import Code, PoolpairError
+from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.format.layout import COOKIE_NAME, cookie_dir, folders
 from poolpair.keyfile import new_key_file
 from poolpair.model import Channel, new_nonce
@@ -80,7 +80,10 @@ def pair_invite(
 
 def _answer(config: PoolConfig, share: OwnShare) -> str | None:
     """Take what lies in the share, if it is an answer; whatever else lies there is no partner's yet, and goes."""
-    data = share.read_small(f"{FOLDER}/{COOKIE_NAME}", ANSWER_MAX_BYTES)
+    try:
+        data = share.read_small(f"{FOLDER}/{COOKIE_NAME}", ANSWER_MAX_BYTES)
+    except Refused:
+        data = b"too large, or no file"
     words = accept(config.partner.key_file, data or b"", _now())
     if data is not None:
         share.remove(FOLDER, COOKIE_NAME)

@@ -17,6 +17,7 @@ from poolpair.decisions import begin_verify, request, resume_refused
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import channel_from_name
 from poolpair.model import Channel, ExportStatus
+from poolpair.pipeline.pieces import any_waits, is_begun
 from poolpair.pipeline.site import Site
 from poolpair.report import gather
 from poolpair.service import Request, Service, write_pulse
@@ -181,14 +182,16 @@ def _work_here(
         count_unhomed(site, channel)
     first = True
     while True:
-        for channel in channels:
-            run_pass(site, channel, force=True, rescan=first)
+        moved = any([run_pass(site, channel, force=True, rescan=first) for channel in channels])
         first = False
         attend(site)
         write_pulse(site)
         for channel in channels:
             if fault := site.memory.faults.get(channel):
                 raise PoolpairError(fault.code, fault.detail)
+        if any(is_begun(site, channel) for channel in channels) and (moved or any_waits(site)):
+            time.sleep(0 if moved else POLL_S)  # a package that goes in pieces goes to its end, however long that takes
+            continue
         states = list(gather(site).channels)
         if reached(states):
             return states

@@ -15,7 +15,7 @@ from poolpair.model import Channel
 from poolpair.pipeline.acknowledge import hear_word
 from poolpair.pipeline.identity import check_partner_share
 from poolpair.pipeline.packed import Packed
-from poolpair.pipeline.pieces import bring, sent
+from poolpair.pipeline.pieces import bring, give_up, sent
 from poolpair.pipeline.site import Site, intent_name, outbound_name
 from poolpair.protocol import packed as after_packed
 from poolpair.state import Outbound
@@ -39,12 +39,16 @@ def deliver(site: Site, channel: Channel, packed: Packed) -> bool:
         site.memory.ready.pop(channel, None)
         raise PoolpairError(Code.SCRATCH, f"the package in {site.scratch} cannot be read: {error.strerror}") from error
     with source:
-        begins = bring(site, channel, packed, source)
-        if begins is None:
-            return False
-        site.own.remove(cookie_dir(channel), COOKIE_NAME)
-        site.memory.heard.pop(channel, None)
-        site.other.deliver(source, data_dir(channel), package_name(position), packed.temp_name(site.pool), begins)
+        try:
+            begins = bring(site, channel, packed, source)
+            if begins is None:
+                return False
+            site.own.remove(cookie_dir(channel), COOKIE_NAME)
+            site.other.deliver(source, data_dir(channel), package_name(position), packed.temp_name(site.pool), begins)
+        except PoolpairError as error:
+            if error.code is Code.SHARE_FULL:  # words would find no room either, nor whoever else writes there
+                give_up(site, channel)
+            raise
     sent(site, channel, packed)
     packed.path.unlink(missing_ok=True)
     now = site.clock.monotonic_s()

@@ -33,9 +33,10 @@ class Flow:
     """How the packages of one channel go out. Forgotten with the process: a package that it had begun is cut anew."""
 
     piece_bytes: int
-    package_id: str = ""
+    temp_name: str = ""
+    """Of the package that goes out in pieces."""
     brought: int = 0
-    """Bytes of that package in the partner's Temp."""
+    """Bytes of it in the partner's Temp."""
     whole: int = 0
     """Bytes of all of it."""
     anew: int = 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 from math import inf
 from typing import BinaryIO
 
+from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel
 from poolpair.pipeline.packed import Flow, Packed
 from poolpair.pipeline.site import Site
@@ -18,6 +19,8 @@ GROWS = 4
 BURST_S = 1.0
 """What was not sent for a while may be made up for, but no more than this."""
 ANEW_MAX = 3
+SPARE_BYTES = 256 * 1024
+"""A large package is not begun where it would leave less: words need room as well."""
 
 
 def may_send(site: Site, channel: Channel) -> bool:
@@ -40,27 +43,51 @@ def note_wait(site: Site, channel: Channel, *, waits: bool) -> None:
 def bring(site: Site, channel: Channel, packed: Packed, source: BinaryIO) -> int | None:
     """Bring the next piece. Returns how much stands there if the rest may follow at once, None if it is for another time."""
     flow, whole = _flow(site, channel), packed.intent.package_bytes
-    if flow.package_id != packed.intent.position.package_id:
-        flow.package_id, flow.brought, flow.anew, flow.whole = packed.intent.position.package_id, 0, 0, whole
+    if flow.temp_name != packed.temp_name(site.pool):
+        give_up(site, channel)
+        flow.temp_name, flow.anew, flow.whole = packed.temp_name(site.pool), 0, whole
     limit = int(min(flow.piece_bytes, max(flow.balance_bytes, site.limits.piece_min_bytes)))
     if whole - flow.brought <= limit or flow.anew >= ANEW_MAX:
         return flow.brought
+    if not flow.brought and site.other.free_bytes() < whole + SPARE_BYTES:
+        raise PoolpairError(Code.SHARE_FULL, f"the partner's share has no room for a package of {whole:,} bytes")
     began_s = site.clock.monotonic_s()
-    ends = site.other.bring(source, packed.temp_name(site.pool), flow.brought, limit)
+    ends = site.other.bring(source, flow.temp_name, flow.brought, limit)
+    if ends < flow.brought + limit and ends > flow.brought:
+        site.memory.ready.pop(channel, None)
+        raise PoolpairError(Code.SCRATCH, f"the package in {site.scratch} is shorter than it was")
     if ends <= flow.brought:
         flow.anew, flow.brought = flow.anew + 1, 0
         return None
     _adapt(site, flow, ends - flow.brought, site.clock.monotonic_s() - began_s)
     flow.balance_bytes -= ends - flow.brought
-    flow.anew, flow.brought = (0 if flow.brought else flow.anew), ends
+    flow.brought = ends
     return None
+
+
+def any_waits(site: Site) -> bool:
+    """Whether any channel's package waits for the clock."""
+    return any(flow.waits for flow in site.memory.flows.values())
+
+
+def is_begun(site: Site, channel: Channel) -> bool:
+    """Whether a package is on its way in pieces: the rest of it is due, whatever the interval says."""
+    return bool(_flow(site, channel).brought)
+
+
+def give_up(site: Site, channel: Channel) -> None:
+    """What was brought is of no use any more, or fills the partner's disk."""
+    flow = _flow(site, channel)
+    if flow.brought:
+        site.other.forget(flow.temp_name)
+    flow.temp_name, flow.brought = "", 0
 
 
 def sent(site: Site, channel: Channel, packed: Packed) -> None:
     """The package was delivered."""
     flow = _flow(site, channel)
     flow.balance_bytes -= packed.intent.package_bytes - flow.brought
-    flow.package_id, flow.brought = "", 0
+    flow.temp_name, flow.brought = "", 0
 
 
 def _adapt(site: Site, flow: Flow, size: int, took_s: float) -> None:

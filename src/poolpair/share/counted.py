@@ -34,6 +34,10 @@ class CountedPartnerShare:
         """Counted when it is delivered."""
         return self._inner.bring(source, temp_name, begins, limit_bytes)
 
+    def forget(self, temp_name: str) -> None:
+        """Not counted."""
+        self._inner.forget(temp_name)
+
     def deliver(self, source: BinaryIO, folder: str, name: str, temp_name: str, begins: int = 0) -> int:
         """Counted as a package."""
         size = self._inner.deliver(source, folder, name, temp_name, begins)

@@ -219,6 +219,11 @@ class DirectoryPartnerShare:
         """Write a piece, and close the file again."""
         return self._folders.bring(temp_name, source, begins, limit_bytes)
 
+    def forget(self, temp_name: str) -> None:
+        """Delete it."""
+        with suppress(PoolpairError, OSError), self._folders.entered(TEMP) as at:
+            os.unlink(safe_component(temp_name), dir_fd=at)
+
     def deliver(self, source: BinaryIO, folder: str, name: str, temp_name: str, begins: int = 0) -> int:
         """Write through Temp, then link to a name never used; a rename where links are not to be had."""
         safe_component(name)

@@ -214,6 +214,10 @@ class MemoryShare:
         self.tree[TEMP][temp_name] = Stored(data, self._now_s(), self._serial)
         return len(data)
 
+    def forget(self, temp_name: str) -> None:
+        """Delete it."""
+        self.tree.get(TEMP, {}).pop(temp_name, None)
+
     def _brought(self, temp_name: str, begins: int) -> bytes:
         """What earlier pieces are there, nothing if it is less than it was."""
         stored = self._folder("create", TEMP).get(temp_name)

@@ -169,6 +169,10 @@ class PartnerShare(Protocol):
         """
         ...
 
+    def forget(self, temp_name: str) -> None:
+        """Take away what was brought of a file, if it is there and this account may; that it could not be is no error."""
+        ...
+
     def replace(self, folder: str, name: str, data: bytes, temp_name: str) -> None:
         """Write a small file through Temp over the old one; a reader sees the old or the new, whole.
 

@@ -39,6 +39,7 @@ NEVER_RAISES = {
     "own.changed_hint",
     "own.check_access",
     "other.check_access",
+    "other.forget",
     "tree.hint",
     "store.close",
     "store.refresh",

@@ -56,6 +56,7 @@ NOT_A_FILE = IS_FOLDER | FileAttributes.FILE_ATTRIBUTE_REPARSE_POINT
 _CREATED = struct.Struct("<HBBIQQQQQQII16s")
 _ENTRY = struct.Struct("<IIQQQQQQIIIIQ")
 _SIZES = struct.Struct("<qqqII")
+_STANDARD = struct.Struct("<qqIBBH")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +186,15 @@ def sizes() -> Any:  # noqa: ANN401
     return made
 
 
+def names() -> Any:  # noqa: ANN401
+    """Ask how many names the file has."""
+    made = _of(SMB2QueryInfoRequest(), OPENED)
+    made["info_type"] = InfoType.SMB2_0_INFO_FILE
+    made["file_info_class"] = FileInformationClass.FILE_STANDARD_INFORMATION
+    made["output_buffer_length"] = _STANDARD.size
+    return made
+
+
 def _of(made: Any, file_id: bytes) -> Any:  # noqa: ANN401
     made["file_id"] = file_id
     return made
@@ -230,6 +240,11 @@ def listed(body: bytes) -> Iterator[Entry]:
         if following < _ENTRY.size:
             raise PoolpairError(Code.SHARE_FAILED, "the file server sent a list of a folder that makes no sense")
         at += following
+
+
+def named(body: bytes) -> int:
+    """What the answer to `names` says. Raises SHARE_FAILED if that makes no sense."""
+    return int(_unpacked(_STANDARD, body, 8)[2])
 
 
 def free_bytes(body: bytes) -> int:

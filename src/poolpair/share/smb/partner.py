@@ -12,7 +12,7 @@ from poolpair.share.port import TEMP, AccessCheck, safe_component
 from poolpair.share.smb import messages
 from poolpair.share.smb.folders import SmbFolders
 from poolpair.share.smb.line import Line
-from poolpair.share.smb.writing import Unfinished, bring, put, put_rest, put_small
+from poolpair.share.smb.writing import Unfinished, bring, forget, put, put_rest, put_small
 
 
 class SmbPartnerShare:
@@ -29,6 +29,11 @@ class SmbPartnerShare:
     def bring(self, source: BinaryIO, temp_name: str, begins: int, limit_bytes: int) -> int:
         """Write a piece into a file that stays open."""
         return bring(self._folders, self._unfinished, source, temp_name, begins, limit_bytes)
+
+    def forget(self, temp_name: str) -> None:
+        """Close it, and delete it."""
+        self._unfinished.close(self._folders, safe_component(temp_name))
+        forget(self._folders, temp_name)
 
     def deliver(self, source: BinaryIO, folder: str, name: str, temp_name: str, begins: int = 0) -> int:
         """Write through Temp, then rename to a name never used."""

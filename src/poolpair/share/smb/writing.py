@@ -63,13 +63,16 @@ class Unfinished:
 
     def keep(self, folders: SmbFolders, temp: str, file_id: bytes) -> None:
         """For the next piece. One at a time and channel: what was given up is closed."""
-        for other, (connection, left) in list(self._held.items()):
-            if len(self._held) >= HELD_MAX:
-                del self._held[other]
-                if connection is folders.line.connection:
-                    with suppress(PoolpairError):
-                        folders.line.ask(messages.close(left))
+        for other in list(self._held)[: max(0, len(self._held) - HELD_MAX + 1)]:
+            self.close(folders, other)
         self._held[temp] = (folders.line.connection, file_id)
+
+    def close(self, folders: SmbFolders, temp: str) -> None:
+        """Hold it no more."""
+        connection, file_id = self._held.pop(temp, (None, b""))
+        if connection is not None and connection is folders.line.connection:
+            with suppress(PoolpairError):
+                folders.line.ask(messages.close(file_id))
 
 
 def bring(
@@ -87,12 +90,12 @@ def bring(
 
 
 def _open_again(folders: SmbFolders, temp: str, begins: int) -> bytes | None:
-    """A file in Temp that an earlier connection left, if it is there and this account may; None if not."""
-    answers = folders.line.ask(messages.create(folders.path(TEMP, temp), *messages.NEW_FILE))
+    """A file in Temp that an earlier connection left, if it is there and this account may; None if not, or if it has another name."""
+    answers = folders.line.ask(messages.create(folders.path(TEMP, temp), *messages.NEW_FILE), messages.names())
     if answers[0].status:
         return None
     found = messages.opened(answers[0].data)
-    if found.is_file and found.size_bytes >= begins:
+    if found.is_file and found.size_bytes >= begins and not answers[1].status and messages.named(answers[1].data) == 1:
         return found.file_id
     folders.line.ask(messages.close(found.file_id))
     return None
