@@ -17,7 +17,7 @@ from poolpair.pipeline.apply import apply, look_at_waiting
 from poolpair.pipeline.apply_files import finish_deletions
 from poolpair.pipeline.capture import capture
 from poolpair.pipeline.compare import compare
-from poolpair.pipeline.deliver import deliver
+from poolpair.pipeline.deliver import deliver, let_go
 from poolpair.pipeline.identity import check_own_share, check_partner_share
 from poolpair.pipeline.pack import mind_reshaped, pack
 from poolpair.pipeline.pieces import is_begun, may_send, note_wait
@@ -94,6 +94,8 @@ def _export(site: Site, channel: Channel, *, force: bool, rescan: bool) -> bool:
         waits = wanted is not None and not may_send(site, channel)
         note_wait(site, channel, waits=waits)
         if wanted is None or waits:
+            if not (captured.pending or out.seed or recovery):
+                let_go(site, channel)
             break
         check_partner_share(site)
         moved = True

@@ -209,7 +209,7 @@ def test_a_package_that_finds_no_room_leaves_none_taken(pair: MemoryPair) -> Non
         assert temp_bytes(pair) == 0
     fault = pair.channel("a").export.fault
     assert fault is not None
-    assert (fault.code, "no room for a package of" in fault.detail) == (Code.SHARE_FULL, True)
+    assert (fault.code, "no space is left for a package of" in fault.detail) == (Code.SHARE_FULL, True)
     pair.sites["b"].memory.echoed_s = None
     assert pair.channel("b").imports.fault is None
     share.capacity_bytes = 1 << 40
@@ -297,3 +297,17 @@ def test_nobody_pauses_while_users_are_on_their_way(pair: MemoryPair) -> None:
         pause(pair.sites["a"], (USERS,), "the line is needed")
     settle(pair)
     assert serving(pair, "b").present.epoch == 1
+
+
+def test_what_was_undone_meanwhile_is_not_sent(pair: MemoryPair) -> None:
+    """Pieces of it were brought, then the partner said that nothing lacks: neither they nor the package stay behind."""
+    site = pair.sites["a"]
+    write(pair, "a", large(1))
+    run_pass(site, USERS)
+    packed = site.memory.ready[USERS]
+    with pair.disks["a"].change() as draft:
+        draft.logs[0].edit.clear()
+    run_pass(site, USERS)
+    assert temp_bytes(pair) == 0
+    assert not packed.path.exists()
+    assert USERS not in site.memory.ready

@@ -1866,4 +1866,12 @@ MUTANTS = (
         new="site.serving(home).fencing is None for home",
         test="tests/line/test_sending.py",
     ),
+    Mutant(
+        name="what-was-undone-lies-there-for-good",
+        rule="a package that nobody needs any more goes, with what was brought of it",
+        file="cycle.py",
+        old="                let_go(site, channel)\n",
+        new="                pass\n",
+        test="tests/line/test_sending.py",
+    ),
 )

@@ -21,7 +21,8 @@ from tests.seed.unprivileged import give_away, unprivileged
 
 MEMBER = re.compile(r"header\.json|cookie|manifest|rows/\d{4}\.\d{4}|files/\d{4}")
 PATH = re.compile(
-    r"pool\.json|(UserServices|ConfServices)/(Data/\w+Data/backup-[0-9a-f]{32}-\d{8}-[0-9a-f]{8}\.zip|Cookie/\w+Cookie/cookie\.zip)"
+    r"pool\.json|Temp/[ab]-[0-9a-f]{32}\.part|"
+    r"(UserServices|ConfServices)/(Data/\w+Data/backup-[0-9a-f]{32}-\d{8}-[0-9a-f]{8}\.zip|Cookie/\w+Cookie/cookie\.zip)"
 )
 
 

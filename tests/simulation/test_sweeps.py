@@ -8,7 +8,7 @@ from poolpair.testing.stores import StoreKind
 from poolpair.testing.sweep import WAYS
 from tests.swept import DENSE, assert_all_hold
 
-STRIDES = {StoreKind.MEMORY: 241, StoreKind.SQLITE: 499}
+STRIDES = {StoreKind.MEMORY: 241, StoreKind.SQLITE: 397}
 """Every so manieth call in the quick tests; primes, so that the calls of a loop are met at different places."""
 
 

@@ -63,3 +63,11 @@ def deliver(site: Site, channel: Channel, packed: Packed) -> bool:
     site.memory.cut_s[channel] = now
     site.memory.captured_s.pop(channel, None)
     return True
+
+
+def let_go(site: Site, channel: Channel) -> None:
+    """Nothing is to be sent any more: a package that was cut, and perhaps begun, of what was undone meanwhile goes."""
+    packed = site.memory.ready.pop(channel, None)
+    if packed is not None:
+        give_up(site, channel)
+        packed.path.unlink(missing_ok=True)

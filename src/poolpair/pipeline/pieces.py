@@ -50,7 +50,8 @@ def bring(site: Site, channel: Channel, packed: Packed, source: BinaryIO) -> int
     if whole - flow.brought <= limit or flow.anew >= ANEW_MAX:
         return flow.brought
     if not flow.brought and site.other.free_bytes() < whole + SPARE_BYTES:
-        raise PoolpairError(Code.SHARE_FULL, f"the partner's share has no room for a package of {whole:,} bytes")
+        where = "could not write files in Temp of the partner's share"
+        raise PoolpairError(Code.SHARE_FULL, f"no space is left for a package of {whole:,} bytes: {where}")
     began_s = site.clock.monotonic_s()
     ends = site.other.bring(source, flow.temp_name, flow.brought, limit)
     if ends < flow.brought + limit and ends > flow.brought:
