@@ -1,4 +1,4 @@
-# make setup | demo [STORE=postgresql] | disaster | test [WORKERS=1] | test-long | storm | sim | soak SECONDS=600 | mutants | bench-pg ROWS=1000000 | bench-failover | bench-xmpp | bench-wan | lint | format | clean
+# make setup | demo [STORE=postgresql] | disaster | test [WORKERS=1] | test-long | storm | sim | soak SECONDS=600 | mutants | bench-pg ROWS=1000000 | bench-failover | bench-xmpp | bench-wan | bench-faults | lint | format | clean
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := test
@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # $(call timed,label,command) runs the command and says how long it took.
 timed = start=$$SECONDS; echo "== $(1)"; $(2); echo "== $(1): $$((SECONDS - start)) s"
 
-.PHONY: setup system demo disaster test test-long storm sim soak mutants bench-pg bench-pg-away bench-pg-scale bench-failover bench-xmpp bench-wan lint format clean
+.PHONY: setup system demo disaster test test-long storm sim soak mutants bench-pg bench-pg-away bench-pg-scale bench-failover bench-xmpp bench-wan bench-faults lint format clean
 
 setup: $(STAMP)
 
@@ -105,6 +105,11 @@ bench-xmpp: setup system
 bench-wan: setup system
 	@if ! { command -v rsync && command -v nft; } >/dev/null; then apt-get install -y -qq iproute2 nftables rsync; fi
 	@$(BIN)/python -m bench.wan $(BENCH_OPTIONS)
+
+# What goes wrong with a file server, what is said of it, and how soon it is over. As root, as well.
+bench-faults: setup system
+	@if ! { command -v rsync && command -v nft; } >/dev/null; then apt-get install -y -qq iproute2 nftables rsync; fi
+	@$(BIN)/python -m bench.faults
 
 # Many principals, of whom a part is active.
 bench-pg-scale: ROWS = 2000000

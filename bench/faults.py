@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -16,7 +15,6 @@ from bench.wan import ROW, WAIT_S, Line, rows
 from poolpair.lab.waiting import wait_for
 from tests.smb.server import ACCOUNT, PASSWORD
 
-SHARE_MB = 24
 POLL_S = 0.1
 
 
@@ -62,25 +60,12 @@ def permission_taken(line: Line) -> Iterator[None]:
     folder.chmod(0o755)
 
 
-@contextmanager
-def share_full(line: Line) -> Iterator[None]:
-    """Somebody filled the disk of the share."""
-    ballast = line.pools[1].share / "ballast"
-    with suppress(OSError), ballast.open("wb") as file:
-        while True:
-            file.write(bytes(1 << 16))
-            file.flush()
-    yield
-    ballast.unlink()
-
-
 FAULTS: dict[str, Callable[[Line], AbstractContextManager[None]]] = {
     "server killed": server_killed,
     "server stands still": server_stopped,
     "line cut": line_cut,
     "password changed": password_changed,
     "permission taken away": permission_taken,
-    "no space left": share_full,
 }
 
 
@@ -97,11 +82,9 @@ def main() -> None:
     """Every fault by itself; the application at a writes meanwhile."""
     folder = Path(mkdtemp(prefix="poolpair-faults-", dir="/var/tmp"))
     folder.chmod(0o755)
-    mounted = ""
     try:
         with network() as net:
             line = Line(net, folder)
-            mounted = _on_small_disk(line.pools[1].share)
             with line.services(far=False):
                 print(
                     "| fault | status says | noticed after, s | a row arrives, once it is over, after, s |\n|---|---|---|---|"
@@ -109,8 +92,6 @@ def main() -> None:
                 for number, (name, fault) in enumerate(FAULTS.items()):
                     print(_row(line, f"fault-{number}", name, fault), flush=True)
     finally:
-        if mounted:
-            subprocess.run(["umount", mounted], check=False)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -132,18 +113,6 @@ def _brief(words: str, line: Line) -> str:
     return words.replace(f"smb://{ADDRESSES['b']}:{line.servers['b'].port}/pools/share-b", "smb://...").replace(
         "|", "/"
     )
-
-
-def _on_small_disk(share: Path) -> str:
-    """Move a share to a disk of its own, which can be filled."""
-    kept = share.with_name("kept")
-    shutil.copytree(share, kept)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SHARE_MB}m", "tmpfs", share], check=True)
-    shutil.copytree(kept, share, dirs_exist_ok=True)
-    for path in (share, *share.rglob("*")):
-        shutil.chown(path, ACCOUNT)
-        path.chmod(0o755 if path.is_dir() else 0o644)
-    return str(share)
 
 
 if __name__ == "__main__":
