@@ -9,7 +9,6 @@ import threading
 import time
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import psycopg
 
@@ -127,7 +126,7 @@ def disaster(pair: Ours, writer: Writer, report: Report) -> None:
     for process in dying:
         with suppress(ProcessLookupError):  # a connection may have ended meanwhile
             os.kill(process, signal.SIGKILL)
-    wait_until("the end of the server", lambda: not any(Path(f"/proc/{process}/exe").exists() for process in dying[1:]))
+    wait_until("the end of the server", lambda: not pair.a.processes())
     accepted = max(number for number, when_s in list(writer.committed.items()) if when_s <= died_s)
     pair.died("a")
     began = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -37,10 +38,13 @@ class Server(AnyServer):
         self.dba("CREATE ROLE app LOGIN CREATEDB")
 
     def processes(self) -> list[int]:
-        """The server and all that it started."""
-        postmaster = self.postmaster
-        assert postmaster is not None
-        return [postmaster, *map(int, Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split())]
+        """The server and all that it started, the oldest first: each works in the folder of its data."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*/cwd"):
+            with suppress(OSError):  # it has ended meanwhile
+                if entry.readlink() == self.data:
+                    found.append(int(entry.parent.name))
+        return sorted(found)
 
     def url(self, database: str, role: str = "app") -> str:
         """How a role reaches a database through the socket."""
