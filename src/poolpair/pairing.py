@@ -3,7 +3,8 @@
 The invitation holds a word that only its two sides know and one half of a key exchange (X25519); its other half never leaves the
 side that joins. The secret of the pair comes from both and from the word. So the invitation, found later, opens nothing, whatever was
 recorded; found in time, by somebody who can also write into the share, it lets him answer first: both sides then show other
-words to be compared. It counts until it was answered, or until its time is over by the clock of the side that made it.
+words to be compared. It counts until it was answered, or until its time is over: by the clock of the side that made it when the
+answer comes, and by that of the other side when it joins, which would else make a key that nobody takes.
 """
 
 from __future__ import annotations

@@ -94,11 +94,13 @@ def test_a_cut_costs_one_piece(pair: MemoryPair) -> None:
     assert value(pair, "b") == large(1)
 
 
-def test_where_pieces_do_not_stay_the_package_goes_as_a_whole(pair: MemoryPair) -> None:
-    """Somebody sweeps Temp all the time: after a few tries nothing is left to chance."""
+@pytest.mark.parametrize("every", [1, 3])
+def test_where_pieces_do_not_stay_the_package_goes_as_a_whole(pair: MemoryPair, every: int) -> None:
+    """Somebody sweeps Temp all the time, or every few passes, between which it goes on: after a few tries nothing is left to chance."""
     write(pair, "a", large(1))
-    for _ in range(40):
-        pair.shares["b"].tree[TEMP].clear()
+    for number in range(60):
+        if number % every == every - 1:
+            pair.shares["b"].tree[TEMP].clear()
         run_pass(pair.sites["a"], USERS)
         take_in(pair, "b")
         if value(pair, "b") == large(1):
@@ -247,19 +249,6 @@ def test_a_cap_counts_small_packages_too(pair: MemoryPair) -> None:
     assert seen[-1][1] > first
     for at_s, sent in seen:
         assert sent - first <= 1_000 * at_s + 3_000
-
-
-def test_where_pieces_go_again_and_again_the_package_goes_as_a_whole(pair: MemoryPair) -> None:
-    """Somebody tidies Temp every few passes: that it goes on in between must not begin the count anew."""
-    write(pair, "a", large(1))
-    for number in range(60):
-        if number % 3 == 2:
-            pair.shares["b"].tree[TEMP].clear()
-        run_pass(pair.sites["a"], USERS)
-        take_in(pair, "b")
-        if value(pair, "b") == large(1):
-            return
-    raise AssertionError("it never arrives")
 
 
 def test_a_package_that_became_shorter_is_cut_anew(pair: MemoryPair) -> None:
