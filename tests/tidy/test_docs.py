@@ -10,7 +10,7 @@ from poolpair.errors import CATALOGUE, Code
 from poolpair.testing.checkers import NAMES
 
 DOCS = Path(__file__).parents[2] / "docs"
-BEGIN, END = "<!-- generated from src/poolpair/errors.py -->\n", "<!-- end -->"
+BEGIN, END = "<!-- generated from src/poolpair/catalogue.py -->\n", "<!-- end -->"
 
 
 def _table() -> str:

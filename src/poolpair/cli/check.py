@@ -119,6 +119,8 @@ def _site(config: PoolConfig, site: Site) -> Iterator[Line]:
     yield from _application(config)
     for step, command in site.hooks.commands.items():
         yield _one(f"hook {step}", partial(_program, command))
+    if config.gate.watch is not None:
+        yield _one("application", lambda: _watched(site, config.gate.watch))
     yield _one("service", lambda: _service(site))
 
 
@@ -245,6 +247,12 @@ def _program(command: tuple[str, ...]) -> str:
     if found is None:
         raise PoolpairError(Code.CONFIG, f"{command[0]} is no program that this account may run")
     return f"runs {found}"
+
+
+def _watched(site: Site, watch: Path | None) -> str:
+    if down := site.hooks.down():
+        raise PoolpairError(Code.APPLICATION_DOWN, down)
+    return f"it runs, by {watch}"
 
 
 def _service(site: Site) -> str:

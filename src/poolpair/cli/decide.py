@@ -1,4 +1,4 @@
-"""Commands that decide: quarantine, parked, held, setback."""
+"""Commands that decide: parked, held, setback."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from poolpair.wiring import open_site
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     groups: dict[str, tuple[str, dict[str, Callable[..., None]]]] = {
-        "quarantine": ("Files that were refused.", {"list": quarantine_list, "show": quarantine_show}),
         "parked": (
             "Groups that this store refused.",
             {"list": parked_list, "show": parked_show, "retry": parked_retry, "drop": parked_drop},
@@ -39,24 +38,6 @@ def register(app: typer.Typer) -> None:
         for verb, command in commands.items():
             group.command(verb, epilog=EXIT_STATUSES)(command)
         app.add_typer(group, name=name)
-
-
-def quarantine_list() -> None:
-    """List refused files, oldest first."""
-    site = open_site(chosen_config())
-    for file in site.own.quarantined():
-        typer.echo(f"{file.name}\t{file.size_bytes} bytes\t{file.reason.splitlines()[0] if file.reason else ''}")
-    site.store.close()
-
-
-def quarantine_show(name: Annotated[str, typer.Argument(help="A name from `quarantine list`.")]) -> None:
-    """Say why a file was refused."""
-    site = open_site(chosen_config())
-    found = next((file for file in site.own.quarantined() if file.name == name), None)
-    site.store.close()
-    if found is None:
-        raise PoolpairError(Code.USAGE, f"no refused file is called {name}")
-    typer.echo(f"{found.name}: {found.size_bytes} bytes\n{found.reason}")
 
 
 def parked_list() -> None:
