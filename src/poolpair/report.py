@@ -127,7 +127,7 @@ def application_here(site: Site) -> Fault | None:
 
 def application_there(site: Site) -> Fault | None:
     """That the partner's does not, by its last word."""
-    out = site.store.read(Outbound, outbound_name(Channel.USERS))
+    out = site.store.read(Outbound, outbound_name(site.lead))
     down = out.partner.down if out is not None and out.partner is not None else ""
     return Fault(code=Code.APPLICATION_DOWN, detail=down) if down else None
 

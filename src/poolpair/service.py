@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from poolpair.cycle import FATAL, beat, count_unhomed, due_beats, run_pass
 from poolpair.errors import PoolpairError
-from poolpair.format.layout import TASK_ASSIGNMENT, cookie_dir, data_dir
+from poolpair.format.layout import cookie_dir, data_dir, task_file
 from poolpair.model import Channel
 from poolpair.pacing import Pace, listen_every
 from poolpair.pipeline.pieces import any_waits
@@ -77,7 +77,7 @@ class Service:
     def run(self) -> None:
         """Work until `stop`, after `begin`. Raises PoolpairError(LEASE) if another service took over."""
         site = self._site
-        site.own.write_small(TASK_ASSIGNMENT, (site.front_end + "\n").encode())
+        site.own.write_small(task_file(site.lead), (site.front_end + "\n").encode())
         beside = [threading.Thread(target=self._beside, args=(do,), daemon=True) for do in (self._beats, self._counts)]
         for thread in beside:
             thread.start()

@@ -743,7 +743,7 @@ MUTANTS = (
         name="the-ledger-is-overruled",
         rule="a store that was set back and wins overrules rows, and no ledger",
         file="pipeline/apply.py",
-        old="    if manifest.keep_replaced and channel is Channel.USERS:\n",
+        old="    if manifest.keep_replaced and channel is site.lead:\n",
         new="    if False:\n",
         test="tests/line/test_failover_set_back.py::test_the_ledger_is_handed_in_once_to_a_store_that_overrules",
     ),

@@ -16,6 +16,7 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.model import Ask, serving_pool
 from poolpair.pipeline.site import Site
 from poolpair.serving.asks import make_ask
+from poolpair.serving.words import served_by
 
 Worker = Callable[[], AbstractContextManager[Callable[[], None]]]
 
@@ -34,7 +35,7 @@ def ask_partner(site: Site, verb: AskVerb, home: str, worker: Worker, timeout_s:
         server = serving_pool(present, (site.pool, site.partner))
         if ended.detail:
             typer.echo(f"{site.partner}: {ended.detail}")
-        typer.echo(f"the users of {home} are served by pool {server} (epoch {present.epoch})")
+        typer.echo(f"{served_by(site, home, f'by pool {server}')} (epoch {present.epoch})")
         return
     if ended.answer == AskAnswer.REFUSED:
         raise PoolpairError(Code.USAGE, f"{site.partner} refuses: {ended.detail}", ended.hint)

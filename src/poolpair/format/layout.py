@@ -81,6 +81,16 @@ def cookie_dir(channel: Channel) -> str:
     return place(channel).cookie_dir
 
 
+def identity_file(lead: Channel) -> str:
+    """Give the file that says whose share it is: for the pool, or for its management store, which is a store of its own."""
+    return f"{place(lead).service}/{POOL_JSON}" if lead is Channel.CMS else POOL_JSON
+
+
+def task_file(lead: Channel) -> str:
+    """Give the file that names, for people, who works for the pool, or for its management store."""
+    return "TaskAssignment/management-store.txt" if lead is Channel.CMS else TASK_ASSIGNMENT
+
+
 def lync_module(channel: Channel) -> str:
     """Give the original's module name of a channel, e.g. `UserServices.PresenceFocus`."""
     return place(channel).lync_module

@@ -163,7 +163,7 @@ def _speak(site: Site, channel: Channel, *, force: bool, beat: bool) -> bool:
     memory, now = site.memory, site.clock.monotonic_s()
     memory.serial += 1
     nonce = new_nonce()
-    said = sent(site) if beat and channel is Channel.USERS else ()  # while packages come, they tell as much
+    said = sent(site) if beat and channel is site.lead else ()  # while packages come, they tell as much
     cookie = replace(content, serial=memory.serial, nonce=nonce, echo=echo, sent=said)
     data = seal_cookie(cookie, site.ring, target=site.partner)
     memory.written[nonce] = now
@@ -215,9 +215,9 @@ def _content(site: Site, channel: Channel, *, anew: bool) -> Cookie:
         spooled=tuple(sorted({each.brings.home for each in recoveries if not each.arrived})),
         complete=inbound.complete,
         settings=site.settings,
-        asks=_asks(site) if channel is Channel.USERS else (),
-        answers=_answers(site) if channel is Channel.USERS else (),
-        down=site.hooks.down() if channel is Channel.USERS else "",
+        asks=_asks(site) if channel is site.lead else (),
+        answers=_answers(site) if channel is site.lead else (),
+        down=site.hooks.down() if channel is site.lead else "",
         reads_format=FORMAT_VERSION,
     )
 
@@ -236,7 +236,7 @@ def _asks(site: Site) -> tuple[Ask, ...]:
 
 def _answers(site: Site) -> tuple[Ask, ...]:
     taken = site.store.read_all(AskTaken, TAKEN)
-    out = site.store.read(Outbound, outbound_name(Channel.USERS)) if taken else None
+    out = site.store.read(Outbound, outbound_name(site.lead)) if taken else None
     return answers_to_tell(taken.values(), out.partner if out else None)
 
 

@@ -82,7 +82,7 @@ def _apply_open(site: Site, channel: Channel, reader: PackageReader, rows: Path,
     if manifest.kind is PackageKind.RECOVERED:
         guard = _plan(site, channel, manifest)
         return take_back(site, channel, reader, rows, guard, lambda tx, applied: _record(site, tx, manifest, applied))
-    if manifest.keep_replaced and channel is Channel.USERS:
+    if manifest.keep_replaced and channel is site.lead:
         keep_ledger(site, manifest)
     plan = _plan(site, channel, manifest)
     with site.store.incoming(rows, channel, manifest.tables) as incoming:

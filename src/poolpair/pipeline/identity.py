@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from poolpair.errors import Code, PoolpairError
-from poolpair.format.layout import MAX_IDENTITY_BYTES, POOL_JSON, PoolIdentity
+from poolpair.format.layout import MAX_IDENTITY_BYTES, PoolIdentity, identity_file
 from poolpair.pipeline.site import Site
 
 
@@ -16,7 +16,7 @@ def check_own_share(site: Site) -> None:
         raise PoolpairError(
             Code.CLONE, "this database was copied or moved since it was initialised; it delivers and applies nothing"
         )
-    found = _read_identity(site.own.read_small(POOL_JSON, MAX_IDENTITY_BYTES))
+    found = _read_identity(site.own.read_small(identity_file(site.lead), MAX_IDENTITY_BYTES))
     if found is None:
         raise PoolpairError(Code.SHARE_MISSING, "the own share has no pool.json", hint="run `poolpair -c FILE init`")
     if (found.pool, found.pair_id) != (site.pool, site.pair_id):
@@ -30,7 +30,7 @@ def check_own_share(site: Site) -> None:
 
 def check_partner_share(site: Site) -> None:
     """Refuse to write into a share that is not the partner's."""
-    found = _read_identity(site.other.identity(POOL_JSON, MAX_IDENTITY_BYTES))
+    found = _read_identity(site.other.identity(identity_file(site.lead), MAX_IDENTITY_BYTES))
     if found is None:
         raise PoolpairError(
             Code.SHARE_MISSING,

@@ -204,7 +204,7 @@ def _write(
         skips=wanted.skips,
         fills=bool(wanted.slices),
         reread=wanted.digests and reread,
-        hands=site.handing() if wanted.digests and channel is Channel.USERS else (),
+        hands=site.handing() if wanted.digests and channel is site.lead else (),
         heard=heard,
         files=files.count,
         file_bytes=files.bytes,

@@ -32,16 +32,16 @@ def keep_ledger(site: Site, manifest: Manifest) -> None:
 
     Its operator decided about rows. What was written at both pools, and what was decided of that, is undone by nobody.
     """
-    name, stream = inbound_name(Channel.USERS), manifest.position.stream
+    name, stream = inbound_name(site.lead), manifest.position.stream
     with site.store.transaction() as tx:
         inbound = tx.load(Inbound, name) or Inbound()
         if inbound.ledger_kept == stream:
             return
         for home in manifest.served:
-            number = 1 + max((recovery.number for recovery in recoveries(tx, Channel.USERS)), default=0)
+            number = 1 + max((recovery.number for recovery in recoveries(tx, site.lead)), default=0)
             if entries := tx.spool_ledger(number, home):
                 brings = Recovery(number=number, brings=Recovered(home=home), groups=entries)
-                tx.save(recovery_name(Channel.USERS, number), brings)
+                tx.save(recovery_name(site.lead, number), brings)
         tx.save(name, replace(inbound, ledger_kept=stream))
 
 

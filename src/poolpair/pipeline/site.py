@@ -176,6 +176,11 @@ class Site:
         return self.keys()
 
     @property
+    def lead(self) -> Channel:
+        """The channel that carries the heartbeat, asks and the ledger, and hands over: whatever else a home has goes before it."""
+        return self.channels[0]
+
+    @property
     def homes(self) -> tuple[str, ...]:
         """Both home pools, in the order of their names."""
         return tuple(sorted((self.pool, self.partner)))

@@ -24,12 +24,13 @@ from poolpair.asks import (
     taken_name,
 )
 from poolpair.errors import CATALOGUE, Code, PoolpairError
-from poolpair.model import Ask, Channel, Cookie, new_id, serving_pool
+from poolpair.model import Ask, Cookie, new_id, serving_pool
 from poolpair.moves import Move, Plan, PlanStep, plan_name
 from poolpair.pipeline.adopt import load_serving
 from poolpair.pipeline.site import Site, outbound_name
 from poolpair.serving.plan import advance, give_up_within, order_within, words_of_plan
 from poolpair.serving.resolving import carry_out
+from poolpair.serving.words import served_by, them
 from poolpair.state import Outbound
 from poolpair.status import SILENT_AFTER_S
 from poolpair.store.port import Transaction
@@ -45,7 +46,7 @@ def attend(site: Site, tell: Callable[[str], None] = lambda _line: None) -> bool
 
     Raises STORE_LOCKED, LEASE.
     """
-    out = site.store.read(Outbound, outbound_name(Channel.USERS))
+    out = site.store.read(Outbound, outbound_name(site.lead))
     partner = out.partner if out is not None else None
     heard = _hear_answers(site, partner)
     taken = _take_up(site, partner)
@@ -86,7 +87,7 @@ def _problem(site: Site, tx: Transaction, verb: AskVerb, home: str, open_one: As
     if mine.stopped is not None:
         return f"{mine.stopped.code}: {mine.stopped.detail}"
     if serving_pool(mine.present, (site.pool, site.partner)) == site.pool:
-        return f"the users of {home} are served here: there is nobody to be asked"
+        return f"{served_by(site, home, 'here')}: there is nobody to be asked"
     if plan is not None and plan.step is not PlanStep.DONE:
         return f"a {plan.move} of {home} is under way here, at the step: {plan.step}"
     if verb is AskVerb.HANDOVER and open_one is not None and open_one.verb == AskVerb.GIVE_UP:
@@ -125,7 +126,7 @@ def _judged(site: Site, made: AskMade, partner: Cookie | None) -> Ask:
         here = serving_pool(present, (site.pool, site.partner)) == site.pool
         if ask.verb == AskVerb.HANDOVER or not here:
             wished = here is (ask.verb == AskVerb.HANDOVER)
-            return _ended(ask, wished, f"who serves the users of {ask.home} changed meanwhile")
+            return _ended(ask, wished, f"who serves {them(site, ask.home)} changed meanwhile")
         # Given up or not: after the final package only the partner knows, and it takes over again if it is.
     elif plan is not None and plan.step is not PlanStep.DONE:
         return replace(ask, answer=AskAnswer.WITHDRAWN, detail=f"a {plan.move} was ordered here")
@@ -181,7 +182,7 @@ def _refused(ask: Ask, detail: str, hint: str = "") -> AskTaken:
 
 def _check_reign(site: Site, tx: Transaction, ask: Ask) -> None:
     if ask.home in site.homes and load_serving(tx, ask.home).present.reign_id != ask.reign_id:
-        raise PoolpairError(Code.USAGE, f"who serves the users of {ask.home} changed since this was asked")
+        raise PoolpairError(Code.USAGE, f"who serves {them(site, ask.home)} changed since this was asked")
 
 
 def _hand_over(site: Site, tx: Transaction, ask: Ask) -> AskTaken:
@@ -234,7 +235,7 @@ def _come_to(site: Site, taken: AskTaken) -> Ask:
     here = serving_pool(site.serving(ask.home).present, (site.pool, site.partner)) == site.pool
     if ask.verb == AskVerb.HANDOVER:
         return _ended(ask, not here, "it was given up")
-    return _ended(ask, here, f"it came too late, the users of {ask.home} were handed over")
+    return _ended(ask, here, f"it came too late, by then {served_by(site, ask.home, 'there')}")
 
 
 def _forget_old(tx: Transaction) -> None:

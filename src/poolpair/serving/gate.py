@@ -12,7 +12,6 @@ from hashlib import sha256
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import COOKIE_NAME, cookie_dir
-from poolpair.model import Channel
 from poolpair.moves import (
     GATE,
     GATE_WORD,
@@ -83,7 +82,7 @@ def begin(site: Site, tell: Callable[[str], None] = lambda _line: None) -> bool:
 
 def _listen_first(site: Site) -> bool:
     try:
-        hear_word(site, Channel.USERS)
+        hear_word(site, site.lead)
     except PoolpairError as error:
         if error.code is Code.LEASE:
             raise
@@ -133,10 +132,10 @@ def _has_read_share(site: Site) -> bool:
     if site.gate.self_fence_after_s is not None or site.memory.echoed_s is not None:
         return True  # it is not asked for
     try:
-        data = site.own.read_small(f"{cookie_dir(Channel.USERS)}/{COOKIE_NAME}", COOKIE_MAX_BYTES)
+        data = site.own.read_small(f"{cookie_dir(site.lead)}/{COOKIE_NAME}", COOKIE_MAX_BYTES)
     except PoolpairError:
         return False
-    return data is None or site.memory.heard.get(Channel.USERS) == sha256(data).hexdigest()
+    return data is None or site.memory.heard.get(site.lead) == sha256(data).hexdigest()
 
 
 def _set(site: Site, why: GateWhy | None, *, forget_word: bool = False) -> None:

@@ -20,6 +20,7 @@ from poolpair.serving.gate import is_gated
 from poolpair.serving.hooked import run_hook, welcome
 from poolpair.serving.ready import compare_first, forget_proof, hindrances, mend_files, tampered, undrained
 from poolpair.serving.stepping import Overtaken, first_step, go, hook_of, next_step, stepping, wait
+from poolpair.serving.words import served_by
 from poolpair.state import Fencing, Inbound, Outbound, Seed
 from poolpair.store.port import Transaction
 
@@ -89,7 +90,7 @@ def _problem(site: Site, tx: Transaction, move: Move, home: str, *, accept_incom
     if mine.stopped is not None:
         return PoolpairError(mine.stopped.code, mine.stopped.detail)
     if move is Move.HANDOVER and not here:
-        return PoolpairError(Code.USAGE, f"the users of {home} are served by pool {server}, not here")
+        return PoolpairError(Code.USAGE, f"{served_by(site, home, f'by pool {server}')}, not here")
     if move is Move.HANDOVER and mine.open:
         return PoolpairError(
             Code.USAGE,
@@ -97,7 +98,7 @@ def _problem(site: Site, tx: Transaction, move: Move, home: str, *, accept_incom
             "wait until it does: `poolpair status` says when it was heard last",
         )
     if move is Move.TAKEOVER and here:
-        return PoolpairError(Code.USAGE, f"this pool serves the users of {home} already")
+        return PoolpairError(Code.USAGE, served_by(site, home, "here already"))
     if move is Move.TAKEOVER and not accept_incomplete and (lacking := lacks(tx, site, home)):
         return PoolpairError(Code.INCOMPLETE, f"the copy of {home} here is not complete on {', '.join(lacking)}")
     return None
@@ -212,10 +213,10 @@ def _hand(site: Site, plan: Plan) -> bool:
     """
     with stepping(site, plan) as tx:
         mine = load_serving(tx, plan.home)
-        out = tx.load(Outbound, outbound_name(Channel.USERS))
+        out = tx.load(Outbound, outbound_name(site.lead))
         assert out is not None
         tx.save(serving_name(plan.home), replace(mine, fencing=Fencing.HANDING))
-        tx.save(outbound_name(Channel.USERS), replace(out, seed=Seed(reason="handover", on_proof=True)))
+        tx.save(outbound_name(site.lead), replace(out, seed=Seed(reason="handover", on_proof=True)))
         go(tx, plan, next_step(site, plan))
     return True
 
@@ -226,10 +227,10 @@ def _confirm(site: Site, plan: Plan) -> bool:
     if serves(mine, site.pool, site.partner):
         if tampered(site):
             return mend_files(site, plan)
-        out = site.store.read(Outbound, outbound_name(Channel.USERS))
+        out = site.store.read(Outbound, outbound_name(site.lead))
         if out is not None and out.seed is None and out.stopped is None and not out.in_flight:
             with stepping(site, plan) as tx:  # it was answered without being taken: ask again
-                tx.save(outbound_name(Channel.USERS), replace(out, seed=Seed(reason="handover")))
+                tx.save(outbound_name(site.lead), replace(out, seed=Seed(reason="handover")))
             return True
         return wait(site, plan, "the partner has not taken over yet")
     with stepping(site, plan) as tx:

@@ -15,6 +15,7 @@ from poolpair.pipeline.site import Site, inbound_name, outbound_name
 from poolpair.report import application_here, application_there
 from poolpair.serving.ready import undrained
 from poolpair.serving.stepping import hook_of
+from poolpair.serving.words import whose
 from poolpair.share.port import FileVanished
 from poolpair.state import Inbound, Outbound
 from poolpair.status import SILENT_AFTER_S
@@ -27,17 +28,17 @@ def steps_of(site: Site, move: Move, home: str) -> Iterator[str]:
     if move is Move.HANDOVER and home not in site.served():
         yield f"0. ask: pool {site.partner} serves them and carries out the steps; nothing happens before it answers"
         yield "1. compare: this pool compares its whole copy; users go on writing"
-        yield f"2. fence: writes for users of {home} are refused at {site.partner} from then on"
+        yield f"2. fence: writes for {whose(site, home)} are refused at {site.partner} from then on"
         yield "3. drain: everything written there until then is applied here"
         yield "4. hand over: this pool compares what changed since and, only if its copy is equal, serves"
         return
     words = {
         PlanStep.COMPARE: f"{site.partner} compares its whole copy; users go on writing",
-        PlanStep.FENCE: f"writes for users of {home} are refused here from now on",
+        PlanStep.FENCE: f"writes for {whose(site, home)} are refused here from now on",
         PlanStep.DRAIN: f"everything written until then is applied and acknowledged at {site.partner}",
         PlanStep.CONFIRM: f"{site.partner} compares what changed since and, only if that is equal, serves; its after-serve hook runs",
         PlanStep.APPLY: "every valid package that stands in the own share",
-        PlanStep.SERVE: f"writes for users of {home} are taken here, whatever {site.partner} does",
+        PlanStep.SERVE: f"writes for {whose(site, home)} are taken here, whatever {site.partner} does",
     }
     called = {PlanStep.CONFIRM: "hand over", PlanStep.APPLY: "apply"}
     number = 0
@@ -70,7 +71,7 @@ def price(site: Site, move: Move, home: str) -> Iterator[str]:
 
 def _alive(site: Site) -> Iterator[str]:
     """That the partner may well be alive."""
-    age_s = reach_age_s(site, site.store.read(Inbound, inbound_name(Channel.USERS)) or Inbound())
+    age_s = reach_age_s(site, site.store.read(Inbound, inbound_name(site.lead)) or Inbound())
     if age_s is not None and age_s < SILENT_AFTER_S:
         yield f"{site.partner} was heard {show_age(age_s)} ago: if it is alive, a failover without --disaster loses nothing"
 

@@ -18,7 +18,7 @@ def compare_first(site: Site, plan: Plan) -> bool:
     """Compare everything while users still write, so that what changed since is all there is to compare while they may not."""
     if why := hindrances(site, plan.home):
         return wait(site, plan, why)
-    name = outbound_name(Channel.USERS)
+    name = outbound_name(site.lead)
     known = site.store.read(Outbound, name)
     if known is None or known.seed is not None:
         fault = f"; {known.fault.code}: {known.fault.detail}" if known and known.fault else ""
@@ -53,11 +53,11 @@ def mend_files(site: Site, plan: Plan) -> bool:
 
 def forget_proof(site: Site, tx: Transaction) -> None:
     """The plan is over, and the log need not be kept for it."""
-    out = tx.load(Outbound, outbound_name(Channel.USERS))
+    out = tx.load(Outbound, outbound_name(site.lead))
     if out is not None and out.proof is not None:
-        tx.save(outbound_name(Channel.USERS), replace(out, proof=None))
-        if not keeps_reign_set(site, tx, Channel.USERS):
-            tx.prune(Channel.USERS, out.acknowledged_token)
+        tx.save(outbound_name(site.lead), replace(out, proof=None))
+        if not keeps_reign_set(site, tx, site.lead):
+            tx.prune(site.lead, out.acknowledged_token)
 
 
 def hindrances(site: Site, home: str) -> str:

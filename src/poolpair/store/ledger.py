@@ -1,4 +1,4 @@
-"""The ledger's table, the same in every kind of store: a tracked table of the users channel that every pair has.
+"""The ledger's table, the same in every kind of store: a tracked table of the leading channel, that every pair has.
 
 An entry belongs to the home whose group it is about, so it travels with that home: the present server writes and decides, and
 its partner holds a copy. A decision is a state of the row, never a deletion. An entry's id is made of what it says, so
@@ -10,7 +10,7 @@ from __future__ import annotations
 from hashlib import sha256
 
 from poolpair.model import Channel
-from poolpair.store.profile import ProfileTable
+from poolpair.store.profile import Profile, ProfileTable
 from poolpair.store.profile_check import ColumnInfo, TableInfo
 from poolpair.store.row_text import rows_to_text
 from poolpair.store.values import Choice, LedgerEntry, LedgerNote
@@ -22,9 +22,10 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def ledger_table(number: int) -> ProfileTable:
+def ledger_table(profile: Profile) -> ProfileTable:
     """The ledger as an entry beside those of the profile, after the last of them."""
-    return ProfileTable(number=number, name=TABLE, channel=Channel.USERS, key=KEY, home_is_pool=True)
+    number = 1 + len(profile.tables)
+    return ProfileTable(number=number, name=TABLE, channel=profile.lead, key=KEY, home_is_pool=True)
 
 
 def ledger_info() -> TableInfo:

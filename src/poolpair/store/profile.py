@@ -83,6 +83,11 @@ class Profile:
     serials_travel: bool = False
     """All users are at home in one pool, so that at any time one pool gives the numbers."""
 
+    @property
+    def lead(self) -> Channel:
+        """The channel that leads: of the management store its only one, of every application that of users."""
+        return Channel.CMS if any(table.channel is Channel.CMS for table in self.tables) else Channel.USERS
+
 
 @dataclass(frozen=True, slots=True)
 class MatchedPath:
@@ -120,10 +125,10 @@ def _read(name: str, file: TomlFile) -> Profile:
     if not tables and not trees and "tables" not in file.data:
         file.problem(("tables",), "missing: write [[tables]] once for every table that is carried")
     file.raise_problems()
-    return Profile(name=name, tables=tables, files=trees, digest=_digest(tables, trees))
+    return Profile(name=name, tables=tables, files=trees, digest=profile_digest(tables, trees))
 
 
-def _digest(tables: tuple[ProfileTable, ...], trees: tuple[ProfileFiles, ...]) -> str:
+def profile_digest(tables: tuple[ProfileTable, ...], trees: tuple[ProfileFiles, ...]) -> str:
     """SHA-256 over what is not at its default: a later release may know more keys and still agree with this one."""
     canonical = json.dumps([[_said(table) for table in tables], [_said(tree) for tree in trees]], sort_keys=True)
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()

@@ -80,6 +80,7 @@ class MemorySchema:
             name=ledger.TABLE,
             key=ledger.KEY,
             columns=ledger.COLUMNS,
+            channel=Channel.CMS if any(table.channel is Channel.CMS for table in self.tables) else Channel.USERS,
             unique=True,
             home_is_pool=True,
         )

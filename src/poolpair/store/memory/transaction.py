@@ -130,7 +130,7 @@ class MemoryTransaction:
 
     def spool_ledger(self, number: int, home: str) -> int:
         """Keep the ledger's entries."""
-        return self._spool(number, Channel.USERS, (self._schema.ledger,), home, None)
+        return self._spool(number, self._schema.ledger.channel, (self._schema.ledger,), home, None)
 
     def _spool(self, number: int, channel: Channel, tables: Iterable[MemoryTable], home: str, since: int | None) -> int:
         found = []

@@ -60,13 +60,13 @@ def _tried(database: Database, b: Bound) -> list[str]:
 
 def bind(database: Database, profile: Profile, *, partly: bool = False) -> tuple[Bound, ...]:
     """Bind every entry of the profile; `partly` those whose table is there, if any is. Raises PROFILE with all reasons against it."""
-    tables, number = describe_tables(database, {spec.name for spec in profile.tables}), 1 + len(profile.tables)
+    tables, whole = describe_tables(database, {spec.name for spec in profile.tables}), profile
     if partly and tables:
         profile = replace(profile, tables=tuple(spec for spec in profile.tables if spec.name in tables))
     fatal = [problem for problem in problems_of(database, profile, tables) if problem.fatal]
     if fatal:
         raise PoolpairError(Code.PROFILE, "; ".join(f"{problem.table}: {problem.reason}" for problem in fatal))
-    return (*_bind_all(profile, tables, _homes(database)), _bind_ledger(database, number))
+    return (*_bind_all(profile, tables, _homes(database)), _bind_ledger(database, whole))
 
 
 def _homes(database: Database) -> tuple[tuple[str, str], ...]:
@@ -77,14 +77,14 @@ def _homes(database: Database) -> tuple[tuple[str, str], ...]:
     return tuple((str(like), str(pool)) for like, pool in found)
 
 
-def _bind_ledger(database: Database, number: int) -> Bound:
+def _bind_ledger(database: Database, profile: Profile) -> Bound:
     """The ledger, which every pair has beside the tables of its profile; where `init` did not make it yet its oid is 0."""
     row = database.row("SELECT coalesce(to_regclass($1)::oid::bigint, 0)", f"{SCHEMA}.{LEDGER_TABLE}")
     assert row is not None
     place = ColumnInfo(name=LEDGER_PLACE, declared_type="bigint", not_null=True, serial=True)
     info = replace(ledger.ledger_info(), columns=(*ledger.ledger_info().columns, place))
     text, number_type = (ColumnType(base=base, collate="", exact=True, told=base) for base in ("text", "bigint"))
-    spec = replace(ledger.ledger_table(number), leave_out=(LEDGER_PLACE,))
+    spec = replace(ledger.ledger_table(profile), leave_out=(LEDGER_PLACE,))
     return Bound(
         spec=spec,
         on=Table(

@@ -43,7 +43,7 @@ class PostgresStore:
     def __init__(self, url: str, profile: Profile, clock: Clock, *, lock_wait_s: float) -> None:
         self._url = url
         self._profile = profile
-        self._specs = (*profile.tables, ledger_table(1 + len(profile.tables)))
+        self._specs = (*profile.tables, ledger_table(profile))
         self._lock_wait_s = lock_wait_s
         self._db = Database(url, lock_wait_s, self._connected)
         self._view: Database | None = None  # a connection for read views, kept for the next one

@@ -135,7 +135,7 @@ def bind(connection: sqlite3.Connection, profile: Profile) -> tuple[Bound, ...]:
     fatal = [problem for problem in check_profile(profile, infos) if problem.fatal]
     if fatal:
         raise PoolpairError(Code.PROFILE, "; ".join(f"{problem.table}: {problem.reason}" for problem in fatal))
-    ledger = ledger_table(len(profile.tables) + 1)
+    ledger = ledger_table(profile)
     bound = tuple(_bind_one(connection, spec, infos[spec.name]) for spec in profile.tables)
     return (*bound, _bound(ledger, ledger_info(), ()))
 

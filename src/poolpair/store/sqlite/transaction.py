@@ -157,7 +157,7 @@ class SqliteTransaction:
 
     def spool_ledger(self, number: int, home: str) -> int:
         """Keep the ledger's entries."""
-        ledger = [b for b in self._of(Channel.USERS) if b.spec.home_is_pool]
+        ledger = [b for b in self._bound if b.spec.home_is_pool]
         return spooling.spool(self._c, ledger, number, home, None)
 
     def forget_spool(self, number: int, channel: Channel) -> None:
