@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from poolpair.bandwidth import Bandwidth
-from poolpair.config_sections import Api, read_api, read_bandwidth
+from poolpair.config_sections import Api, Management, read_api, read_bandwidth, read_management
+from poolpair.config_settings import LYNC_NAMES, Guard, Limits, Sync, read_guard, read_limits, read_sync
 from poolpair.config_values import (
-    count_between,
     duration_between,
     duration_or,
     parse_absolute,
@@ -25,7 +27,6 @@ from poolpair.config_values import (
     parse_pool_name,
     parse_profile,
     parse_share,
-    parse_size,
     parse_store,
     show_command,
     show_path,
@@ -35,8 +36,8 @@ from poolpair.errors import Code
 from poolpair.homes import SHARED, HomePattern, Homes, home_of, home_problem, home_ranks, matches, settings_digest
 from poolpair.moves import GateRules, HookStep
 from poolpair.smb_address import is_smb
-from poolpair.tomlfile import KeyReader, Setting, TomlFile, open_toml
-from poolpair.units import read_fraction, show_duration, show_fraction, show_size
+from poolpair.tomlfile import KeyPath, KeyReader, Laid, Setting, TomlFile, open_toml
+from poolpair.units import show_duration
 
 __all__ = [
     "LYNC_NAMES",
@@ -47,6 +48,7 @@ __all__ = [
     "Homes",
     "HookCommands",
     "Limits",
+    "Management",
     "Partner",
     "PoolConfig",
     "Setting",
@@ -58,10 +60,6 @@ __all__ = [
     "settings_digest",
 ]
 
-MIB = 1024**2
-LYNC_NAMES = {"sync.interval": "SyncInterval", "sync.conference_max": "MaxDataConfPackageSizeKB"}
-"""What the original calls a key of ours."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partner:
@@ -72,35 +70,6 @@ class Partner:
     key_file: Path
     share_credentials: Path | None = None
     """Who this pool is at the file server; None: whoever has a ticket, or no file server."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sync:
-    """How soon and how much at once."""
-
-    interval_s: float = 120.0
-    eager: bool = True
-    conference_max_bytes: int = 100 * MIB
-    package_max_bytes: int = 1024 * MIB
-    window: int = 8
-    heartbeat_max_s: float = 10.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Guard:
-    """A package that deletes more than both of a table is held."""
-
-    delete_fraction: float = 0.2
-    delete_groups: int = 1000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Where patience and space end."""
-
-    quarantine_files: int = 1000
-    parked_groups: int = 10_000
-    lock_wait_s: float = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,8 +107,14 @@ class PoolConfig:
     front_end: str
     share_credentials: Path | None = None
     """As the partner's, for the own share."""
+    cms: Management | None = None
+    """Set in the pair that holds the central management store."""
+    member_key: Path | None = None
+    """With this the store of another pair sends this pool its configuration."""
     prosody: Path | None = None
     """Prosody's configuration, which `check` and the gate's hooks read."""
+    overruled: tuple[str, ...] = ()
+    """What stands in the file and does not count, since the management store says something else."""
     sources: tuple[Setting, ...]
     """Every value with where it came from, for `config show`; always in the same order."""
 
@@ -149,9 +124,10 @@ class PoolConfig:
         return min(self.sync.interval_s, self.sync.heartbeat_max_s)
 
 
-def load_config(path: Path) -> PoolConfig:
-    """Read a pool file. Raises CONFIG with everything that is wrong."""
+def load_config(path: Path, given: Mapping[KeyPath, Laid] = MappingProxyType({})) -> PoolConfig:
+    """Read a pool file, with what is `given` for the whole deployment. Raises CONFIG with everything that is wrong."""
     file = open_toml(Code.CONFIG, path)
+    file.lay_over(given)
     read = KeyReader(file, LYNC_NAMES)
     pool, store = read.required("pool", parse_pool_name), read.required("store", parse_store, show=without_password)
     profile, share = read.required("profile", parse_profile), read.required("share", parse_share)
@@ -162,26 +138,11 @@ def load_config(path: Path) -> PoolConfig:
     )
     key_file = read.required("partner.key_file", parse_absolute)
     homes = _read_homes(file, read, {pool, partner_pool})
-    sync = Sync(
-        interval_s=read.optional("sync.interval", duration_between(5, 10_800), 120.0, show_duration),
-        eager=read.optional("sync.eager", parse_boolean, True, lambda value: str(value).lower()),
-        conference_max_bytes=read.optional("sync.conference_max", parse_size, 100 * MIB, show_size),
-        package_max_bytes=read.optional("sync.package_max", parse_size, 1024 * MIB, show_size),
-        window=read.optional("sync.window", count_between(1, 1000), 8, str),
-        heartbeat_max_s=read.optional("sync.heartbeat_max", duration_between(0.1, 10_800), 10.0, show_duration),
-    )
-    guard = Guard(
-        delete_fraction=read.optional("guard.delete_fraction", read_fraction, 0.2, show_fraction),
-        delete_groups=read.optional("guard.delete_groups", count_between(0, 10**9), 1000, str),
-    )
-    limits = Limits(
-        quarantine_files=read.optional("limits.quarantine_files", count_between(1, 10**6), 1000, str),
-        parked_groups=read.optional("limits.parked_groups", count_between(0, 10**7), 10_000, str),
-        lock_wait_s=read.optional("limits.lock_wait", duration_between(0.1, 3600), 5.0, show_duration),
-    )
+    sync, guard, limits = read_sync(read), read_guard(read), read_limits(read)
     hooks = _read_hooks(read)
     gate = _read_gate(file, read, hooks, min(sync.interval_s, sync.heartbeat_max_s))
     bandwidth, api = read_bandwidth(read), read_api(file, read)
+    management, member_key = read_management(file, read, {pool, partner_pool})
     scratch = read.optional("scratch", parse_path, None, show_path)
     if scratch is None and store and store.startswith("postgresql://"):
         file.problem(
@@ -201,7 +162,8 @@ def load_config(path: Path) -> PoolConfig:
     return PoolConfig(
         path=path, pool=pool, store=store, profile=profile, share=share, files=files, partner=partner, homes=homes,
         sync=sync, guard=guard, limits=limits, hooks=hooks, gate=gate, bandwidth=bandwidth, api=api, scratch=scratch,
-        front_end=front_end, share_credentials=own_account, prosody=prosody, sources=tuple(read.settings),
+        front_end=front_end, share_credentials=own_account, cms=management, member_key=member_key,
+        prosody=prosody, overruled=tuple(file.overruled), sources=tuple(read.settings),
     )  # fmt: skip
 
 

@@ -1,12 +1,21 @@
-"""Sections of the pool file that stand by themselves: where `poolpair api` answers, and how much each channel may send."""
+"""Sections of the pool file that stand by themselves: where `poolpair api` answers, how much each channel may send, [cms]."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import ip_address
+from pathlib import Path
 
 from poolpair.bandwidth import Bandwidth, Rule, parse_rules, parse_zone, show_rules
-from poolpair.config_values import parse_address, parse_boolean
+from poolpair.config_values import (
+    NOT_SET,
+    parse_address,
+    parse_boolean,
+    parse_path,
+    parse_store,
+    show_path,
+    without_password,
+)
 from poolpair.model import Channel
 from poolpair.tomlfile import KeyReader, TomlFile
 
@@ -28,6 +37,36 @@ class Api:
     def listen(self) -> str:
         """As it stands in the pool file."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Management:
+    """That this pair holds the central management store."""
+
+    home: str
+    """The pool of the pair that has it unless it moved; the same at both sites."""
+    store: str = ""
+    """URL of its database; empty: a file in the scratch folder, on PostgreSQL a database called like the pool's with `_cms` after it."""
+    share_credentials: Path | None = None
+    """Who the pool that holds it is at the file servers of other pairs' shares."""
+
+
+def read_management(file: TomlFile, read: KeyReader, pools: set[str]) -> tuple[Management | None, Path | None]:
+    """The section [cms]: that this pair holds the store, or the key file of a pool that gets its configuration from another pair's."""
+    none: str | None = None
+    key_file = read.optional("cms.key_file", parse_path, None, show_path)
+    home = read.optional("cms.home", str, none, lambda pool: pool or NOT_SET)
+    store = read.optional("cms.store", parse_store, "", lambda url: without_password(url) or NOT_SET)
+    account = read.optional("cms.share_credentials", parse_path, None, show_path)
+    if home is None:
+        if store or account:
+            file.problem(("cms", "home"), "missing: name the pool of this pair that has the management store at first")
+        return None, key_file
+    if home not in pools:
+        file.problem(("cms", "home"), f"{home!r} is no pool of this pair")
+    if key_file is not None:
+        file.problem(("cms", "key_file"), "is for pools of other pairs: this pair holds the management store")
+    return Management(home=home, store=store, share_credentials=account), None
 
 
 def read_api(file: TomlFile, read: KeyReader) -> Api:

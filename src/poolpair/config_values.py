@@ -14,6 +14,7 @@ from poolpair.units import read_duration, read_size, show_duration, type_name
 _POOL_NAME = re.compile(r"[a-z0-9-]{1,32}")
 _PROFILE_NAME = re.compile(r"[a-z0-9_-]+")
 NOT_SET = "(not set)"
+MANAGEMENT_PROFILE = "cms"
 
 
 def _text(value: object, expected: str) -> str:
@@ -50,6 +51,8 @@ def without_password(url: str) -> str:
 def parse_profile(value: object) -> str:
     """The name of a shipped profile, or the absolute path of an own one."""
     name = _text(value, "the name of a profile or an absolute path")
+    if name == MANAGEMENT_PROFILE:
+        raise ValueError(f"{name!r} is the management store's own profile, not an application's")
     if not _PROFILE_NAME.fullmatch(name) and not _is_clean_path(name):
         raise ValueError(f"{name!r} is neither the name of a profile (a-z, 0-9, _ and -) nor an absolute path")
     return name

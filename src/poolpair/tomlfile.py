@@ -64,6 +64,14 @@ def _lone_path(line: str) -> KeyPath:
     return tuple(path)
 
 
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """A value that does not stand in the file, but counts as if it did; and where it comes from, in words."""
+
+    value: object
+    source: str
+
+
 class TomlFile:
     """The parsed file and the problems found in it so far. Raises `code` at once if it is no TOML."""
 
@@ -72,6 +80,8 @@ class TomlFile:
         self._code = code
         self._problems: list[str] = []
         self._lines: dict[KeyPath, list[int]] = {}
+        self._laid: dict[KeyPath, str] = {}
+        self.overruled: list[str] = []
         try:
             text = content.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -87,6 +97,31 @@ class TomlFile:
                     self._problems.append(f"{key_name(path)} (line {lines[1]}): given twice, first in line {lines[0]}")
                 self.raise_problems()
             raise PoolpairError(code, f"{name}: not TOML: {_lower_first(str(error))}") from error
+
+    def lay_over(self, values: Mapping[KeyPath, Laid]) -> None:
+        """Let these count as if they stood in the file; what stands there and differs does not count, and is named in `overruled`."""
+        for path, laid in values.items():
+            node: dict[str, object] = self.data
+            for part in path[:-1]:
+                inner = node.setdefault(part, {})
+                if not isinstance(inner, dict):
+                    break  # what is wrong with it is said when it is read
+                node = inner
+            else:
+                before = node.get(path[-1], laid.value)
+                if before != laid.value:
+                    where = f" (line {line})" if (line := self.line(path)) else ""
+                    words = f"{before!r} does not count, {laid.source} says {laid.value!r}"
+                    self.overruled.append(f"{key_name(path)}{where}: {words}; take it away here, or change it there")
+                node[path[-1]] = laid.value
+                self._laid[path] = laid.source
+
+    def source(self, path: KeyPath) -> str:
+        """Where a value came from that was given: the file's line, or what was laid over it."""
+        if path in self._laid:
+            return self._laid[path]
+        line, name = self.line(path), Path(self.name).name
+        return f"{name}:{line}" if line else name
 
     def line(self, path: KeyPath) -> int | None:
         """The line of a key, or of the nearest that is part of it or that it is part of; None if none was seen."""
@@ -150,8 +185,7 @@ class KeyReader:
 
     def note(self, path: KeyPath, shown: str, *, given: bool) -> None:
         """Remember a value for `config show`."""
-        line, name, key = self._file.line(path), Path(self._file.name).name, key_name(path)
-        source = (f"{name}:{line}" if line else name) if given else "default"
+        key, source = key_name(path), self._file.source(path) if given else "default"
         self.settings.append(Setting(key=key, value=shown, source=source, lync=self._lync.get(key, "")))
 
     def required(self, key: str, parse: Callable[[object], str], show: Callable[[str], str] = str) -> str:

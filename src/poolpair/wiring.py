@@ -10,8 +10,9 @@ from pathlib import Path
 
 from poolpair.clock import Clock, SystemClock
 from poolpair.config import PoolConfig, home_of, home_ranks, settings_digest
+from poolpair.config_values import MANAGEMENT_PROFILE
 from poolpair.errors import Code, PoolpairError
-from poolpair.format.layout import POOL_JSON, TASK_ASSIGNMENT, PoolIdentity, folders
+from poolpair.format.layout import MAX_IDENTITY_BYTES, TASK_ASSIGNMENT, PoolIdentity, folders, identity_file
 from poolpair.hooks.commands import CommandHooks
 from poolpair.hooks.port import Hooks
 from poolpair.keyfile import KeyFile, read_key_file
@@ -23,9 +24,11 @@ from poolpair.pipeline.site import SCRATCH_SUFFIX, FileHome, Limits, Site, outbo
 from poolpair.protocol import compare_anew
 from poolpair.report import PULSE, Pulse, pulse
 from poolpair.share.open import own_share, partner_share
+from poolpair.share.port import OwnShare
 from poolpair.state import Outbound, Seed
+from poolpair.store.documents_profile import management_profile
 from poolpair.store.kind import StoreHandle, StoreKind
-from poolpair.store.open import kind_of
+from poolpair.store.open import POSTGRES, kind_of, sqlite_path
 from poolpair.store.port import Transaction
 from poolpair.store.prepared import SETTINGS, Installed, InstalledSettings, refuse_layout
 from poolpair.store.profile import Profile, load_profile, match_path
@@ -44,11 +47,15 @@ class SerialStart:
 
 def profile_of(config: PoolConfig) -> Profile:
     """The profile that a pool file names. Raises PROFILE."""
+    if config.profile == MANAGEMENT_PROFILE:
+        return management_profile()
     return replace(load_profile(config.profile), serials_travel=len({pool for _, pool in config.homes}) == 1)
 
 
 def channels_of(profile: Profile) -> tuple[Channel, ...]:
-    """The channels of this pair: `users` always; `conferences` if the profile has any of it."""
+    """The channels of this pair, the leading one first: `users`, and `conferences` if the profile has any of it; or `cms` alone."""
+    if profile.lead is Channel.CMS:
+        return (Channel.CMS,)
     has_conferences = bool(profile.files) or any(table.channel is Channel.CONFERENCES for table in profile.tables)
     return (Channel.USERS, Channel.CONFERENCES) if has_conferences else (Channel.USERS,)
 
@@ -61,13 +68,18 @@ def settings_of(config: PoolConfig, profile: Profile) -> str:
 
 def scratch_of(config: PoolConfig) -> Path:
     """The scratch folder: beside the store, or in the folder that is set. It holds rows in the clear, so it is ours alone (0700)."""
-    if config.scratch is not None:
-        return config.scratch / f"poolpair-{config.pool}"
-    path = store_kind(config).local_file()
-    if path is None:
+    return scratch_at(config.scratch, config.pool, config.store)
+
+
+def scratch_at(scratch: Path | None, pool: str, store: str) -> Path:
+    """The same by what the pool file says of it. Raises CONFIG."""
+    if scratch is not None:
+        return scratch / f"poolpair-{pool}"
+    if store.startswith(POSTGRES):
         raise PoolpairError(
             Code.CONFIG, "scratch is missing: a server's database has no folder that it could lie beside"
         )
+    path = sqlite_path(store)
     return path.with_name(path.name + ".poolpair")
 
 
@@ -220,7 +232,8 @@ def initialise(config: PoolConfig) -> Installed:
     profile = profile_of(config)
     ring = read_key_file(config.partner.key_file)
     share = own_share(config)
-    found = share.read_small(POOL_JSON, 4096)
+    path = identity_file(profile.lead)
+    found = _identity_in(share, path)
     if found is not None:
         owner = PoolIdentity.parse(found)
         if (owner.pool, owner.pair_id) != (config.pool, ring.pair_id):
@@ -237,10 +250,20 @@ def initialise(config: PoolConfig) -> Installed:
     share.prepare([*folders(channels), str(Path(TASK_ASSIGNMENT).parent)])
     if found is None:
         share.write_small(
-            POOL_JSON,
+            path,
             PoolIdentity(pool=config.pool, pair_id=ring.pair_id, store_id=installed.store_id).encode().encode(),
         )
     return installed
+
+
+def _identity_in(share: OwnShare, path: str) -> bytes | None:
+    """Whose the share is; None also where the folder of the management store was not made yet."""
+    try:
+        return share.read_small(path, MAX_IDENTITY_BYTES)
+    except PoolpairError as error:
+        if error.code is Code.SHARE_MISSING and "/" in path:
+            return None
+        raise
 
 
 def _begin(

@@ -8,7 +8,18 @@ from pathlib import Path
 import pytest
 
 from poolpair.bandwidth import Bandwidth
-from poolpair.config import Api, Guard, HookCommands, Limits, Partner, PoolConfig, Setting, Sync, load_config
+from poolpair.config import (
+    Api,
+    Guard,
+    HookCommands,
+    Limits,
+    Management,
+    Partner,
+    PoolConfig,
+    Setting,
+    Sync,
+    load_config,
+)
 from poolpair.errors import Code, PoolpairError
 from poolpair.moves import GateRules, HookStep
 
@@ -76,6 +87,10 @@ allow_remote = true
 
 [application]
 prosody = "/etc/prosody/prosody.cfg.lua"
+[cms]
+home = "b"
+store = "sqlite:////data/cms.sqlite"
+share_credentials = "/etc/others"
 """
 )
 
@@ -131,6 +146,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert config.scratch == Path("/scratch")
     assert config.front_end == "fe1"
     assert config.prosody == Path("/etc/prosody/prosody.cfg.lua")
+    assert config.cms == Management(home="b", store="sqlite:////data/cms.sqlite", share_credentials=Path("/etc/others"))
     assert (config.share_credentials, config.partner.share_credentials) == (Path("/etc/own"), Path("/etc/partner"))
     assert config.sync == Sync(
         interval_s=5.0,

@@ -86,6 +86,8 @@ def run_checks() -> Iterator[Line]:
     if not found:
         return
     config = found[0]
+    for line in config.overruled:
+        yield Line("pool file", line, Code.CONFIG, "have both say the same")
     yield _one("key file", lambda: _key_file(config))
     yield from _profile(config)
     kind = store_kind(config)

@@ -11,6 +11,7 @@ from rich.console import Console
 from poolpair import __version__
 from poolpair.config import PoolConfig, load_config
 from poolpair.errors import Code, PoolpairError
+from poolpair.tomlfile import open_toml
 
 EXIT_STATUSES = (
     "Exit status: 0 done; 1 works, but not as wished (not steady, degraded, timed out); 2 an error, or the partner is silent; "
@@ -32,6 +33,8 @@ class _Chosen:
     """The pool file given with -c."""
 
     path: Path | None = None
+    management: bool = False
+    """The store of documents is meant, not the pool."""
 
 
 def _version(value: bool) -> None:
@@ -45,10 +48,13 @@ def _options(
     config: Annotated[
         Path | None, typer.Option("-c", "--config", help="The pool file (TOML).", envvar="POOLPAIR_CONFIG")
     ] = None,
+    cms: Annotated[
+        bool, typer.Option("--cms", help="Mean the central management store instead of the pool's users and files.")
+    ] = False,
     _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
     """Keep two sites ready to take over from each other."""
-    _Chosen.path = config
+    _Chosen.path, _Chosen.management = config, cms
 
 
 def is_config_chosen() -> bool:
@@ -57,9 +63,23 @@ def is_config_chosen() -> bool:
 
 
 def chosen_config() -> PoolConfig:
-    """Read the pool file given with -c. Raises USAGE without one, CONFIG for a wrong one."""
+    """The pool file given with -c, or with --cms that of its management store. Raises USAGE without one, CONFIG for a wrong one."""
+    config = chosen_pool()
+    if not _Chosen.management:
+        return config
+    from poolpair.management.holding import management_of
+
+    return management_of(config)
+
+
+def chosen_pool() -> PoolConfig:
+    """Read the pool file given with -c."""
     if _Chosen.path is None:
         raise PoolpairError(
             Code.USAGE, "no pool file was given", hint="poolpair -c FILE COMMAND, or set POOLPAIR_CONFIG"
         )
-    return load_config(_Chosen.path)
+    if "cms" not in open_toml(Code.CONFIG, _Chosen.path).data:
+        return load_config(_Chosen.path)
+    from poolpair.management.effective import load_effective
+
+    return load_effective(_Chosen.path)

@@ -20,6 +20,7 @@ from poolpair.config import PoolConfig
 from poolpair.cycle import run_pass
 from poolpair.decisions import nudge
 from poolpair.errors import Code, PoolpairError
+from poolpair.management.before import refuse_before_store
 from poolpair.model import serving_pool
 from poolpair.moves import HookStep, Move, Plan, PlanStep, plan_name
 from poolpair.pipeline.site import Site
@@ -30,6 +31,7 @@ from poolpair.serving.hooked import target_of
 from poolpair.serving.plan import give_up, order, resume, words_of_plan
 from poolpair.serving.price import paid, price, steps_of
 from poolpair.serving.stepping import hook_of
+from poolpair.serving.words import served_by
 from poolpair.wiring import open_site, working_site
 
 Disaster = Annotated[bool, typer.Option("--disaster", help="The pool that serves is dead: take over without it.")]
@@ -61,7 +63,8 @@ def failover(
     timeout: Timeout = 600.0,
 ) -> None:
     """Let the partner serve the users of a pool: planned, or because that pool is dead (--disaster)."""
-    _move(
+    move(
+        chosen_config(),
         pool,
         away=True,
         disaster=disaster,
@@ -83,7 +86,8 @@ def failback(
     timeout: Timeout = 600.0,
 ) -> None:
     """Let a pool serve its own users again: planned, or because the pool that serves them is dead (--disaster)."""
-    _move(
+    move(
+        chosen_config(),
         pool,
         away=False,
         disaster=disaster,
@@ -95,14 +99,25 @@ def failback(
     )
 
 
-def _move(
-    home: str, *, away: bool, disaster: bool, what_if: bool, yes: bool, incomplete: bool, abort: bool, timeout_s: float
+def move(
+    config: PoolConfig,
+    home: str,
+    *,
+    away: bool,
+    disaster: bool,
+    what_if: bool,
+    yes: bool,
+    incomplete: bool,
+    abort: bool,
+    timeout_s: float,
 ) -> None:
-    config = chosen_config()
+    """Order the move of a home, or of the management store, and follow it to its end. Raises USAGE where it makes no sense."""
+    if away and not abort:
+        refuse_before_store(config, home)
     site = open_site(config)
     try:
-        move = Move.TAKEOVER if disaster else Move.HANDOVER
-        asks = move is Move.HANDOVER and _is_asked(site, home, away=away)
+        kind = Move.TAKEOVER if disaster else Move.HANDOVER
+        asks = kind is Move.HANDOVER and _is_asked(site, home, away=away)
         resumed = not (abort or what_if or asks) and _resumes(site, home, away=away)
         if abort and not asks:
             give_up(site, home)
@@ -110,11 +125,11 @@ def _move(
         elif resumed:
             nudge(site)
         elif not abort and _is_done(site, home, away=away):
-            typer.echo(f"the users of {home} are served there already")
+            typer.echo(served_by(site, home, "there already"))
             return
         elif not abort:
-            _check_place(site, home, move, away=away)
-            for line in (*steps_of(site, move, home), *price(site, move, home)):
+            _check_place(site, home, kind, away=away)
+            for line in (*steps_of(site, kind, home), *price(site, kind, home)):
                 typer.echo(line)
             if what_if:
                 return
@@ -127,7 +142,7 @@ def _move(
                 _follow(config, site, home, timeout_s)
             return
         if not abort and not resumed:
-            order(site, move, home, accept_incomplete=incomplete)
+            order(site, kind, home, accept_incomplete=incomplete)
             nudge(site)
         _follow(config, site, home, timeout_s)
     finally:
@@ -197,7 +212,7 @@ def _follow(config: PoolConfig, site: Site, home: str, timeout_s: float) -> None
     site.memory.serving.clear()
     present = site.serving(home).present
     server = serving_pool(present, (site.pool, site.partner))
-    typer.echo(f"the users of {home} are served by pool {server} (epoch {present.epoch})")
+    typer.echo(f"{served_by(site, home, f'by pool {server}')} (epoch {present.epoch})")
     if present.began == "takeover" and server == site.pool:
         for line in paid(site, home):
             typer.echo(line)

@@ -23,6 +23,7 @@ if sys.argv[1:2] != ["prosody"]:
     from poolpair.cli import (
         adopt,
         check,
+        cms,
         decide,
         drill,
         failover,
@@ -36,6 +37,7 @@ if sys.argv[1:2] != ["prosody"]:
         quarantine,
         settings,
         share,
+        topology,
         work,
     )
 
@@ -56,6 +58,8 @@ if sys.argv[1:2] != ["prosody"]:
         profile,
         share,
         adopt,
+        cms,
+        topology,
     ):
         module.register(app)
 

@@ -8,11 +8,13 @@ from typing import Annotated
 
 import typer
 
+from poolpair.cli import deployment
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
 from poolpair.config import PoolConfig
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import POOL_JSON, PoolIdentity
 from poolpair.keyfile import activate_key, new_key_file, read_key_file, retire_secrets, rotate_key_file
+from poolpair.management.holding import prepare_management
 from poolpair.model import new_id
 from poolpair.share.open import own_share
 from poolpair.share.port import OwnShare
@@ -28,8 +30,9 @@ def register(app: typer.Typer) -> None:
     key.command("new", epilog=EXIT_STATUSES)(key_new)
     key.command("rotate", epilog=EXIT_STATUSES)(key_rotate)
     app.add_typer(key, name="key")
-    config = typer.Typer(help="Look at the pool file.", no_args_is_help=True)
+    config = typer.Typer(help="Settings: of this pool's file, and of the whole deployment.", no_args_is_help=True)
     config.command("show", epilog=EXIT_STATUSES)(config_show)
+    deployment.register_in(config)
     app.add_typer(config, name="config")
     app.command(epilog=EXIT_STATUSES)(init)
     app.command(epilog=EXIT_STATUSES)(uninstall)
@@ -59,6 +62,8 @@ def key_rotate(
 def config_show() -> None:
     """Print every value of the pool file and where it came from."""
     config = chosen_config()
+    for line in config.overruled:
+        talk.print(line, markup=False)
     rows = [("key", "value", "from", "in the original")]
     rows += [(setting.key, setting.value, setting.source, setting.lync) for setting in config.sources]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
@@ -74,6 +79,8 @@ def init(print_sql: Annotated[bool, typer.Option("--print-sql", help="Only print
             typer.echo(f"{statement};")
         return
     done = initialise(config)
+    if config.cms is not None:
+        prepare_management(config)
     if done.repaired:
         talk.print(f"put back {len(done.repaired)} triggers; both copies will be compared", markup=False)
     talk.print(

@@ -22,7 +22,7 @@ MAX_SECRETS: Final = 8
 LABEL: Final = "poolpair format 1"
 """First field of every derivation; a later format that seals otherwise takes another label."""
 
-FileKind = Literal["package", "cookie"]
+FileKind = Literal["package", "cookie", "replica", "report", "member"]
 
 _ID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 

@@ -20,6 +20,9 @@ QUARANTINE: Final = "Quarantine"
 POOL_JSON: Final = "pool.json"
 TASK_ASSIGNMENT: Final = "TaskAssignment/backup-service.txt"
 COOKIE_NAME: Final = "cookie.zip"
+REPLICAS: Final = "Replicas"
+REPLICA_NAME: Final = "data.zip"
+REPORT_NAME: Final = "status.zip"
 
 MAX_SEQUENCE: Final = 10**15
 MAX_IDENTITY_BYTES: Final = 4 * 1024
@@ -89,6 +92,11 @@ def identity_file(lead: Channel) -> str:
 def task_file(lead: Channel) -> str:
     """Give the file that names, for people, who works for the pool, or for its management store."""
     return "TaskAssignment/management-store.txt" if lead is Channel.CMS else TASK_ASSIGNMENT
+
+
+def replica_folders(front_end: str) -> tuple[str, str]:
+    """Give the folders in a pool's share into which one server gets its replica, and in which it answers."""
+    return f"{REPLICAS}/{front_end}/to-replica", f"{REPLICAS}/{front_end}/from-replica"
 
 
 def lync_module(channel: Channel) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from poolpair.format.layout import data_dir, parse_package_name
-from poolpair.model import Channel, serving_pool
+from poolpair.model import serving_pool
 from poolpair.moves import GATE, Gate
 from poolpair.pipeline.adopt import refused_homes
 from poolpair.reigns import takes_writes
 from poolpair.state import Fencing
 from poolpair.testing.accounts import Version, decisions, versions
 from poolpair.testing.facts import Lines, Violation, serving_of
-from poolpair.testing.schema import CHANNELS, POOLS, other
+from poolpair.testing.schema import CHANNELS, LEAD, POOLS, other
 from poolpair.testing.world import World
 
 
@@ -64,7 +64,7 @@ def a_home_is_handed_to_an_equal_copy(world: World, _found: Lines) -> Violation 
             if theirs.fencing is not Fencing.HANDING or theirs.present.epoch + 1 != reign.epoch:
                 continue  # it has adopted the new reign within this same step
             world.truth.used["a_home_is_handed_to_an_equal_copy"] += 1
-            old, new = there.of(Channel.USERS, home), here.of(Channel.USERS, home)
+            old, new = there.of(LEAD, home), here.of(LEAD, home)
             for group in sorted(old.keys() | new.keys()):
                 if group in world.truth.spoilt[other(name)]:
                     continue  # somebody wrote past the fence of the old server

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from poolpair.errors import Code
 from poolpair.format.layout import parse_package_name
-from poolpair.model import Channel
 from poolpair.reigns import serves
 from poolpair.store.values import Cut
 from poolpair.testing.accounts import Version, versions
 from poolpair.testing.facts import serving_of
-from poolpair.testing.schema import POOLS, other
+from poolpair.testing.schema import LEAD, POOLS, other
 from poolpair.testing.view import channel_of_group, home_of_group
 from poolpair.testing.world import World
 
@@ -19,7 +18,7 @@ CHECKER = "what_stands_is_listed"
 def note_carried(world: World, package_id: str, cut: Cut) -> None:
     """A package was cut: remember what its delta holds."""
     view = world.truth.cuts[package_id].view
-    if cut.channel is not Channel.USERS or cut.since is None:
+    if cut.channel is not LEAD or cut.since is None:
         return
     changed = [group for group, token in view.log.items() if token > cut.since]
     mine = (group for group in changed if channel_of_group(group) is cut.channel and home_of_group(group) in cut.served)
@@ -34,7 +33,7 @@ def check_listed(world: World, name: str, package: str, reason: str) -> None:
     homes = []
     for home in POOLS:
         mine = serving_of(view, home)
-        if serves(mine, name, other(name)) and mine.present.began == "takeover" and Channel.USERS in mine.open:
+        if serves(mine, name, other(name)) and mine.present.began == "takeover" and LEAD in mine.open:
             homes.append(home)
     wanted: list[Version] = []
     for package_id, carried in world.truth.carried.items():

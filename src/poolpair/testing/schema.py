@@ -6,6 +6,7 @@ conferences channel: a file `host/slot` is the conference `slot`. Few keys, so t
 
 from __future__ import annotations
 
+import os
 from functools import cache
 
 from poolpair.homes import home_of, home_ranks, settings_digest
@@ -14,7 +15,10 @@ from poolpair.pipeline.site import FileHome, Limits
 from poolpair.store.memory.schema import Key, MemorySchema, MemoryTable, Row
 
 POOLS = ("a", "b")
-CHANNELS = (Channel.USERS, Channel.CONFERENCES)
+MANAGEMENT = os.environ.get("POOLPAIR_SIMULATE") == "management-store"
+"""Whether the pair is that of a management store: a single channel, and no files; all else is the same."""
+CHANNELS = (Channel.CMS,) if MANAGEMENT else (Channel.USERS, Channel.CONFERENCES)
+LEAD = CHANNELS[0]
 HOSTS = {"a": "a.example", "b": "b.example"}
 NOBODY = "nobody.example"
 """A host that no pattern gives a home."""
@@ -60,19 +64,27 @@ SCHEMA = MemorySchema(
             key=("host", "user"),
             columns=("host", "user", "value"),
             unique=True,
+            channel=LEAD,
             home_key=_first,
         ),
-        MemoryTable(number=2, name="roster", key=("host", "user"), columns=("host", "user", "value"), home_key=_first),
-        MemoryTable(number=3, name="notice", key=("name",), columns=("name", "value"), unique=True),
+        MemoryTable(
+            number=2,
+            name="roster",
+            key=("host", "user"),
+            columns=("host", "user", "value"),
+            channel=LEAD,
+            home_key=_first,
+        ),
+        MemoryTable(number=3, name="notice", key=("name",), columns=("name", "value"), unique=True, channel=LEAD),
         MemoryTable(
             number=4,
             name="upload",
             key=("host", "slot"),
             columns=("host", "slot", "value"),
             unique=True,
-            channel=Channel.CONFERENCES,
+            channel=CHANNELS[-1],
             home_key=_first,
-            conference=_second,
+            conference=None if MANAGEMENT else _second,
         ),
     ),
     HOMES,
@@ -96,5 +108,7 @@ def inherited_file(pool: str) -> tuple[bytes, bytes]:
 @cache
 def file_home(path: bytes) -> FileHome | None:
     """Whose a file is: the first component of its path is the host, the second the conference."""
+    if MANAGEMENT:
+        return None
     host, _, slot = path.decode("ascii").partition("/")
     return FileHome(home_of(host, _RANKS) or "", slot) if slot and "/" not in slot else None

@@ -13,7 +13,7 @@ from typing import Any, cast
 from poolpair.cycle import beat, count_unhomed, run_pass
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.keys import SECRET_BYTES, KeyRing
-from poolpair.format.layout import POOL_JSON, PoolIdentity, cookie_dir, data_dir, folders
+from poolpair.format.layout import PoolIdentity, cookie_dir, data_dir, folders, identity_file
 from poolpair.hooks.memory import MemoryHooks
 from poolpair.model import Channel, new_id
 from poolpair.moves import GateRules
@@ -26,7 +26,17 @@ from poolpair.state import Outbound, Seed
 from poolpair.store.tree_memory import MemoryTree
 from poolpair.testing.clock import VirtualClock
 from poolpair.testing.faulty import Gate, Gated, ProcessEnd
-from poolpair.testing.schema import CHANNELS, LIMITS, POOLS, SETTINGS, file_home, inherited_file, other
+from poolpair.testing.schema import (
+    CHANNELS,
+    LEAD,
+    LIMITS,
+    MANAGEMENT,
+    POOLS,
+    SETTINGS,
+    file_home,
+    inherited_file,
+    other,
+)
 from poolpair.testing.steps import Step
 from poolpair.testing.truth import Truth
 from poolpair.testing.view import Database, Write
@@ -125,13 +135,12 @@ class World:
         clock = VirtualClock()
         share, tree = MemoryShare(clock.monotonic_s), MemoryTree(clock.monotonic_s)
         tree.write(*inherited_file(name))
-        watch = self._watch
-        gate = Gate(name, interlude, self.advance, lambda point, over, args: watch(self, name, point, over, args))
+        gate = Gate(name, interlude, self.advance, lambda point, over, args: self._watch(self, name, point, over, args))
         pool = Pool(name, clock, database, share, tree, self.ring, gate, scratch)
         share.prepare(folders(CHANNELS))
         store = database.open(clock)
         owner = PoolIdentity(pool=name, pair_id=self.ring.pair_id, store_id=store.identity().store_id)
-        share.write_small(POOL_JSON, owner.encode().encode())
+        share.write_small(identity_file(LEAD), owner.encode().encode())
         with store.transaction(fencing=True) as tx:
             for channel in CHANNELS:
                 tx.save(outbound_name(channel), Outbound(stream=new_id(), seed=Seed()))
@@ -186,7 +195,7 @@ class World:
             store=gated(database.open(pool.clock), "store"),
             own=gated(pool.share, "own"),
             other=gated(self.pools[other(pool.name)].share, "other") if len(self.pools) > 1 else gated(None, "other"),
-            tree=gated(pool.tree, "tree"),
+            tree=None if MANAGEMENT else gated(pool.tree, "tree"),
             file_home=file_home,
             clock=pool.clock,
             settings=SETTINGS,

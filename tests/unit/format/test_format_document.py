@@ -10,7 +10,7 @@ import pytest
 from poolpair import keyfile
 from poolpair.errors import Code
 from poolpair.format import container, cookie, frames, header, keys, layout, package, sealing
-from poolpair.model import FORMAT_VERSION, Member
+from poolpair.model import FORMAT_VERSION, Channel, Member
 from tests.unit.format.format_samples import RING
 from tests.unit.format.format_samples import cookie as sample_cookie
 from tests.unit.format.format_samples import package as sample_package
@@ -62,6 +62,9 @@ def test_the_tree_is_that_of_the_code() -> None:
     names = [layout.POOL_JSON, layout.TASK_ASSIGNMENT, f"{layout.TEMP}/", f"{layout.QUARANTINE}/"]
     for place in layout.PLACES:
         names += [f"{place.data_dir}/", f"{place.cookie_dir}/"]
+    names.append(layout.identity_file(Channel.CMS))
+    to_replica, from_replica = layout.replica_folders("SERVER")
+    names += [f"{to_replica}/{layout.REPLICA_NAME}", f"{from_replica}/{layout.REPORT_NAME}"]
     assert sorted(line.split()[0] for line in tree.strip().splitlines()) == sorted(names)
 
 

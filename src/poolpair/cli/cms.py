@@ -1,0 +1,201 @@
+"""Commands for the central management store: cms status, failover, replicate, invite, list, show, publish."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from poolpair.cli.context import EXIT_STATUSES, chosen_pool, talk
+from poolpair.cli.failover import Abort, Disaster, Incomplete, Timeout, WhatIf, Yes, move
+from poolpair.cli.look import show
+from poolpair.cli.topology import Note, read_body, store
+from poolpair.cli.work import wait
+from poolpair.config import PoolConfig
+from poolpair.errors import Code, PoolpairError
+from poolpair.keyfile import new_key_file, read_key_file
+from poolpair.management.before import holder
+from poolpair.management.holding import management_of
+from poolpair.management.local import read_local
+from poolpair.management.members import key_document, new_membership
+from poolpair.management.publish import refuse_elsewhere, there, version_of
+from poolpair.management.replicate import ReplicaState, is_caught_up, send_again, states
+from poolpair.report import gather
+from poolpair.units import show_bytes
+from poolpair.wiring import open_site, scratch_of
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    group = typer.Typer(help="The central management store.", no_args_is_help=True)
+    group.command("status", epilog=EXIT_STATUSES)(status)
+    group.command("failover", epilog=EXIT_STATUSES)(failover)
+    group.command("replicate", epilog=EXIT_STATUSES)(replicate)
+    group.command("invite", epilog=EXIT_STATUSES)(invite)
+    group.command("list", epilog=EXIT_STATUSES)(list_all)
+    group.command("show", epilog=EXIT_STATUSES)(show_one)
+    group.command("publish", epilog=EXIT_STATUSES)(publish_one)
+    app.add_typer(group, name="cms")
+
+
+def failover(
+    disaster: Disaster = False,
+    what_if: WhatIf = False,
+    yes: Yes = False,
+    accept_incomplete: Incomplete = False,
+    abort: Abort = False,
+    timeout: Timeout = 600.0,
+) -> None:
+    """Let the other pool of this pair hold the management store: planned, or because the one that holds it is dead (--disaster)."""
+    config = chosen_pool()
+    management = management_of(config)
+    assert config.cms is not None
+    site = open_site(management)
+    try:
+        away = holder(site, config.cms.home) == config.cms.home
+        if disaster:  # it comes here, wherever it is
+            away = config.pool != config.cms.home
+    finally:
+        site.store.close()
+    move(
+        management,
+        config.cms.home,
+        away=away,
+        disaster=disaster,
+        what_if=what_if,
+        yes=yes,
+        incomplete=accept_incomplete,
+        abort=abort,
+        timeout_s=timeout,
+    )
+
+
+def status() -> None:
+    """Say who holds the store, how its copy stands, and which server has what; exit status as of `status`, 1 if a server lags behind."""
+    config = chosen_pool()
+    if config.cms is None:
+        _status_of_replica(config)
+        return
+    site = open_site(management_of(config))
+    try:
+        found, known = gather(site), tuple(states(site))
+        name = holder(site, config.cms.home)
+    finally:
+        site.store.close()
+    store_home = next(home for home in found.homes if home.home == config.cms.home)
+    here = ", here" if name == config.pool else f"; ask there for the servers' replicas: this is pool {config.pool}"
+    typer.echo(f"the management store is held by pool {name} (term {store_home.epoch}){here}")
+    if store_home.plan:
+        typer.echo(f"it moves: {store_home.plan}")
+    show(replace(found, homes=tuple(replace(home, plan="") for home in found.homes if home.stopped or home.fault)))
+    if name == config.pool:
+        for line in _lines(known):
+            typer.echo(line)
+    behind = name == config.pool and not all(state.up_to_date for state in known)
+    raise typer.Exit(found.exit_status or int(behind))
+
+
+def _status_of_replica(config: PoolConfig) -> None:
+    replica = read_local(scratch_of(config))
+    if replica is None:
+        raise PoolpairError(Code.USAGE, "this server has no replica of a management store")
+    typer.echo(f"replica {replica.term}.{replica.serial} of the management store, {len(replica.documents)} documents")
+
+
+def _lines(known: tuple[ReplicaState, ...]) -> Iterator[str]:
+    """The servers, those that lag behind first."""
+    if not known:
+        yield "no server has a replica: `poolpair topology edit` names them"
+    for state in sorted(known, key=lambda each: (each.up_to_date, each.pool, each.front_end)):
+        words = "up to date" if state.up_to_date else "NOT up to date"
+        heard = f", heard {state.heard_utc[:16].replace('T', ' ')} UTC" if state.heard_utc else ", never heard"
+        since = state.since_utc[:19].replace("T", " ")
+        fault = f"; {state.fault.code} {state.fault.detail}" if state.fault else ""
+        has = f"has {state.term}.{state.serial}" if state.serial else "has nothing"
+        yield f"{state.pool}/{state.front_end}: {words} since {since} UTC, {has}{heard}{fault}"
+
+
+def replicate(
+    full: Annotated[bool, typer.Option("--full", help="Everything, whatever the servers say that they have.")] = False,
+    timeout: Timeout = 60.0,
+) -> None:
+    """Wait until every server has the newest documents; with --full have everything sent again."""
+    config = chosen_pool()
+    refuse_elsewhere(config)
+    site = open_site(management_of(config))
+    deadline_s = time.monotonic() + timeout
+    try:
+        if full:
+            send_again(site)
+        behind: list[str] = []
+        while True:
+            behind = [line for line in _lines(tuple(states(site))) if "NOT up to date" in line]
+            if not behind and is_caught_up(site, there(config)):
+                break
+            wait(deadline_s, f"not every server has everything: {'; '.join(behind) or 'none was written to yet'}")
+    finally:
+        site.store.close()
+    talk.print("every server has the newest documents")
+
+
+def invite(
+    pool: Annotated[str, typer.Argument(help="A pool of another pair.")],
+    file: Annotated[Path, typer.Argument(help="Where its key file is written, to be carried there; must not exist.")],
+    again: Annotated[
+        bool, typer.Option("--again", help="Make another key; what had the old one gets nothing more.")
+    ] = False,
+) -> None:
+    """Make the key file by which a pool of another pair gets its configuration: `key_file` in its section [cms]."""
+    config = chosen_pool()
+    if pool in (config.pool, config.partner.pool):
+        raise PoolpairError(Code.USAGE, f"{pool} is of this pair, whose key file serves")
+    name = key_document(pool)
+    found = version_of(config, name)
+    if found is not None and not again:
+        raise PoolpairError(
+            Code.USAGE, f"pool {pool} has a key already", "--again makes another, and the old one counts no more"
+        )
+    made, body = new_membership(pool, read_key_file(config.partner.key_file))
+    new_key_file(file, pair_id=made.deployment_id, secret=bytes.fromhex(made.secret))
+    try:
+        store(config, name, body, onto=found.version if found else 0, note="a new key" if found else "a key")
+    except PoolpairError:
+        file.unlink()
+        raise
+    talk.print(f"made {file}; carry it to pool {pool}, mode 0600, and name it there: [cms] key_file", markup=False)
+
+
+def list_all() -> None:
+    """List the documents."""
+    for document in there(chosen_pool()):
+        size = show_bytes(len(document.body.encode()))
+        typer.echo(
+            f"{document.name}\tversion {document.version}\t{size}\t{document.published_utc}\t{document.author}\t{document.note}"
+        )
+
+
+def show_one(
+    name: Annotated[str, typer.Argument(help="A name from `cms list`.")],
+    version: Annotated[int | None, typer.Option(help="An earlier version, where the store is held.")] = None,
+) -> None:
+    """Print a document."""
+    found = version_of(chosen_pool(), name, version)
+    if found is None:
+        raise PoolpairError(Code.USAGE, f"there is no document {name}", "`poolpair cms list` names them")
+    typer.echo(found.body, nl=False)
+
+
+def publish_one(
+    name: Annotated[str, typer.Argument(help="topology, backup, backup/POOL, pair/POOL+POOL, profile/NAME.")],
+    file: Annotated[Path, typer.Argument(help="Its new content; - for standard input.")],
+    onto: Annotated[
+        int | None, typer.Option(help="The version that it was made from; the newest if not given.")
+    ] = None,
+    note: Note = "",
+) -> None:
+    """Publish a document; every server has it within one round of replication."""
+    store(chosen_pool(), name, read_body(file), onto=onto, note=note)

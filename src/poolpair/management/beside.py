@@ -1,0 +1,142 @@
+"""What runs beside the service of a pool where there is a management store: the store's own service, and what takes the replica.
+
+They come and go by themselves, and never take the pool's service with them: its users are served on, whatever happens to the store.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from poolpair.config import PoolConfig
+from poolpair.errors import PoolpairError
+from poolpair.keyfile import KeyFile
+from poolpair.management.holding import documents_of, management_of
+from poolpair.management.replica import Replica
+from poolpair.management.replicate import Replicator
+from poolpair.management.shares import share_of
+from poolpair.management.taking import ReplicaTaker
+from poolpair.pipeline.site import Site
+from poolpair.service import JOIN_S, Service
+from poolpair.share.open import own_share
+from poolpair.stopping import Stop
+from poolpair.wiring import beater, make_scratch, working_site
+
+REST_S = 5.0
+"""Where every server has everything the store asks them this often whether it is so still."""
+AGAIN_S = 5.0
+"""Between two tries: what keeps it from working is often over by itself, as another front end that had it."""
+LOOK_S = 0.5
+"""How often the store looks for what servers lack, and a server for what it was sent."""
+
+
+class _Beside:
+    """One thing that is done again and again until it is told to stop; what goes wrong is said once, and tried again."""
+
+    def __init__(self, what: str, work: Callable[[Stop], None], stop: Stop, tell: Callable[[str], None]) -> None:
+        self._what, self._work, self._stop, self._tell = what, work, stop, tell
+        self._said = ""
+        self.thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._work(self._stop)
+                self._said = ""
+            except PoolpairError as error:
+                self._complain(f"{error.code}: {error.detail}")
+            except Exception as error:  # whatever it is: the pool's users are served on
+                self._complain(repr(error))
+            self._stop.wait(AGAIN_S)
+
+    def _complain(self, words: str) -> None:
+        if words != self._said:
+            self._tell(f"{self._what}: {words}")
+        self._said = words
+
+
+@dataclass(slots=True)
+class _Holding:
+    """The service of the store, and its replication in a thread of its own: a share that does not answer holds up no word."""
+
+    config: PoolConfig
+    tell: Callable[[str], None]
+    service: Service | None = None
+
+    def work(self, stop: Stop) -> None:
+        """Until it is told to stop, or cannot go on."""
+        management = management_of(self.config)
+        with working_site(management) as site:
+            another = beater(management, site)
+            self.service = Service(site, another, lambda line: self.tell(f"cms: {line}"))
+            if stop.is_set():
+                return
+            ended = Stop()
+            replication = _Beside("replication", partial(self._replicate, another), ended, self.tell)
+            self.service.begin()
+            replication.thread.start()
+            try:
+                self.service.run()
+            finally:
+                ended.set()
+                replication.thread.join(JOIN_S)
+
+    def _replicate(self, another: Callable[[], Site], stop: Stop) -> None:
+        assert self.config.cms is not None
+        site = another()
+        try:
+            with closing(documents_of(self.config)) as there:
+                replicator = Replicator(site, there, self.config.cms.home, partial(share_of, self.config))
+                rested_s, known = 0.0, object()
+                while not stop.is_set():
+                    hint = site.store.hint()
+                    if hint != known or rested_s >= REST_S:
+                        rested_s = 0.0 if replicator.round() else REST_S
+                        known = hint
+                    stop.wait(LOOK_S)
+                    rested_s += LOOK_S
+        finally:
+            site.store.close()
+
+    def end(self) -> None:
+        """Ask the service to end."""
+        if self.service is not None:
+            self.service.stop()
+
+
+def _take(config: PoolConfig, changed: Callable[[Replica], None], stop: Stop) -> None:
+    """Take the replica of this server."""
+    keys = KeyFile(config.member_key or config.partner.key_file)
+    taker = ReplicaTaker(config.pool, config.front_end, own_share(config), make_scratch(config), keys, changed)
+    while not stop.is_set():
+        taker.look()
+        stop.wait(LOOK_S)
+
+
+@contextmanager
+def management_beside(
+    config: PoolConfig, tell: Callable[[str], None], changed: Callable[[Replica], None]
+) -> Iterator[Callable[[], None]]:
+    """Run what belongs to this pool meanwhile; gives what ends it, which is safe from a signal handler."""
+    stop, holding = Stop(), _Holding(config, tell)
+    beside: list[_Beside] = []
+    if config.cms is not None:
+        beside.append(_Beside("cms", holding.work, stop, tell))
+    if config.cms is not None or config.member_key is not None:
+        beside.append(_Beside("replica", partial(_take, config, changed), stop, tell))
+
+    def end() -> None:
+        stop.set()
+        holding.end()
+
+    for each in beside:
+        each.thread.start()
+    try:
+        yield end
+    finally:
+        end()
+        for each in beside:
+            each.thread.join(JOIN_S)

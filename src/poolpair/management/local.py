@@ -1,0 +1,64 @@
+"""The local replica: one file, in the scratch folder of the server; what cannot be read counts as nothing, and is sent again."""
+
+from __future__ import annotations
+
+import os
+from hashlib import sha256
+from pathlib import Path
+
+from poolpair.errors import Code, PoolpairError, Refused
+from poolpair.format import documents
+from poolpair.management.documents import ALL_MAX_BYTES
+from poolpair.management.replica import Replica
+
+NAME = "replica.json"
+_MAX_BYTES = 4 * ALL_MAX_BYTES
+
+
+def read_local(folder: Path) -> Replica | None:
+    """What this server has; None if it has nothing, or nothing that is whole."""
+    try:
+        with (folder / NAME).open("rb") as source:
+            digest, _, text = source.read(_MAX_BYTES).partition(b"\n")
+    except OSError:
+        return None
+    if digest.decode("ascii", "replace") != sha256(text).hexdigest():
+        return None
+    try:
+        return documents.decode(Replica, text)
+    except Refused:
+        return None
+
+
+def stamp_of(folder: Path) -> tuple[int, ...]:
+    """What changes whenever the file does; cheap, to be asked again and again."""
+    try:
+        found = (folder / NAME).stat()
+    except OSError:
+        return ()
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def write_local(folder: Path, replica: Replica) -> None:
+    """Let it be this; durable when it returns. Raises SCRATCH."""
+    text = documents.encode(replica).encode()
+    write_whole(folder / NAME, sha256(text).hexdigest().encode() + b"\n" + text)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that nobody sees half of, mode 0600. Raises SCRATCH."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as sink:
+            sink.write(content)
+            sink.flush()
+            os.fsync(sink.fileno())
+        part.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise PoolpairError(Code.SCRATCH, f"{path}: {error.strerror}") from error

@@ -1,0 +1,87 @@
+"""Replication, the server's side: takes what the store sent, keeps it in a file, answers what it has. Lives on without the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from poolpair import __version__
+from poolpair.errors import Code, PoolpairError, Refused
+from poolpair.format import documents
+from poolpair.format.keys import KeyRing
+from poolpair.format.layout import REPLICA_NAME, REPORT_NAME, replica_folders
+from poolpair.format.small import MAX_SMALL_BYTES, open_small, seal_small
+from poolpair.management.local import read_local, stamp_of, write_local
+from poolpair.management.members import STORE
+from poolpair.management.replica import Replica, Report, Update, after
+from poolpair.share.port import OwnShare, split_path
+
+
+class ReplicaTaker:
+    """One server's. `keys` are the secrets that it shares with the store; `changed` hears of a replica that is another one."""
+
+    def __init__(
+        self,
+        pool: str,
+        front_end: str,
+        own: OwnShare,
+        folder: Path,
+        keys: Callable[[], KeyRing],
+        changed: Callable[[Replica], None],
+    ) -> None:
+        self._own, self._folder, self._keys, self._changed = own, folder, keys, changed
+        self._report = Report(pool=pool, front_end=front_end, release=__version__)
+        self._name = f"{pool}/{front_end}"
+        self._to, self._from = replica_folders(front_end)
+        self._seen: object = None
+        self._prepared = False
+
+    def look(self) -> bool:
+        """Take what lies there, if it is news; returns whether it was. Raises SHARE_*, SCRATCH."""
+        if not self._prepared:
+            above = split_path(split_path(self._to)[0])[0]
+            self._own.prepare([above, split_path(self._to)[0], self._to, self._from])
+            self._prepared = True
+        seen = (self._own.changed_hint([self._to]), stamp_of(self._folder))
+        if seen == self._seen:
+            return False
+        before = read_local(self._folder)
+        replica, report = self._taken(self._read(), before)
+        if replica is not None and replica != before:
+            write_local(self._folder, replica)
+            self._changed(replica)
+        self._answer(report)
+        self._seen = (seen[0], stamp_of(self._folder))
+        return True
+
+    def _read(self) -> bytes | None:
+        try:
+            return self._own.read_small(f"{self._to}/{REPLICA_NAME}", MAX_SMALL_BYTES)
+        except Refused:
+            return b""
+
+    def _taken(self, data: bytes | None, before: Replica | None) -> tuple[Replica | None, Report]:
+        """What there is now, and what to say of it."""
+        replica, echo, fault = before, "", ""
+        if data is not None:
+            try:
+                update = documents.decode(
+                    Update, open_small(data, self._keys(), kind="replica", origin=STORE, target=self._name)
+                )
+                made = after(before, update)
+                replica, echo = made or before, update.nonce
+                if before is not None and update.marks < before.marks:
+                    fault = f"what was sent is older ({update.term}.{update.serial}) than what is here ({before.term}.{before.serial})"
+            except PoolpairError as error:
+                if error.code is Code.KEY_FILE:
+                    raise
+                fault = str(error)
+        have = replica.have() if replica else {}
+        term, serial = replica.marks if replica else (0, 0)
+        return replica, replace(self._report, term=term, serial=serial, have=have, echo=echo, fault=fault)
+
+    def _answer(self, report: Report) -> None:
+        text = documents.encode(report).encode()
+        data = seal_small(text, self._keys(), kind="report", origin=self._name, target=STORE)
+        self._own.write_small(f"{self._from}/{REPORT_NAME}", data)
