@@ -140,7 +140,10 @@ CATALOGUE: dict[Code, Entry] = {
     Code.SHARE_FULL: Entry(_P, 2, "no space is left on a share", "free space there; delivery goes on by itself"),
     Code.SHARE_READ_ONLY: Entry(_P, 2, "a share is mounted read-only", "mount it writable; delivery goes on by itself"),
     Code.SHARE_FOREIGN: Entry(
-        _P, 2, "a share belongs to another pool or pair", "correct `share` in the pool file; nothing was written there"
+        _P,
+        2,
+        "a share belongs to another pool or pair",
+        "correct `share` in the pool file, or bring the right key file back; nothing was written there",
     ),
     Code.SHARE_FAILED: Entry(
         _P, 2, "a share answered with an unexpected error", "look at the message; it is tried again in the next cycle"

@@ -76,7 +76,7 @@ def _import(site: Site, channel: Channel) -> bool:
             break
         moved = True
         _guarded(site, lambda: send_word(site, channel, force=False))
-    return moved
+    return moved or channel in site.memory.crowded
 
 
 def _export(site: Site, channel: Channel, *, force: bool, rescan: bool) -> bool:

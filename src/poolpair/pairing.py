@@ -187,6 +187,15 @@ def accept(key_file: Path, data: bytes, now: datetime) -> str | None:
     return fingerprint(secret)
 
 
+def refuse_second(key_file: Path, partner: str, now: datetime) -> None:
+    """Raise USAGE where an invitation of this side still waits: joining the partner's as well would make two secrets."""
+    waiting = _waiting(key_file)
+    if waiting is not None and not waiting.invitation.is_over(now):
+        detail = f"this pool has invited {partner} itself: with both invitations answered there would be two secrets"
+        hint = f"let {partner} join that one; or end `pair invite` here, remove {_beside(key_file)}, and join"
+        raise PoolpairError(Code.USAGE, detail, hint)
+
+
 def forget(key_file: Path) -> None:
     """The invitation counts no more."""
     with suppress(OSError):

@@ -26,6 +26,7 @@ from poolpair.moves import (
     plan_name,
 )
 from poolpair.pipeline.acknowledge import import_status
+from poolpair.pipeline.identity import check_own_share
 from poolpair.pipeline.reach import reach_age_s
 from poolpair.pipeline.site import (
     Counts,
@@ -63,6 +64,7 @@ class Pulse:
     echoed_s: float | None = None
     word_s: dict[Channel, float] = field(default_factory=dict)
     captured_s: dict[Channel, float] = field(default_factory=dict)
+    clean_s: dict[Channel, float] = field(default_factory=dict)
     pieces: dict[Channel, tuple[int, ...]] = field(default_factory=dict)
     """Of a package that goes out in pieces: how many bytes of it stand at the partner, of how many."""
 
@@ -77,6 +79,7 @@ def pulse(site: Site) -> Pulse:
         echoed_s=memory.echoed_s,
         word_s=dict(memory.word_s),
         captured_s=dict(memory.captured_s),
+        clean_s=dict(memory.clean_s),
         pieces={channel: (flow.brought, flow.whole) for channel, flow in list(memory.flows.items()) if flow.brought},
     )
 
@@ -107,9 +110,19 @@ def gather(site: Site) -> PairStatus:
         application=application_here(site),
         partner_application=application_there(site),
         drills=tuple(site.store.read_all(DrillResult, DRILLS).values()),
+        share=_foreign(site),
         fence_off=off.reason if (off := site.store.read(FenceOff, FENCE_OFF)) else "",
         channels=tuple(_channel(site, channel, known, now, word_age_s) for channel in site.channels),
     )
+
+
+def _foreign(site: Site) -> Fault | None:
+    """That the own share is another pool's or pair's than pool file and key file say; what else is wrong with it a channel tells."""
+    try:
+        check_own_share(site)
+    except PoolpairError as error:
+        return site.fault(error) if error.code is Code.SHARE_FOREIGN else None
+    return None
 
 
 def _gate(gate: Gate | None, partner: str) -> Fault | None:
@@ -234,7 +247,8 @@ def _lag_s(site: Site, channel: Channel, out: Outbound, known: Pulse | None, now
         if intent is not None and intent.boot_id == site.clock.boot_id():
             seen.append(intent.captured_s)
     if pending and known is not None:
-        seen.append(known.captured_s.get(channel, known.at_s))
+        # What nobody noticed yet may be as old as the last look that found nothing.
+        seen.append(known.captured_s.get(channel, known.clean_s.get(channel, known.started_s)))
     return max(0.0, now - min(seen)) if seen else 0.0
 
 

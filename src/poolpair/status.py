@@ -160,13 +160,15 @@ class PairStatus:
     """The application here does not run."""
     partner_application: Fault | None = None
     """The partner's does not, by its last word."""
+    share: Fault | None = None
+    """Why the own share, or the key file, is not this pool's, as it is now: a service that runs may go on with what it had."""
 
     @property
     def exit_status(self) -> int:
         """0 healthy; 1 not steady, degraded or not initialised; 2 error or partner silent; 3 own service down."""
         if not self.service_running:
             return 3
-        if self.application or self.fence_off or any(home.stopped or home.fault for home in self.homes):
+        if self.application or self.fence_off or self.share or any(home.stopped or home.fault for home in self.homes):
             return 2
         if self.gate is not None and CATALOGUE[self.gate.code].exit_status > 1:
             return 2

@@ -23,6 +23,7 @@ from poolpair.pairing import (
     invite,
     join,
     read_invitation,
+    refuse_second,
     write_invitation,
 )
 
@@ -60,6 +61,17 @@ def test_both_sides_come_to_one_secret(key: Path, tmp_path: Path) -> None:
     assert made.word not in key.read_text()
     with pytest.raises(PoolpairError, match="no invitation waits"):
         accept(key, encode_answer(answer), NOW)
+
+
+def test_one_side_invites_and_the_other_joins(key: Path, tmp_path: Path) -> None:
+    """Whoever has invited the partner does not join the partner's invitation, until its own is over."""
+    refuse_second(key, "b", NOW)
+    carried(key, tmp_path / "carried")
+    with pytest.raises(PoolpairError) as caught:
+        refuse_second(key, "b", NOW)
+    assert caught.value.code is Code.USAGE
+    assert "a.key.invited" in caught.value.hint
+    refuse_second(key, "b", NOW + HOUR)
 
 
 def test_an_invitation_that_still_counts_is_the_same(key: Path, tmp_path: Path) -> None:

@@ -152,8 +152,9 @@ def _remarks(found: PairStatus) -> Iterator[str]:
         yield f"{silent_fault(found.word_age_s, found.partner)}; {CATALOGUE[Code.PARTNER_SILENT].hint}"
     if found.fence_off:
         yield f"the fence is OFF ({found.fence_off}): writes for users who are served elsewhere are not refused; `poolpair fence on`"
-    if found.gate:
-        yield f"gate: {_fault(found.gate)}"
+    for what, fault in (("own share", found.share), ("gate", found.gate)):
+        if fault:
+            yield f"{what}: {_fault(fault)}"
     if found.gate_word:
         yield f"the gate is held open by hand ({found.gate_word}) until {found.partner} is heard"
     for pool, down in ((found.pool, found.application), (found.partner, found.partner_application)):
@@ -163,13 +164,17 @@ def _remarks(found: PairStatus) -> Iterator[str]:
         for fault in (home.stopped, home.fault):
             if fault:
                 yield f"users of {home.home}: {_fault(fault)}"
+    yield from _of_ledger(found)
+    for channel in found.channels:
+        yield from _of_channel(channel, found.partner)
+
+
+def _of_ledger(found: PairStatus) -> Iterator[str]:
     if found.ledger_open:
         yield f"{show_count(found.ledger_open, 'group')} in the ledger without a decision; `poolpair ledger list`"
     if found.ledger_standing:
         groups = show_count(found.ledger_standing, "group")
         yield f"{groups} in packages of {found.partner} that were never applied; it hands them in when it returns; `poolpair ledger list`"
-    for channel in found.channels:
-        yield from _of_channel(channel, found.partner)
 
 
 def _of_channel(channel: ChannelStatus, partner: str) -> Iterator[str]:

@@ -25,6 +25,7 @@ from poolpair.pairing import (
     fingerprint,
     invite,
     join,
+    refuse_second,
     write_invitation,
 )
 from poolpair.share.open import own_share, partner_share
@@ -97,6 +98,7 @@ def _answer(config: PoolConfig, share: OwnShare) -> str | None:
 def pair_join(path: Annotated[Path, typer.Argument(help="The invitation that was carried here.")]) -> None:
     """Answer an invitation: make the key file, and leave the answer in the inviting pool's share."""
     config = chosen_config()
+    refuse_second(config.partner.key_file, config.partner.pool, _now())
     invitation, answer, secret = join(path, config.pool, config.partner.pool)
     if invitation.is_over(_now()):
         over = f"by this machine's clock its time was over at {invitation.expires_utc}"

@@ -45,7 +45,7 @@ def setup(
         raise PoolpairError(Code.USAGE, f"{folder} is no absolute path")
     accounts = (partner_account, owner) if is_smb(config.share) else (partner_account,)
     address = config.share if is_smb(config.share) else f"smb://THIS-SERVER/{name or config.pool}"
-    typer.echo("# As root on the file server, after `init` at this pool; may be given again.")
+    typer.echo("# As root on the file server, before `pair join`, and once more after `init` at this pool.")
     typer.echo(
         f"# smbpasswd asks for a password: it goes into a file at {config.partner.pool}, whose pool file then says in [partner]"
     )

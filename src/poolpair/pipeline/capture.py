@@ -45,6 +45,7 @@ def capture(site: Site, channel: Channel, *, rescan: bool = False) -> Captured:
         scan(site, site.tree, rescan=rescan)
     out = site.store.read(Outbound, outbound_name(channel))
     base_token = out.base_token if out else 0
+    looked_s = site.clock.monotonic_s()
     found = site.store.look(channel, site.served(), base_token)
     if found.foreign:
         with site.store.transaction() as tx:
@@ -55,6 +56,7 @@ def capture(site: Site, channel: Channel, *, rescan: bool = False) -> Captured:
         site.memory.captured_s.setdefault(channel, site.clock.monotonic_s())
     else:
         site.memory.captured_s.pop(channel, None)
+        site.memory.clean_s[channel] = looked_s
     return Captured(pending=pending)
 
 

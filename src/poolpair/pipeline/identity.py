@@ -20,10 +20,9 @@ def check_own_share(site: Site) -> None:
     if found is None:
         raise PoolpairError(Code.SHARE_MISSING, "the own share has no pool.json", hint="run `poolpair -c FILE init`")
     if (found.pool, found.pair_id) != (site.pool, site.pair_id):
-        raise PoolpairError(
-            Code.SHARE_FOREIGN,
-            f"the own share belongs to pool {found.pool!r} of pair {found.pair_id[:8]}, not to {site.pool!r} of {site.pair_id[:8]}",
-        )
+        detail = f"the own share belongs to pool {found.pool!r} of pair {found.pair_id[:8]}, not to {site.pool!r} of {site.pair_id[:8]}"
+        hint = "the key file is another pair's: bring the right one back" if found.pool == site.pool else None
+        raise PoolpairError(Code.SHARE_FOREIGN, detail, hint)
     if found.store_id != identity.store_id:
         raise PoolpairError(Code.CLONE, "the own share belongs to another database than this one")
 

@@ -23,6 +23,8 @@ from poolpair.share.port import FileVanished
 from poolpair.state import Inbound
 from poolpair.store.buckets import are_sound
 
+NEW_PER_LOOK = 16
+"""Files that were not opened before, or go away, in one look: whoever fills the share holds up neither words nor the other direction."""
 REFUSED_KEPT = 32
 """Refused package ids kept for the cookie; the origin needs only the newest."""
 MANIFESTS_KEPT = 256
@@ -44,10 +46,13 @@ def receive(site: Site, channel: Channel) -> Received | None:
     candidates: list[Received] = []
     opened: list[Received] = []
     waits: PoolpairError | None = None
-    for listed in site.own.list(data_dir(channel)):
-        name = parse_package_name(listed.name)
-        if name is None:
-            continue
+    site.memory.crowded.discard(channel)
+    left = NEW_PER_LOOK
+    for name in _in_order(site, channel, inbound):
+        left -= name.name not in site.memory.manifests
+        if left < 0:
+            site.memory.crowded.add(channel)
+            break
         if _is_superseded(inbound, name):
             inbound = _discard(site, channel, inbound, name)
             continue
@@ -76,6 +81,21 @@ def receive(site: Site, channel: Channel) -> Received | None:
     if best and inbound.held and inbound.held.position == best.manifest.position and not inbound.held.approved:
         return None
     return best
+
+
+def _in_order(site: Site, channel: Channel, inbound: Inbound) -> list[PackageName]:
+    """Everything that stands, in the order in which it is opened: what was already, then what is likely to go on from what is applied.
+
+    Of these the next first and the newest after it, and so on from both ends: whoever makes up names may take any number.
+    """
+    stream = inbound.applied.stream if inbound.applied else ""
+    found = [name for listed in site.own.list(data_dir(channel)) if (name := parse_package_name(listed.name))]
+    known = [name for name in found if name.name in site.memory.manifests]
+    fresh = [name for name in found if name.name not in site.memory.manifests]
+    fresh.sort(key=lambda name: (name.stream != stream, name.sequence))
+    likely = [name for name in fresh if name.stream == stream]
+    ends = [pair for both in zip(likely, reversed(likely), strict=True) for pair in both]
+    return list(dict.fromkeys((*known, *ends, *fresh)))
 
 
 def _doubled(inbound: Inbound, opened: list[Received]) -> set[str]:

@@ -28,8 +28,6 @@ from poolpair.store.tree import Tree
 
 NONCES_KEPT = 64
 """How many of our own nonces are remembered; the partner echoes one of the newest few."""
-
-
 SCRATCH_SUFFIX = ".part"
 
 
@@ -83,7 +81,6 @@ class Volatile:
     word_s: dict[Channel, float] = field(default_factory=dict)
     """The same per channel."""
     claims: dict[Channel, Claim] = field(default_factory=dict)
-    """The newest."""
     looked: dict[Channel, str] = field(default_factory=dict)
     """The nonce of the partner's that was known when its changes were looked for last."""
     streams: dict[Channel, str] = field(default_factory=dict)
@@ -101,6 +98,8 @@ class Volatile:
     acknowledged_s: dict[Channel, float] = field(default_factory=dict)
     captured_s: dict[Channel, float] = field(default_factory=dict)
     """Since when changes are known that are not packed."""
+    clean_s: dict[Channel, float] = field(default_factory=dict)
+    """When there were none, the last time that anybody looked: what waits unseen is no older."""
     cut_s: dict[Channel, float] = field(default_factory=dict)
     tree_hint: object = None
     scanned_s: float | None = None
@@ -127,6 +126,8 @@ class Volatile:
     faults: dict[Channel, Fault] = field(default_factory=dict)
     unheard: dict[Channel, Fault] = field(default_factory=dict)
     """What keeps the heartbeat from the partner."""
+    crowded: set[Channel] = field(default_factory=set)
+    """Channels on which more stands than was looked at."""
     nothing_waits: set[Channel] = field(default_factory=set)
     """Channels on which no table is known to wait."""
     confirmed_s: float | None = None
