@@ -1,7 +1,8 @@
 """The service: runs the passes of every channel, and the heartbeat beside them, until it is told to stop.
 
 One thread works along the line; a second sends heartbeats and writes the pulse, so that a long apply or a slow delivery does not
-look like silence to the partner; a third counts what has no home, for which it looks at every row while the line goes on. None of
+look like silence to the partner; a third counts what has no home, for which it looks at every row while the line goes on; a fourth
+says to the store that this process lives. None of
 them holds anything that the store does not: `kill -9` at any instant is a normal event.
 """
 
@@ -22,11 +23,13 @@ from poolpair.report import PULSE, pulse
 from poolpair.serving.asks import attend
 from poolpair.serving.gate import begin, tend
 from poolpair.stopping import Stop
+from poolpair.store.kind import StoreHandle
 
 FULL_LOOK_S = 30.0
 """A whole pass at least this often (or once per interval), whatever the hints say."""
 PULSE_S = 1.0
 """A word this much newer than the one that `status` knows of is written down at once, not with the next heartbeat."""
+RENEW_S = 1.0
 JOIN_S = 10.0
 """To look at every row of a large table may take longer; the process ends without it."""
 COUNT_REST = 50.0
@@ -78,7 +81,8 @@ class Service:
         """Work until `stop`, after `begin`. Raises PoolpairError(LEASE) if another service took over."""
         site = self._site
         site.own.write_small(task_file(site.lead), (site.front_end + "\n").encode())
-        beside = [threading.Thread(target=self._beside, args=(do,), daemon=True) for do in (self._beats, self._counts)]
+        works = (self._beats, self._counts, self._renews)
+        beside = [threading.Thread(target=self._beside, args=(do,), daemon=True) for do in works]
         for thread in beside:
             thread.start()
         try:
@@ -221,6 +225,17 @@ class Service:
                 last_all_s = now
             write_pulse(site)
             self._stop.wait(site.limits.heartbeat_s)
+
+    def _renews(self, site: Site) -> None:
+        """Say that this process lives: one that stands still loses the lease to another front end."""
+        assert isinstance(site.store, StoreHandle)
+        while not self._stop.is_set():
+            try:
+                site.store.join_lease(site.store.lease_number)
+            except PoolpairError as error:
+                if error.code in FATAL:
+                    raise
+            self._stop.wait(RENEW_S)
 
     def _counts(self, site: Site) -> None:
         """Count what has no home: at the start, and once per interval if something was written since."""

@@ -76,7 +76,7 @@ class PostgresBench(Bench):
 
     def open(self, lock: str = "lock") -> Store:
         if lock != "lock":  # the server loses sight of the holder, whose process goes on
-            self.cluster.throw_out(self.database, "application_name = 'poolpair'")
+            self.cluster.throw_out(self.database, "application_name LIKE 'poolpair%'")
         return PostgresStore(self.cluster.url(self.database), PROFILE, VirtualClock(), lock_wait_s=0.1)
 
     @contextmanager

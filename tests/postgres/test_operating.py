@@ -19,9 +19,7 @@ from tests.postgres.own_pair import own_pair
 
 ITEM = "CREATE TABLE item (id integer PRIMARY KEY, value text)"
 ITEMS = entry("item", "id")
-TRIED = (
-    "SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = 'poolpair' AND query LIKE 'SELECT pg_sleep%'"
-)
+TRIED = "SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name LIKE 'poolpair%' AND query LIKE 'SELECT pg_sleep%'"
 
 
 def _behind_a_long_transaction(copies: Copies, action: str) -> PoolpairError:

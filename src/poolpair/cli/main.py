@@ -35,6 +35,7 @@ if sys.argv[1:2] != ["prosody"]:
         pausing,
         profile,
         quarantine,
+        running,
         settings,
         share,
         topology,
@@ -43,6 +44,7 @@ if sys.argv[1:2] != ["prosody"]:
 
     for module in (
         settings,
+        running,
         work,
         look,
         check,

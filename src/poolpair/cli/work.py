@@ -1,9 +1,8 @@
-"""Commands that do the work: run, sync, verify."""
+"""Commands that do some work: api, sync, verify."""
 
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections.abc import Callable
 from typing import Annotated
@@ -11,25 +10,20 @@ from typing import Annotated
 import typer
 
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
-from poolpair.clock import SystemClock
 from poolpair.config import PoolConfig
 from poolpair.cycle import count_unhomed, run_pass
 from poolpair.decisions import begin_verify, request, resume_refused
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import channel_from_name
-from poolpair.management.beside import management_beside
-from poolpair.management.effective import says_the_same
-from poolpair.management.replica import Replica
 from poolpair.model import Channel, ExportStatus
 from poolpair.pipeline.pieces import any_waits, is_begun
 from poolpair.pipeline.site import Site
 from poolpair.report import gather
-from poolpair.service import Request, Service, write_pulse
+from poolpair.service import Request, write_pulse
 from poolpair.serving.asks import attend
 from poolpair.state import VerifyResult
 from poolpair.status import ChannelStatus
-from poolpair.stopping import Stop
-from poolpair.wiring import beater, check_settings, initialise, open_site, store_kind, working_site
+from poolpair.wiring import check_settings, initialise, open_site, store_kind, working_site
 
 POLL_S = 0.05
 TIMEOUT_MAX_S = 7 * 24 * 3600
@@ -37,55 +31,9 @@ TIMEOUT_MAX_S = 7 * 24 * 3600
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
-    app.command(epilog=EXIT_STATUSES)(run)
     app.command(epilog=EXIT_STATUSES)(api)
     app.command(epilog=EXIT_STATUSES)(sync)
     app.command(epilog=EXIT_STATUSES)(verify)
-
-
-def run(allow_root: Annotated[bool, typer.Option("--allow-root", help="Run even as root.")] = False) -> None:
-    """Run the service in the foreground until SIGTERM or SIGINT."""
-    config = chosen_config()
-    if os.geteuid() == 0 and not allow_root:
-        raise PoolpairError(Code.ROOT, "the service should run as the application's user, not as root")
-    ended = Stop()
-    while _run_once(config, ended):
-        before, config = config, chosen_config()
-        if (before.homes, before.profile) != (config.homes, config.profile):
-            initialise(config)
-
-
-def _run_once(config: PoolConfig, ended: Stop) -> bool:
-    """Run until the end, or until the management store says something else than before; returns whether that is so."""
-    reload = Stop()
-
-    def tell(line: str) -> None:
-        talk.print(f"{SystemClock().utc_iso()} {line}", markup=False)
-
-    for line in config.overruled:
-        tell(f"{config.path.name}: {line}")
-    with working_site(config) as site:
-        service = Service(site, beater(config, site), tell)
-
-        def look(_: Replica) -> None:
-            if not says_the_same(chosen_config(), config):
-                tell("the management store says something else than before: it counts from now on")
-                reload.set()
-                service.stop()
-
-        with management_beside(config, tell, look) as end_management:
-
-            def stop(*_: object) -> None:
-                ended.set()
-                service.stop()
-                end_management()
-
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, stop)
-            service.begin()
-            talk.print(f"pool {site.pool} works with {site.partner}; stop with SIGTERM", markup=False)
-            service.run()
-    return reload.is_set() and not ended.is_set()
 
 
 def api(allow_root: Annotated[bool, typer.Option("--allow-root", help="Run even as root.")] = False) -> None:

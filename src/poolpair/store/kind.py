@@ -33,7 +33,7 @@ class StoreHandle(Store, Protocol):
         ...
 
     def join_lease(self, number: int | None) -> None:
-        """Work under the lease that another handle of this process holds."""
+        """Work under the lease that another handle of this process holds; said again each second, that the process lives."""
         ...
 
     def snapshot(self, rows: Path | None = None) -> AbstractContextManager[WholeView]:

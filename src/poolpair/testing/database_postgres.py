@@ -222,7 +222,7 @@ class PostgresDatabase:
 
     def lose_lock(self) -> None:
         """The server loses sight of the service's connections, unless they are at work."""
-        idle = f"datname = '{self._name}' AND application_name = 'poolpair' AND state = 'idle'"
+        idle = f"datname = '{self._name}' AND application_name LIKE 'poolpair%' AND state = 'idle'"
         self._server.dba(f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE {idle}")
 
     def close(self) -> None:

@@ -3,6 +3,10 @@
 One row holds a fencing number that only grows; every transaction of a service checks it while it holds the turn. Beside the row a
 lock of the server's, held by the service's own connection, tells a dead holder from a living one: the server frees it as soon as
 that connection ends. A service that lost its connection takes the lock again with the next one, unless another took over.
+
+A holder that stands still keeps its connections, and with them perhaps the turn. It is told by the server's clock: every connection of
+a holder is called by its number, and one says each second that it lives. Where none was heard of for `LAPSES_S` whoever wants the lease
+ends them all and takes it; the old holder, when it wakes, finds its connections dead and its number overtaken.
 """
 
 from __future__ import annotations
@@ -20,9 +24,24 @@ TURN = f"LOCK TABLE {SCHEMA}.turn IN EXCLUSIVE MODE"
 LEASE = f"SELECT number, holder FROM {SCHEMA}.lease"
 """Asked for with each turn."""
 _LOCK = (0x706F6F6C, 0x70616972)
+LAPSES_S = 5
+_HOLDER = f"""
+pg_locks WHERE locktype = 'advisory' AND classid = {_LOCK[0]} AND objid = {_LOCK[1]} AND objsubid = 2
+  AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+_LIVES = f"""
+state_change IS NULL OR state_change > clock_timestamp() - interval '{LAPSES_S} s'
+  OR (state = 'active' AND wait_event_type IS DISTINCT FROM 'Client')
+"""
+"""Whether a connection shows life: what another role does, or a server that keeps no such record, counts as living."""
 _HELD = f"""
-SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = {_LOCK[0]} AND objid = {_LOCK[1]} AND objsubid = 2
-  AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+SELECT EXISTS (SELECT 1 FROM {_HOLDER}
+  AND EXISTS (SELECT 1 FROM pg_stat_activity a WHERE a.datname = current_database()
+    AND (a.pid = pg_locks.pid OR a.application_name = $1) AND ({_LIVES})))
+"""
+_END = f"""
+SELECT count(pg_terminate_backend(pid, {LAPSES_S * 1000})) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND usename = current_user
+  AND (pid IN (SELECT pid FROM {_HOLDER}) OR (datname = current_database() AND application_name = $1))
 """
 
 
@@ -39,7 +58,7 @@ class PostgresLease:
 
     def take(self, holder: str, front_end: str) -> LeaseHolder:
         """Become the holder. Raises LEASE with the living holder's name."""
-        if not self._lock():
+        if not self._lock() and not self._take_from_the_dead():
             raise PoolpairError(Code.LEASE, f"a service already works for this pool: {self._who()}")
         with self._db.transaction():
             self._db.run(TURN)
@@ -51,9 +70,22 @@ class PostgresLease:
                 self._clock.utc_iso(),
             )
         self.number, self._leads = number, True
+        self.sign()
         found = self.read()
         assert found is not None
         return found
+
+    def _take_from_the_dead(self) -> bool:
+        """Whether the holder stands still, so that its connections could be ended; what it had begun is undone with them."""
+        if self.living() is not None:
+            return False
+        found = self._db.row(f"SELECT number FROM {SCHEMA}.lease")
+        self._db.run(_END, _called(found[0] if found else None))
+        return self._lock()
+
+    def sign(self) -> None:
+        """Say by which number this connection works; said again, that the process lives."""
+        self._db.run("SELECT set_config('application_name', $1, false)", _called(self.number))
 
     @contextmanager
     def kept_free(self) -> Iterator[None]:
@@ -83,6 +115,8 @@ class PostgresLease:
     def relock(self) -> None:
         """On a new connection: take the lock again if this is the holder; if another has it, the number tells."""
         self._locked = self._locked and self._try_lock()
+        if self.number is not None:
+            self.sign()
 
     def check(self, found: list[tuple[object, ...]]) -> None:
         """Inside a transaction, with what LEASE gave: raise LEASE if another service took over."""
@@ -101,8 +135,9 @@ class PostgresLease:
 
     def living(self) -> LeaseHolder | None:
         """The holder, if its connection stands."""
-        row = self._db.row(_HELD)
-        return self.read() if row and row[0] else None
+        known = self.read()
+        row = self._db.row(_HELD, _called(known.number if known else None))
+        return known if row and row[0] else None
 
     def _who(self) -> str:
         there = self._db.row("SELECT to_regclass($1) IS NOT NULL", f"{SCHEMA}.lease")
@@ -117,3 +152,8 @@ class PostgresLease:
     def _try_lock(self) -> bool:
         row = self._db.row(f"SELECT pg_try_advisory_lock({_LOCK[0]}, {_LOCK[1]})")
         return bool(row and row[0])
+
+
+def _called(number: int | None) -> str:
+    """How every connection of a holder is called at the server."""
+    return f"poolpair lease {number}" if number is not None else "poolpair"

@@ -15,11 +15,11 @@ from poolpair.store.ledger import ledger_table
 from poolpair.store.postgres import catalogue
 from poolpair.store.postgres.bound import Bound
 from poolpair.store.postgres.catalogue import COLUMNS, FILE, catalogue_file
-from poolpair.store.postgres.database import SCHEMA, Database, answers_of
+from poolpair.store.postgres.database import Database, answers_of
 from poolpair.store.postgres.definitions import Definitions
-from poolpair.store.postgres.documents import EVERYTHING, TOKEN, Documents
+from poolpair.store.postgres.documents import Documents
 from poolpair.store.postgres.drift import layout_of
-from poolpair.store.postgres.identity import location_of
+from poolpair.store.postgres.identity import location_of, log_anew
 from poolpair.store.postgres.incoming import PostgresIncoming
 from poolpair.store.postgres.lease import LEASE, TURN, PostgresLease
 from poolpair.store.postgres.ledgering import ledger_of, list_ledger
@@ -84,10 +84,7 @@ class PostgresStore:
         with self.transaction() as tx:
             here, known = location_of(self._db), tx.load(StoreIdentity, IDENTITY)
             if known is not None and known.home_location != here:
-                self._db.run(f"UPDATE {TOKEN} SET snapshot = $1::pg_snapshot", EVERYTHING)
-                self._db.run(f"UPDATE {SCHEMA}.parked SET snapshot = pg_current_snapshot()")
-                for b in self._bound:
-                    self._db.run(f"UPDATE {b.log} SET poolpair_xid = pg_current_xact_id()")
+                log_anew(self._db, self._bound)
                 self._log.forget()
             tx.save(IDENTITY, StoreIdentity(store_id=store_id, location=here, home_location=here))
 
@@ -276,6 +273,8 @@ class PostgresStore:
     def join_lease(self, number: int | None) -> None:
         """Work under the lease that another handle of this process holds."""
         self._lease.number = number
+        with self._db.translated():
+            self._lease.sign()
 
     @property
     def lease_number(self) -> int | None:

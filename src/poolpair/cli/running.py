@@ -1,0 +1,118 @@
+"""The command that runs the service: run. Of several front ends of a pool one works, the others stand by."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
+from poolpair.clock import SystemClock
+from poolpair.config import PoolConfig
+from poolpair.errors import Code, PoolpairError
+from poolpair.management.beside import management_beside
+from poolpair.management.effective import says_the_same
+from poolpair.management.replica import Replica
+from poolpair.service import Service
+from poolpair.stopping import Stop
+from poolpair.wiring import beater, initialise, open_site, working_site
+
+STAND_BY_S = 0.5
+"""How often a front end that stands by looks whether the one that works is still there."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog=EXIT_STATUSES)(run)
+
+
+def run(allow_root: Annotated[bool, typer.Option("--allow-root", help="Run even as root.")] = False) -> None:
+    """Run the service in the foreground until SIGTERM or SIGINT; while another front end of this pool works it stands by."""
+    config = chosen_config()
+    if os.geteuid() == 0 and not allow_root:
+        raise PoolpairError(Code.ROOT, "the service should run as the application's user, not as root")
+    ended = Stop()
+    while _FrontEnd(config, ended).run():
+        before, config = config, chosen_config()
+        if (before.homes, before.profile) != (config.homes, config.profile):
+            initialise(config)
+
+
+class _FrontEnd:
+    """A process with one configuration: it works, or stands by, until it is told to end, or to go by another one."""
+
+    def __init__(self, config: PoolConfig, ended: Stop) -> None:
+        self._config, self._ended = config, ended
+        self._changed = Stop()
+        self._service: Service | None = None
+
+    def run(self) -> bool:
+        """Returns whether the management store says something else now. Raises LEASE if this front end works already."""
+        for line in self._config.overruled:
+            self._tell(f"{self._config.path.name}: {line}")
+        with management_beside(self._config, self._tell, self._look) as end_management:
+
+            def stop(*_: object) -> None:
+                self._ended.set()
+                self._end_service()
+                end_management()
+
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, stop)
+            while self._is_to_go_on and self._stand_by():
+                try:
+                    self._work()
+                except PoolpairError as error:
+                    if error.code is not Code.LEASE:
+                        raise
+                    self._tell(f"{error.code}: {error.detail}")  # and the next look says whether by another front end
+        return not self._ended.is_set()
+
+    @property
+    def _is_to_go_on(self) -> bool:
+        return not (self._ended.is_set() or self._changed.is_set())
+
+    def _stand_by(self) -> bool:
+        """Wait until nobody works for the pool; False if told to end meanwhile. Raises LEASE if it is this front end itself."""
+        site, said = open_site(self._config), ""
+        try:
+            while self._is_to_go_on:
+                holder = site.store.lease_holder()
+                if holder is None:
+                    return True
+                if holder.front_end == self._config.front_end:
+                    detail = f"a service already works for this pool: {holder.holder} since {holder.since_utc}"
+                    raise PoolpairError(Code.LEASE, detail)
+                if holder.front_end != said:
+                    self._tell(f"front end {holder.front_end} works for pool {site.pool}; this one stands by")
+                    said = holder.front_end
+                self._ended.wait(STAND_BY_S)
+        finally:
+            site.store.close()
+        return False
+
+    def _work(self) -> None:
+        with working_site(self._config) as site:
+            self._service = Service(site, beater(self._config, site), self._tell)
+            if self._is_to_go_on:
+                self._service.begin()
+                talk.print(f"pool {site.pool} works with {site.partner}; stop with SIGTERM", markup=False)
+                self._service.run()
+
+    def _end_service(self) -> None:
+        if self._service is not None:
+            self._service.stop()
+
+    def _look(self, _: Replica) -> None:
+        """The replica of this server is another one."""
+        if not says_the_same(chosen_config(), self._config):
+            self._tell("the management store says something else than before: it counts from now on")
+            self._changed.set()
+            self._end_service()
+
+    @property
+    def _tell(self) -> Callable[[str], None]:
+        return lambda line: talk.print(f"{SystemClock().utc_iso()} {line}", markup=False)
