@@ -31,6 +31,18 @@ def test_only_the_pair_that_holds_the_store_has_its_folder(pools: Pools) -> None
     assert len(set(shown)) == 1
 
 
+def test_any_server_tells_of_all_pools(pools: Pools) -> None:
+    """By what each said of itself, with its age: also of one whose service is down since, and of pools that are no partner."""
+
+    def of(name: str, other: str) -> str:
+        lines = pools[name].run("status", "--all").out.splitlines()
+        return next((line for line in lines if line.startswith(f"pool {other} (status")), "")
+
+    wait_for("d knowing of a", lambda: "users of a by a (epoch 0)" in of("d", "a"), WAIT_S)
+    assert "known" in of("d", "a")
+    wait_for("a knowing of c", lambda: "fe-c works" in of("a", "c"), WAIT_S)
+
+
 def test_a_setting_counts_everywhere_without_a_restart(pools: Pools) -> None:
     """For all pools, for one alone, and reset; the services that run go on, and rows go on arriving."""
     services = {name: pools[name].service for name in "abcd"}

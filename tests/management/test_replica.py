@@ -20,6 +20,7 @@ from poolpair.management.members import STORE, key_document, new_membership, rin
 from poolpair.management.replica import Replica, Report, Update, after, is_up_to_date, public, update_for
 from poolpair.management.taking import ReplicaTaker
 from poolpair.share.memory import MemoryShare
+from poolpair.testing.clock import VirtualClock
 
 RING = KeyRing.of("1" * 32, bytes(range(32)))
 
@@ -82,7 +83,14 @@ def test_a_server_has_what_was_published_at_one_moment(moves: list[tuple[str, in
 def server(tmp_path: Path) -> tuple[MemoryShare, Path, ReplicaTaker, list[Replica]]:
     """A server with its share, its folder, what takes its replica, and what that told."""
     share, told = MemoryShare(lambda: 0.0), list[Replica]()
-    return share, tmp_path, ReplicaTaker("c", "fe", share, tmp_path, lambda: RING, told.append), told
+    return (
+        share,
+        tmp_path,
+        ReplicaTaker(
+            Report(pool="c", front_end="fe"), share, tmp_path, lambda: RING, told.append, lambda: None, VirtualClock()
+        ),
+        told,
+    )
 
 
 def send(share: MemoryShare, update: Update, ring: KeyRing = RING, target: str = "c/fe") -> None:

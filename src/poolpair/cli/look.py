@@ -14,12 +14,14 @@ from poolpair.cli.context import EXIT_STATUSES, chosen_config, out
 from poolpair.cli.drill import words_of_drill
 from poolpair.cli.hook import failed_runs, show_run
 from poolpair.cli.inspect import inspect
+from poolpair.clock import SystemClock
+from poolpair.config import PoolConfig
 from poolpair.errors import CATALOGUE, Code
 from poolpair.model import ExportStatus, Fault, ImportStatus
 from poolpair.report import gather
 from poolpair.status import ChannelStatus, ExportView, HomeStatus, ImportView, PairStatus, Reason, silent_fault
 from poolpair.units import show_age, show_count
-from poolpair.wiring import open_site
+from poolpair.wiring import open_site, scratch_of
 
 _COLOURS = {
     ExportStatus.FINAL: "green",
@@ -48,9 +50,15 @@ def register(app: typer.Typer) -> None:
     app.command(epilog=EXIT_STATUSES)(inspect)
 
 
-def status(json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False) -> None:
+def status(
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    everywhere: Annotated[
+        bool, typer.Option("--all", help="Also how the other pools of the deployment stand, as far as is known here.")
+    ] = False,
+) -> None:
     """Say how the pair stands: this side's view, and the partner's own word with its age."""
-    site = open_site(chosen_config())
+    config = chosen_config()
+    site = open_site(config)
     try:
         found = gather(site)
         runs = [] if json else failed_runs(site)
@@ -62,7 +70,25 @@ def status(json: Annotated[bool, typer.Option("--json", help="Print everything a
         show(found)
         for run in runs:
             show_run(run, lines_max=5)
+        if everywhere:
+            show_deployment(config, found.pool)
     raise typer.Exit(found.exit_status)
+
+
+def show_deployment(config: PoolConfig, but: str) -> None:
+    """A line for each other pool, by its own word as it was passed on here, with its age."""
+    from poolpair.management.local import words_known
+
+    words = sorted(words_known(scratch_of(config), SystemClock()), key=lambda word: word.pool)
+    others = [word for word in words if word.pool != but]
+    if not others:
+        out.print(Text("no other pool is known here: a management store carries what each says of itself"))
+    for word in others:
+        homes = ", ".join(f"users of {each.home} by {each.served_by} (epoch {each.epoch})" for each in word.homes)
+        works = f"{word.front_end} works" if word.front_end else "NO service runs"
+        said = f"{', '.join(word.states)}; lag {word.lag_s:.1f} s; {homes}; {works}; known {show_age(word.age_s)} ago"
+        style = {0: "", 1: "yellow"}.get(word.exit_status, "red")
+        out.print(Text(f"pool {word.pool} (status {word.exit_status}): {said}", style=style))
 
 
 def show(found: PairStatus, console: Console = out) -> None:

@@ -15,15 +15,17 @@ from poolpair.config import PoolConfig
 from poolpair.errors import PoolpairError
 from poolpair.keyfile import KeyFile
 from poolpair.management.holding import documents_of, management_of
-from poolpair.management.replica import Replica
+from poolpair.management.replica import Replica, Report
 from poolpair.management.replicate import Replicator
 from poolpair.management.shares import share_of
 from poolpair.management.taking import ReplicaTaker
+from poolpair.management.words import PoolWord, word_of
 from poolpair.pipeline.site import Site
+from poolpair.report import gather
 from poolpair.service import JOIN_S, Service
 from poolpair.share.open import own_share
 from poolpair.stopping import Stop
-from poolpair.wiring import beater, make_scratch, working_site
+from poolpair.wiring import beater, make_scratch, open_site, working_site
 
 REST_S = 5.0
 """Where every server has everything the store asks them this often whether it is so still."""
@@ -110,10 +112,23 @@ class _Holding:
 def _take(config: PoolConfig, changed: Callable[[Replica], None], stop: Stop) -> None:
     """Take the replica of this server."""
     keys = KeyFile(config.member_key or config.partner.key_file)
-    taker = ReplicaTaker(config.pool, config.front_end, own_share(config), make_scratch(config), keys, changed)
-    while not stop.is_set():
-        taker.look()
-        stop.wait(LOOK_S)
+    site = open_site(config)
+
+    def word() -> PoolWord | None:
+        try:
+            return word_of(gather(site))
+        except PoolpairError:
+            return None  # what it says of itself it says when it can
+
+    try:
+        folder, own = make_scratch(config), own_share(config)
+        server = Report(pool=config.pool, front_end=config.front_end)
+        taker = ReplicaTaker(server, own, folder, keys, changed, word, site.clock)
+        while not stop.is_set():
+            taker.look()
+            stop.wait(LOOK_S)
+    finally:
+        site.store.close()
 
 
 @contextmanager

@@ -1,17 +1,21 @@
-"""The local replica: one file, in the scratch folder of the server; what cannot be read counts as nothing, and is sent again."""
+"""What a server keeps of the store in its scratch folder: the replica, and what pools say. What cannot be read counts as nothing."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
+from poolpair.clock import Clock
 from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.format import documents
 from poolpair.management.documents import ALL_MAX_BYTES
 from poolpair.management.replica import Replica
+from poolpair.management.words import PoolWord
 
 NAME = "replica.json"
+WORDS = "deployment.json"
 _MAX_BYTES = 4 * ALL_MAX_BYTES
 
 
@@ -62,3 +66,30 @@ def write_whole(path: Path, content: bytes) -> None:
             os.close(folder)
     except OSError as error:
         raise PoolpairError(Code.SCRATCH, f"{path}: {error.strerror}") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """All words that a server has, and when they came."""
+
+    words: tuple[PoolWord, ...]
+    boot_id: str
+    at_s: float
+
+
+def keep_words(folder: Path, words: tuple[PoolWord, ...], clock: Clock) -> None:
+    """Write down what was passed on. Raises SCRATCH."""
+    known = Known(words=words, boot_id=clock.boot_id(), at_s=clock.monotonic_s())
+    write_whole(folder / WORDS, documents.encode(known).encode())
+
+
+def words_known(folder: Path, clock: Clock) -> tuple[PoolWord, ...]:
+    """What this server knows, each as old as it is now; nothing if nothing came since the machine was started."""
+    try:
+        known = documents.decode(Known, (folder / WORDS).read_bytes())
+    except (OSError, Refused):
+        return ()
+    if known.boot_id != clock.boot_id():
+        return ()
+    since_s = clock.monotonic_s() - known.at_s
+    return tuple(replace(word, age_s=word.age_s + since_s) for word in known.words)

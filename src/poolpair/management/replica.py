@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from poolpair.management.documents import Document
 from poolpair.management.members import is_key
+from poolpair.management.words import PoolWord
 
 Marks = tuple[int, int]
 """Term and serial: of two replicas the greater is newer."""
@@ -48,6 +49,8 @@ class Update:
     nonce: str
     have: dict[str, str] = field(default_factory=dict)
     documents: tuple[Document, ...] = ()
+    words: tuple[PoolWord, ...] = ()
+    """What each pool said of itself last."""
 
     @property
     def marks(self) -> Marks:
@@ -69,6 +72,8 @@ class Report:
     fault: str = ""
     """Why the newest was not taken."""
     release: str = ""
+    word: PoolWord | None = None
+    """How its pool stands."""
 
     @property
     def marks(self) -> Marks:

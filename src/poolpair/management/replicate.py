@@ -19,6 +19,7 @@ from poolpair.management.documents import Document, Documents
 from poolpair.management.members import STORE, ring_of
 from poolpair.management.replica import Replica, Report, is_up_to_date, mark_of, public, update_for
 from poolpair.management.topology import TOPOLOGY, Topology, TopologyPool, parse_topology
+from poolpair.management.words import PoolWord
 from poolpair.model import Fault, new_nonce
 from poolpair.pipeline.site import Site, outbound_name
 from poolpair.reigns import takes_writes
@@ -93,6 +94,8 @@ class Replicator:
         self._shares: dict[str, tuple[str, PartnerShare]] = {}
         self._sent: dict[str, tuple[float, tuple[object, ...], str]] = {}
         """By server: when it was written to, what that was by, and the nonce."""
+        self._words: dict[str, tuple[float, Report]] = {}
+        """By pool: the newest answer with a word, and when it came."""
 
     def round(self) -> bool:
         """Look at every server once; returns whether all have everything. Raises STORE_*, LEASE, TOPOLOGY."""
@@ -132,6 +135,8 @@ class Replicator:
         try:
             share, ring = self._share(pool), ring_of(pool.name, self._pair, self._site.ring, newest)
             report = self._read(share, ring, pool.name, front_end)
+            if report is not None:
+                self._hear(report)
             if report is not None and report.term == current.term and report.serial > current.serial:
                 detail = f"{front_end} has serial {report.serial}, this store only {current.serial}: it was set back"
                 raise PoolpairError(Code.STORE_SET_BACK, detail)
@@ -181,10 +186,20 @@ class Replicator:
         again_s = REFRESH_S if is_up_to_date(current, report) else RETRY_S
         if by == wanted and now_s - sent_s < again_s:
             return
-        update = update_for(current, report, new_nonce(), full=full)
+        update = replace(update_for(current, report, new_nonce(), full=full), words=self._aged(now_s))
         data = seal_small(documents.encode(update).encode(), ring, kind="replica", origin=STORE, target=name)
         share.replace(replica_folders(front_end)[0], REPLICA_NAME, data, f"{self._site.pool}-{update.nonce}.part")
         self._sent[name] = (now_s, wanted, update.nonce)
+
+    def _hear(self, report: Report) -> None:
+        """Keep what a pool says of itself; the same answer again is no news."""
+        known = self._words.get(report.pool)
+        if report.word is not None and (known is None or known[1] != report):
+            self._words[report.pool] = (self._site.clock.monotonic_s(), report)
+
+    def _aged(self, now_s: float) -> tuple[PoolWord, ...]:
+        heard = ((at_s, report.word) for at_s, report in self._words.values())
+        return tuple(replace(word, age_s=now_s - at_s) for at_s, word in heard if word is not None)
 
     def _note(self, pool: str, front_end: str, current: Replica, report: Report | None, fault: Fault | None) -> None:
         name, now_utc = replica_name(pool, front_end), self._site.clock.utc_iso()

@@ -7,33 +7,41 @@ from dataclasses import replace
 from pathlib import Path
 
 from poolpair import __version__
+from poolpair.clock import Clock
 from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.format import documents
 from poolpair.format.keys import KeyRing
 from poolpair.format.layout import REPLICA_NAME, REPORT_NAME, replica_folders
 from poolpair.format.small import MAX_SMALL_BYTES, open_small, seal_small
-from poolpair.management.local import read_local, stamp_of, write_local
+from poolpair.management.local import keep_words, read_local, stamp_of, write_local
 from poolpair.management.members import STORE
 from poolpair.management.replica import Replica, Report, Update, after
+from poolpair.management.words import PoolWord
 from poolpair.share.port import OwnShare, split_path
+
+WORD_S = 10.0
+"""How often a server says how its pool stands."""
 
 
 class ReplicaTaker:
-    """One server's. `keys` are the secrets that it shares with the store; `changed` hears of a replica that is another one."""
+    """One server's. `keys` are the secrets shared with the store; `changed` hears of another replica, `word` tells how the pool stands."""
 
     def __init__(
         self,
-        pool: str,
-        front_end: str,
+        server: Report,
         own: OwnShare,
         folder: Path,
         keys: Callable[[], KeyRing],
         changed: Callable[[Replica], None],
+        word: Callable[[], PoolWord | None],
+        clock: Clock,
     ) -> None:
         self._own, self._folder, self._keys, self._changed = own, folder, keys, changed
-        self._report = Report(pool=pool, front_end=front_end, release=__version__)
-        self._name = f"{pool}/{front_end}"
-        self._to, self._from = replica_folders(front_end)
+        self._report = replace(server, release=__version__)
+        self._name = f"{server.pool}/{server.front_end}"
+        self._to, self._from = replica_folders(server.front_end)
+        self._word, self._clock = word, clock
+        self._said_s = 0.0
         self._seen: object = None
         self._prepared = False
 
@@ -45,6 +53,7 @@ class ReplicaTaker:
             self._prepared = True
         seen = (self._own.changed_hint([self._to]), stamp_of(self._folder))
         if seen == self._seen:
+            self._speak()
             return False
         before = read_local(self._folder)
         replica, report = self._taken(self._read(), before)
@@ -69,6 +78,7 @@ class ReplicaTaker:
                 update = documents.decode(
                     Update, open_small(data, self._keys(), kind="replica", origin=STORE, target=self._name)
                 )
+                keep_words(self._folder, update.words, self._clock)
                 made = after(before, update)
                 replica, echo = made or before, update.nonce
                 if before is not None and update.marks < before.marks:
@@ -81,7 +91,14 @@ class ReplicaTaker:
         term, serial = replica.marks if replica else (0, 0)
         return replica, replace(self._report, term=term, serial=serial, have=have, echo=echo, fault=fault)
 
+    def _speak(self) -> None:
+        """Say anew how the pool stands, every so often."""
+        if self._clock.monotonic_s() - self._said_s >= WORD_S:
+            self._answer(self._report)
+
     def _answer(self, report: Report) -> None:
+        self._report, self._said_s = replace(report, word=self._word()), self._clock.monotonic_s()
+        report = self._report
         text = documents.encode(report).encode()
         data = seal_small(text, self._keys(), kind="report", origin=self._name, target=STORE)
         self._own.write_small(f"{self._from}/{REPORT_NAME}", data)
