@@ -19,16 +19,16 @@ from poolpair.cli.work import wait
 from poolpair.config import PoolConfig
 from poolpair.cycle import run_pass
 from poolpair.decisions import nudge
-from poolpair.errors import Code, PoolpairError
+from poolpair.errors import PoolpairError
 from poolpair.management.before import refuse_before_store
 from poolpair.model import serving_pool
-from poolpair.moves import HookStep, Move, Plan, PlanStep, plan_name
+from poolpair.moves import HookStep, Plan, PlanStep, plan_name
 from poolpair.pipeline.site import Site
 from poolpair.service import write_pulse
 from poolpair.serving.asks import attend
 from poolpair.serving.gate import tend
-from poolpair.serving.hooked import target_of
-from poolpair.serving.plan import give_up, order, resume, words_of_plan
+from poolpair.serving.ordering import Act, act_for, carry_out, move_of
+from poolpair.serving.plan import words_of_plan
 from poolpair.serving.price import paid, price, steps_of
 from poolpair.serving.stepping import hook_of
 from poolpair.serving.words import served_by
@@ -116,76 +116,29 @@ def move(
         refuse_before_store(config, home)
     site = open_site(config)
     try:
-        kind = Move.TAKEOVER if disaster else Move.HANDOVER
-        asks = kind is Move.HANDOVER and _is_asked(site, home, away=away)
-        resumed = not (abort or what_if or asks) and _resumes(site, home, away=away)
-        if abort and not asks:
-            give_up(site, home)
-            nudge(site)
-        elif resumed:
-            nudge(site)
-        elif not abort and _is_done(site, home, away=away):
+        act = act_for(site, home, away=away, disaster=disaster, abort=abort)
+        if act is Act.NOTHING:
             typer.echo(served_by(site, home, "there already"))
             return
-        elif not abort:
-            _check_place(site, home, kind, away=away)
+        if act.begins or (what_if and not abort):
+            kind = move_of(disaster=disaster)
             for line in (*steps_of(site, kind, home), *price(site, kind, home)):
                 typer.echo(line)
             if what_if:
                 return
             if not yes and not typer.confirm("Go on?"):
                 raise typer.Abort
-        if asks:
+        if act.is_asked:
             verb, again = AskVerb.GIVE_UP if abort else AskVerb.HANDOVER, f"{'failover' if away else 'failback'} {home}"
             ask_partner(site, verb, home, lambda: _worker(config, site), timeout_s, again=again)
             if not abort and site.hooks.commands.get(HookStep.AFTER_SERVE):
                 _follow(config, site, home, timeout_s)
             return
-        if not abort and not resumed:
-            order(site, kind, home, accept_incomplete=incomplete)
-            nudge(site)
+        carry_out(site, act, home, disaster=disaster, accept_incomplete=incomplete)
+        nudge(site)
         _follow(config, site, home, timeout_s)
     finally:
         site.store.close()
-
-
-def _is_asked(site: Site, home: str, *, away: bool) -> bool:
-    """Whether the users are served by the partner, and are to come here: a planned move is then the partner's to carry out."""
-    _target(site, home, away=away)
-    plan = site.store.read(Plan, plan_name(home))
-    runs_here = plan is not None and plan.step is not PlanStep.DONE
-    return home not in site.served() and not runs_here
-
-
-def _target(site: Site, home: str, *, away: bool) -> str:
-    if home not in site.homes:
-        raise PoolpairError(Code.USAGE, f"{home} is no pool of this pair ({' and '.join(site.homes)})")
-    partner_of = site.partner if home == site.pool else site.pool
-    return partner_of if away else home
-
-
-def _resumes(site: Site, home: str, *, away: bool) -> bool:
-    """The same order once more, where a step of its plan failed: that step is taken again."""
-    plan = site.store.read(Plan, plan_name(home))
-    if plan is None or plan.fault is None or target_of(site, plan) != _target(site, home, away=away):
-        return False
-    resume(site, home)
-    return True
-
-
-def _is_done(site: Site, home: str, *, away: bool) -> bool:
-    target, serving = _target(site, home, away=away), site.serving(home)
-    plan = site.store.read(Plan, plan_name(home))
-    running = plan is not None and plan.step is not PlanStep.DONE
-    return serving_pool(serving.present, (site.pool, site.partner)) == target and not running
-
-
-def _check_place(site: Site, home: str, move: Move, *, away: bool) -> None:
-    """A takeover is ordered where the users shall be served: the other pool is dead, or this would be no takeover."""
-    target = _target(site, home, away=away)
-    if move is Move.TAKEOVER and target != site.pool:
-        hint = f"give this command at {target}; if {target} lives, leave --disaster out"
-        raise PoolpairError(Code.USAGE, f"{target} is to take over, and this is pool {site.pool}", hint)
 
 
 def _follow(config: PoolConfig, site: Site, home: str, timeout_s: float) -> None:
