@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import replace
 
 from poolpair.asks import AskMade, made_name, words_of
 from poolpair.errors import Code, PoolpairError
@@ -37,6 +37,8 @@ from poolpair.pipeline.site import (
     outbound_name,
     recovery_prefix,
 )
+from poolpair.pulse import PULSE, Pulse, lag_of, pulse, waited_s
+from poolpair.readiness import takeovers
 from poolpair.reigns import takes_writes
 from poolpair.state import Inbound, Intent, Outbound, Recovery
 from poolpair.status import (
@@ -50,38 +52,9 @@ from poolpair.status import (
     watermarks,
 )
 from poolpair.store.values import Choice
+from poolpair.stretches import between
 
-PULSE = "pulse"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pulse:
-    """What a running service knows only in memory, written down for `status`; valid within one boot."""
-
-    boot_id: str
-    started_s: float
-    at_s: float
-    echoed_s: float | None = None
-    word_s: dict[Channel, float] = field(default_factory=dict)
-    captured_s: dict[Channel, float] = field(default_factory=dict)
-    clean_s: dict[Channel, float] = field(default_factory=dict)
-    pieces: dict[Channel, tuple[int, ...]] = field(default_factory=dict)
-    """Of a package that goes out in pieces: how many bytes of it stand at the partner, of how many."""
-
-
-def pulse(site: Site) -> Pulse:
-    """The running service's present pulse."""
-    memory = site.memory
-    return Pulse(
-        boot_id=site.clock.boot_id(),
-        started_s=memory.started_s,
-        at_s=site.clock.monotonic_s(),
-        echoed_s=memory.echoed_s,
-        word_s=dict(memory.word_s),
-        captured_s=dict(memory.captured_s),
-        clean_s=dict(memory.clean_s),
-        pieces={channel: (flow.brought, flow.whole) for channel, flow in list(memory.flows.items()) if flow.brought},
-    )
+__all__ = ["PULSE", "Pulse", "application_here", "application_there", "gather", "pulse"]
 
 
 def gather(site: Site) -> PairStatus:
@@ -94,7 +67,7 @@ def gather(site: Site) -> PairStatus:
     now = site.clock.monotonic_s()
     word_age_s = now - known.echoed_s if known and known.echoed_s is not None else None
     gate, ledger = site.store.read(Gate, GATE), site.store.ledger()
-    return PairStatus(
+    found = PairStatus(
         pool=site.pool,
         partner=site.partner,
         at_utc=site.clock.utc_iso(),
@@ -114,6 +87,7 @@ def gather(site: Site) -> PairStatus:
         fence_off=off.reason if (off := site.store.read(FenceOff, FENCE_OFF)) else "",
         channels=tuple(_channel(site, channel, known, now, word_age_s) for channel in site.channels),
     )
+    return replace(found, takeovers=takeovers(found))
 
 
 def _foreign(site: Site) -> Fault | None:
@@ -197,30 +171,31 @@ def _export(
 ) -> ExportView:
     out = site.store.read(Outbound, outbound_name(channel)) or Outbound(stream="")
     pending = site.store.pending(channel, out.base_token) + len(counts.unreadable)
-    lag_s = _lag_s(site, channel, out, known, now, pending)
+    age_s = lag_of(site, channel, out, known, now, pending)
     limits = site.limits
     status, reason = export_status(
         out,
         served=site.served(),
         pending=pending,
         unhomed=counts.unhomed,
-        lag_s=lag_s,
+        lag_s=age_s,
         interval_s=limits.interval_s,
         heartbeat_s=limits.heartbeat_s,
         word_age_s=word_age_s,
     )
     cookie = out.partner
-    intents = [site.store.read(Intent, intent_name(channel, position)) for position in out.in_flight]
+    read = (site.store.read(Intent, intent_name(channel, position)) for position in out.in_flight)
+    intents = [intent for intent in read if intent is not None]
     applied = cookie.applied.sequence if cookie and cookie.applied and cookie.applied.stream == out.stream else 0
     channel_word = known.word_s.get(channel) if known else None
     return ExportView(
         status=status,
         reason=reason,
         watermarks=watermarks(out, pending=pending, applied=applied),
-        lag_s=round(lag_s, 3),
+        lag_s=round(age_s, 3),
         pending_groups=pending,
         in_flight=len(out.in_flight),
-        in_flight_bytes=sum(intent.package_bytes for intent in intents if intent),
+        in_flight_bytes=sum(intent.package_bytes for intent in intents),
         word_age_s=round(now - channel_word, 3) if channel_word is not None else None,
         pieces=known.pieces.get(channel, ()) if known else (),
         left_behind=(*counts.left_behind, *counts.unreadable),
@@ -236,20 +211,11 @@ def _export(
         partner_foreign_writes=cookie.foreign_writes if cookie else 0,
         partner_waiting=cookie.waiting if cookie else (),
         partner_fault=cookie.fault if cookie else None,
+        partner_complete=cookie.complete if cookie else (),
+        between=between(
+            site, channel, out, intents, applied=applied, pending=pending, age_s=waited_s(channel, known, now)
+        ),
     )
-
-
-def _lag_s(site: Site, channel: Channel, out: Outbound, known: Pulse | None, now: float, pending: int) -> float:
-    """Age of the oldest unacknowledged change: of the first package in flight, or of what is not packed yet."""
-    seen: list[float] = []
-    for position in out.in_flight[:1]:
-        intent = site.store.read(Intent, intent_name(channel, position))
-        if intent is not None and intent.boot_id == site.clock.boot_id():
-            seen.append(intent.captured_s)
-    if pending and known is not None:
-        # What nobody noticed yet may be as old as the last look that found nothing.
-        seen.append(known.captured_s.get(channel, known.clean_s.get(channel, known.started_s)))
-    return max(0.0, now - min(seen)) if seen else 0.0
 
 
 def _import(site: Site, channel: Channel, counts: Counts) -> ImportView:

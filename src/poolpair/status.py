@@ -6,12 +6,13 @@ that word is: so one command on either side tells the truth about both.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from poolpair.errors import CATALOGUE, Code
 from poolpair.model import Channel, Cookie, ExportStatus, Fault, ImportStatus
 from poolpair.moves import DrillResult
+from poolpair.outlook import Between, Takeover
 from poolpair.protocol import QUICK_TRIES
 from poolpair.state import Inbound, Outbound, SeedPhase, VerifyResult
 
@@ -72,6 +73,9 @@ class ExportView:
     partner_foreign_writes: int
     partner_waiting: tuple[str, ...]
     partner_fault: Fault | None
+    partner_complete: tuple[str, ...] = ()
+    """Homes whose copy at the partner is complete, by its last word."""
+    between: Between = field(default_factory=Between)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +164,8 @@ class PairStatus:
     """The application here does not run."""
     partner_application: Fault | None = None
     """The partner's does not, by its last word."""
+    takeovers: tuple[Takeover, ...] = ()
+    """Of each home: who could take it over now, and what that would cost."""
     share: Fault | None = None
     """Why the own share, or the key file, is not this pool's, as it is now: a service that runs may go on with what it had."""
 

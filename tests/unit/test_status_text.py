@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from poolpair.cli.look import _export, _remarks
+from poolpair.cli.look import _export
 from poolpair.errors import CATALOGUE, Code
 from poolpair.model import Channel, ExportStatus, Fault, ImportStatus
 from poolpair.status import ChannelStatus, ExportView, ImportView, PairStatus, Reason, Watermarks
+from poolpair.wording import remarks
 
 EXPORT = ExportView(
     status=ExportStatus.FINAL,
@@ -64,20 +65,17 @@ FAULT = Fault(code=Code.SHARE_FULL, detail="no space is left", since_utc="2026-0
 def said(*, export: ExportView = EXPORT, imports: ImportView = IMPORT, running: bool = True) -> list[str]:
     """The lines that ask for attention."""
     channel = ChannelStatus(channel=Channel.USERS, module="m", export=export, imports=imports)
-    return list(
-        _remarks(
-            PairStatus(
-                pool="a",
-                partner="b",
-                at_utc="",
-                service_running=running,
-                front_end="fe",
-                homes_served=("a",),
-                word_age_s=42.0,
-                channels=(channel,),
-            )
-        )
+    found = PairStatus(
+        pool="a",
+        partner="b",
+        at_utc="",
+        service_running=running,
+        front_end="fe",
+        homes_served=("a",),
+        word_age_s=42.0,
+        channels=(channel,),
     )
+    return [remark.line for remark in remarks(found)]
 
 
 def test_nothing_is_said_when_nothing_asks_for_attention() -> None:

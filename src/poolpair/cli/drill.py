@@ -46,15 +46,6 @@ def drill(
         typer.echo(line)
 
 
-def words_of_drill(result: DrillResult) -> str:
-    """One line for `status`."""
-    begins = f"drill of {result.home} at {result.at_utc[:16].replace('T', ' ')} UTC"
-    if result.failure:
-        return f"{begins} FAILED: {result.failure}"
-    rpo = "not known" if result.rpo_s is None else show_age(result.rpo_s)
-    return f"{begins}: passed, RPO {rpo}, RTO {show_age(result.rto_s)}"
-
-
 def _lines(result: DrillResult) -> tuple[str, ...]:
     rpo = (
         "RPO not known: the partner was not heard since this service started"

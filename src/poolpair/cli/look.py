@@ -11,17 +11,18 @@ from rich.text import Text
 
 from poolpair import documents
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, out
-from poolpair.cli.drill import words_of_drill
 from poolpair.cli.hook import failed_runs, show_run
 from poolpair.cli.inspect import inspect
 from poolpair.clock import SystemClock
 from poolpair.config import PoolConfig
-from poolpair.errors import CATALOGUE, Code
-from poolpair.model import ExportStatus, Fault, ImportStatus
+from poolpair.errors import Code, PoolpairError
+from poolpair.model import ExportStatus, ImportStatus
+from poolpair.readiness import is_silent
 from poolpair.report import gather
-from poolpair.status import ChannelStatus, ExportView, HomeStatus, ImportView, PairStatus, Reason, silent_fault
+from poolpair.status import ExportView, HomeStatus, ImportView, PairStatus
 from poolpair.units import show_age, show_count
 from poolpair.wiring import open_site, scratch_of
+from poolpair.wording import REASONS, remarks, word_of, words_of_drill, words_of_home, words_of_recovery
 
 _COLOURS = {
     ExportStatus.FINAL: "green",
@@ -32,15 +33,6 @@ _COLOURS = {
     ImportStatus.NORMAL: "green",
     ImportStatus.DEGRADED: "yellow",
     ImportStatus.ERROR: "red",
-}
-_REASONS = {
-    Reason.PARTNER_SILENT: "no fresh word from {partner}",
-    Reason.PAUSED: "an operator holds packages back",
-    Reason.BACKLOG: "a change waits longer than two intervals",
-    Reason.IN_VAIN: "what is sent does not reach {partner}: its packages are lost or refused again and again",
-    Reason.COMPARING: "both copies are being compared",
-    Reason.TABLES_DIFFER: "a table is not the same at {partner} and waits, see below",
-    Reason.INCOMPLETE: "the copy at {partner} is known to differ: `verify --repair` makes it whole",
 }
 
 
@@ -55,11 +47,20 @@ def status(
     everywhere: Annotated[
         bool, typer.Option("--all", help="Also how the other pools of the deployment stand, as far as is known here.")
     ] = False,
+    watching: Annotated[bool, typer.Option("--watch", help="Stay, and show it anew every second.")] = False,
 ) -> None:
     """Say how the pair stands: this side's view, and the partner's own word with its age."""
+    if json and watching:
+        raise PoolpairError(
+            Code.USAGE, "--json and --watch are two ways to look", "ask for --json as often as you like"
+        )
     config = chosen_config()
     site = open_site(config)
     try:
+        if watching:
+            from poolpair.cli.watch import watch
+
+            raise typer.Exit(watch(site, Console(highlight=False)))
         found = gather(site)
         runs = [] if json else failed_runs(site)
     finally:
@@ -97,9 +98,9 @@ def show(found: PairStatus, console: Console = out) -> None:
     service = (
         "the service is DOWN: nothing is sent, nothing is applied" if down else f"service runs on {found.front_end}"
     )
-    silent = any(channel.export.reason is Reason.PARTNER_SILENT for channel in found.channels)
+    silent = is_silent(found)
     console.print(Text.assemble((f"pool {found.pool}", "bold"), ": ", (service, "bold red" if down else "")))
-    console.print(Text(f"partner {found.partner}: {_word(found.word_age_s)}", style="red" if silent else ""))
+    console.print(Text(f"partner {found.partner}: {word_of(found.word_age_s)}", style="red" if silent else ""))
     for channel in found.channels:
         console.print(Text(f"{channel.module} ({channel.channel})", style="bold"))
         width = len(f"  from {found.partner}  ")
@@ -109,24 +110,15 @@ def show(found: PairStatus, console: Console = out) -> None:
         console.print(_home(home, found))
     for drill in found.drills:
         console.print(Text(words_of_drill(drill), style="red" if drill.failure else ""))
-    for line in _remarks(found):
-        console.print(Text(line))
+    for remark in remarks(found):
+        console.print(Text(remark.line))
 
 
 def _home(home: HomeStatus, found: PairStatus) -> Text:
     """One line on who serves whom."""
-    mine = home.served_by == found.pool
-    fenced = ", but fenced" if mine and not home.takes_writes else ""
-    words = f"users of {home.home}: served {'here' if mine else f'by {home.served_by}'}{fenced} (epoch {home.epoch})"
-    silent = any(channel.export.reason is Reason.PARTNER_SILENT for channel in found.channels)
-    awaited = f"what {found.partner} had not sent is awaited until it returns"
-    together = awaited if silent else "what was written at both pools is being brought together"
-    recovering = f"; {together}" if home.recovering else ""
-    return Text.assemble(words, (f"; {home.plan}" if home.plan else "", "yellow"), (recovering, "yellow"))
-
-
-def _word(age_s: float | None) -> str:
-    return "no word since this service started" if age_s is None else f"its last word is {show_age(age_s)} old"
+    together = words_of_recovery(home, found)
+    plan = f"; {home.plan}" if home.plan else ""
+    return Text.assemble(words_of_home(home, found), (plan, "yellow"), (f"; {together}" if together else "", "yellow"))
 
 
 def _block(console: Console, label: str, width: int, lines: Iterator[Text]) -> None:
@@ -136,7 +128,7 @@ def _block(console: Console, label: str, width: int, lines: Iterator[Text]) -> N
 
 def _export(view: ExportView, found: PairStatus) -> Iterator[Text]:
     partner, marks = found.partner, view.watermarks
-    reason = _REASONS.get(view.reason, "").format(partner=partner)
+    reason = REASONS.get(view.reason, "").format(partner=partner)
     yield Text.assemble(
         (view.status, _COLOURS[view.status]),
         f" ({view.reason}: {reason})" if reason else "",
@@ -169,73 +161,3 @@ def _import(view: ImportView, found: PairStatus) -> Iterator[Text]:
     if view.standing:
         words = f"{show_count(view.standing, 'package')} ({view.standing_bytes:,} bytes) in the own share, not applied"
         yield Text(f"{words}{'' if found.service_running else ': no service runs to do it'}", style="yellow")
-
-
-def _remarks(found: PairStatus) -> Iterator[str]:
-    if not found.service_running:
-        yield f"{Code.SERVICE_DOWN}: {CATALOGUE[Code.SERVICE_DOWN].meaning}; {CATALOGUE[Code.SERVICE_DOWN].hint}"
-    elif any(channel.export.reason is Reason.PARTNER_SILENT for channel in found.channels):
-        yield f"{silent_fault(found.word_age_s, found.partner)}; {CATALOGUE[Code.PARTNER_SILENT].hint}"
-    if found.fence_off:
-        yield f"the fence is OFF ({found.fence_off}): writes for users who are served elsewhere are not refused; `poolpair fence on`"
-    for what, fault in (("own share", found.share), ("gate", found.gate)):
-        if fault:
-            yield f"{what}: {_fault(fault)}"
-    if found.gate_word:
-        yield f"the gate is held open by hand ({found.gate_word}) until {found.partner} is heard"
-    for pool, down in ((found.pool, found.application), (found.partner, found.partner_application)):
-        if down:
-            yield f"application at {pool}: {_fault(down)}"
-    for home in found.homes:
-        for fault in (home.stopped, home.fault):
-            if fault:
-                yield f"users of {home.home}: {_fault(fault)}"
-    yield from _of_ledger(found)
-    for channel in found.channels:
-        yield from _of_channel(channel, found.partner)
-
-
-def _of_ledger(found: PairStatus) -> Iterator[str]:
-    if found.ledger_open:
-        yield f"{show_count(found.ledger_open, 'group')} in the ledger without a decision; `poolpair ledger list`"
-    if found.ledger_standing:
-        groups = show_count(found.ledger_standing, "group")
-        yield f"{groups} in packages of {found.partner} that were never applied; it hands them in when it returns; `poolpair ledger list`"
-
-
-def _of_channel(channel: ChannelStatus, partner: str) -> Iterator[str]:
-    export, imports = channel.export, channel.imports
-    own = ("export", export.fault), ("import", imports.fault)
-    faults = (*own, (f"at {partner}", export.partner_fault), (f"sent by {partner}", imports.partner_sending))
-    for side, fault in faults:
-        if fault:
-            where_to = f" (at {partner})" if partner in side.split() else ""
-            yield f"{channel.channel} {side}: {_fault(fault)}{where_to}"
-    here = (imports.parked, imports.held, imports.unhomed, imports.foreign_writes, imports.quarantined)
-    there = (
-        export.partner_parked,
-        export.partner_held,
-        export.partner_unhomed,
-        export.partner_foreign_writes,
-        export.partner_quarantined,
-    )
-    names = (Code.PARKED, "parked"), (Code.HELD, "held"), (Code.UNHOMED, "unhomed")
-    more = (Code.FOREIGN_WRITES, "foreign write"), (Code.DAMAGED, "quarantined")
-    for place, counts in (("here", here), (f"at {partner}", there)):
-        for count, (code, name) in zip(counts, (*names, *more), strict=True):
-            if count:
-                where = "" if place == "here" else f" ({place})"
-                said = show_count(count, name) if code is Code.FOREIGN_WRITES else f"{count} {name}"
-                yield f"{channel.channel} {place}: {said} ({code}); {CATALOGUE[code].hint}{where}"
-    for place, tables in (("import", imports.waiting), (f"at {partner}", export.partner_waiting)):
-        for table in tables:
-            yield f"{channel.channel} {place}: {Code.SCHEMA} {table}; {CATALOGUE[Code.SCHEMA].hint}"
-    if export.left_behind:
-        named = ", ".join(export.left_behind[:5])
-        words = f"{len(export.left_behind)} conferences wait ({Code.TOO_LARGE}), too large, not at rest or not readable: {named}"
-        yield f"{channel.channel} here: {words}; {CATALOGUE[Code.TOO_LARGE].hint}"
-
-
-def _fault(fault: Fault) -> str:
-    since = f" (since {fault.since_utc})" if fault.since_utc else ""
-    return f"{fault.code} {fault.detail}{since}; {CATALOGUE[fault.code].hint}"

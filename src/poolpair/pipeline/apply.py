@@ -10,6 +10,7 @@ A package without `digests` clears nothing; one with them is answered by `compar
 from __future__ import annotations
 
 from dataclasses import replace
+from os import SEEK_END
 from pathlib import Path
 
 from poolpair.changed import WaitingTable
@@ -59,6 +60,7 @@ def apply(site: Site, channel: Channel, received: Received) -> bool:
             )
             if reader.manifest != received.manifest:
                 raise Refused(Code.DAMAGED, "the package changed after it was first read")
+            size_bytes = source.seek(0, SEEK_END)
             reader.check(but=ROWS_MEMBER)
             extract_rows(site, reader, rows)  # which reads that one to its end
             done = _apply_open(site, channel, reader, rows, proved)
@@ -70,6 +72,7 @@ def apply(site: Site, channel: Channel, received: Received) -> bool:
     finally:
         rows.unlink(missing_ok=True)
     if done:
+        site.memory.traffic.received_bytes[channel] += size_bytes
         finish_deletions(site)
         site.own.remove(data_dir(channel), received.name.name)
         site.memory.manifests.pop(received.name.name, None)

@@ -59,6 +59,7 @@ def deliver(site: Site, channel: Channel, packed: Packed) -> bool:
         tx.save(intent_name(channel, position), intent)
         tx.save(outbound_name(channel), after_packed(out, packed.wanted, intent))
     site.memory.ready.pop(channel, None)
+    site.memory.traffic.sent_bytes[channel] += packed.intent.package_bytes
     site.memory.delivered_s[channel] = now
     site.memory.cut_s[channel] = now
     site.memory.captured_s.pop(channel, None)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 
-from poolpair.model import Manifest
+from poolpair.model import Channel, Manifest
 from poolpair.protocol import Want
 from poolpair.state import Intent
 
@@ -46,3 +47,12 @@ class Flow:
     at_s: float = 0.0
     waits: bool = False
     """For the clock alone."""
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What went over the line since the start."""
+
+    sent_bytes: Counter[Channel] = field(default_factory=Counter)
+    """Of packages that were delivered; `received_bytes`: of those that were applied."""
+    received_bytes: Counter[Channel] = field(default_factory=Counter)

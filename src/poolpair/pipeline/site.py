@@ -19,7 +19,7 @@ from poolpair.format.keys import KeyRing
 from poolpair.hooks.port import Hooks, NoHooks
 from poolpair.model import Channel, Fault, Manifest, Position, Recovered, Reign, new_nonce
 from poolpair.moves import GateRules, HookStep
-from poolpair.pipeline.packed import Flow, Packed
+from poolpair.pipeline.packed import Flow, Packed, Traffic
 from poolpair.reigns import birth, serves
 from poolpair.share.port import OwnShare, PartnerShare
 from poolpair.state import Fencing, Proof, Serving
@@ -88,9 +88,8 @@ class Volatile:
     accepted_s: dict[str, float] = field(default_factory=dict)
     """Monotonic times at which it was first seen that a home's forgotten reign is decided about."""
     heard: dict[Channel, str] = field(default_factory=dict)
-    """Digest of the last cookie taken in."""
+    """Digest of the last cookie taken in; in `refused` why it was, if it was."""
     refused: dict[Channel, str] = field(default_factory=dict)
-    """Why the last cookie was, if it was."""
     serial: int = 0
     beat_s: dict[Channel, float] = field(default_factory=dict)
     sent: dict[Channel, str] = field(default_factory=dict)
@@ -111,6 +110,7 @@ class Volatile:
     ready: dict[Channel, Packed] = field(default_factory=dict)
     """Packages that were cut and could not be delivered yet."""
     flows: dict[Channel, Flow] = field(default_factory=dict)
+    traffic: Traffic = field(default_factory=Traffic)
     proved: dict[Channel, Proof] = field(default_factory=dict)
     """Comparisons that found the copy here equal, as long as only the partner's deltas have changed it since."""
     manifests: dict[str, Manifest] = field(default_factory=dict)

@@ -1,0 +1,73 @@
+"""The pulse of a running service, and what is told from it alone: how long changes have waited."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from poolpair.model import Channel
+from poolpair.pipeline.site import Site, intent_name, outbound_name
+from poolpair.state import Intent, Outbound
+
+PULSE = "pulse"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulse:
+    """What a running service knows only in memory, written down for `status`; valid within one boot."""
+
+    boot_id: str
+    started_s: float
+    at_s: float
+    echoed_s: float | None = None
+    word_s: dict[Channel, float] = field(default_factory=dict)
+    captured_s: dict[Channel, float] = field(default_factory=dict)
+    clean_s: dict[Channel, float] = field(default_factory=dict)
+    pieces: dict[Channel, tuple[int, ...]] = field(default_factory=dict)
+    """Of a package that goes out in pieces: how many bytes of it stand at the partner, of how many."""
+    sent_bytes: dict[Channel, int] = field(default_factory=dict)
+    """Of packages delivered since `started_s`; `received_bytes`: of packages applied."""
+    received_bytes: dict[Channel, int] = field(default_factory=dict)
+
+
+def pulse(site: Site) -> Pulse:
+    """The running service's present pulse."""
+    memory = site.memory
+    return Pulse(
+        boot_id=site.clock.boot_id(),
+        started_s=memory.started_s,
+        at_s=site.clock.monotonic_s(),
+        echoed_s=memory.echoed_s,
+        word_s=dict(memory.word_s),
+        captured_s=dict(memory.captured_s),
+        clean_s=dict(memory.clean_s),
+        pieces={channel: (flow.brought, flow.whole) for channel, flow in list(memory.flows.items()) if flow.brought},
+        sent_bytes=dict(memory.traffic.sent_bytes),
+        received_bytes=dict(memory.traffic.received_bytes),
+    )
+
+
+def lag_s(site: Site, channel: Channel) -> float:
+    """Age of the oldest change of a channel that is not acknowledged, told by the running service itself; 0 if there is none."""
+    out = site.store.read(Outbound, outbound_name(channel))
+    if out is None:
+        return 0.0
+    pending = site.store.pending(channel, out.base_token)
+    return lag_of(site, channel, out, pulse(site), site.clock.monotonic_s(), pending)
+
+
+def lag_of(site: Site, channel: Channel, out: Outbound, known: Pulse | None, now: float, pending: int) -> float:
+    """Age of the oldest unacknowledged change: of the first package in flight, or of what is not packed yet."""
+    seen: list[float] = []
+    for position in out.in_flight[:1]:
+        intent = site.store.read(Intent, intent_name(channel, position))
+        if intent is not None and intent.boot_id == site.clock.boot_id():
+            seen.append(intent.captured_s)
+    found_s = max(0.0, now - min(seen)) if seen else 0.0
+    return max(found_s, waited_s(channel, known, now)) if pending else found_s
+
+
+def waited_s(channel: Channel, known: Pulse | None, now: float) -> float:
+    """How old the oldest change may be that is in no package: what nobody noticed yet, as the last look that found nothing."""
+    if known is None:
+        return 0.0
+    return max(0.0, now - known.captured_s.get(channel, known.clean_s.get(channel, known.started_s)))
