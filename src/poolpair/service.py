@@ -9,12 +9,15 @@ them holds anything that the store does not: `kill -9` at any instant is a norma
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from poolpair.cycle import FATAL, beat, count_unhomed, due_beats, run_pass
 from poolpair.errors import PoolpairError
 from poolpair.format.layout import cookie_dir, data_dir, task_file
+from poolpair.history import Recorder
+from poolpair.journal import Journal, PackageNote
 from poolpair.model import Channel
 from poolpair.pacing import Pace, listen_every
 from poolpair.pipeline.pieces import any_waits
@@ -48,10 +51,21 @@ class Request:
 
 
 class Service:
-    """Runs one site. `make_another` gives each thread beside the line a site of its own, sharing the memory of the first."""
+    """Runs one site. `make_another` gives each thread beside the line a site of its own, sharing the memory of the first.
 
-    def __init__(self, site: Site, make_another: Callable[[], Site], tell: Callable[[str], None]) -> None:
+    `alive` is called once in each turn of the loop, for a watchdog.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        make_another: Callable[[], Site],
+        tell: Callable[[str | PackageNote], None],
+        alive: Callable[[], None] = lambda: None,
+    ) -> None:
         self._site = site
+        self._alive = alive
+        self._journal = Journal()
         self._make_another = make_another
         self._tell = tell
         self._stop = Stop()
@@ -87,6 +101,7 @@ class Service:
             thread.start()
         try:
             while not self._stop.is_set():
+                self._alive()
                 began_s = site.clock.monotonic_s()
                 moved = self._look()
                 if self._tend_gate(tend if self._begun else begin):
@@ -125,9 +140,12 @@ class Service:
             return False
         self._full_s = now
         self._housekeeping(now)
+        if self._journal.is_new:
+            self._tell_packages([True for _ in site.channels])
         force = {channel for request in requested.values() for channel in request.channels}
         rescan = any(request.rescan for request in requested.values())
         moved = [run_pass(site, channel, force=channel in force, rescan=rescan) for channel in site.channels]
+        self._tell_packages(moved)
         moved.append(self._advance())
         self._carried_out(requested)
         self._tell_faults()
@@ -202,6 +220,13 @@ class Service:
                 raise
             self._tell(f"housekeeping: {error}")
 
+    def _tell_packages(self, moved: list[bool]) -> None:
+        """Say what became of packages in this pass; if the store does not say it now, the next pass does."""
+        for channel in (each for each, some in zip(self._site.channels, moved, strict=True) if some):
+            with _quietly():
+                for note in self._journal.news(self._site, channel):
+                    self._tell(note)
+
     def _tell_faults(self) -> None:
         """Say each fault once when it comes and once when it has gone."""
         faults = {channel: f"{fault.code}: {fault.detail}" for channel, fault in self._site.memory.faults.items()}
@@ -216,6 +241,7 @@ class Service:
     def _beats(self, site: Site) -> None:
         """The heartbeat: a cookie on the first channel, on the others once per interval."""
         last_all_s: float | None = None
+        recorder = Recorder()
         while not self._stop.is_set():
             now = site.clock.monotonic_s()
             every = last_all_s is None or now - last_all_s >= site.limits.interval_s
@@ -224,6 +250,8 @@ class Service:
             if every:
                 last_all_s = now
             write_pulse(site)
+            with _quietly():  # a day's curves are nothing that a service ends for
+                recorder.note(site)
             self._stop.wait(site.limits.heartbeat_s)
 
     def _renews(self, site: Site) -> None:
@@ -268,11 +296,17 @@ class Service:
             self._stop.set()
 
 
-def write_pulse(site: Site) -> None:
-    """Write the pulse, unless the store cannot take it now: then a later one tells."""
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """What the store refuses now is no matter."""
     try:
-        with site.store.transaction() as tx:
-            tx.save(PULSE, pulse(site))
+        yield
     except PoolpairError as error:
         if error.code in FATAL:
             raise
+
+
+def write_pulse(site: Site) -> None:
+    """Write the pulse, unless the store cannot take it now: then a later one tells."""
+    with _quietly(), site.store.transaction() as tx:
+        tx.save(PULSE, pulse(site))

@@ -22,6 +22,8 @@ prosody.register(app)
 if sys.argv[1:2] != ["prosody"]:
     from poolpair.cli import (
         adopt,
+        api,
+        bundle,
         check,
         cms,
         decide,
@@ -46,6 +48,8 @@ if sys.argv[1:2] != ["prosody"]:
         settings,
         running,
         work,
+        api,
+        bundle,
         look,
         check,
         decide,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -13,11 +12,13 @@ from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
 from poolpair.clock import SystemClock
 from poolpair.config import PoolConfig
 from poolpair.errors import Code, PoolpairError
+from poolpair.journal import PackageNote, line_of
 from poolpair.management.beside import management_beside
 from poolpair.management.effective import says_the_same
 from poolpair.management.replica import Replica
 from poolpair.service import Service
 from poolpair.stopping import Stop
+from poolpair.supervisor import notify
 from poolpair.wiring import beater, initialise, open_site, working_site
 
 STAND_BY_S = 0.5
@@ -29,13 +30,20 @@ def register(app: typer.Typer) -> None:
     app.command(epilog=EXIT_STATUSES)(run)
 
 
-def run(allow_root: Annotated[bool, typer.Option("--allow-root", help="Run even as root.")] = False) -> None:
+def run(
+    allow_root: Annotated[bool, typer.Option("--allow-root", help="Run even as root.")] = False,
+    log: Annotated[
+        str, typer.Option(help="`text` for people, `json` for whatever gathers logs: a document a line.")
+    ] = "text",
+) -> None:
     """Run the service in the foreground until SIGTERM or SIGINT; while another front end of this pool works it stands by."""
+    if log not in {"text", "json"}:
+        raise PoolpairError(Code.USAGE, f"--log {log}: it is either text or json")
     config = chosen_config()
     if os.geteuid() == 0 and not allow_root:
         raise PoolpairError(Code.ROOT, "the service should run as the application's user, not as root")
     ended = Stop()
-    while _FrontEnd(config, ended).run():
+    while _FrontEnd(config, ended, as_json=log == "json").run():
         before, config = config, chosen_config()
         if (before.homes, before.profile) != (config.homes, config.profile):
             initialise(config)
@@ -44,8 +52,9 @@ def run(allow_root: Annotated[bool, typer.Option("--allow-root", help="Run even 
 class _FrontEnd:
     """A process with one configuration: it works, or stands by, until it is told to end, or to go by another one."""
 
-    def __init__(self, config: PoolConfig, ended: Stop) -> None:
+    def __init__(self, config: PoolConfig, ended: Stop, *, as_json: bool) -> None:
         self._config, self._ended = config, ended
+        self._as_json = as_json
         self._changed = Stop()
         self._service: Service | None = None
 
@@ -69,6 +78,8 @@ class _FrontEnd:
                     if error.code is not Code.LEASE:
                         raise
                     self._tell(f"{error.code}: {error.detail}")  # and the next look says whether by another front end
+        if self._ended.is_set():
+            notify("STOPPING=1")
         return not self._ended.is_set()
 
     @property
@@ -89,6 +100,8 @@ class _FrontEnd:
                 if holder.front_end != said:
                     self._tell(f"front end {holder.front_end} works for pool {site.pool}; this one stands by")
                     said = holder.front_end
+                    notify("READY=1")
+                notify("WATCHDOG=1")
                 self._ended.wait(STAND_BY_S)
         finally:
             site.store.close()
@@ -96,10 +109,15 @@ class _FrontEnd:
 
     def _work(self) -> None:
         with working_site(self._config) as site:
-            self._service = Service(site, beater(self._config, site), self._tell)
+            self._service = Service(site, beater(self._config, site), self._tell, lambda: notify("WATCHDOG=1"))
             if self._is_to_go_on:
                 self._service.begin()
-                talk.print(f"pool {site.pool} works with {site.partner}; stop with SIGTERM", markup=False)
+                begun = f"pool {site.pool} works with {site.partner}; stop with SIGTERM"
+                if self._as_json:
+                    self._tell(begun)
+                else:
+                    talk.print(begun, markup=False)
+                notify("READY=1")
                 self._service.run()
 
     def _end_service(self) -> None:
@@ -113,6 +131,9 @@ class _FrontEnd:
             self._changed.set()
             self._end_service()
 
-    @property
-    def _tell(self) -> Callable[[str], None]:
-        return lambda line: talk.print(f"{SystemClock().utc_iso()} {line}", markup=False)
+    def _tell(self, said: str | PackageNote) -> None:
+        at_utc = SystemClock().utc_iso()
+        words = said if isinstance(said, str) else said.text()
+        talk.print(
+            line_of(at_utc, self._config.pool, said) if self._as_json else f"{at_utc} {words}", markup=False
+        )

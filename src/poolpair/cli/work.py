@@ -23,7 +23,7 @@ from poolpair.service import Request, write_pulse
 from poolpair.serving.asks import attend
 from poolpair.state import VerifyResult
 from poolpair.status import ChannelStatus
-from poolpair.wiring import check_settings, initialise, open_site, store_kind, working_site
+from poolpair.wiring import check_settings, initialise, open_site, working_site
 
 POLL_S = 0.05
 TIMEOUT_MAX_S = 7 * 24 * 3600
@@ -31,24 +31,10 @@ TIMEOUT_MAX_S = 7 * 24 * 3600
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
-    app.command(epilog=EXIT_STATUSES)(api)
     app.command(epilog=EXIT_STATUSES)(sync)
     app.command(epilog=EXIT_STATUSES)(verify)
 
 
-def api(allow_root: Annotated[bool, typer.Option("--allow-root", help="Run even as root.")] = False) -> None:
-    """Answer over HTTP, until SIGTERM or SIGINT, whether this pool serves: for load balancers, beside the service."""
-    from poolpair.api.answers import Answers  # other commands need no web framework
-    from poolpair.api.listen import answer
-
-    config = chosen_config()
-    if os.geteuid() == 0 and not allow_root:
-        raise PoolpairError(Code.ROOT, "it should run as the application's user, not as root")
-    site = open_site(config)  # what is wrong with the pool file or the store is said at once
-    site.store.close()
-    file = store_kind(config).local_file()
-    answers, reports = (Answers(lambda: open_site(config), site.homes, site.pool, file=file) for _ in range(2))
-    answer(answers, reports, config.api, lambda line: talk.print(line, markup=False))
 
 
 def sync(
