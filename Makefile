@@ -12,7 +12,7 @@ CODE := src tests bench
 COMMA := ,
 
 # Debian packages that the tests call; add a name here when a test needs the real thing.
-SYSTEM_PACKAGES := git haproxy lua-dbi-postgresql lua-dbi-sqlite3 pgbouncer postgresql prosody samba
+SYSTEM_PACKAGES := chromium-headless-shell fonts-dejavu-core git haproxy lua-dbi-postgresql lua-dbi-sqlite3 openssl pgbouncer postgresql prometheus prosody samba tmux
 
 # What was compiled is kept: the tests start the program hundreds of times.
 unexport PYTHONDONTWRITEBYTECODE

@@ -7,31 +7,7 @@ A code never changes its meaning; a retired one is never used again. Exit status
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
-
-from poolpair.codes import Code
-
-
-class Remedy(StrEnum):
-    """What the operator must do; the first digit of the code."""
-
-    FIX_INPUT = "fix the command or the file it names"
-    FIX_PLACE = "repair the share, the disk or the store; poolpair goes on by itself"
-    DECIDE = "decide: poolpair waits and changes nothing until you say so"
-    WAIT = "wait, or look at the partner"
-    REPORT = "a file was refused; nothing is lost, it is sent again"
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of the catalogue: when it happens and what to do, in words for an operator."""
-
-    remedy: Remedy
-    exit_status: int
-    meaning: str
-    hint: str
-
+from poolpair.codes import Code, Entry, Remedy
 
 _I, _P, _D, _W, _R = Remedy.FIX_INPUT, Remedy.FIX_PLACE, Remedy.DECIDE, Remedy.WAIT, Remedy.REPORT
 
@@ -97,6 +73,21 @@ CATALOGUE: dict[Code, Entry] = {
         64,
         "a topology or settings for the deployment do not hold together",
         "correct what the message names; nothing was published",
+    ),
+    Code.API_FILES: Entry(
+        _I,
+        64,
+        "the API's tokens or certificate are missing, not readable or not private",
+        "chmod 600 the file that the message names, as the service's account; `poolpair token new` makes a token",
+    ),
+    Code.TOKEN: Entry(
+        _I, 64, "a request came without a token that is known here", "`poolpair token show` prints those of this pool"
+    ),
+    Code.ROLE: Entry(
+        _I, 64, "this token, or this way to the API, may not do that", "take an operator's token, and loopback or TLS"
+    ),
+    Code.REQUEST: Entry(
+        _I, 64, "a request is not what the API takes", "read the message and `/v1/openapi.json`; nothing was changed"
     ),
     Code.STORE_MISSING: Entry(
         _P, 2, "the application's database is not there", "check `store` in the pool file and that the disk is mounted"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -21,6 +22,10 @@ class Code(StrEnum):
     OUTDATED = "P111"
     TOO_MUCH = "P112"
     TOPOLOGY = "P113"
+    API_FILES = "P121"
+    TOKEN = "P122"
+    ROLE = "P123"
+    REQUEST = "P124"
     STORE_MISSING = "P201"
     STORE_LOCKED = "P202"
     STORE_BROKEN = "P203"
@@ -64,3 +69,23 @@ class Code(StrEnum):
     LIMIT = "P504"
     REPLAY = "P505"
     STALE = "P506"
+
+
+class Remedy(StrEnum):
+    """What the operator must do; the first digit of the code."""
+
+    FIX_INPUT = "fix the command or the file it names"
+    FIX_PLACE = "repair the share, the disk or the store; poolpair goes on by itself"
+    DECIDE = "decide: poolpair waits and changes nothing until you say so"
+    WAIT = "wait, or look at the partner"
+    REPORT = "a file was refused; nothing is lost, it is sent again"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the catalogue: when it happens and what to do, in words for an operator."""
+
+    remedy: Remedy
+    exit_status: int
+    meaning: str
+    hint: str

@@ -27,6 +27,16 @@ class Api:
     host: str = "127.0.0.1"
     port: int = 7462
     """0: any that is free."""
+    tokens: Path | None = None
+    """Who may ask and order; None: a file in the scratch folder, which is made if it is not there."""
+    certificate: Path | None = None
+    """TLS; with `certificate_key`."""
+    certificate_key: Path | None = None
+
+    @property
+    def is_sealed(self) -> bool:
+        """What is said stays between this machine and whoever asks: on loopback, or under TLS. Else only who serves is told."""
+        return self.is_local or self.certificate is not None
 
     @property
     def is_local(self) -> bool:
@@ -74,7 +84,12 @@ def read_api(file: TomlFile, read: KeyReader) -> Api:
     host, port = read.optional(
         "api.listen", parse_address, ("127.0.0.1", 7462), lambda at: Api(host=at[0], port=at[1]).listen
     )
-    api = Api(host=host, port=port)
+    tokens = read.optional("api.tokens", parse_path, None, show_path)
+    certificate = read.optional("api.certificate", parse_path, None, show_path)
+    certificate_key = read.optional("api.certificate_key", parse_path, None, show_path)
+    api = Api(host=host, port=port, tokens=tokens, certificate=certificate, certificate_key=certificate_key)
+    if (certificate is None) is not (certificate_key is None):
+        file.problem(("api", "certificate"), "certificate and certificate_key are given together, or neither is")
     remote = read.optional("api.allow_remote", parse_boolean, False, lambda value: str(value).lower())
     if not api.is_local and not remote:
         reason = f"{host} is not loopback: anybody who reaches it may ask; say allow_remote = true if that is meant"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from poolpair.catalogue import CATALOGUE, Entry, Remedy
-from poolpair.codes import Code
+from poolpair.catalogue import CATALOGUE
+from poolpair.codes import Code, Entry, Remedy
 
 __all__ = ["CATALOGUE", "Code", "Entry", "HeldBack", "PoolpairError", "Refused", "Remedy"]
 

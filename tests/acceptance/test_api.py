@@ -163,7 +163,9 @@ def test_answers_are_the_truth_and_nothing_else_is_answered(ground: Ground) -> N
         assert ground.get("a", "/v1/serving/a")[0] == 200
         assert ground.get("a", "/v1/serving/b")[0] == 503
         connection.rollback()
-    told, printed = json.loads(ground.get("a", "/v1/status")[1]), a.status()
+    assert ground.get("a", "/v1/status")[0] == 401
+    token = a.must("token", "show", "reader").out.split()[0]
+    told, printed = json.loads(ground.get("a", "/v1/status", Authorization=f"Bearer {token}")[1]), a.status()
     assert told.keys() == printed.keys()
     assert (told["homes"], told["pool"], told["service_running"]) == (printed["homes"], "a", True)
     assert "pair.key" not in json.dumps(told)

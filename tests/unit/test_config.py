@@ -84,6 +84,9 @@ watch = "/run/app.sock"
 [api]
 listen = "[2001:db8::5]:80"
 allow_remote = true
+tokens = "/etc/api.tokens"
+certificate = "/etc/api.pem"
+certificate_key = "/etc/api.key"
 
 [application]
 prosody = "/etc/prosody/prosody.cfg.lua"
@@ -160,7 +163,14 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert config.limits == Limits(quarantine_files=7, parked_groups=8, lock_wait_s=1.5)
     hooks = dict(config.hooks.commands)
     assert set(hooks) == set(HookStep)
-    assert (config.api, config.api.is_local) == (Api(host="2001:db8::5", port=80), False)
+    named = Api(
+        host="2001:db8::5",
+        port=80,
+        tokens=Path("/etc/api.tokens"),
+        certificate=Path("/etc/api.pem"),
+        certificate_key=Path("/etc/api.key"),
+    )
+    assert (config.api, config.api.is_local, config.api.is_sealed) == (named, False, True)
     assert config.gate == GateRules(at_start=False, wait_s=None, self_fence_after_s=90.0, watch=Path("/run/app.sock"))
     assert load(tmp_path, GOOD + '[hooks]\ngate_open = ["x"]\n').gate == GateRules(at_start=True)
     assert (hooks[HookStep.BEFORE_FENCE], config.hooks.timeout_s) == (("systemctl", "stop", "a b"), 5.0)
@@ -372,6 +382,10 @@ WRONG = {
     "an address for everybody": (
         GOOD + '[api]\nlisten = "0.0.0.0:80"\n',
         "api.listen (line 16): 0.0.0.0 is not loopback: anybody who reaches it may ask; say allow_remote = true if that is meant",
+    ),
+    "a certificate without its key": (
+        GOOD + '[api]\ncertificate = "/etc/api.pem"\n',
+        "api.certificate (line 16): certificate and certificate_key are given together, or neither is",
     ),
     "a name for an address": (
         GOOD + '[api]\nlisten = "localhost:80"\n',

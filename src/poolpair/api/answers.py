@@ -75,11 +75,7 @@ class Answers:
 
     def status(self) -> str:
         """The JSON of `poolpair status --json`. Raises PoolpairError if it cannot be read."""
-        try:
-            return self._keep("status", STATUS_KEPT_S, lambda site: documents.encode_full(gather(site)), str)
-        except PoolpairError:
-            self.close()
-            raise
+        return self.kept("status", STATUS_KEPT_S, lambda site: documents.encode_full(gather(site)), str)
 
     def ready(self) -> ReadyAnswer:
         """Whether answers mean something."""
@@ -90,6 +86,26 @@ class Answers:
             why = str(error)
         return ReadyAnswer(ready=not why, why=why)
 
+    def look(self, look: Callable[[Site], T]) -> T:
+        """Read or change something. Raises whatever that raises; the store is opened anew after that."""
+        try:
+            return look(self._present())
+        except PoolpairError:
+            self.close()
+            raise
+
+    def kept(self, name: str, kept_s: float, look: Callable[[Site], T], kind: type[T]) -> T:
+        """The same, and for `kept_s` seconds whoever asks for it by that name is given it again."""
+        try:
+            return self._keep(name, kept_s, look, kind)
+        except PoolpairError:
+            self.close()
+            raise
+
+    def forget(self) -> None:
+        """Give nothing again that was known before."""
+        self._kept.clear()
+
     def close(self) -> None:
         """Let go of the store; the next question opens it again."""
         site, self._site = self._site, None
@@ -98,20 +114,23 @@ class Answers:
             site.store.close()
 
     def _keep(self, name: str, kept_s: float, look: Callable[[Site], T], kind: type[T]) -> T:
+        site = self._present()
+        now = site.clock.monotonic_s()
+        at_s, answer = self._kept.get(name, (0.0, None))
+        if isinstance(answer, kind) and now - at_s < kept_s:
+            return answer
+        found = look(site)
+        self._kept[name] = (now, found)
+        return found
+
+    def _present(self) -> Site:
         lies = self._lies_there()
         if self._site is not None and lies != self._opened:
             self.close()
         if self._site is None:
             self._site, self._opened = self._open(), lies
-        site = self._site
-        now = site.clock.monotonic_s()
-        at_s, answer = self._kept.get(name, (0.0, None))
-        if isinstance(answer, kind) and now - at_s < kept_s:
-            return answer
-        site.memory.serving.clear()
-        found = look(site)
-        self._kept[name] = (now, found)
-        return found
+        self._site.memory.serving.clear()
+        return self._site
 
     def _lies_there(self) -> tuple[int, int] | None:
         """Which file lies where the store is."""

@@ -1,81 +1,146 @@
-"""The routes. Everything that comes from outside is checked here: methods, names, hosts; every answer comes within a few seconds."""
+"""The application: every request passes here first. Hosts, tokens, sizes; every answer comes within a few seconds."""
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
-import re
-from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.security import HTTPBearer
+from starlette.exceptions import HTTPException
 
-from poolpair import documents
-from poolpair.api.answers import Answers, ReadyAnswer, ServingAnswer
-from poolpair.errors import PoolpairError
+from poolpair import __version__
+from poolpair.api.access import Bearer, Role
+from poolpair.api.acting import act_routes
+from poolpair.api.desk import Desk
+from poolpair.api.metrics import metric_routes
+from poolpair.api.page.routes import page_routes
+from poolpair.api.problems import PROBLEM_JSON, Problem, answer_problem
+from poolpair.api.reading import open_routes, read_routes
+from poolpair.errors import Code, PoolpairError
 
-T = TypeVar("T")
-ANSWER_S = 4.0
-"""A store that does not answer in this time is answered for: not serving."""
-POOL = re.compile(r"[a-z0-9-]{1,32}")
-JSON = "application/json"
-LATE = "the store does not answer"
+BODY_MAX_BYTES = 65_536
+_PROBLEM = {"model": Problem, "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+_MEANT = {
+    400: "not understood",
+    401: "no token that is known",
+    403: "not for this token",
+    404: "no such thing",
+    409: "does not fit the present state",
+    421: "a name that is not this machine's",
+    422: "not what is taken here",
+    503: "this pool cannot do it now",
+    504: "no answer in time",
+}
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"description": words, **_PROBLEM} for status, words in _MEANT.items()
+}
+SECURITY = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+        " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+}
 
 
-def make_app(answers: Answers, reports: Answers, *, local: bool) -> FastAPI:
-    """The application over one pool's answers. `local`: it listens on loopback, and a browser sent here by a name is turned away.
+def make_app(desk: Desk, *, local: bool) -> FastAPI:
+    """The application over one pool. `local`: it listens on loopback, and a browser sent here by a name is turned away."""
 
-    `reports` are asked for the status, on a thread of their own: it looks into the share, and a mount may hang.
-    """
-    # No pages that describe it: they load scripts from elsewhere.
-    app = FastAPI(title="poolpair", docs_url=None, redoc_url=None, openapi_url=None)
-    turns = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
-    slow_turns = ThreadPoolExecutor(max_workers=1, thread_name_prefix="status")
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        desk.drills.end()
 
-    async def ask(question: Callable[[], T], late: T, thread: ThreadPoolExecutor = turns) -> T:
-        asked = asyncio.get_running_loop().run_in_executor(thread, question)
-        try:
-            return await asyncio.wait_for(asked, ANSWER_S)
-        except TimeoutError:
-            return late
+    # No pages that describe it: they load scripts from elsewhere. The description itself is at /v1/openapi.json.
+    app = FastAPI(
+        title="poolpair",
+        version=__version__,
+        summary="One pool of a pair: how it stands, and what an operator may order.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=lifespan,
+        responses={key: PROBLEMS[key] for key in (400, 421, 503, 504)},
+    )
 
+    async def reader(request: Request) -> Bearer:
+        return admit(desk, request, Role.READER)
+
+    async def operator(request: Request) -> Bearer:
+        return admit(desk, request, Role.OPERATOR)
+
+    app.include_router(open_routes(desk), responses={404: PROBLEMS[404]})
+    closed: dict[int | str, dict[str, Any]] = {key: PROBLEMS[key] for key in (401, 403, 404, 409, 422)}
+    app.include_router(read_routes(desk, reader), responses=closed)
+    app.include_router(act_routes(desk, operator), responses=closed)
+    app.include_router(metric_routes(desk, reader), responses=closed)
+    app.include_router(page_routes(desk))
+    _describe(app, reader)
+    _guard(app, local=local)
+    _fail_in_words(app)
+    return app
+
+
+def admit(desk: Desk, request: Request, role: Role) -> Bearer:
+    """Let a bearer in, and leave in the request's state who it is. Raises TOKEN, ROLE."""
+    bearer = desk.bearer(request, role, time.time())
+    request.state.bearer = bearer
+    return bearer
+
+
+def _describe(app: FastAPI, reader: Callable[[Request], Awaitable[Bearer]]) -> None:
+    scheme = HTTPBearer(auto_error=False).model.model_dump(by_alias=True, exclude_none=True, mode="json")
+
+    @app.get("/v1/openapi.json", include_in_schema=False)
+    async def description(request: Request) -> dict[str, Any]:
+        await reader(request)
+        described = app.openapi()
+        described.setdefault("components", {})["securitySchemes"] = {"token": scheme}
+        described["security"] = [{"token": []}]
+        return described
+
+
+def _guard(app: FastAPI, *, local: bool) -> None:
     @app.middleware("http")
     async def guard(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
         if local and not is_local_name(request.headers.get("host", "")):
-            return Response(status_code=421)
+            error = PoolpairError(Code.REQUEST, "this host name is not this machine's", "ask by its address")
+            return answer_problem(error, 421)
+        length = request.headers.get("content-length", "0")
+        if "transfer-encoding" in request.headers or not length.isascii() or not length.isdigit():
+            return answer_problem(PoolpairError(Code.REQUEST, "a body comes with its length"), 400)
+        if int(length) > BODY_MAX_BYTES:
+            return answer_problem(PoolpairError(Code.REQUEST, f"a body has at most {BODY_MAX_BYTES:,} bytes"), 400)
         response = await go_on(request)
-        response.headers["Cache-Control"] = "no-store"
+        response.headers["Cache-Control"] = response.headers.get("Cache-Control", "no-store")
+        for name, value in SECURITY.items():
+            response.headers[name] = value
         return response
 
-    @app.api_route("/livez", methods=["GET", "HEAD"])
-    async def livez() -> Response:
-        return Response("alive\n", media_type="text/plain")
 
-    @app.api_route("/readyz", methods=["GET", "HEAD"])
-    async def readyz() -> Response:
-        found = await ask(answers.ready, ReadyAnswer(ready=False, why=LATE))
-        return Response(documents.encode_line(found), 200 if found.ready else 503, media_type=JSON)
+def _fail_in_words(app: FastAPI) -> None:
+    @app.exception_handler(PoolpairError)
+    async def failed(_: Request, error: PoolpairError) -> Response:
+        unknown = error.code is Code.REQUEST and error.detail.startswith("no such")
+        return answer_problem(error, 404 if unknown else None)
 
-    @app.api_route("/v1/serving/{pool}", methods=["GET", "HEAD"])
-    async def serving(pool: str) -> Response:
-        if not POOL.fullmatch(pool) or pool not in answers.pools:
-            return Response('{"why":"no such pool"}', 404, media_type=JSON)
-        late = ServingAnswer(pool=pool, here="", serving=False, why=LATE)
-        found = await ask(lambda: answers.serving(pool), late)
-        return Response(documents.encode_line(found), 200 if found.serving else 503, media_type=JSON)
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])[:200]
+        return answer_problem(PoolpairError(Code.REQUEST, f"{place}: {first['msg']}"))
 
-    @app.api_route("/v1/status", methods=["GET", "HEAD"])
-    async def status() -> Response:
-        try:
-            found = await ask(reports.status, "", slow_turns)
-        except PoolpairError as error:
-            return Response(documents.encode_line(ReadyAnswer(ready=False, why=str(error))), 503, media_type=JSON)
-        if not found:
-            return Response(documents.encode_line(ReadyAnswer(ready=False, why=LATE)), 503, media_type=JSON)
-        return Response(found, media_type=JSON)
-
-    return app
+    @app.exception_handler(HTTPException)
+    async def refused(_: Request, error: HTTPException) -> Response:
+        return answer_problem(PoolpairError(Code.REQUEST, str(error.detail).lower()), error.status_code)
 
 
 def is_local_name(host: str) -> bool:

@@ -1,14 +1,16 @@
-"""Where it listens: loopback, unless the pool file says that others may ask."""
+"""Where it listens: loopback, unless the pool file says that others may ask; under TLS where a certificate is named."""
 
 from __future__ import annotations
 
 import socket
+import ssl
+import stat
 from collections.abc import Callable
 
 import uvicorn
 
-from poolpair.api.answers import Answers
 from poolpair.api.app import make_app
+from poolpair.api.desk import Desk
 from poolpair.config import Api
 from poolpair.errors import Code, PoolpairError
 
@@ -17,27 +19,31 @@ REQUEST_MAX_BYTES = 16384
 IDLE_S = 5
 
 
-def answer(answers: Answers, reports: Answers, api: Api, tell: Callable[[str], None]) -> None:
-    """Answer until SIGTERM or SIGINT. Raises API_ADDRESS if the address cannot be had."""
+def answer(desk: Desk, api: Api, tell: Callable[[str], None]) -> None:
+    """Answer until SIGTERM or SIGINT. Raises API_ADDRESS if the address cannot be had, API_FILES if the certificate cannot be used."""
+    check_certificate(api)
     with listening(api) as listener:
         host, port = listener.getsockname()[:2]
         server = uvicorn.Server(
             uvicorn.Config(
-                make_app(answers, reports, local=api.is_local),
+                make_app(desk, local=api.is_local),
                 log_level="error",
                 access_log=False,
                 server_header=False,
                 date_header=False,
-                lifespan="off",
+                lifespan="on",
                 ws="none",
                 proxy_headers=False,
                 limit_concurrency=CONNECTIONS_MAX,
                 timeout_keep_alive=IDLE_S,
                 timeout_graceful_shutdown=IDLE_S,
                 h11_max_incomplete_event_size=REQUEST_MAX_BYTES,
+                ssl_certfile=api.certificate,
+                ssl_keyfile=api.certificate_key,
             )
         )
-        tell(f"answers on http://{f'[{host}]' if ':' in host else host}:{port}; stop with SIGTERM")
+        scheme = "https" if api.certificate else "http"
+        tell(f"answers on {scheme}://{f'[{host}]' if ':' in host else host}:{port}; stop with SIGTERM")
         server.run(sockets=[listener])
 
 
@@ -48,3 +54,20 @@ def listening(api: Api) -> socket.socket:
         return socket.create_server((api.host, api.port), family=family)
     except OSError as error:
         raise PoolpairError(Code.API_ADDRESS, f"cannot listen on {api.listen}: {error.strerror}") from error
+
+
+def check_certificate(api: Api) -> None:
+    """That it can be used, and that its key is private. Raises API_FILES."""
+    if api.certificate is None or api.certificate_key is None:
+        return
+    try:
+        mode = stat.S_IMODE(api.certificate_key.stat().st_mode)
+        if mode & 0o077:
+            detail = f"{api.certificate_key} is not private: mode {mode:04o}, not 0600"
+            raise PoolpairError(Code.API_FILES, detail)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(api.certificate, api.certificate_key)
+    except ssl.SSLError as error:
+        detail = f"{api.certificate} and {api.certificate_key} are no certificate and its key: {error.reason}"
+        raise PoolpairError(Code.API_FILES, detail) from error
+    except OSError as error:
+        raise PoolpairError(Code.API_FILES, f"{error.filename or api.certificate}: {error.strerror}") from error

@@ -1,0 +1,129 @@
+"""Where requests come in and answers are fetched: three threads, each with a store of its own, so that no question waits for another kind.
+
+`serving` must answer whatever else goes on; `looks` read the share too, and a mount may hang; `orders` write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from fastapi import Request
+
+from poolpair.api.access import Bearer, Role, Tokens
+from poolpair.api.answers import Answers
+from poolpair.api.drills import Drills
+from poolpair.api.facts import Facts
+from poolpair.api.problems import late
+from poolpair.audit import audited
+from poolpair.errors import Code, PoolpairError
+from poolpair.pipeline.site import Site
+
+T = TypeVar("T")
+ANSWER_S = 4.0
+"""A store that does not answer in this time is answered for: not serving."""
+ORDER_S = 30.0
+"""An order may have to wait for the application's lock."""
+COOKIE = "poolpair"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answering:
+    """The three openings of one pool's store."""
+
+    serving: Answers
+    looks: Answers
+    orders: Answers
+
+
+class Desk:
+    """Everything that the routes need."""
+
+    def __init__(
+        self,
+        answering: Answering,
+        tokens: Tokens,
+        drills: Drills,
+        *,
+        pool: str,
+        pools: tuple[str, ...],
+        sealed: bool,
+        key_file: Path,
+        before_move: Callable[[str], None] = lambda _pool: None,
+    ) -> None:
+        self.answering = answering
+        self.tokens = tokens
+        self.drills = drills
+        self.pool = pool
+        self.pools = pools
+        self.key_file = key_file
+        self.before_move = before_move
+        """Raises USAGE if something else has to move before the users of a pool."""
+        self.sealed = sealed
+        """Loopback or TLS; else nothing is told but who serves."""
+        self._threads = {
+            id(answers): ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+            for name, answers in (
+                ("serving", answering.serving),
+                ("looks", answering.looks),
+                ("orders", answering.orders),
+            )
+        }
+
+    async def ask(self, answers: Answers, question: Callable[[], T], within_s: float = ANSWER_S) -> T:
+        """Put a question to one of the three. Raises TIMEOUT if no answer comes in time; the question itself goes on."""
+        thread = self._threads[id(answers)]
+        asked = asyncio.get_running_loop().run_in_executor(thread, question)
+        try:
+            return await asyncio.wait_for(asked, within_s)
+        except TimeoutError:
+            raise late() from None
+
+    async def look(self, look: Callable[[Site], T]) -> T:
+        """Read something."""
+        looks = self.answering.looks
+        return await self.ask(looks, lambda: looks.look(look))
+
+    async def order(self, bearer: Bearer, request: Request, what: str, do: Callable[[Site], T]) -> T:
+        """Change something, and note who wanted it, from where, and how it ended."""
+        orders = self.answering.orders
+        whence = request.client.host if request.client else "?"
+
+        def carry_out(site: Site) -> T:
+            with audited(site, bearer.name, whence, what):
+                return do(site)
+
+        return await self.ask(orders, lambda: orders.look(carry_out), ORDER_S)
+
+    def with_drill(self, facts: Facts) -> Facts:
+        """With the drill that was ordered here."""
+        return replace(facts, drill=self.drills.run())
+
+    def bearer(self, request: Request, role: Role, now_s: float) -> Bearer:
+        """Who asks. Raises TOKEN if that is not known, ROLE if it is not enough."""
+        if not self.sealed:
+            detail = "this address is neither on loopback nor under TLS: only who serves is told here"
+            raise PoolpairError(Code.ROLE, detail, "give the API a certificate, or ask it on its own machine")
+        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        if kind.lower() == "bearer":
+            found = self.tokens.by_token(token.strip())
+        else:
+            found = self.tokens.by_cookie(request.cookies.get(COOKIE, ""), now_s)
+            if found is not None and request.method not in {"GET", "HEAD"}:
+                refuse_other_pages(request)
+        if found is None:
+            raise PoolpairError(Code.TOKEN, "this needs a token: `Authorization: Bearer TOKEN`")
+        if not found.may(role):
+            raise PoolpairError(Code.ROLE, f"{found.name} may look, and not order")
+        return found
+
+
+def refuse_other_pages(request: Request) -> None:
+    """What a browser sends along by itself counts only from our own pages. Raises ROLE."""
+    own = f"{request.url.scheme}://{request.headers.get('host', '')}"
+    if request.headers.get("origin") != own:
+        raise PoolpairError(Code.ROLE, "a browser may order only from this page itself", "open the page anew")

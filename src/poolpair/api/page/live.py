@@ -1,0 +1,74 @@
+"""News as they come: server-sent events with the parts of the overview that changed. A browser that was cut off asks anew by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import ClassVar
+
+from fastapi import Response
+from fastapi.responses import StreamingResponse
+
+from poolpair.api.access import Bearer
+from poolpair.api.desk import Desk
+from poolpair.api.facts import Facts, facts_of
+from poolpair.api.page.render import sections
+from poolpair.errors import Code, PoolpairError
+
+KEPT_S = 0.9
+CALM_S = 2.0
+BUSY_S = 1.0
+"""How often is looked while a plan is under way."""
+STREAMS_MAX = 16
+LASTS_S = 3600.0
+"""A stream ends then; whoever is still there asks anew, with his cookie."""
+
+
+async def facts_now(desk: Desk) -> Facts:
+    """What is known now. Whoever asks within a second is given the same."""
+    looks = desk.answering.looks
+    found = await desk.ask(looks, lambda: looks.kept("facts", KEPT_S, facts_of, Facts))
+    return desk.with_drill(found)
+
+
+class Stream:
+    """Counts who listens, and speaks to each."""
+
+    _open: ClassVar[int] = 0
+
+    @classmethod
+    def open(cls, desk: Desk, bearer: Bearer) -> Response:
+        """A stream of events. Raises TIMEOUT if too many are open."""
+        if cls._open >= STREAMS_MAX:
+            raise PoolpairError(
+                Code.TIMEOUT, f"{STREAMS_MAX} pages are open already", "close one, or reload this by hand"
+            )
+        return StreamingResponse(cls._speak(desk, bearer), media_type="text/event-stream")
+
+    @classmethod
+    async def _speak(cls, desk: Desk, bearer: Bearer) -> AsyncIterator[str]:
+        cls._open += 1
+        try:
+            told: dict[str, str] = {}
+            loop = asyncio.get_running_loop()
+            until_s = loop.time() + LASTS_S
+            while loop.time() < until_s:
+                try:
+                    facts = await facts_now(desk)
+                except PoolpairError as error:
+                    yield event("lost", {"why": str(error)})
+                    await asyncio.sleep(CALM_S)
+                    continue
+                fresh = sections(facts, bearer)
+                changed = {name: text for name, text in fresh.items() if told.get(name) != text}
+                told = fresh
+                yield event("news", {"level": facts.level, "at": facts.status.at_utc[:19], "parts": changed})
+                await asyncio.sleep(BUSY_S if facts.progress else CALM_S)
+        finally:
+            cls._open -= 1
+
+
+def event(name: str, value: object) -> str:
+    """One event as it goes over the line."""
+    return f"event: {name}\ndata: {json.dumps(value)}\n\n"
