@@ -23,7 +23,7 @@ app = typer.Typer(
     help=f"Keep two sites ready to take over from each other. {EXIT_STATUSES}",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    add_completion=True,
 )
 talk = Console(stderr=True, soft_wrap=True, highlight=False)
 out = Console(soft_wrap=True, highlight=False)
