@@ -120,7 +120,8 @@ def _cost(found: PairStatus, each: Takeover) -> str:
         if not each.groups and is_silent(found):
             return f"nothing waits here that {each.by} did not acknowledge"
         if not each.groups:
-            return "nothing would be missing"
+            final = all(channel.export.status is ExportStatus.FINAL for channel in found.channels)
+            return "nothing would be missing" if final else "nothing is known that would be missing"
         size = f", {show_bytes(each.package_bytes)} of it under way" if each.package_bytes else ""
         return f"would be missing: {show_count(each.groups, 'changed group')} of the last {show_age(each.cost_s or 0)}{size}"
     if each.cost_s is None:

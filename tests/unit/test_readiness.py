@@ -106,6 +106,12 @@ def test_what_is_not_acknowledged_is_what_would_be_missing() -> None:
     assert card.cost == "would be missing: 5 changed groups of the last 4 s, 2,048 bytes of it under way"
 
 
+def test_nothing_is_promised_that_is_not_final() -> None:
+    """Rows that belong to nobody, say, are in no package: that nothing would be missing is said of FinalState alone."""
+    found = status(export=replace(SENT, status=ExportStatus.STEADY))
+    assert cards(found)[0].cost == "nothing is known that would be missing"
+
+
 def test_a_silent_partner_can_still_be_taken_over_and_the_price_grows() -> None:
     """Its copy here is as good as it was; how old it is, is said. Nobody claims that nothing would be missing over there."""
     silent = replace(SENT, status=ExportStatus.NON_STEADY, reason=Reason.PARTNER_SILENT)
