@@ -134,6 +134,4 @@ class _FrontEnd:
     def _tell(self, said: str | PackageNote) -> None:
         at_utc = SystemClock().utc_iso()
         words = said if isinstance(said, str) else said.text()
-        talk.print(
-            line_of(at_utc, self._config.pool, said) if self._as_json else f"{at_utc} {words}", markup=False
-        )
+        talk.print(line_of(at_utc, self._config.pool, said) if self._as_json else f"{at_utc} {words}", markup=False)

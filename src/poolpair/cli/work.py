@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from typing import Annotated
@@ -33,8 +32,6 @@ def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.command(epilog=EXIT_STATUSES)(sync)
     app.command(epilog=EXIT_STATUSES)(verify)
-
-
 
 
 def sync(
