@@ -25,14 +25,18 @@ from poolpair.protocol import compare_anew
 from poolpair.report import PULSE, Pulse, pulse
 from poolpair.share.open import own_share, partner_share
 from poolpair.share.port import OwnShare
+from poolpair.smb_address import is_smb
 from poolpair.state import Outbound, Seed
 from poolpair.store.documents_profile import management_profile
 from poolpair.store.kind import StoreHandle, StoreKind
 from poolpair.store.open import POSTGRES, kind_of, sqlite_path
+from poolpair.store.own_places import database_files, outside, scratch_beside
 from poolpair.store.port import Transaction
 from poolpair.store.prepared import SETTINGS, Installed, InstalledSettings, refuse_layout
-from poolpair.store.profile import Profile, load_profile, match_path
+from poolpair.store.profile import Profile, match_path
+from poolpair.store.profile_file import load_profile
 from poolpair.store.tree import DirectoryTree
+from poolpair.store.whole import expanded
 
 SERIAL = "serial"
 SERIALS_PER_START = 1_000_000
@@ -46,10 +50,11 @@ class SerialStart:
 
 
 def profile_of(config: PoolConfig) -> Profile:
-    """The profile that a pool file names. Raises PROFILE."""
+    """The profile that a pool file names; of a whole application with the tables that are there. Raises PROFILE, STORE_*."""
     if config.profile == MANAGEMENT_PROFILE:
         return management_profile()
-    return replace(load_profile(config.profile), serials_travel=len({pool for _, pool in config.homes}) == 1)
+    profile = replace(load_profile(config.profile), serials_travel=len({pool for _, pool in config.homes}) == 1)
+    return expanded(profile, store_kind(config).described()) if profile.whole else profile
 
 
 def channels_of(profile: Profile) -> tuple[Channel, ...]:
@@ -63,7 +68,7 @@ def channels_of(profile: Profile) -> tuple[Channel, ...]:
 def settings_of(config: PoolConfig, profile: Profile) -> str:
     """The digest of what both pools must agree on: homes, profile, and whether the profile's files are carried."""
     lacks_files = bool(profile.files) and config.files is None
-    return settings_digest(config.homes, profile.digest, without_files=lacks_files)
+    return settings_digest(config.homes, profile.agreed, without_files=lacks_files)
 
 
 def scratch_of(config: PoolConfig) -> Path:
@@ -79,8 +84,7 @@ def scratch_at(scratch: Path | None, pool: str, store: str) -> Path:
         raise PoolpairError(
             Code.CONFIG, "scratch is missing: a server's database has no folder that it could lie beside"
         )
-    path = sqlite_path(store)
-    return path.with_name(path.name + ".poolpair")
+    return scratch_beside(sqlite_path(store))
 
 
 def make_scratch(config: PoolConfig) -> Path:
@@ -133,9 +137,11 @@ def open_site(config: PoolConfig, clock: Clock | None = None) -> Site:
     scratch = make_scratch(config)
     patterns = home_ranks(config.homes)
 
+    belongs = outside(config.files, own_places(config)) if config.files is not None else lambda _: True
+
     def file_home(path: bytes) -> FileHome | None:
         matched = match_path(profile, path)
-        if matched is None:
+        if matched is None or not belongs(path):
             return None
         return FileHome(home_of(matched.home_key, patterns) or "", matched.conference)
 
@@ -152,6 +158,7 @@ def open_site(config: PoolConfig, clock: Clock | None = None) -> Site:
         file_home=file_home,
         clock=clock,
         settings=settings_of(config, profile),
+        profile=profile.digest,
         limits=Limits(
             interval_s=sync.interval_s,
             heartbeat_s=config.heartbeat_s,
@@ -172,6 +179,13 @@ def open_site(config: PoolConfig, clock: Clock | None = None) -> Site:
     )
 
 
+def own_places(config: PoolConfig) -> tuple[Path, ...]:
+    """Files and folders that are never files of the application's, wherever they lie."""
+    database = store_kind(config).local_file()
+    shares = [Path(share) for share in (config.share, config.partner.share) if not is_smb(share)]
+    return (scratch_of(config), *shares, *(database_files(database) if database is not None else ()))
+
+
 def hooks_of(config: PoolConfig, scratch: Path) -> Hooks:
     """The operator's commands; each may ask `poolpair` about the same pool."""
     base = {**os.environ, "POOLPAIR_CONFIG": str(config.path.absolute())}
@@ -183,6 +197,8 @@ def check_settings(site: Site) -> None:
     known = site.store.read(InstalledSettings, SETTINGS)
     if known is None or known.settings != site.settings:
         raise PoolpairError(Code.NOT_INSTALLED, "homes or profile changed since this store was prepared")
+    if known.profile != site.profile:
+        raise PoolpairError(Code.NOT_INSTALLED, "tables came, went or changed their keys since this store was prepared")
 
 
 def begin_work(site: Site, holder: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.store.prepared import SETTINGS, InstalledSettings
-from poolpair.store.profile import load_profile
+from poolpair.store.profile_file import load_profile
 from poolpair.store.sqlite import setup
 from poolpair.wiring import home_triples, initialise, lock_of
 from tests.badinput.ground import HOMES, Ground, said, write_toml

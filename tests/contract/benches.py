@@ -16,7 +16,7 @@ from poolpair.store.memory.disk import MemoryDisk, RowRefused
 from poolpair.store.memory.schema import Key, MemorySchema, MemoryTable, Row
 from poolpair.store.memory.store import MemoryStore
 from poolpair.store.port import Store
-from poolpair.store.profile import parse_profile
+from poolpair.store.profile_file import parse_profile
 from poolpair.store.sqlite import setup
 from poolpair.store.sqlite.store import SqliteStore
 from poolpair.testing.clock import VirtualClock

@@ -16,7 +16,8 @@ from poolpair.store.buckets import differing
 from poolpair.store.port import Transaction
 from poolpair.store.postgres import setup
 from poolpair.store.postgres.store import PostgresStore
-from poolpair.store.profile import Profile, parse_profile
+from poolpair.store.profile import Profile
+from poolpair.store.profile_file import parse_profile
 from poolpair.store.values import Applied, ApplyPlan, Cut
 from poolpair.testing.clock import VirtualClock
 from tests.cluster import Cluster

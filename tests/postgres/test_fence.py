@@ -18,7 +18,7 @@ from poolpair.server import programs
 from poolpair.store.postgres import setup
 from poolpair.store.postgres.fencing import WAY_OUT
 from poolpair.store.postgres.store import PostgresStore
-from poolpair.store.profile import parse_profile
+from poolpair.store.profile_file import parse_profile
 from poolpair.testing.clock import VirtualClock
 from tests.cluster import Cluster
 

@@ -17,7 +17,7 @@ from poolpair.model import Channel
 from poolpair.store.port import Transaction
 from poolpair.store.postgres import setup
 from poolpair.store.postgres.store import PostgresStore
-from poolpair.store.profile import parse_profile
+from poolpair.store.profile_file import parse_profile
 from poolpair.store.values import Applied, ApplyPlan, Choice, Cut, LedgerNote, Reclaimed, RecoverPlan
 from poolpair.testing.clock import VirtualClock
 from tests.cluster import Cluster

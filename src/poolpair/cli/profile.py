@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -10,14 +11,13 @@ import typer
 
 from poolpair.cli.context import EXIT_STATUSES, talk
 from poolpair.errors import Code, PoolpairError
-from poolpair.store.drafting import draft_profile
+from poolpair.store.drafting import EVERYWHERE, draft_profile
 from poolpair.store.open import kind_of
+from poolpair.store.own_places import database_files, outside, scratch_beside
 
 LOCK_WAIT_S = 10.0
 TOPS_MAX = 40
 """Of top folders that are named each; more look like data."""
-DEPTH_MAX = 16
-"""Of names in a path: a profile has one rule for each depth."""
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +38,9 @@ def draft(
     found = kind.described()
     if not found.tables:
         raise PoolpairError(Code.PROFILE, f"{kind.shown()} has no table that a profile could carry")
-    text = draft_profile(kind.shown().rpartition("/")[2], found, _trees(files) if files else ())
+    database = kind.local_file()
+    ours = (*database_files(database), scratch_beside(database)) if database is not None else ()
+    text = draft_profile(kind.shown().rpartition("/")[2], found, _trees(files, ours) if files else ())
     if to is None:
         typer.echo(text, nl=False)
         return
@@ -51,19 +53,17 @@ def draft(
     talk.print(said, markup=False)
 
 
-def _trees(folder: Path) -> set[tuple[str, int]]:
-    """The top folders, and how many names the paths of files in them have below; "" where a pattern cannot name it."""
+def _trees(folder: Path, ours: Iterable[Path]) -> set[str]:
+    """The top folders, and "" for files that lie in none; or all, if there are many or a pattern cannot name one."""
     if not folder.is_dir():
         raise PoolpairError(Code.USAGE, f"--files: {folder} is no folder")
-    found: set[tuple[str, int]] = set()
-    for above, _, names in os.walk(folder):
-        parts = Path(above).relative_to(folder).parts
-        if len(parts) >= DEPTH_MAX:
-            raise PoolpairError(
-                Code.PROFILE, f"files lie {len(parts)} folders deep; a profile goes down to {DEPTH_MAX}"
-            )
-        if parts or names:  # a folder that is empty now was made for files
-            plain = parts and parts[0].isprintable() and not set(parts[0]) & set("{}")
-            found.add((parts[0], len(parts)) if plain else ("", len(parts) + 1))
-    tops = {top for top, _ in found}
-    return found if len(tops) <= TOPS_MAX else {("", depth + bool(top)) for top, depth in found}
+    belongs, found = outside(folder, ours), set[str]()
+    for entry in os.scandir(folder):
+        if not belongs(os.fsencode(entry.name)):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            found.add(entry.name)
+        elif entry.is_file(follow_symlinks=False):
+            found.add("")
+    plain = all(top.isprintable() and not set(top) & set("{}*") for top in found)
+    return found if plain and len(found) <= TOPS_MAX else {EVERYWHERE}

@@ -18,7 +18,7 @@ from poolpair.management.local import read_local
 from poolpair.management.settings import SETTINGS, parse_settings
 from poolpair.management.topology import KINDS, TOPOLOGY, check_against, parse_topology
 from poolpair.store.open import POSTGRES
-from poolpair.store.profile import parse_profile
+from poolpair.store.profile_file import parse_profile
 from poolpair.wiring import open_site, scratch_of
 
 

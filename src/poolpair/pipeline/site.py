@@ -162,6 +162,8 @@ class Site:
     file_home: Callable[[bytes], FileHome | None]
     clock: Clock
     settings: str
+    profile: str = ""
+    """A digest of the tables and files that are carried here."""
     limits: Limits
     scratch: Path
     channels: tuple[Channel, ...]

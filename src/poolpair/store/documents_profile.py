@@ -10,4 +10,5 @@ _TABLE = ProfileTable(number=1, name="document", channel=Channel.CMS, key=("name
 
 def management_profile() -> Profile:
     """The store belongs to the pool that made it."""
-    return Profile(name="cms", tables=(_TABLE,), digest=profile_digest((_TABLE,), ()), serials_travel=True)
+    digest = profile_digest((_TABLE,), ())
+    return Profile(name="cms", tables=(_TABLE,), digest=digest, agreed=digest, serials_travel=True)

@@ -20,6 +20,10 @@ _MIGRATIONS = re.compile(
     r"migrations?$|^alembic_version$|^schema_version|^flyway_|^databasechangelog|^goose_db_version$|^ar_internal_metadata$",
     re.IGNORECASE,
 )
+EVERYWHERE = "*"
+"""Instead of top folders: all files, wherever they lie."""
+_ONE_LINE = {number: " " for number in (*range(32), 127, 0x85, 0x2028, 0x2029)}
+"""In a comment a name must not end the line."""
 _LOGS = frozenset({"log", "logs", "backup", "backups", "run", "etc"})
 _OWNER = re.compile(
     r"^(user|owner|account|tenant|customer|member|domain|host|realm|org(anization)?)(_?(id|name))?$", re.IGNORECASE
@@ -54,17 +58,49 @@ class _Key:
     why: str = ""
 
 
-def draft_profile(name: str, found: Described, trees: Collection[tuple[str, int]] = ()) -> str:
-    """The TOML of a profile. `trees` are the top folders of the application's files, and how many names paths in them have."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """A table that is carried, and how."""
+
+    info: TableInfo
+    key: tuple[str, ...]
+    why: str
+    """Why this key; empty for a primary key."""
+    sequences: tuple[str, ...] = ()
+
+    @property
+    def skips(self) -> bool:
+        """Whether the application's own triggers rest where rows arrive: what they wrote travels by itself."""
+        return bool(self.info.triggers)
+
+    @property
+    def fire(self) -> tuple[str, ...]:
+        """Those that run all the same: what they write is not carried."""
+        return self.info.index_triggers
+
+
+def choose(found: Described) -> tuple[tuple[Choice, ...], tuple[Problem, ...]]:
+    """What is carried, in the order of names, and what is not, each with its reason; fatal if it would be missed."""
     known = sorted(found.tables, key=lambda info: info.name)
     keys = {info.name: _key_of(info) for info in known}
     reasons = {info.name: _speaks_against(info, keys[info.name]) for info in known}
-    left = [*found.left, *(Problem(table=table, reason=reason) for table, reason in reasons.items() if reason)]
+    left = [Problem(table=table, reason=reason, fatal=False) for table, reason in reasons.items() if reason]
     carried = [info for info in known if not reasons[info.name]]
     drawn = _drawn_for(carried, found.sequences)
-    parts = [_HEAD + "".join(_before(carried)) + "".join(_left_out(left)), f"description = {_quoted(name)}\n"]
-    parts += ["".join(_entry(info, keys[info.name], drawn.get(info.name, ()))) for info in carried]
-    parts += ["".join(_files(top, depth)) for top, depth in sorted(set(trees))]
+    choices = tuple(
+        Choice(info=info, key=keys[info.name].columns, why=keys[info.name].why, sequences=drawn.get(info.name, ()))
+        for info in carried
+    )
+    return choices, tuple(sorted((*found.left, *left), key=lambda problem: problem.table))
+
+
+def draft_profile(name: str, found: Described, trees: Collection[str] = ()) -> str:
+    """The TOML of a profile. `trees` are the top folders of the application's files, "" for the files that lie in none."""
+    choices, left = choose(found)
+    head = _HEAD + "".join(_before(choice.info for choice in choices)) + "".join(_left_out(left))
+    parts = [head, f"description = {_quoted(name)}\n"]
+    parts += ["".join(_entry(choice)) for choice in choices]
+    parts += ["".join(_files(top)) for top in sorted(set(trees))]
     return "\n".join(parts)
 
 
@@ -95,11 +131,11 @@ def _before(tables: Iterable[TableInfo]) -> Iterator[str]:
 
 
 def _left_out(left: Iterable[Problem]) -> Iterator[str]:
-    ordered = sorted(left, key=lambda problem: problem.table)
-    if ordered:
+    listed = list(left)
+    if listed:
         yield "#\n# Left out:\n"
-    for problem in ordered:
-        yield f"#     {problem.table}: {problem.reason}\n"
+    for problem in listed:
+        yield f"#     {problem.table.translate(_ONE_LINE)}: {problem.reason.translate(_ONE_LINE)}\n"
 
 
 def _key_of(info: TableInfo) -> _Key:
@@ -122,34 +158,57 @@ def _compares(declared_type: str) -> bool:
     return declared_type.lower().split("(")[0].rstrip("[] ") not in NOT_COMPARED
 
 
-def _entry(info: TableInfo, key: _Key, sequences: Collection[str]) -> Iterator[str]:
-    if key.why:
-        yield f"# {key.why}\n"
-    if _FLEETING.search(info.name.rpartition(".")[2]):
+def _entry(choice: Choice) -> Iterator[str]:
+    info, key = choice.info, choice.key
+    if choice.why:
+        yield f"# {choice.why}\n"
+    if is_fleeting(info.name):
         yield "# Decide: it looks like something short-lived. Without this entry it stays at its site, and is empty after a takeover.\n"
     owners = [column.name for column in info.columns if _OWNER.match(column.name)]
     if owners:
-        inside = (
-            "it is in the key" if set(owners) & set(key.columns) else "only columns of the key can tell a row's home"
-        )
+        inside = "it is in the key" if set(owners) & set(key) else "only columns of the key can tell a row's home"
         yield f"# Looks like an owner: {', '.join(owners)}. Matters only if both sites are to serve users; {inside}.\n"
-    yield f"[[tables]]\nname = {_quoted(info.name)}\nkey  = [{', '.join(map(_quoted, key.columns))}]\n"
+    yield from _relations(info)
+    yield f"[[tables]]\nname = {_quoted(info.name)}\nkey  = [{', '.join(map(_quoted, key))}]\n"
     yield 'home = "shared"\n'
-    if sequences:
+    if choice.sequences:
         yield "# The application draws numbers from these by itself.\n"
-        yield f"sequences = [{', '.join(map(_quoted, sequences))}]\n"
-    if info.triggers:
-        yield f"# Its own triggers ({', '.join(info.triggers)}) ran where a row was written; what they wrote travels by itself.\n"
-        yield 'triggers = "skip"\n'
+        yield f"sequences = [{', '.join(map(_quoted, choice.sequences))}]\n"
+    rest = [name for name in info.triggers if name not in choice.fire]
+    if rest:
+        yield f"# {_names(rest)} ran where a row was written; what that wrote travels by itself.\n"
+    if choice.fire:
+        yield f"# {_names(choice.fire)} keep a search index, which each site has for itself: they run here too.\n"
+    if choice.skips:
+        listed = ", ".join(map(_quoted, choice.fire))
+        yield f"triggers = [{listed}]\n" if listed else 'triggers = "skip"\n'
 
 
-def _files(top: str, depth: int) -> Iterator[str]:
-    """One rule; `top` is empty for files that lie in no folder."""
-    names = "/".join(f"{{{chr(ord('a') + place)}}}" for place in range(depth))
-    pattern = f"{top}/{names}" if top else names
-    if _FLEETING.search(top) or top in _LOGS:
+def _relations(info: TableInfo) -> Iterator[str]:
+    """What there is to know of its numbers and of tables that it refers to."""
+    serials = [column.name for column in info.columns if column.serial]
+    if serials and not info.autoincrement and not info.has_sequences:
+        yield f"# Numbers of {_names(serials)} may be given again when the last rows are deleted: it is no AUTOINCREMENT.\n"
+    if info.references:
+        yield f"# Refers to {_names(info.references)}.\n"
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(names).translate(_ONE_LINE)
+
+
+def is_fleeting(name: str) -> bool:
+    """Whether a table or folder looks like something short-lived, by its name."""
+    return bool(_FLEETING.search(name.rpartition(".")[2]))
+
+
+def _files(top: str) -> Iterator[str]:
+    """One rule; `top` is a folder, or "" for files that lie in none, or "*" for all."""
+    above = f"{top}/" if top not in {"", EVERYWHERE} else ""
+    pattern, conference = (f"{above}{{*path}}", f"{above}{{path}}") if top else ("{name}", "{name}")
+    if is_fleeting(top) or top in _LOGS:
         yield "# Decide: it looks like something short-lived, or each site's own.\n"
-    yield f'[[files]]\npattern    = {_quoted(pattern)}\nhome_key   = "files"\nconference = {_quoted(pattern)}\n'
+    yield f'[[files]]\npattern    = {_quoted(pattern)}\nhome_key   = "files"\nconference = {_quoted(conference)}\n'
 
 
 def _identifier(name: str) -> str:

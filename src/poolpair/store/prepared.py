@@ -24,9 +24,9 @@ class InstalledSettings:
     """1: from before it was noted."""
 
 
-def is_settled(known: InstalledSettings | None, settings: str) -> bool:
+def is_settled(known: InstalledSettings | None, settings: str, profile: str) -> bool:
     """Whether `init` with these settings only puts back what is missing, or prepares a database that is new to poolpair."""
-    return known is None or (known.settings, known.layout) == (settings, LAYOUT)
+    return known is None or known == InstalledSettings(settings=settings, profile=profile, layout=LAYOUT)
 
 
 def refuse_newer(known: InstalledSettings | None, name: str) -> None:

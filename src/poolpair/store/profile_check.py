@@ -44,6 +44,8 @@ class TableInfo:
     """Whether its database knows sequences beside those of columns (SQLite does not)."""
     triggers: tuple[str, ...] = ()
     """The application's own triggers, by name."""
+    index_triggers: tuple[str, ...] = ()
+    """Those of them that write into nothing but virtual tables, which no profile carries (SQLite)."""
     references: tuple[str, ...] = ()
     """Tables that its foreign keys refer to."""
 
@@ -69,13 +71,16 @@ def unique_key_within(info: TableInfo, key: tuple[str, ...]) -> tuple[str, ...] 
     return None
 
 
-def check_profile(profile: Profile, tables: Mapping[str, TableInfo]) -> tuple[Problem, ...]:
-    """Find every problem, table by table in the order of the profile."""
+def check_profile(
+    profile: Profile, tables: Mapping[str, TableInfo], absent: Mapping[str, str] | None = None
+) -> tuple[Problem, ...]:
+    """Find every problem, table by table in the order of the profile. `absent` says of names what they are instead of tables."""
     found: dict[Problem, None] = {}
     for spec in profile.tables:
         info = tables.get(spec.name)
         if info is None:
-            found[Problem(table=spec.name, reason="there is no such table")] = None
+            reason = (absent or {}).get(spec.name, "there is no such table")
+            found[Problem(table=spec.name, reason=reason)] = None
             continue
         for reason in _contradictions(profile, spec):
             found[Problem(table=spec.name, reason=reason)] = None
@@ -150,8 +155,15 @@ def _ambiguous_numbers(spec: ProfileTable, info: TableInfo, *, serials_travel: b
 def _remarks(profile: Profile, spec: ProfileTable, info: TableInfo) -> Iterator[str]:
     """What an operator should know."""
     if info.triggers:
-        does = "run" if spec.triggers == "fire" else "do not run"
-        yield f"its triggers {does} on rows that arrive (triggers = {spec.triggers!r}): {', '.join(info.triggers)}"
+        for does, names in (
+            ("run", [name for name in info.triggers if spec.runs(name)]),
+            ("do not run", [name for name in info.triggers if not spec.runs(name)]),
+        ):
+            if names:
+                yield f"its triggers {does} on rows that arrive (triggers = {spec.said_triggers}): {', '.join(names)}"
+    for name in spec.fire:
+        if name not in info.triggers:
+            yield f'triggers names "{name}", which is no trigger of it'
     carried = {table.name for table in profile.tables}
     for other in info.references:
         if other not in carried:

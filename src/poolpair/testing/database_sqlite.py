@@ -16,7 +16,7 @@ from poolpair.homes import home_ranks
 from poolpair.model import new_id
 from poolpair.store.memory.disk import RowRefused
 from poolpair.store.port import Store
-from poolpair.store.profile import parse_profile
+from poolpair.store.profile_file import parse_profile
 from poolpair.store.sqlite import setup
 from poolpair.store.sqlite.store import SqliteStore
 from poolpair.testing.database_memory import REFUSE_MODULUS

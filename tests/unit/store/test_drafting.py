@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from poolpair.store.drafting import Described, draft_profile
-from poolpair.store.profile import parse_profile
 from poolpair.store.profile_check import ColumnInfo, Problem, TableInfo
+from poolpair.store.profile_file import parse_profile
 
 
 def column(name: str, kind: str = "text", *, null: bool = False, pk: int = 0, always: bool = False) -> ColumnInfo:
@@ -24,7 +24,7 @@ def table(
 
 def drafted(*tables: TableInfo, left: tuple[Problem, ...] = (), sequences: tuple[str, ...] = ()) -> str:
     """The text of a draft."""
-    return draft_profile("app", Described(tables=tables, left=left, sequences=sequences), {("", 1), ("up", 2)})
+    return draft_profile("app", Described(tables=tables, left=left, sequences=sequences), {"", "up"})
 
 
 def test_every_key_has_its_reason() -> None:
@@ -75,4 +75,4 @@ def test_questions_and_what_is_to_be_done_first() -> None:
     found = {each.name: each for each in profile.tables}
     assert found["auth_tokens"].triggers == "skip"
     assert set(found["auth_tokens"].sequences) == {"auth_tokens_numbers", "unknown"}
-    assert {each.pattern for each in profile.files} == {"{a}", "up/{a}/{b}"}
+    assert {each.pattern for each in profile.files} == {"{name}", "up/{*path}"}

@@ -13,15 +13,8 @@ from hypothesis import strategies as st
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel
-from poolpair.store.profile import (
-    MatchedPath,
-    Profile,
-    ProfileFiles,
-    ProfileTable,
-    load_profile,
-    match_path,
-    parse_profile,
-)
+from poolpair.store.profile import MatchedPath, Profile, ProfileFiles, ProfileTable, match_path
+from poolpair.store.profile_file import load_profile, parse_profile
 
 SMALL = """\
 [[tables]]
@@ -55,6 +48,7 @@ def test_a_small_profile(tmp_path: Path) -> None:
         tables=(ProfileTable(number=1, name="note", channel=Channel.USERS, key=("owner", "id"), home_key="owner"),),
         files=(ProfileFiles(pattern="{owner}/{id}.txt", home_key="{owner}", conference="{owner}-{id}"),),
         digest=profile.digest,
+        agreed=profile.digest,
     )
 
 
@@ -143,7 +137,10 @@ WRONG = {
         SMALL.replace("[[tables]]", "[tables]"),
         "profile own: tables (line 1): write [[tables]], with two brackets, before every entry",
     ),
-    "empty": ("", "profile own: tables: missing: write [[tables]] once for every table that is carried"),
+    "empty": (
+        "",
+        "profile own: tables: missing: write [[tables]] once for every table that is carried, or whole = true",
+    ),
     "no name": (SMALL.replace('name = "note"\n', ""), "profile own: entry 1 of tables: name (line 1): missing"),
     "no key": (
         SMALL.replace('key = ["owner", "id"]\n', ""),
@@ -196,7 +193,8 @@ WRONG = {
     ),
     "stray brace": (
         TREE.replace("{id}.txt", "{id}.{t xt"),
-        "profile own: entry 1 of files: pattern (line 2): write a part that varies as {name}, of letters, digits and _",
+        "profile own: entry 1 of files: pattern (line 2): write a part that varies as {name}, of letters, digits and _,"
+        " or {*name} if it may hold /",
     ),
     "no border": (
         TREE.replace("{owner}/{id}", "{owner}{id}"),

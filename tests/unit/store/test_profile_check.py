@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from poolpair.model import Channel
-from poolpair.store.profile import Profile, ProfileTable, load_profile
+from poolpair.store.profile import Profile, ProfileTable
 from poolpair.store.profile_check import ColumnInfo, Problem, TableInfo, check_profile, unique_key_within
+from poolpair.store.profile_file import load_profile
 
 NOTE = TableInfo(
     name="note",

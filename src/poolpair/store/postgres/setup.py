@@ -80,7 +80,7 @@ def install(
         bound = bind(database, profile)
         before = _known_settings(database)
         refuse_newer(before, database.name)
-        if not is_settled(before, settings):
+        if not is_settled(before, settings, profile.digest):
             stack.enter_context(PostgresLease(database, SystemClock()).kept_free())
         with database.transaction():
             _make_schema(database)
@@ -103,7 +103,7 @@ def install(
                 identity = StoreIdentity(store_id=new_id(), location=here, home_location=here)
                 write_document(database, IDENTITY, identity)
             repaired = (*_install_fence(database, homes), *_install_triggers(database, bound))
-            changed = known is not None and known.settings != settings
+            changed = known is not None and (known.settings, known.profile) != (settings, profile.digest)
             if changed:
                 _doubt_catalogue(database)
             settled = InstalledSettings(settings=settings, profile=profile.digest, layout=LAYOUT)

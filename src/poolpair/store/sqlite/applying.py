@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.store.sqlite.binding import Bound
 from poolpair.store.sqlite.connection import PREFIX, literal, quote, text
 from poolpair.store.sqlite.refusing import Ranges, savepoint, without_triggers
 from poolpair.store.sqlite.transaction import forget_parked
+from poolpair.store.sqlite.writing import delete_groups, put_right, write_groups
 from poolpair.store.values import Applied, ApplyPlan, MassDelete
 
 
@@ -87,40 +88,18 @@ class TableApply:
                 rows = self._slow()
         return Applied(groups=groups, rows=rows, deleted=deleted, parked=self._parked)
 
+    @property
+    def may_be_changed(self) -> bool:
+        """Whether a trigger of the application's may have run when this table was written."""
+        return any(self._b.spec.runs(name) for name in self._b.info.triggers)
+
+    def put_right(self) -> None:
+        """See that what was written stands as it was sent, whatever triggers of the application's made of it."""
+        put_right(self._c, self._b, self._gone)
+
     def _fast(self, groups: int) -> int:
         with savepoint(self._c, "fast", self._b.n, 1, groups):
-            return self._replace_or_upsert()
-
-    def _replace_or_upsert(self) -> int:
-        b, c = self._b, self._c
-        if b.conflict is None:
-            self._delete(f"(SELECT {b.key} FROM pkg.k{b.n} UNION ALL SELECT {b.key} FROM {self._gone})")
-            return c.execute(
-                f"INSERT OR ABORT INTO {b.table} ({b.column_list}) SELECT {b.column_list} FROM pkg.r{b.n} ORDER BY rowid"
-            ).rowcount
-        self._delete(self._gone)
-        differs = any_of(
-            f"{quote(b.spec.name)}.{q} IS NOT excluded.{q} COLLATE BINARY OR typeof({quote(b.spec.name)}.{q}) <> typeof(excluded.{q})"
-            for q in map(quote, b.columns)
-        )
-        return c.execute(
-            f"INSERT OR ABORT INTO {b.table} ({b.column_list}) SELECT {b.column_list} FROM pkg.r{b.n} WHERE 1 ORDER BY rowid"
-            f" ON CONFLICT ({', '.join(map(quote, b.conflict))}) DO UPDATE"
-            f" SET {', '.join(f'{q} = excluded.{q}' for q in map(quote, b.columns))}"
-            f" WHERE {differs}"
-        ).rowcount
-
-    def _delete(self, keys: str, extra: str = "1") -> None:
-        """Delete this entry's rows of the groups in a list."""
-        b = self._b
-        if b.info.without_rowid:
-            self._c.execute(
-                f"DELETE FROM {b.table} WHERE {b.scope}"
-                f" AND EXISTS (SELECT 1 FROM {keys} g WHERE {b.same_key('g', quote(b.spec.name))} AND {extra})"
-            )
-            return
-        rows = f"SELECT t.rowid FROM {keys} g CROSS JOIN {b.table} t ON {b.same_key('t', 'g')} WHERE {extra}"
-        self._c.execute(f"DELETE FROM {b.table} WHERE rowid IN ({rows}) AND {b.scope}")
+            return write_groups(self._c, self._b, f"pkg.k{self._b.n}", self._gone, f"pkg.r{self._b.n}")
 
     def _slow(self) -> int:
         b, c = self._b, self._c
@@ -151,7 +130,8 @@ class TableApply:
         return c.total_changes - before
 
     def _take_out(self, low: int, high: int) -> None:
-        self._delete(self._all, f"g.poolpair_ordinal BETWEEN {low} AND {high} AND g.poolpair_refused = 0")
+        chosen = f"g.poolpair_ordinal BETWEEN {low} AND {high} AND g.poolpair_refused = 0"
+        delete_groups(self._c, self._b, self._all, chosen)
 
     @property
     def _stored(self) -> tuple[str, ...]:
@@ -261,14 +241,6 @@ class TableApply:
 
     def _one(self, query: str) -> int:
         return int(self._c.execute(query).fetchone()[0])
-
-
-def any_of(conditions: Iterable[str]) -> str:
-    """Join by OR as a tree: SQLite reads a chain of a thousand as an expression a thousand deep, and refuses it."""
-    parts = list(conditions)
-    while len(parts) > 1:
-        parts = [f"({' OR '.join(parts[at : at + 2])})" for at in range(0, len(parts), 2)]
-    return parts[0]
 
 
 def describe_key(b: Bound, key: tuple[object, ...]) -> str:

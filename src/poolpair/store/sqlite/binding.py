@@ -14,10 +14,10 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.model import TableShape
 from poolpair.store.ledger import ledger_info, ledger_table
 from poolpair.store.profile import Profile, ProfileTable
-from poolpair.store.profile_check import TableInfo, check_profile, unique_key_within
+from poolpair.store.profile_check import Problem, TableInfo, check_profile, unique_key_within
 from poolpair.store.sqlite.connection import PREFIX, literal, quote
 from poolpair.store.sqlite.index_terms import UniqueKey
-from poolpair.store.sqlite.schema import describe_tables, replace_keys
+from poolpair.store.sqlite.schema import describe_tables, replace_keys, what_else
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,13 +131,18 @@ class Bound:
 
 def bind(connection: sqlite3.Connection, profile: Profile) -> tuple[Bound, ...]:
     """Bind every entry of the profile. Raises PROFILE with every reason why it does not fit."""
-    infos = describe_tables(connection, {spec.name for spec in profile.tables})
-    fatal = [problem for problem in check_profile(profile, infos) if problem.fatal]
-    if fatal:
-        raise PoolpairError(Code.PROFILE, "; ".join(f"{problem.table}: {problem.reason}" for problem in fatal))
+    names = {spec.name for spec in profile.tables}
+    infos = describe_tables(connection, names)
+    refuse_fatal(check_profile(profile, infos, what_else(connection, names - set(infos))))
     ledger = ledger_table(profile)
     bound = tuple(_bind_one(connection, spec, infos[spec.name]) for spec in profile.tables)
     return (*bound, _bound(ledger, ledger_info(), ()))
+
+
+def refuse_fatal(problems: Iterable[Problem]) -> None:
+    """Raise PROFILE with every reason why a profile cannot be used."""
+    if fatal := [f"{problem.table}: {problem.reason}" for problem in problems if problem.fatal]:
+        raise PoolpairError(Code.PROFILE, "; ".join(fatal))
 
 
 def _bind_one(connection: sqlite3.Connection, spec: ProfileTable, info: TableInfo) -> Bound:

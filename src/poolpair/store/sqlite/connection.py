@@ -18,11 +18,18 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.store.buckets import Text, bucket_of
 
 PREFIX = "poolpair_"
+OWN_TRIGGERS = f"type = 'trigger' AND tbl_name = ? COLLATE NOCASE AND name NOT GLOB '{PREFIX}*'"
+"""Finds a table's triggers of the application's in the catalogue, which has the table's name as each trigger spells it."""
 
 
 def quote(name: str) -> str:
     """Quote an identifier."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def folded(name: str) -> str:
+    """A name as SQLite compares names: the case of ASCII letters does not matter."""
+    return name.translate({upper: upper + 32 for upper in range(65, 91)})
 
 
 def literal(text: str) -> str:

@@ -76,8 +76,8 @@ class SqliteIncoming:
         if {text(name) for (name,) in names} != set(wanted):
             raise Refused(Code.DAMAGED, "the rows file does not hold the tables it should")
         for name, columns in wanted.items():
-            have = {text(c) for (c,) in self._c.execute("SELECT name FROM pragma_table_info(?, 'pkg')", (name,))}
-            if have != columns:
+            listed = self._c.execute("SELECT name, hidden FROM pragma_table_xinfo(?, 'pkg')", (name,)).fetchall()
+            if any(hidden for _, hidden in listed) or {text(column) for column, _ in listed} != columns:
                 raise Refused(Code.DAMAGED, f"table {name} of the rows file has other columns than the manifest says")
             # An error where rows have no order, or a column compares in a way that SQLite does not know; nothing is read.
             self._c.execute(f"EXPLAIN SELECT DISTINCT *, rowid FROM pkg.{name}").fetchall()
@@ -170,6 +170,9 @@ class SqliteIncoming:
             total = Applied(groups=0, rows=0, deleted=0, parked=0)
             for table in tables:
                 total = _add(total, table.apply())
+            if any(table.may_be_changed for table in tables):
+                for table in tables:
+                    table.put_right()
             total = self._looked_at(plan, total)
             self._apply_files(plan, transaction, placed)
             self._c.execute("UPDATE main.poolpair_gen SET applying = ''")

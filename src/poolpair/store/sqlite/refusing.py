@@ -8,12 +8,12 @@ time, until a single group is left, which is parked before anything of it is tri
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from poolpair.store.sqlite.binding import Bound
-from poolpair.store.sqlite.connection import PREFIX, quote, text
+from poolpair.store.sqlite.connection import OWN_TRIGGERS, quote, text
 
 
 class RolledBack(Exception):
@@ -71,12 +71,40 @@ def savepoint(connection: sqlite3.Connection, name: str, table: int = 0, low: in
 
 @contextmanager
 def without_triggers(connection: sqlite3.Connection, b: Bound) -> Iterator[None]:
-    """With `triggers = "skip"` the application's triggers are taken away and put back in this same transaction."""
-    if b.spec.triggers == "fire":
+    """Those of the application's triggers that do not run are taken away, and put back in this same transaction."""
+    with _trusting(connection, b):
+        if b.spec.triggers == "fire":
+            yield
+            return
+        with _taken_away(connection, b, lambda name: not b.spec.runs(name)):
+            yield
+
+
+@contextmanager
+def _trusting(connection: sqlite3.Connection, b: Bound) -> Iterator[None]:
+    """Triggers that run may fill a search index, which SQLite allows only to who trusts the schema; we do only meanwhile."""
+    if not any(b.spec.runs(name) for name in b.info.triggers):
         yield
         return
-    query = f"SELECT name, sql FROM main.sqlite_master WHERE type = 'trigger' AND tbl_name = ? AND name NOT GLOB '{PREFIX}*'"
-    theirs = [(text(name), text(sql)) for name, sql in connection.execute(query, (b.spec.name,)).fetchall()]
+    connection.execute("PRAGMA trusted_schema = ON")
+    try:
+        yield
+    finally:
+        connection.execute("PRAGMA trusted_schema = OFF")
+
+
+@contextmanager
+def without_any(connection: sqlite3.Connection, b: Bound) -> Iterator[None]:
+    """The same for all of them, whatever the profile says."""
+    with _taken_away(connection, b, lambda _: True):
+        yield
+
+
+@contextmanager
+def _taken_away(connection: sqlite3.Connection, b: Bound, away: Callable[[str], bool]) -> Iterator[None]:
+    query = f"SELECT name, sql FROM main.sqlite_master WHERE {OWN_TRIGGERS}"
+    listed = [(text(name), text(sql)) for name, sql in connection.execute(query, (b.spec.name,)).fetchall()]
+    theirs = [(name, sql) for name, sql in listed if away(name)]
     for name, _ in theirs:
         connection.execute(f"DROP TRIGGER main.{quote(name)}")
     yield

@@ -4,22 +4,48 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
+from dataclasses import replace
 from hashlib import sha256
 
+from poolpair.errors import Code, PoolpairError
 from poolpair.store.drafting import Described
-from poolpair.store.profile_check import ColumnInfo, Problem, TableInfo
-from poolpair.store.sqlite.connection import PREFIX, text
+from poolpair.store.profile_check import ColumnInfo, TableInfo
+from poolpair.store.sqlite.connection import OWN_TRIGGERS, PREFIX, folded, text
 from poolpair.store.sqlite.index_terms import Term, UniqueKey, unique_key
+from poolpair.store.sqlite.virtual import index_triggers, virtual_tables
+
+_NO_TABLES = {
+    "view": "it is a view: name the tables that it shows",
+    "virtual": "it is a virtual table, which has no triggers, so nobody could tell what changed in it",
+    "shadow": "a virtual table keeps it, and writes it past all triggers",
+    "table": "there is no such table",
+}
 
 
 def describe_tables(connection: sqlite3.Connection, names: Iterable[str]) -> dict[str, TableInfo]:
     """Describe the named tables that exist; views and virtual tables are not tables here."""
     found: dict[str, TableInfo] = {}
+    indexing = index_triggers(connection)
     for name in sorted(names):
         query = "SELECT type, wr, strict FROM pragma_table_list WHERE schema = 'main' AND name = ?"
         listed = connection.execute(query, (name,)).fetchone()
         if listed is not None and text(listed[0]) == "table":
-            found[name] = _describe(connection, name, without_rowid=bool(listed[1]), strict=bool(listed[2]))
+            info = _describe(connection, name, without_rowid=bool(listed[1]), strict=bool(listed[2]))
+            found[name] = replace(info, index_triggers=indexing.get(folded(name), ()))
+    return found
+
+
+def what_else(connection: sqlite3.Connection, names: Iterable[str]) -> dict[str, str]:
+    """What names that are no tables are instead."""
+    listed = connection.execute("SELECT name, type FROM pragma_table_list WHERE schema = 'main'").fetchall()
+    kinds = {text(name): text(kind) for name, kind in listed}
+    spelled = {folded(name): name for name in kinds}
+    found: dict[str, str] = {}
+    for name in names:
+        if name in kinds:
+            found[name] = _NO_TABLES[kinds[name]]
+        elif folded(name) in spelled:
+            found[name] = f'it is spelled "{spelled[folded(name)]}" there'
     return found
 
 
@@ -28,12 +54,7 @@ def describe_all(connection: sqlite3.Connection) -> Described:
     query = "SELECT name, type FROM pragma_table_list WHERE schema = 'main' AND name NOT GLOB 'sqlite_*' AND name NOT GLOB ?"
     listed = {text(name): text(kind) for name, kind in connection.execute(query, (f"{PREFIX}*",))}
     tables = describe_tables(connection, (name for name, kind in listed.items() if kind == "table"))
-    left = (
-        Problem(table=name, reason="it is a virtual table, which has no triggers", fatal=False)
-        for name, kind in listed.items()
-        if kind == "virtual"
-    )
-    return Described(tables=tuple(tables.values()), left=tuple(left))
+    return Described(tables=tuple(tables.values()), left=tuple(each.problem for each in virtual_tables(connection)))
 
 
 def _describe(connection: sqlite3.Connection, name: str, *, without_rowid: bool, strict: bool) -> TableInfo:
@@ -74,11 +95,7 @@ def _describe(connection: sqlite3.Connection, name: str, *, without_rowid: bool,
         without_rowid=without_rowid,
         autoincrement="AUTOINCREMENT" in sql.upper(),
         has_sequences=False,
-        triggers=_names(
-            connection,
-            f"SELECT name FROM main.sqlite_master WHERE type = 'trigger' AND tbl_name = ? AND name NOT GLOB '{PREFIX}*'",
-            name,
-        ),
+        triggers=_names(connection, f"SELECT name FROM main.sqlite_master WHERE {OWN_TRIGGERS}", name),
         references=_names(connection, 'SELECT DISTINCT "table" FROM pragma_foreign_key_list(?)', name),
     )
 
@@ -112,7 +129,23 @@ def replace_keys(connection: sqlite3.Connection, info: TableInfo) -> tuple[Uniqu
     query = 'SELECT name, partial FROM pragma_index_list(?) WHERE "unique" = 1'
     for index, partial in connection.execute(query, (info.name,)).fetchall():
         found.append(unique_key(connection, text(index), partial=bool(partial)))
+        _refuse_stored(connection, info, text(index), found[-1])
     return tuple(dict.fromkeys(found))
+
+
+def _refuse_stored(connection: sqlite3.Connection, info: TableInfo, index: str, unique: UniqueKey) -> None:
+    """Before an UPDATE a stored generated column whose sources stay is NULL: where more decides, rows in the way would be missed."""
+    if len(unique.terms) == 1 and not unique.condition:
+        return
+    listed = connection.execute("SELECT name FROM pragma_table_xinfo(?) WHERE hidden = 3", (info.name,))
+    stored = [text(name) for (name,) in listed]
+    said = folded(" ".join((unique.condition, *(term.column or term.expression for term in unique.terms))))
+    if named := [name for name in stored if folded(name) in said]:
+        detail = (
+            f"{info.name}: unique index {index} is over the stored generated column {named[0]}, so UPDATE OR REPLACE could"
+            " delete rows unseen: make the column VIRTUAL"
+        )
+        raise PoolpairError(Code.PROFILE, detail)
 
 
 def _plain_collations(connection: sqlite3.Connection, name: str) -> dict[str, str]:
@@ -134,12 +167,12 @@ def installed_triggers(connection: sqlite3.Connection) -> dict[str, str]:
 
 
 def capture_mark(connection: sqlite3.Connection, tables: Iterable[str]) -> str:
-    """Tells whether a tracked table or one of our triggers was dropped and made again: that gives it another place in the catalogue."""
-    query = "SELECT type, name, rowid FROM main.sqlite_master WHERE type IN ('table', 'trigger') ORDER BY type, name"
+    """Tells whether a tracked table or one of our triggers was dropped and made again: that puts it behind what is of ours.
+
+    By places in the order of the catalogue, since VACUUM numbers its rows anew but keeps them in order: tables, then triggers.
+    """
+    query = "SELECT type, name FROM main.sqlite_master WHERE type IN ('table', 'trigger') ORDER BY rowid"
     wanted = set(tables)
-    found = [
-        (text(kind), text(name), row)
-        for kind, name, row in connection.execute(query)
-        if text(name) in wanted or (text(kind) == "trigger" and text(name).startswith(PREFIX))
-    ]
+    listed = ((text(kind), text(name)) for kind, name in connection.execute(query))
+    found = [(kind, name) for kind, name in listed if name.startswith(PREFIX) or (kind == "table" and name in wanted)]
     return sha256(repr(found).encode()).hexdigest()[:16]

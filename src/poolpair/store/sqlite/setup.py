@@ -25,7 +25,7 @@ from poolpair.store.prepared import (
     refuse_newer,
 )
 from poolpair.store.profile import Profile
-from poolpair.store.sqlite.binding import Bound, bind
+from poolpair.store.sqlite.binding import Bound, bind, refuse_fatal
 from poolpair.store.sqlite.connection import PREFIX, connect, location_of, quote, text, translate
 from poolpair.store.sqlite.fencing import install_triggers, known_pools, wanted_triggers
 from poolpair.store.sqlite.install import DOCUMENT_TABLE, HOME_TABLE, home_rows, own_tables, triggers, widen_own_tables
@@ -33,6 +33,7 @@ from poolpair.store.sqlite.lease import SqliteLease
 from poolpair.store.sqlite.schema import installed_triggers
 from poolpair.store.sqlite.store import IDENTITY
 from poolpair.store.sqlite.transaction import SqliteTransaction, read_document
+from poolpair.store.sqlite.trial import problems_of
 from poolpair.store.values import StoreIdentity
 
 MODE_BEFORE = "store/journal-mode"
@@ -50,6 +51,7 @@ def statements(
 ) -> Iterator[str]:
     """What `install` would run, for a person to read."""
     with _opened(path, lock_wait_s) as c:
+        refuse_fatal(problems_of(c, profile))
         bound = bind(c, profile)
         yield "PRAGMA journal_mode = WAL"
         yield from own_tables(bound)
@@ -74,12 +76,13 @@ def install(
     LEASE. NOT_INSTALLED if the tables are of a later release.
     """
     with _opened(path, lock_wait_s) as c, ExitStack() as stack:
+        refuse_fatal(problems_of(c, profile))
         bound = bind(c, profile)
         before = text(c.execute("PRAGMA main.journal_mode").fetchone()[0])
         _refuse_homeless(c, bound, homes)
         found = _known_settings(c)
         refuse_newer(found, str(path))
-        if not is_settled(found, settings):
+        if not is_settled(found, settings, profile.digest):
             stack.enter_context(SqliteLease(c, lock_path, SystemClock()).kept_free())
         c.execute("PRAGMA main.journal_mode = WAL")
         c.execute("BEGIN IMMEDIATE")
@@ -101,7 +104,7 @@ def install(
             if read_document(c, JournalMode, MODE_BEFORE) is None:  # else the pair before this one noted it
                 _save(c, MODE_BEFORE, JournalMode(mode=before))
         repaired = install_triggers(c, wanted_triggers(c, bound))
-        changed = known is not None and known.settings != settings
+        changed = known is not None and (known.settings, known.profile) != (settings, profile.digest)
         if changed:
             _doubt_catalogue(c)
         _save(c, SETTINGS, InstalledSettings(settings=settings, profile=profile.digest, layout=LAYOUT))

@@ -29,11 +29,12 @@ from poolpair.store.sqlite.looking import logs_foreign
 from poolpair.store.sqlite.parking import list_parked, retry_parked
 from poolpair.store.sqlite.readable import readable
 from poolpair.store.sqlite.refusing import RolledBack
-from poolpair.store.sqlite.schema import capture_mark, installed_triggers
+from poolpair.store.sqlite.schema import capture_mark, describe_all, installed_triggers
 from poolpair.store.sqlite.snapshot import SqliteSnapshot
 from poolpair.store.sqlite.transaction import SqliteTransaction, read_document
 from poolpair.store.tree import TreeFile
 from poolpair.store.values import CatalogueFile, LeaseHolder, LedgerEntry, Look, ParkedGroup, StoreIdentity, TreeDiff
+from poolpair.store.whole import refuse_newcomers
 
 T = TypeVar("T")
 IDENTITY = "store/identity"
@@ -87,6 +88,8 @@ class SqliteStore:
             if version == self._schema_version:
                 return self._capture_mark
             self._bound = bind(self._c, self._profile)
+            refuse_newcomers(self._profile, lambda: describe_all(self._c))
+            self._looked.clear()  # VACUUM may number rows anew
             have = installed_triggers(self._c)
             widen_own_tables(self._c, self._bound)
             wanted = wanted_triggers(self._c, self._bound)
@@ -185,11 +188,8 @@ class SqliteStore:
     def pending_deletions(self) -> tuple[CatalogueFile, ...]:
         """Deletions applied to the catalogue but perhaps not on disk."""
         with self._translated():
-            return tuple(
-                map(
-                    catalogue_file, self._c.execute(f"SELECT {FILE_COLUMNS} FROM main.poolpair_file WHERE deleting = 1")
-                )
-            )
+            found = self._c.execute(f"SELECT {FILE_COLUMNS} FROM main.poolpair_file WHERE deleting = 1")
+            return tuple(map(catalogue_file, found))
 
     def finish_deletions(self, paths: Iterable[bytes]) -> None:
         """Drop finished deletions from the catalogue."""

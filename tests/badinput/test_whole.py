@@ -1,0 +1,111 @@
+"""A whole application by a profile of a few lines: its tables are found, its database is no file, and what is new is said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from poolpair.errors import Code
+from tests.badinput.ground import Ground, first_copy, make_ground, said
+from tests.badinput.test_values import whole
+
+SCHEMA = """
+CREATE TABLE note (id INTEGER PRIMARY KEY AUTOINCREMENT, title TEXT NOT NULL, body, parent INTEGER REFERENCES note);
+CREATE TABLE tag (note INTEGER REFERENCES note ON DELETE CASCADE, name TEXT, UNIQUE (note, name));
+CREATE TABLE loose (a, b);
+CREATE TABLE django_migrations (id INTEGER PRIMARY KEY, app, name);
+CREATE TABLE visit (token TEXT PRIMARY KEY, seen);
+CREATE VIRTUAL TABLE found USING fts5 (title, body, content = 'note', content_rowid = 'id');
+CREATE TRIGGER note_in AFTER INSERT ON note BEGIN INSERT INTO found (rowid, title, body) VALUES (NEW.id, NEW.title, NEW.body); END;
+CREATE TRIGGER note_out AFTER DELETE ON note BEGIN
+  INSERT INTO "found" ("found", rowid, title, body) VALUES ('delete', OLD.id, OLD.title, OLD.body); END;
+CREATE TRIGGER note_new AFTER UPDATE ON note BEGIN
+  INSERT INTO found (found, rowid, title, body) VALUES ('delete', OLD.id, OLD.title, OLD.body);
+  INSERT OR REPLACE INTO [found] (rowid, title, body) VALUES (NEW.id, NEW.title, NEW.body); END;
+CREATE TRIGGER note_tag AFTER INSERT ON note BEGIN INSERT INTO tag VALUES (NEW.id, 'new'); END;
+"""
+PROFILE = 'whole   = true\nwithout = ["visit*"]\nskip    = ["*.log", "cache/*"]\n'
+HOMES = {"shared": "a", "*": "a"}
+COLUMNS = {"note": "id, title, body, parent", "tag": "note, name", "loose": "a, b"}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Ground]:
+    """Pool a serves everything, pool b stands by; the database lies in the folder of files."""
+    made = make_ground(tmp_path, schema=SCHEMA, profile=PROFILE, columns=COLUMNS, homes=HOMES)
+    made.do("a", *(f"INSERT INTO note (title, body) VALUES ('t{n}', 'word{n}')" for n in range(5)))
+    yield first_copy(made)
+    for pool in tuple(made.sites):
+        made.stop(pool)
+
+
+def files(ground: Ground, pool: str) -> set[str]:
+    """Every file below a pool's folder but what is poolpair's and the database's."""
+    root = ground.folder / f"data-{pool}"
+    names = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+    return {name for name in names if not name.startswith("app.sqlite")}
+
+
+def test_everything_but_the_database_itself(site: Ground) -> None:
+    """Rows, numbers, a search index and files of any depth are at B; the database, visits, migrations and logs stay each site's own."""
+    site.do(
+        "a",
+        "INSERT INTO note (title, body, parent) VALUES ('child', 'bread', 1)",
+        "INSERT INTO loose VALUES (NULL, 1), (NULL, 1)",
+        "INSERT INTO visit VALUES ('secret', 1)",
+        "INSERT INTO django_migrations VALUES (1, 'app', '0001')",
+        "DELETE FROM note WHERE id = 3",
+    )
+    root = site.folder / "data-a"
+    for name in ("top.txt", "deep/er/still/x.bin", "cache/y", "deep/a.log", "odd\nname 💬"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(name)
+    whole(site)
+    assert files(site, "b") == {"top.txt", "deep/er/still/x.bin", "odd\nname 💬"}
+    for pool in ("a", "b"):
+        site.do(pool, "INSERT INTO found (found, rank) VALUES ('integrity-check', 1)")
+        assert site.ask(pool, "SELECT title FROM found WHERE found MATCH 'bread'") == [("child",)]
+    assert site.ask("b", "SELECT count(*) FROM visit UNION ALL SELECT count(*) FROM django_migrations") == [
+        (0,),
+        (0,),
+    ]
+    before = site.ask("a", "SELECT seq FROM sqlite_sequence")
+    assert site.ask("b", "SELECT max(id) FROM note") == before
+
+
+def test_a_table_that_comes_is_said(site: Ground) -> None:
+    """A table of a new release is P205 with its name, nothing leaves meanwhile; after `init` at both sites it is carried."""
+    site.do("a", "CREATE TABLE extra (n INTEGER PRIMARY KEY)", "INSERT INTO extra VALUES (7)")
+    site.turn("a")
+    assert site.fault("a").startswith("P205 nothing captures table extra")
+    assert said(site.command("a", "init"))[0] is Code.LEASE
+    site.do("b", "CREATE TABLE extra (n INTEGER PRIMARY KEY)")
+    for pool in ("a", "b"):
+        site.stop(pool)
+        assert site.command(pool, "init").exit_code == 0
+        site.start(pool)
+    site.columns = {**COLUMNS, "extra": "n"}
+    whole(site)
+    assert site.ask("b", "SELECT n FROM extra") == [(7,)]
+
+
+def test_a_service_needs_the_tables_that_it_was_prepared_for(site: Ground) -> None:
+    """A table that came while no service ran is P104 at the next command, which says what to do."""
+    site.stop("a")
+    site.do("a", "CREATE TABLE extra (n INTEGER PRIMARY KEY)")
+    assert "P104 tables came, went or changed their keys" in site.command("a", "check").output
+    site.do("a", "DROP TABLE extra")
+    site.start("a")
+    whole(site)
+
+
+def test_what_nobody_would_see_is_refused(tmp_path: Path) -> None:
+    """A virtual table that the application fills by itself is P102 at `init`, until `without` names it."""
+    schema = "CREATE TABLE note (id INTEGER PRIMARY KEY); CREATE VIRTUAL TABLE words USING fts5 (word);"
+    made = make_ground(tmp_path, schema=schema, profile="whole = true\n", columns={"note": "id"}, homes=HOMES)
+    code, detail = said(made.command("a", "init"))
+    assert (code, "words: it is a virtual table (fts5)" in detail, "`without`" in detail) == (Code.PROFILE, True, True)
+    (tmp_path / "profile.toml").write_text('whole = true\nwithout = ["words"]\n')
+    assert made.command("a", "init").exit_code == 0
