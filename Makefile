@@ -1,4 +1,4 @@
-# make setup | demo [STORE=postgresql] | disaster | test [WORKERS=1] | test-long | storm | sim | soak SECONDS=600 | mutants | bench-pg ROWS=1000000 | bench-failover | bench-xmpp | bench-wan | bench-faults | lint | format | clean
+# make setup | demo [STORE=postgresql] | disaster | test [WORKERS=1] | test-long | storm | sim | soak SECONDS=600 | mutants | fuzz INPUTS=10000000 | bench-pg ROWS=1000000 | bench-failover | bench-xmpp | bench-wan | bench-faults | lint | format | clean
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := test
@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # $(call timed,label,command) runs the command and says how long it took.
 timed = start=$$SECONDS; echo "== $(1)"; $(2); echo "== $(1): $$((SECONDS - start)) s"
 
-.PHONY: setup system demo disaster test test-long storm sim soak mutants bench-pg bench-pg-away bench-pg-scale bench-failover bench-xmpp bench-wan bench-faults lint format clean
+.PHONY: setup system demo disaster test test-long storm sim soak mutants fuzz bench-pg bench-pg-away bench-pg-scale bench-failover bench-xmpp bench-wan bench-faults lint format clean
 
 setup: $(STAMP)
 
@@ -80,6 +80,11 @@ soak: setup
 # Breaks the code on purpose, once for every rule, and prints who objected.
 mutants: setup
 	@$(BIN)/python -m tests.mutation.runner
+
+# Every parser with inputs at random, counted; what breaks one is kept below tests/fuzz/found and tried in every test run.
+INPUTS ?= 10000000
+fuzz: setup
+	@$(IN_MEMORY) $(BIN)/python -m tests.fuzz --inputs $(INPUTS) $(FUZZ_OPTIONS)
 
 # Our pair beside PostgreSQL's own replication, see docs/BENCH.md. ROWS=100000 for a quick look; BUCARDO=1 installs and measures it, once.
 ROWS ?= 1000000

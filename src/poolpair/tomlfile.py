@@ -55,7 +55,7 @@ def _lone_path(line: str) -> KeyPath:
     """The path of the only key in one line of TOML, empty if the line alone is no TOML (part of a longer value)."""
     try:
         node: object = tomllib.loads(line)
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return ()
     path: list[str] = []
     while isinstance(node, dict) and node:
@@ -90,6 +90,8 @@ class TomlFile:
         self._lines = key_lines(text)
         try:
             self.data: dict[str, object] = tomllib.loads(text)
+        except RecursionError:
+            raise PoolpairError(code, f"{name}: its brackets are nested too deeply") from None
         except tomllib.TOMLDecodeError as error:
             twice = [(path, lines) for path, lines in self._lines.items() if len(lines) > 1]
             if "overwrite" in str(error) and twice:

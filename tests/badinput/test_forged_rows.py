@@ -93,6 +93,11 @@ def test_digests_of_a_table_that_is_not_here_differ(ground: Ground) -> None:
     [
         ("DROP TABLE r1", "CREATE TABLE r1 (owner, name, value, PRIMARY KEY (owner, name)) WITHOUT ROWID"),
         ("DROP TABLE k1", "CREATE VIRTUAL TABLE k1 USING rtree(owner, name, value)"),
+        ("DROP TABLE r1", "CREATE TABLE r1 (owner, name, value CHECK (json_valid(value)))"),
+        ("DROP TABLE r1", "CREATE TABLE r1 (owner, name, value DEFAULT (random()))"),
+        ("DROP TABLE r1", "CREATE TABLE r1 (owner, name, value, more AS (hex(value)))"),
+        ("CREATE INDEX i ON r1 (upper(owner))",),
+        ("CREATE INDEX i ON r1 (owner) WHERE length(owner) > 1",),
     ],
 )
 def test_tables_of_another_kind_are_refused(ground: Ground, statements: tuple[str, ...]) -> None:

@@ -25,7 +25,7 @@ CREATE INDEX made_said ON made (said) WHERE double > 10;
 CREATE TABLE exact (owner TEXT NOT NULL, i INT, r REAL, t TEXT, b BLOB, a ANY, PRIMARY KEY (owner, a)) STRICT, WITHOUT ROWID;
 CREATE TABLE folded (owner TEXT NOT NULL, name TEXT COLLATE RTRIM NOT NULL UNIQUE, value COLLATE NOCASE, PRIMARY KEY (owner, name));
 CREATE TABLE parent (owner TEXT NOT NULL, name TEXT NOT NULL, other TEXT UNIQUE, PRIMARY KEY (owner, name));
-CREATE TABLE child (owner TEXT NOT NULL, name TEXT NOT NULL, parent TEXT, kind TEXT
+CREATE TABLE child (owner TEXT NOT NULL, name TEXT NOT NULL, parent TEXT, kind TEXT CHECK (json_valid(json_quote(kind)))
                     REFERENCES parent (other) ON DELETE SET NULL ON UPDATE CASCADE,
                     PRIMARY KEY (owner, name),
                     FOREIGN KEY (owner, parent) REFERENCES parent (owner, name) ON DELETE CASCADE ON UPDATE CASCADE);

@@ -1,4 +1,4 @@
-"""Commands for whoever writes a profile: profile draft."""
+"""Commands for whoever writes a profile: profile draft, profile check."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from poolpair.cli.context import EXIT_STATUSES, talk
+from poolpair.cli.examine import examine
 from poolpair.errors import Code, PoolpairError
 from poolpair.store.drafting import EVERYWHERE, draft_profile
 from poolpair.store.open import kind_of
@@ -22,10 +23,11 @@ TOPS_MAX = 40
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
-    group = typer.Typer(help="Write a profile for an application.", no_args_is_help=True)
-    group.callback()(lambda: None)  # else a group of one command is that command
+    about = "Write a profile for an application, and see what it carries."
+    group = typer.Typer(help=about, no_args_is_help=True)
     group.command("draft", epilog=EXIT_STATUSES)(draft)
-    app.add_typer(group, name="profile", help="Write a profile for an application.")
+    group.command("check", epilog=EXIT_STATUSES)(examine)
+    app.add_typer(group, name="profile", help=about)
 
 
 def draft(

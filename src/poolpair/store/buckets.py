@@ -30,25 +30,32 @@ class Text(bytes):
 def encode_values(values: Sequence[object]) -> bytes:
     """Encode values so that equal encodings mean equal storage classes and contents."""
     parts: list[bytes] = []
-    for value in values:
-        if value is None:
-            parts.append(b"n;")
-            continue
+    for value in values:  # what is met most comes first: every row of a comparison passes here
         if isinstance(value, Text):
-            kind, body = b"t", bytes(value)
-        elif isinstance(value, str):
-            kind, body = b"t", value.encode("utf-8", "surrogatepass")
+            parts.append(b"t%d:%b;" % (len(value), value))
+        elif value is None:
+            parts.append(b"n;")
         elif isinstance(value, int):
-            kind, body = b"i", b"%d" % value
-        elif isinstance(value, float):
-            kind, body = b"f", (value + 0.0).hex().encode("ascii")  # no database tells -0.0 from 0.0 when it compares
-        elif isinstance(value, bytes | memoryview):
-            kind, body = b"b", bytes(value)
+            body = b"%d" % value
+            parts.append(b"i%d:%b;" % (len(body), body))
+        elif isinstance(value, bytes):
+            parts.append(b"b%d:%b;" % (len(value), value))
         else:
-            message = f"not a stored value: {type(value).__name__}"
-            raise TypeError(message)
-        parts.append(b"%b%d:%b;" % (kind, len(body), body))
+            parts.append(_encode_rare(value))
     return b"".join(parts)
+
+
+def _encode_rare(value: object) -> bytes:
+    if isinstance(value, str):
+        kind, body = b"t", value.encode("utf-8", "surrogatepass")
+    elif isinstance(value, float):
+        kind, body = b"f", (value + 0.0).hex().encode("ascii")  # no database tells -0.0 from 0.0 when it compares
+    elif isinstance(value, memoryview):
+        kind, body = b"b", bytes(value)
+    else:
+        message = f"not a stored value: {type(value).__name__}"
+        raise TypeError(message)
+    return b"%b%d:%b;" % (kind, len(body), body)
 
 
 def bucket_of(key: Sequence[object], of: int) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from poolpair.clock import Clock
+from poolpair.store.counting import Contents, Owner
 from poolpair.store.drafting import Described
 from poolpair.store.port import Snapshot, Store
 from poolpair.store.prepared import Farewell, Installed, Record
@@ -80,6 +81,10 @@ class StoreKind(Protocol):
 
     def problems(self, profile: Profile) -> tuple[Problem, ...]:
         """Why a profile does not fit the tables, and what there is to know."""
+        ...
+
+    def contents(self, profile: Profile, owner: Owner) -> Iterator[Contents]:
+        """Count what each entry of a profile holds; needs no `init`, and only reads. `owner` says whose a home key is."""
         ...
 
     def health(self, profile: Profile) -> str:

@@ -193,8 +193,10 @@ WRONG = {
     ),
     "stray brace": (
         TREE.replace("{id}.txt", "{id}.{t xt"),
-        "profile own: entry 1 of files: pattern (line 2): write a part that varies as {name}, of letters, digits and _,"
-        " or {*name} if it may hold /",
+        (
+            "profile own: entry 1 of files: pattern (line 2): write a part that varies as {name}, of letters, digits and _,"
+            " or {*name} if it may hold /"
+        ),
     ),
     "no border": (
         TREE.replace("{owner}/{id}", "{owner}{id}"),

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from poolpair.clock import Clock
 from poolpair.errors import Code, PoolpairError
+from poolpair.store.counting import Contents, Owner, contents_query, counted
 from poolpair.store.drafting import Described
 from poolpair.store.kind import StoreHandle
 from poolpair.store.postgres import clearing, setup
 from poolpair.store.postgres.binding import bind, problems_of
 from poolpair.store.postgres.bound import Bound
-from poolpair.store.postgres.database import SCHEMA, Database, shown
+from poolpair.store.postgres.database import SCHEMA, Database, quote, shown
 from poolpair.store.postgres.listing import describe_all
 from poolpair.store.postgres.rehearsing import spare_database
 from poolpair.store.postgres.schema import describe_tables
@@ -65,6 +66,19 @@ class PostgresKind:
     def problems(self, profile: Profile) -> tuple[Problem, ...]:
         with self._opened() as database:
             return problems_of(database, profile, describe_tables(database, {spec.name for spec in profile.tables}))
+
+    def contents(self, profile: Profile, owner: Owner) -> Iterator[Contents]:
+        with self._opened() as database:
+            for b in bind(database, profile):
+                if b.spec.home_is_pool:
+                    continue
+                size = " + ".join(f"coalesce(pg_column_size({quote(name)}), 0)" for name in b.columns)
+                rows = database.rows(contents_query(b.spec, b.table, b.key, b.scope, size))
+                typed = (
+                    (None if home is None else str(home), int(groups), int(count), int(size))
+                    for home, groups, count, size in rows
+                )
+                yield counted(b.spec, typed, owner)
 
     def health(self, profile: Profile) -> str:
         with self._opened() as database:

@@ -41,6 +41,7 @@ class TableApply:
         keys = ", ".join(f"k.{quote(name)}" for name in b.spec.key)
         absent = f"FROM pkg.k{b.n} k LEFT JOIN pkg.r{b.n} r ON {b.same_key('r', 'k')} WHERE r.rowid IS NULL"
         c.execute(f"INSERT INTO {self._gone} SELECT {keys} {absent}")
+        here_keys = ", ".join(f"h.{quote(name)}" for name in b.spec.key)
         for buckets in self._plan.buckets:
             if buckets.table != b.n or buckets.home not in self._plan.served:
                 continue
@@ -51,9 +52,10 @@ class TableApply:
                 f" AND {b.bucket(str(buckets.of))} IN (SELECT value FROM json_each({listed}))"
             )
             c.execute(
-                f"INSERT INTO {self._gone} SELECT {b.key} FROM ({here}) h"
-                f" WHERE NOT EXISTS (SELECT 1 FROM pkg.k{b.n} k WHERE {b.same_key('k', 'h')})"
-                f" AND NOT EXISTS (SELECT 1 FROM main.{PREFIX}parked_key_{b.n} p WHERE {b.same_key('p', 'h')})"
+                f"INSERT INTO {self._gone} SELECT {here_keys} FROM ({here}) h"
+                f" LEFT JOIN pkg.k{b.n} k ON {b.same_key('k', 'h')}"
+                f" LEFT JOIN main.{PREFIX}parked_key_{b.n} p ON {b.same_key('p', 'h')}"
+                " WHERE k.rowid IS NULL AND p.poolpair_id IS NULL"
             )
 
     def mass_delete(self) -> MassDelete | None:
@@ -108,7 +110,9 @@ class TableApply:
         c.execute(
             f"CREATE TABLE {self._all} (poolpair_ordinal INTEGER PRIMARY KEY, poolpair_refused INTEGER DEFAULT 0, {b.key_types})"
         )
-        surplus = f"SELECT DISTINCT {b.key} FROM {self._gone} g WHERE NOT EXISTS (SELECT 1 FROM pkg.k{b.n} k WHERE {b.same_key('k', 'g')})"
+        gone = ", ".join(f"g.{quote(name)}" for name in b.spec.key)
+        beside = f"{self._gone} g LEFT JOIN pkg.k{b.n} k ON {b.same_key('k', 'g')} WHERE k.rowid IS NULL"
+        surplus = f"SELECT DISTINCT {gone} FROM {beside}"
         c.execute(f"INSERT INTO {self._all} ({b.key}) SELECT {b.key} FROM pkg.k{b.n} UNION ALL {surplus}")
         stored = ", ".join(f"t.{quote(name)}" for name in self._stored)
         c.execute(

@@ -20,7 +20,7 @@ from poolpair.store.sqlite.binding import Bound
 from poolpair.store.sqlite.catalogue import FILE_COLUMNS, catalogue_file
 from poolpair.store.sqlite.connection import literal, text
 from poolpair.store.sqlite.ledgering import Ledgering
-from poolpair.store.sqlite.readable import FILE_ROW, UNSOUND_FILE, readable
+from poolpair.store.sqlite.readable import FILE_ROW, UNSOUND_FILE, is_plain, readable
 from poolpair.store.sqlite.refusing import Ranges, RolledBack
 from poolpair.store.sqlite.snapshot import TREE, definition_of, digest_named
 from poolpair.store.sqlite.transaction import SqliteTransaction, applying
@@ -65,11 +65,11 @@ class SqliteIncoming:
 
     def _check_file(self, bound: list[Bound]) -> None:
         names = self._c.execute("SELECT name FROM pkg.sqlite_master WHERE type = 'table'").fetchall()
-        query = (
-            "SELECT count(*) FROM pkg.sqlite_master WHERE type NOT IN ('table', 'index') OR coalesce(rootpage, 0) < 1"
-        )
-        if strange := self._c.execute(query).fetchone()[0]:
-            raise Refused(Code.DAMAGED, f"the rows file holds {strange} objects that are not tables")
+        listed = self._c.execute("SELECT type, coalesce(rootpage, 0), sql FROM pkg.sqlite_master").fetchall()
+        if strange := [kind for kind, place, sql in listed if place < 1 or not is_plain(text(kind), sql)]:
+            raise Refused(
+                Code.DAMAGED, f"the rows file holds {len(strange)} objects that are not tables of values alone"
+            )
         wanted = (
             {"f": FILE_ROW} | {f"k{b.n}": set(b.spec.key) for b in bound} | {f"r{b.n}": set(b.columns) for b in bound}
         )

@@ -9,16 +9,19 @@ from pathlib import Path
 
 from poolpair.clock import Clock
 from poolpair.errors import Code, PoolpairError
+from poolpair.store.counting import Contents, Owner, contents_query, counted
 from poolpair.store.drafting import Described
 from poolpair.store.kind import StoreHandle
 from poolpair.store.prepared import Farewell, Installed, Record
 from poolpair.store.profile import Profile
 from poolpair.store.profile_check import Problem
 from poolpair.store.sqlite import setup
-from poolpair.store.sqlite.connection import connect, text, translated
+from poolpair.store.sqlite.binding import bind
+from poolpair.store.sqlite.connection import connect, quote, text, translated
 from poolpair.store.sqlite.schema import describe_all
 from poolpair.store.sqlite.store import SqliteStore
 from poolpair.store.sqlite.trial import problems_of
+from poolpair.store.sqlite.writing import as_tree
 from poolpair.units import show_bytes
 
 STUCK_MAX_BYTES = 16 << 20
@@ -74,6 +77,14 @@ class SqliteKind:
     def problems(self, profile: Profile) -> tuple[Problem, ...]:
         with closing(connect(self._path, self._lock_wait_s, read_only=True)) as connection:
             return problems_of(connection, profile)
+
+    def contents(self, profile: Profile, owner: Owner) -> Iterator[Contents]:
+        with closing(connect(self._path, self._lock_wait_s, read_only=True)) as connection, translated(self._path):
+            for b in bind(connection, profile)[:-1]:  # the last is the ledger, which is ours
+                size = as_tree("+", (f"coalesce(length(CAST({quote(name)} AS BLOB)), 0)" for name in b.columns))
+                rows = connection.execute(contents_query(b.spec, b.table, b.key, b.scope, size))
+                typed = ((None if home is None else text(home), *counts) for home, *counts in rows)
+                yield counted(b.spec, typed, owner)
 
     def health(self, profile: Profile) -> str:
         with closing(connect(self._path, self._lock_wait_s)) as connection, translated(self._path):

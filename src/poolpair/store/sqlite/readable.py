@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from poolpair.errors import Code, Refused
+from poolpair.store.sqlite.connection import text
 
 FILE_ROW = {"path", "size", "mtime_ns", "mode", "sha256", "home", "conference", "present", "member", "offset"}
 UNSOUND_FILE = """
@@ -37,3 +39,17 @@ def readable() -> Iterator[None]:
         raise Refused(Code.DAMAGED, f"the rows file cannot be read: {error}") from error
     except UnicodeDecodeError as error:  # SQLite's message quotes a name that is no UTF-8
         raise Refused(Code.DAMAGED, "the rows file cannot be read: a name in it is no text") from error
+
+
+_QUOTED = re.compile(r"""\"(?:[^"]|"")*\" | '(?:[^']|'')*' | `(?:[^`]|``)*` | \[[^\]]*\]""", re.VERBOSE)
+_COMPUTES = re.compile(r"\b(?:CHECK|GENERATED|AS|DEFAULT|REFERENCES|WHERE)\b|--|/\*", re.IGNORECASE)
+
+
+def is_plain(kind: str, sql: object) -> bool:
+    """Whether a table of a rows file is nothing but columns, or an index what SQLite makes for a key: then reading it computes nothing.
+
+    Our connection trusts the application's schema, and SQLite makes no difference between that and what is attached.
+    """
+    if kind == "index":
+        return sql is None
+    return kind == "table" and _COMPUTES.search(_QUOTED.sub(" ", text(sql))) is None

@@ -72,25 +72,11 @@ def savepoint(connection: sqlite3.Connection, name: str, table: int = 0, low: in
 @contextmanager
 def without_triggers(connection: sqlite3.Connection, b: Bound) -> Iterator[None]:
     """Those of the application's triggers that do not run are taken away, and put back in this same transaction."""
-    with _trusting(connection, b):
-        if b.spec.triggers == "fire":
-            yield
-            return
-        with _taken_away(connection, b, lambda name: not b.spec.runs(name)):
-            yield
-
-
-@contextmanager
-def _trusting(connection: sqlite3.Connection, b: Bound) -> Iterator[None]:
-    """Triggers that run may fill a search index, which SQLite allows only to who trusts the schema; we do only meanwhile."""
-    if not any(b.spec.runs(name) for name in b.info.triggers):
+    if b.spec.triggers == "fire":
         yield
         return
-    connection.execute("PRAGMA trusted_schema = ON")
-    try:
+    with _taken_away(connection, b, lambda name: not b.spec.runs(name)):
         yield
-    finally:
-        connection.execute("PRAGMA trusted_schema = OFF")
 
 
 @contextmanager

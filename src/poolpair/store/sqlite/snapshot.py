@@ -125,9 +125,10 @@ class SqliteSnapshot:
         listed = json.dumps(buckets.buckets)
         condition = f"{mine} AND {b.home} = ?2 AND {b.bucket(str(buckets.of))} IN (SELECT value FROM json_each(?3))"
         keys = f"SELECT DISTINCT {b.key} FROM {b.table} WHERE {condition}"
-        fresh = f"NOT EXISTS (SELECT 1 FROM pkg.k{b.n} have WHERE {b.same_key('have', 'n')})"
+        named = ", ".join(f"n.{quote(name)}" for name in b.spec.key)
+        beside = f"({keys}) n LEFT JOIN pkg.k{b.n} have ON {b.same_key('have', 'n')}"
         self._c.execute(
-            f"INSERT INTO pkg.k{b.n} SELECT {b.key} FROM ({keys}) n WHERE {fresh}",
+            f"INSERT INTO pkg.k{b.n} SELECT {named} FROM {beside} WHERE have.rowid IS NULL",
             (json.dumps([buckets.home]), buckets.home, listed),
         )
 

@@ -34,14 +34,12 @@ def write_groups(connection: sqlite3.Connection, b: Bound, groups: str, gone: st
 
 def delete_groups(connection: sqlite3.Connection, b: Bound, keys: str, extra: str = "1") -> None:
     """Delete this entry's rows of the groups in a list, called g."""
-    if b.info.without_rowid:
-        connection.execute(
-            f"DELETE FROM {b.table} WHERE {b.scope}"
-            f" AND EXISTS (SELECT 1 FROM {keys} g WHERE {b.same_key('g', quote(b.spec.name))} AND {extra})"
-        )
-        return
-    rows = f"SELECT t.rowid FROM {keys} g CROSS JOIN {b.table} t ON {b.same_key('t', 'g')} WHERE {extra}"
-    connection.execute(f"DELETE FROM {b.table} WHERE rowid IN ({rows}) AND {b.scope}")
+    # Joined and not asked row by row: a list has no index until a join makes one.
+    ranked = sorted((column for column in b.info.columns if column.pk_rank), key=lambda column: column.pk_rank)
+    place = [quote(column.name) for column in ranked] if b.info.without_rowid else ["rowid"]
+    listed = ", ".join(f"t.{name}" for name in place)
+    rows = f"SELECT {listed} FROM {keys} g CROSS JOIN {b.table} t ON {b.same_key('t', 'g')} WHERE {extra}"
+    connection.execute(f"DELETE FROM {b.table} WHERE ({', '.join(place)}) IN ({rows}) AND {b.scope}")
 
 
 def put_right(connection: sqlite3.Connection, b: Bound, gone: str) -> None:
@@ -57,10 +55,9 @@ def put_right(connection: sqlite3.Connection, b: Bound, gone: str) -> None:
     connection.execute(f"INSERT INTO {wrong} SELECT DISTINCT {b.key} FROM ({_wrong(b)}) g WHERE {spared}")
     if not connection.execute(f"SELECT 1 FROM {wrong} UNION ALL SELECT 1 FROM {fallen} LIMIT 1").fetchone():
         return
-    named = f"EXISTS (SELECT 1 FROM {wrong} w WHERE {b.same_key('w', 'r')})"
-    connection.execute(
-        f"CREATE TABLE {right} AS SELECT {b.column_list} FROM pkg.r{b.n} r WHERE {named} ORDER BY r.rowid"
-    )
+    columns = ", ".join(f"r.{quote(name)}" for name in b.columns)
+    named = f"{wrong} w CROSS JOIN pkg.r{b.n} r ON {b.same_key('w', 'r')}"
+    connection.execute(f"CREATE TABLE {right} AS SELECT {columns} FROM {named} ORDER BY r.rowid")
     try:
         with savepoint(connection, "right"), without_any(connection, b):
             write_groups(connection, b, wrong, fallen, right)
@@ -93,8 +90,13 @@ def _differs(one: str, other: str, column: str) -> str:
 
 
 def any_of(conditions: Iterable[str]) -> str:
-    """Join by OR as a tree: SQLite reads a chain of a thousand as an expression a thousand deep, and refuses it."""
-    parts = list(conditions)
+    """Join conditions by OR."""
+    return as_tree("OR", conditions)
+
+
+def as_tree(operator: str, terms: Iterable[str]) -> str:
+    """Join as a tree: SQLite reads a chain of a thousand as an expression a thousand deep, and refuses it."""
+    parts = list(terms)
     while len(parts) > 1:
-        parts = [f"({' OR '.join(parts[at : at + 2])})" for at in range(0, len(parts), 2)]
+        parts = [f"({f' {operator} '.join(parts[at : at + 2])})" for at in range(0, len(parts), 2)]
     return parts[0]
