@@ -68,7 +68,7 @@ def _try(target: Target, data: bytes, outcome: Outcome) -> None:
     outcome.tried += 1
     try:
         outcome.kinds.add(target.run(data))
-    except Exception as error:
+    except Exception as error:  # whatever leaves a parser and is no error of ours is a finding
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}"
         if where not in outcome.failures or len(data) < len(outcome.failures[where]):

@@ -17,7 +17,7 @@ from poolpair.store.sqlite.connection import PREFIX, folded, text
 _NAME = r"""(?: "(?:[^"]|"")*" | `(?:[^`]|``)*` | \[[^\]]*\] | '(?:[^']|'')*' | [^\W\d][\w$]* )"""
 _WRITES = re.compile(
     rf"""
-      '(?:[^']|'')*' | --[^\n]* | /\*.*?(?:\*/|$)
+      '(?:[^']|'')*' | "(?:[^"]|"")*" | --[^\n]* | /\*.*?(?:\*/|$)
     | \b(?: (?:INSERT|REPLACE)(?:\s+OR\s+\w+)?\s+INTO | DELETE\s+FROM | UPDATE(?:\s+OR\s+\w+)? )\s+
       (?!SET\b)(?P<table>{_NAME})
     """,
