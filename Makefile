@@ -1,4 +1,4 @@
-# make setup | demo [STORE=postgresql] | disaster | test [WORKERS=1] | test-long | storm | sim | soak SECONDS=600 | mutants | fuzz INPUTS=10000000 | bench-pg ROWS=1000000 | bench-failover | bench-xmpp | bench-wan | bench-faults | lint | format | clean
+# make setup | demo [STORE=postgresql] | disaster | test [WORKERS=1] | test-long | storm | sim | soak SECONDS=600 | mutants | fuzz INPUTS=10000000 | bench ROWS=1000000 | bench-pg ROWS=1000000 | bench-failover | bench-xmpp | bench-wan | bench-faults | lint | format | clean
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := test
@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # $(call timed,label,command) runs the command and says how long it took.
 timed = start=$$SECONDS; echo "== $(1)"; $(2); echo "== $(1): $$((SECONDS - start)) s"
 
-.PHONY: setup system demo disaster test test-long storm sim soak mutants fuzz bench-pg bench-pg-away bench-pg-scale bench-failover bench-xmpp bench-wan bench-faults lint format clean
+.PHONY: setup system demo disaster test test-long storm sim soak mutants fuzz bench bench-pg bench-pg-away bench-pg-scale bench-failover bench-xmpp bench-wan bench-faults lint format clean
 
 setup: $(STAMP)
 
@@ -93,6 +93,13 @@ BUCARDO ?=
 bench-pg: setup system
 	@if [ -n "$(BUCARDO)" ] && ! command -v bucardo >/dev/null; then apt-get install -y -qq bucardo postgresql-plperl-15; fi
 	@$(call timed,bench,$(BIN)/python -m bench --rows $(ROWS) --rounds $(ROUNDS) $(if $(BUCARDO),--peers poolpair$(COMMA)native$(COMMA)bucardo) $(BENCH_OPTIONS))
+
+# The SQLite edition beside Litestream; files beside rsync and unison; memory, whatever is copied. ROWS=100000 ROUNDS=1 for a quick look.
+bench: setup
+	@if ! { command -v rsync && command -v unison; } >/dev/null; then apt-get install -y -qq rsync unison; fi
+	@$(call timed,bench,$(BIN)/python -m bench.sqlite --rows $(ROWS) --rounds $(ROUNDS) $(BENCH_OPTIONS))
+	@$(call timed,bench,$(BIN)/python -m bench.trees --rounds $(ROUNDS))
+	@$(call timed,bench,$(BIN)/python -m bench.memory --rows $(ROWS))
 
 # A day of changes of a few keys while the partner is away: how long the log grows, and what the application feels.
 bench-pg-away: setup system
