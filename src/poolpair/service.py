@@ -2,8 +2,7 @@
 
 One thread works along the line; a second sends heartbeats and writes the pulse, so that a long apply or a slow delivery does not
 look like silence to the partner; a third counts what has no home, for which it looks at every row while the line goes on; a fourth
-says to the store that this process lives. None of
-them holds anything that the store does not: `kill -9` at any instant is a normal event.
+says to the store that this process lives. None of them holds anything that the store does not: `kill -9` at any instant is a normal event.
 """
 
 from __future__ import annotations
@@ -13,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from poolpair.cycle import FATAL, beat, count_unhomed, due_beats, run_pass
+from poolpair.alongside import count_what_has_no_home, say_it_lives
+from poolpair.cycle import FATAL, beat, due_beats, run_pass
 from poolpair.errors import PoolpairError
 from poolpair.format.layout import cookie_dir, data_dir, task_file
 from poolpair.history import Recorder
@@ -26,17 +26,13 @@ from poolpair.report import PULSE, pulse
 from poolpair.serving.asks import attend
 from poolpair.serving.gate import begin, tend
 from poolpair.stopping import Stop
-from poolpair.store.kind import StoreHandle
 
 FULL_LOOK_S = 30.0
 """A whole pass at least this often (or once per interval), whatever the hints say."""
 PULSE_S = 1.0
 """A word this much newer than the one that `status` knows of is written down at once, not with the next heartbeat."""
-RENEW_S = 1.0
 JOIN_S = 10.0
 """To look at every row of a large table may take longer; the process ends without it."""
-COUNT_REST = 50.0
-"""To count takes no more than this part of the time, however large the tables are."""
 TEMP_SWEEP_S = 3600.0
 TEMP_OLD_S = 24 * 3600.0
 REQUEST = "request/"
@@ -95,7 +91,11 @@ class Service:
         """Work until `stop`, after `begin`. Raises PoolpairError(LEASE) if another service took over."""
         site = self._site
         site.own.write_small(task_file(site.lead), (site.front_end + "\n").encode())
-        works = (self._beats, self._counts, self._renews)
+        works: tuple[Callable[[Site], None], ...] = (
+            self._beats,
+            lambda other: count_what_has_no_home(other, self._stop, self._tell),
+            lambda other: say_it_lives(other, self._stop),
+        )
         beside = [threading.Thread(target=self._beside, args=(do,), daemon=True) for do in works]
         for thread in beside:
             thread.start()
@@ -253,35 +253,6 @@ class Service:
             with _quietly():  # a day's curves are nothing that a service ends for
                 recorder.note(site)
             self._stop.wait(site.limits.heartbeat_s)
-
-    def _renews(self, site: Site) -> None:
-        """Say that this process lives: one that stands still loses the lease to another front end."""
-        assert isinstance(site.store, StoreHandle)
-        while not self._stop.is_set():
-            try:
-                site.store.join_lease(site.store.lease_number)
-            except PoolpairError as error:
-                if error.code in FATAL:
-                    raise
-            self._stop.wait(RENEW_S)
-
-    def _counts(self, site: Site) -> None:
-        """Count what has no home: at the start, and once per interval if something was written since."""
-        counted: object = None
-        while not self._stop.is_set():
-            began_s = site.clock.monotonic_s()
-            try:
-                hint = site.store.hint()
-                if counted is None or hint != counted:
-                    for channel in site.channels:
-                        count_unhomed(site, channel)
-                    counted = hint
-            except PoolpairError as error:
-                if error.code in FATAL:
-                    raise
-                self._tell(f"counting: {error}")
-            took_s = site.clock.monotonic_s() - began_s
-            self._stop.wait(max(site.limits.interval_s, COUNT_REST * took_s))
 
     def _beside(self, work: Callable[[Site], None]) -> None:
         """What a thread does, with a site of its own; what ends it ends the service."""

@@ -23,14 +23,15 @@ from poolpair.pipeline.identity import check_own_share
 from poolpair.pipeline.site import SCRATCH_SUFFIX, FileHome, Limits, Site, outbound_name
 from poolpair.protocol import compare_anew
 from poolpair.report import PULSE, Pulse, pulse
+from poolpair.scratch import make_scratch, scratch_of
 from poolpair.share.open import own_share, partner_share
 from poolpair.share.port import OwnShare
 from poolpair.smb_address import is_smb
 from poolpair.state import Outbound, Seed
 from poolpair.store.documents_profile import management_profile
 from poolpair.store.kind import StoreHandle, StoreKind
-from poolpair.store.open import POSTGRES, kind_of, sqlite_path
-from poolpair.store.own_places import database_files, outside, scratch_beside
+from poolpair.store.open import kind_of
+from poolpair.store.own_places import database_files, outside
 from poolpair.store.port import Transaction
 from poolpair.store.prepared import SETTINGS, Installed, InstalledSettings, refuse_layout
 from poolpair.store.profile import Profile, match_path
@@ -69,33 +70,6 @@ def settings_of(config: PoolConfig, profile: Profile) -> str:
     """The digest of what both pools must agree on: homes, profile, and whether the profile's files are carried."""
     lacks_files = bool(profile.files) and config.files is None
     return settings_digest(config.homes, profile.agreed, without_files=lacks_files)
-
-
-def scratch_of(config: PoolConfig) -> Path:
-    """The scratch folder: beside the store, or in the folder that is set. It holds rows in the clear, so it is ours alone (0700)."""
-    return scratch_at(config.scratch, config.pool, config.store)
-
-
-def scratch_at(scratch: Path | None, pool: str, store: str) -> Path:
-    """The same by what the pool file says of it. Raises CONFIG."""
-    if scratch is not None:
-        return scratch / f"poolpair-{pool}"
-    if store.startswith(POSTGRES):
-        raise PoolpairError(
-            Code.CONFIG, "scratch is missing: a server's database has no folder that it could lie beside"
-        )
-    return scratch_beside(sqlite_path(store))
-
-
-def make_scratch(config: PoolConfig) -> Path:
-    """Make the scratch folder if needed."""
-    scratch = scratch_of(config)
-    try:
-        scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
-        scratch.chmod(0o700)
-    except OSError as error:
-        raise PoolpairError(Code.SCRATCH, f"{scratch}: {error.strerror}") from error
-    return scratch
 
 
 def lock_of(config: PoolConfig) -> Path:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from poolpair.config import PoolConfig
 from poolpair.errors import Code, PoolpairError
-from poolpair.wiring import make_scratch
+from poolpair.scratch import make_scratch
 
 DEFAULT_NAME = "api.tokens"
 TOKEN_BYTES = 24

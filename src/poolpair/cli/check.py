@@ -22,10 +22,11 @@ from poolpair.format.layout import cookie_dir, data_dir, folders
 from poolpair.keyfile import read_key_file
 from poolpair.pipeline.identity import check_own_share, check_partner_share
 from poolpair.pipeline.site import Site
+from poolpair.scratch import scratch_of
 from poolpair.store import ledger
 from poolpair.store.tree import FileVanished
 from poolpair.units import show_bytes
-from poolpair.wiring import check_settings, open_site, profile_of, scratch_of, store_kind
+from poolpair.wiring import check_settings, open_site, profile_of, store_kind
 
 FAIL = "FAIL"
 NETWORK = {

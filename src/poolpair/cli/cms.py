@@ -25,8 +25,9 @@ from poolpair.management.members import key_document, new_membership
 from poolpair.management.publish import refuse_elsewhere, there, version_of
 from poolpair.management.replicate import ReplicaState, is_caught_up, send_again, states
 from poolpair.report import gather
+from poolpair.scratch import scratch_of
 from poolpair.units import show_bytes
-from poolpair.wiring import open_site, scratch_of
+from poolpair.wiring import open_site
 
 
 def register(app: typer.Typer) -> None:

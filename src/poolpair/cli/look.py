@@ -19,9 +19,10 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.model import ExportStatus, ImportStatus
 from poolpair.readiness import is_silent
 from poolpair.report import gather
+from poolpair.scratch import scratch_of
 from poolpair.status import ExportView, HomeStatus, ImportView, PairStatus
 from poolpair.units import show_age, show_count
-from poolpair.wiring import open_site, scratch_of
+from poolpair.wiring import open_site
 from poolpair.wording import REASONS, remarks, word_of, words_of_drill, words_of_home, words_of_recovery
 
 _COLOURS = {

@@ -16,9 +16,10 @@ from poolpair.format.layout import POOL_JSON, PoolIdentity
 from poolpair.keyfile import activate_key, new_key_file, read_key_file, retire_secrets, rotate_key_file
 from poolpair.management.holding import prepare_management
 from poolpair.model import new_id
+from poolpair.scratch import scratch_of
 from poolpair.share.open import own_share
 from poolpair.share.port import OwnShare
-from poolpair.wiring import home_triples, initialise, open_store, profile_of, scratch_of, store_kind
+from poolpair.wiring import home_triples, initialise, open_store, profile_of, store_kind
 
 OURS = ("CentralMgmt", "ConfServices", "UserServices", "TaskAssignment", "Temp", "Quarantine")
 """Folders of the share."""

@@ -20,9 +20,10 @@ from poolpair.format.layout import POOL_JSON, PoolIdentity, data_dir, folders, p
 from poolpair.model import Channel, TableDigests
 from poolpair.moves import GateRules
 from poolpair.pipeline.site import Site
+from poolpair.scratch import make_scratch
 from poolpair.share.port import CHUNK_BYTES, FileVanished
 from poolpair.store.kind import StoreHandle
-from poolpair.wiring import make_scratch, open_site, store_kind
+from poolpair.wiring import open_site, store_kind
 
 FOLDER = "drill"
 LOCK = "drill.lock"

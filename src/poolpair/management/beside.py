@@ -22,10 +22,11 @@ from poolpair.management.taking import ReplicaTaker
 from poolpair.management.words import PoolWord, word_of
 from poolpair.pipeline.site import Site
 from poolpair.report import gather
+from poolpair.scratch import make_scratch
 from poolpair.service import JOIN_S, Service
 from poolpair.share.open import own_share
 from poolpair.stopping import Stop
-from poolpair.wiring import beater, make_scratch, open_site, working_site
+from poolpair.wiring import beater, open_site, working_site
 
 REST_S = 5.0
 """Where every server has everything the store asks them this often whether it is so still."""

@@ -13,9 +13,9 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.management.local import read_local, write_whole
 from poolpair.management.replica import Replica
 from poolpair.management.settings import document_of, laid, parse_settings
+from poolpair.scratch import scratch_at
 from poolpair.store.profile_file import parse_profile
 from poolpair.tomlfile import KeyPath, Laid, TomlFile, open_toml
-from poolpair.wiring import scratch_at
 
 PROFILES = "profiles"
 

@@ -15,8 +15,9 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.management.documents import Documents
 from poolpair.management.sql import open_documents
 from poolpair.moves import GateRules
+from poolpair.scratch import make_scratch, scratch_of
 from poolpair.store.open import POSTGRES
-from poolpair.wiring import initialise, make_scratch, scratch_of
+from poolpair.wiring import initialise
 
 FILE = "cms.sqlite"
 

@@ -17,9 +17,10 @@ from poolpair.management.holding import documents_of, management_of
 from poolpair.management.local import read_local
 from poolpair.management.settings import SETTINGS, parse_settings
 from poolpair.management.topology import KINDS, TOPOLOGY, check_against, parse_topology
+from poolpair.scratch import scratch_of
 from poolpair.store.open import POSTGRES
 from poolpair.store.profile_file import parse_profile
-from poolpair.wiring import open_site, scratch_of
+from poolpair.wiring import open_site
 
 
 def there(config: PoolConfig) -> tuple[Document, ...]:

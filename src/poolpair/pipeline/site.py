@@ -124,10 +124,8 @@ class Volatile:
     vacant: dict[Channel, bool] = field(default_factory=dict)
     """Whether there was nothing of the partner's when this process first looked."""
     faults: dict[Channel, Fault] = field(default_factory=dict)
-    unheard: dict[Channel, Fault] = field(default_factory=dict)
-    """What keeps the heartbeat from the partner."""
-    crowded: set[Channel] = field(default_factory=set)
-    """Channels on which more stands than was looked at."""
+    unheard: dict[Channel, Fault] = field(default_factory=dict)  # what keeps the heartbeat from the partner
+    crowded: set[Channel] = field(default_factory=set)  # more stands there than was looked at
     nothing_waits: set[Channel] = field(default_factory=set)
     """Channels on which no table is known to wait."""
     confirmed_s: float | None = None
