@@ -64,7 +64,7 @@ class Management:
 def read_management(file: TomlFile, read: KeyReader, pools: set[str]) -> tuple[Management | None, Path | None]:
     """The section [cms]: that this pair holds the store, or the key file of a pool that gets its configuration from another pair's."""
     none: str | None = None
-    key_file = read.optional("cms.key_file", parse_path, None, show_path)
+    key_file = read.optional("cms.member_key", parse_path, None, show_path)
     home = read.optional("cms.home", str, none, lambda pool: pool or NOT_SET)
     store = read.optional("cms.store", parse_store, "", lambda url: without_password(url) or NOT_SET)
     account = read.optional("cms.share_credentials", parse_path, None, show_path)
@@ -75,7 +75,7 @@ def read_management(file: TomlFile, read: KeyReader, pools: set[str]) -> tuple[M
     if home not in pools:
         file.problem(("cms", "home"), f"{home!r} is no pool of this pair")
     if key_file is not None:
-        file.problem(("cms", "key_file"), "is for pools of other pairs: this pair holds the management store")
+        file.problem(("cms", "member_key"), "is for pools of other pairs: this pair holds the management store")
     return Management(home=home, store=store, share_credentials=account), None
 
 

@@ -67,7 +67,7 @@ def deployment(folder: Path, names: str = "abcd") -> Iterator[dict[str, Plain]]:
     for pair in ("ab", "cd")[: len(names) // 2]:
         assert run_command("key", "new", str(folder / f"{pair}.key")).exit_status == 0
     for name, pool in pools.items():
-        pool.more = '[cms]\nhome = "a"\n' if name in "ab" else f'[cms]\nkey_file = "{folder}/cms-{name}.key"\n'
+        pool.more = '[cms]\nhome = "a"\n' if name in "ab" else f'[cms]\nmember_key = "{folder}/cms-{name}.key"\n'
         pool.prepare()
         pool.must("init")
     try:

@@ -150,7 +150,7 @@ def invite(
         bool, typer.Option("--again", help="Make another key; what had the old one gets nothing more.")
     ] = False,
 ) -> None:
-    """Make the key file by which a pool of another pair gets its configuration: `key_file` in its section [cms]."""
+    """Make the key file by which a pool of another pair gets its configuration: `member_key` in its section [cms]."""
     config = chosen_pool()
     if pool in (config.pool, config.partner.pool):
         raise PoolpairError(Code.USAGE, f"{pool} is of this pair, whose key file serves")
@@ -167,7 +167,7 @@ def invite(
     except PoolpairError:
         file.unlink()
         raise
-    talk.print(f"made {file}; carry it to pool {pool}, mode 0600, and name it there: [cms] key_file", markup=False)
+    talk.print(f"made {file}; carry it to pool {pool}, mode 0600, and name it there: [cms] member_key", markup=False)
 
 
 def list_all() -> None:
