@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
+import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -73,6 +75,7 @@ def note(pair: SqlitePair, report: Report, what: str) -> None:
 def main() -> None:
     """Copy both, one after the other."""
     chosen = options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # else whoever ends this leaves its services running
     report = Report(machine())
     folder = Path(mkdtemp(prefix="poolpair-bench-", dir="/var/tmp"))
     try:

@@ -6,7 +6,9 @@ import argparse
 import os
 import random
 import shutil
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -140,6 +142,7 @@ def _has_all(there: Path, source: Path) -> bool:
 def main() -> None:
     """Measure round by round, each after the other."""
     chosen = options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # else whoever ends this leaves its services running
     report = Report(machine() | vars(chosen))
     folder = Path(mkdtemp(prefix="poolpair-bench-", dir="/var/tmp"))
     try:

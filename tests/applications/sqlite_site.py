@@ -75,7 +75,7 @@ class SqliteSite(Pool):
             text=True,
             cwd=self.home,
             env={**os.environ, **own},
-            timeout=120,
+            timeout=400,
             check=False,
         )
 

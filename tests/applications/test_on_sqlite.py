@@ -178,7 +178,7 @@ class Beets:
 
     def set_up(self, site: SqliteSite) -> None:
         (site.home / "config.yaml").write_text(
-            "directory: music\nlibrary: library.db\nimport: {copy: yes, autotag: no}\n"
+            "directory: music\nlibrary: library.db\nimport: {copy: yes, autotag: no, duplicate_action: keep}\n"
         )
         (site.home / "music").mkdir()
         site.must_call("beet", "ls")
