@@ -73,7 +73,7 @@ def test_a_bundle_holds_no_secret(tmp_path: Path) -> None:
     secrets |= {line.split()[2] for line in (a.scratch / "api.tokens").read_text().splitlines()}
     assert len(secrets) >= 3
     log = tmp_path / "service.log"
-    log.write_text(f"2026 said {min(secrets)}\npassword = hunter22\nAuthorization: Bearer abcdefgh12345678\n")
+    log.write_text(f"2026 said {' '.join(secrets)}\npassword = hunter22\nAuthorization: Bearer abcdefgh12345678\n")
     to = tmp_path / "bundle.tar.gz"
     a.must("support-bundle", str(to), "--log", str(log))
     assert to.stat().st_mode & 0o777 == 0o600

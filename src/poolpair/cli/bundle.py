@@ -19,6 +19,7 @@ from typing import Annotated
 import typer
 
 from poolpair import __version__, documents
+from poolpair.api.access import DEFAULT_NAME
 from poolpair.audit import entries
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
 from poolpair.config import PoolConfig
@@ -26,6 +27,7 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.history import last_day, moves
 from poolpair.pipeline.site import Site
 from poolpair.report import gather
+from poolpair.scratch import scratch_of
 from poolpair.wiring import open_site
 
 LOG_MAX_BYTES = 2 * 1024**2
@@ -109,8 +111,10 @@ def known_secrets(config: PoolConfig) -> tuple[str, ...]:
         config.partner.key_file,
         config.share_credentials,
         config.partner.share_credentials,
-        config.api.tokens,
+        config.api.tokens or scratch_of(config) / DEFAULT_NAME,
         config.api.certificate_key,
+        config.member_key,
+        config.cms.share_credentials if config.cms else None,
     ]
     found = set(re.findall(r"://[^/@:]*:([^/@]+)@", config.store)) | set(re.findall(r"password=([^&]+)", config.store))
     for path in files:
