@@ -121,7 +121,7 @@ def _at_rest(machine: Machine, command: str) -> Said:
         done = machine.run(command)
         answers.append(done)
         if "failback" in command:
-            return "has not handed in yet" not in done.text
+            return "has not handed in yet" not in done.text and "is under way" not in done.text
         if "in the ledger without a decision" in done.text and "being brought together" not in done.text:
             answers.append(Said(0, done.text))
         return answers[-1].status == 0

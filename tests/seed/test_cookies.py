@@ -113,7 +113,8 @@ def story(folder: Path, clocks: dict[str, VirtualClock]) -> list[PairStatus]:
             pair.live(10, step_s=5)
             found = pair.status("a")
             channels = (replace(each, export=replace(each.export, in_flight_bytes=0)) for each in found.channels)
-            seen.append(replace(found, channels=tuple(channels)))
+            takeovers = (replace(each, package_bytes=0) for each in found.takeovers)
+            seen.append(replace(found, channels=tuple(channels), takeovers=tuple(takeovers)))
 
     for pool in ("a", "b"):
         pair.start(pool)

@@ -16,10 +16,11 @@ from poolpair.journal import PackageNote, line_of
 from poolpair.management.beside import management_beside
 from poolpair.management.effective import says_the_same
 from poolpair.management.replica import Replica
+from poolpair.pipeline.identity import check_own_share
 from poolpair.service import Service
 from poolpair.stopping import Stop
 from poolpair.supervisor import notify
-from poolpair.wiring import beater, initialise, open_site, working_site
+from poolpair.wiring import beater, check_settings, initialise, open_site, working_site
 
 STAND_BY_S = 0.5
 """How often a front end that stands by looks whether the one that works is still there."""
@@ -90,6 +91,8 @@ class _FrontEnd:
         """Wait until nobody works for the pool; False if told to end meanwhile. Raises LEASE if it is this front end itself."""
         site, said = open_site(self._config), ""
         try:
+            check_settings(site)
+            check_own_share(site)  # a clone has nobody to stand by for, whatever its own copy of the lease says
             while self._is_to_go_on:
                 holder = site.store.lease_holder()
                 if holder is None:
