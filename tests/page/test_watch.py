@@ -34,7 +34,8 @@ class Terminal:
     def start(self, *words: str) -> None:
         """Run a program; what it ends with is shown."""
         told = f"trap : INT; {shlex.join(words)}; echo ended with $?; exec sleep 600"
-        environment = {**os.environ, "TERM": "screen-256color", "LC_ALL": "C.UTF-8"}
+        outer = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
+        environment = {**outer, "TERM": "screen-256color", "LC_ALL": "C.UTF-8"}
         subprocess.run([*self._tmux, "new", "-d", *self._size, "sh", "-c", told], check=True, env=environment)
 
     def seen(self) -> str:
