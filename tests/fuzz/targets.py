@@ -194,8 +194,8 @@ def _names(data: bytes) -> str:
     found = parse_package_name(text)
     placed = outcome(lambda: safe_path(data))
     if placed.startswith("accepted"):
-        resolved = os.path.normpath(b"/root/" + data)
-        assert resolved.startswith(b"/root/"), "a path leaves its folder"
+        resolved = os.path.normpath(b"/share/" + data)
+        assert resolved.startswith(b"/share/"), "a path leaves its folder"
     match_path(PROSODY, data)
     return f"{found is not None} {placed} {outcome(lambda: PoolIdentity.parse(data))}"
 

@@ -1,4 +1,4 @@
-"""Commands that do some work: api, sync, verify."""
+"""Commands that do some of the work now: sync, verify."""
 
 from __future__ import annotations
 
