@@ -32,6 +32,7 @@ class HookStep(StrEnum):
     GATE_OPEN = "gate-open"
     GATE_CLOSE = "gate-close"
     DRILL = "drill"
+    AFTER_IMPORT = "after-import"
 
 
 class PlanStep(StrEnum):

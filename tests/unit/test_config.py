@@ -73,6 +73,7 @@ after_serve = ["/bin/echo", "é"]
 gate_open = ["/bin/true"]
 gate_close = ["/bin/true"]
 drill = ["boot-check"]
+after_import = ["/bin/true"]
 timeout = "5s"
 
 [gate]

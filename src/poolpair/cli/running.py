@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
+from poolpair.beside import Beside
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
 from poolpair.clock import SystemClock
 from poolpair.config import PoolConfig
@@ -16,12 +19,17 @@ from poolpair.journal import PackageNote, line_of
 from poolpair.management.beside import management_beside
 from poolpair.management.effective import says_the_same
 from poolpair.management.replica import Replica
+from poolpair.moves import HookStep
 from poolpair.pipeline.identity import check_own_share
+from poolpair.scratch import make_scratch
 from poolpair.service import Service
+from poolpair.serving.imports import tell_of_imports
 from poolpair.stopping import Stop
 from poolpair.supervisor import notify
-from poolpair.wiring import beater, check_settings, initialise, open_site, working_site
+from poolpair.wiring import beater, check_settings, hooks_of, initialise, open_site, working_site
 
+IMPORTS = "imports"
+"""A folder in which these commands are noted while they run: beside them the service may run another."""
 STAND_BY_S = 0.5
 """How often a front end that stands by looks whether the one that works is still there."""
 
@@ -50,6 +58,33 @@ def run(
             initialise(config)
 
 
+@contextmanager
+def imports_beside(config: PoolConfig, tell: Callable[[str], None]) -> Iterator[Callable[[], None]]:
+    """Run the operator's command after each import meanwhile, if there is one; gives what ends that, safe from a signal handler."""
+    hooks, stop = hooks_of(config, make_scratch(config) / IMPORTS), Stop()
+
+    def work(stop: Stop) -> None:
+        site = open_site(config)
+        try:
+            tell_of_imports(site, hooks, stop, tell)
+        finally:
+            site.store.close()
+
+    def end() -> None:
+        stop.set()
+        hooks.interrupt()
+
+    beside = Beside("after an import", work, stop, tell)
+    if HookStep.AFTER_IMPORT in hooks.commands:
+        (make_scratch(config) / IMPORTS).mkdir(mode=0o700, exist_ok=True)
+        beside.start()
+    try:
+        yield end
+    finally:
+        end()
+        beside.join()
+
+
 class _FrontEnd:
     """A process with one configuration: it works, or stands by, until it is told to end, or to go by another one."""
 
@@ -63,12 +98,16 @@ class _FrontEnd:
         """Returns whether the management store says something else now. Raises LEASE if this front end works already."""
         for line in self._config.overruled:
             self._tell(f"{self._config.path.name}: {line}")
-        with management_beside(self._config, self._tell, self._look) as end_management:
+        with (
+            management_beside(self._config, self._tell, self._look) as end_management,
+            imports_beside(self._config, self._tell) as end_imports,
+        ):
 
             def stop(*_: object) -> None:
                 self._ended.set()
                 self._end_service()
                 end_management()
+                end_imports()
 
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, stop)

@@ -5,12 +5,12 @@ They come and go by themselves, and never take the pool's service with them: its
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from poolpair.beside import Beside
 from poolpair.config import PoolConfig
 from poolpair.errors import PoolpairError
 from poolpair.keyfile import KeyFile
@@ -23,42 +23,15 @@ from poolpair.management.words import PoolWord, word_of
 from poolpair.pipeline.site import Site
 from poolpair.report import gather
 from poolpair.scratch import make_scratch
-from poolpair.service import JOIN_S, Service
+from poolpair.service import Service
 from poolpair.share.open import own_share
 from poolpair.stopping import Stop
 from poolpair.wiring import beater, open_site, working_site
 
 REST_S = 5.0
 """Where every server has everything the store asks them this often whether it is so still."""
-AGAIN_S = 5.0
-"""Between two tries: what keeps it from working is often over by itself, as another front end that had it."""
 LOOK_S = 0.5
 """How often the store looks for what servers lack, and a server for what it was sent."""
-
-
-class _Beside:
-    """One thing that is done again and again until it is told to stop; what goes wrong is said once, and tried again."""
-
-    def __init__(self, what: str, work: Callable[[Stop], None], stop: Stop, tell: Callable[[str], None]) -> None:
-        self._what, self._work, self._stop, self._tell = what, work, stop, tell
-        self._said = ""
-        self.thread = threading.Thread(target=self._run, daemon=True)
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                self._work(self._stop)
-                self._said = ""
-            except PoolpairError as error:
-                self._complain(f"{error.code}: {error.detail}")
-            except Exception as error:  # whatever it is: the pool's users are served on
-                self._complain(repr(error))
-            self._stop.wait(AGAIN_S)
-
-    def _complain(self, words: str) -> None:
-        if words != self._said:
-            self._tell(f"{self._what}: {words}")
-        self._said = words
 
 
 @dataclass(slots=True)
@@ -78,14 +51,14 @@ class _Holding:
             if stop.is_set():
                 return
             ended = Stop()
-            replication = _Beside("replication", partial(self._replicate, another), ended, self.tell)
+            replication = Beside("replication", partial(self._replicate, another), ended, self.tell)
             self.service.begin()
-            replication.thread.start()
+            replication.start()
             try:
                 self.service.run()
             finally:
                 ended.set()
-                replication.thread.join(JOIN_S)
+                replication.join()
 
     def _replicate(self, another: Callable[[], Site], stop: Stop) -> None:
         assert self.config.cms is not None
@@ -138,21 +111,21 @@ def management_beside(
 ) -> Iterator[Callable[[], None]]:
     """Run what belongs to this pool meanwhile; gives what ends it, which is safe from a signal handler."""
     stop, holding = Stop(), _Holding(config, tell)
-    beside: list[_Beside] = []
+    beside: list[Beside] = []
     if config.cms is not None:
-        beside.append(_Beside("cms", holding.work, stop, tell))
+        beside.append(Beside("cms", holding.work, stop, tell))
     if config.cms is not None or config.member_key is not None:
-        beside.append(_Beside("replica", partial(_take, config, changed), stop, tell))
+        beside.append(Beside("replica", partial(_take, config, changed), stop, tell))
 
     def end() -> None:
         stop.set()
         holding.end()
 
     for each in beside:
-        each.thread.start()
+        each.start()
     try:
         yield end
     finally:
         end()
         for each in beside:
-            each.thread.join(JOIN_S)
+            each.join()

@@ -45,6 +45,16 @@ class TableApply:
         """The table."""
         return self._b
 
+    @property
+    def groups(self) -> int:
+        """How many groups were named, and deleted besides."""
+        return self._groups + self._deleted
+
+    @property
+    def named_in(self) -> tuple[str, ...]:
+        """The temporary tables in which their keys stand."""
+        return (self._r, self._gone) if self._deleted else (self._r,)
+
     def prepare(self) -> None:
         """Look at the lines, and list the groups to delete: tombstones, and what a seed's buckets do not hold; parked ones are spared.
 
@@ -119,7 +129,7 @@ class TableApply:
         if self._plan.keep_replaced:
             self._keep_replaced()
         if self._unparks:
-            unpark(self._db, b=self._b, named=(self._r, self._gone) if self._deleted else (self._r,))
+            unpark(self._db, b=self._b, named=self.named_in)
 
     def deletion(self) -> str:
         """One statement that deletes all groups that are gone; empty if there is none."""

@@ -17,6 +17,7 @@ import psycopg
 from poolpair.changed import Changed, WaitingTable
 from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.model import Channel, TableShape
+from poolpair.store.postgres.announcing import imported, reclaimed
 from poolpair.store.postgres.applying import TableApply
 from poolpair.store.postgres.bound import Bound, by_number
 from poolpair.store.postgres.capturing import version
@@ -163,7 +164,7 @@ class PostgresIncoming:
                     self._brought.copy_left(b)
             total = recover(self._db, bound, ledger_of(self._bound), plan, waiting=waiting)
             record(transaction, total)
-            transaction.commit()
+            transaction.commit(reclaimed(plan, bound))
         except BaseException:  # whatever ended it: clean up, then let it pass
             self._undo()
             raise
@@ -195,7 +196,7 @@ class PostgresIncoming:
             if total.parked:
                 transaction.advance()  # what is written here from now on is later than the parking
             record(transaction, total)
-            transaction.commit(parked=bool(total.parked))
+            transaction.commit(imported(plan, tables, [b for b in written if b.n in filled]), parked=bool(total.parked))
         except BaseException:  # whatever ended it: clean up, then let it pass
             self._undo()
             raise

@@ -87,9 +87,10 @@ class PostgresTransaction:
             self._db.run(written(self._unwritten))
             self._unwritten = {}
 
-    def commit(self, *, parked: bool = False) -> None:
-        """Write what is not written yet, and commit: one round trip. With `parked` groups were set aside."""
-        self._db.run(f"{written(self._unwritten)}; COMMIT" if self._unwritten else "COMMIT")
+    def commit(self, tells: str = "", *, parked: bool = False) -> None:
+        """Write what is not written yet, say what `tells` says, and commit: one round trip. With `parked` groups were set aside."""
+        said = (written(self._unwritten) if self._unwritten else "", tells, "COMMIT")
+        self._db.run("; ".join(text for text in said if text))
         self._documents.noted(self._saved, self._deleted)
         if parked:
             self._documents.doubt()
