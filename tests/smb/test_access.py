@@ -7,6 +7,7 @@ import os
 import pwd
 import random
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,18 @@ from typer.testing import CliRunner
 
 from poolpair.cli.main import app
 from poolpair.errors import Code, PoolpairError
-from poolpair.format.layout import COOKIE_NAME, POOL_JSON, QUARANTINE, TEMP, cookie_dir, data_dir, folders
+from poolpair.format.layout import (
+    COOKIE_NAME,
+    POOL_JSON,
+    QUARANTINE,
+    REPLICA_NAME,
+    REPORT_NAME,
+    TEMP,
+    cookie_dir,
+    data_dir,
+    folders,
+    replica_folders,
+)
 from poolpair.model import Channel
 from poolpair.share.directory import DirectoryOwnShare
 from poolpair.share.smb import messages
@@ -33,6 +45,8 @@ from tests.unit.test_config import GOOD
 OWNER, PARTNER = "daemon", "games"
 """Two accounts that every system has."""
 DATA, COOKIE = data_dir(Channel.USERS), cookie_dir(Channel.USERS)
+REPLICA, (REPLICAS_OF_FE1, ANSWERS) = "Replicas/fe1/to-replica/data.zip", replica_folders("fe1")
+ANSWER = f"{ANSWERS}/{REPORT_NAME}"
 PACKAGE = b"a package that was delivered"
 
 
@@ -57,10 +71,12 @@ def guarded() -> Iterator[Guarded]:
     own = DirectoryOwnShare(root)
     own.prepare(folders([Channel.USERS]))
     own.write_small(POOL_JSON, b"{}")
-    for entry in entries([Channel.USERS]):
+    own.prepare(replica_folders("fe1"))
+    for entry in entries([Channel.USERS], ["fe1"]):
         shutil.chown(root / entry.path, OWNER, PARTNER)
         (root / entry.path).chmod(entry.mode)
     own.write_small("TaskAssignment/backup-service.txt", b"fe1\n")
+    own.write_small(ANSWER, b"what fe1 has")
     try:
         server.start()
         line = server.line("pool", account=PARTNER, whose="partner's")
@@ -74,9 +90,10 @@ def guarded() -> Iterator[Guarded]:
 
 @pytest.fixture
 def share(guarded: Guarded) -> Iterator[Guarded]:
-    """One package was delivered and a cookie lies there."""
+    """One package was delivered; a cookie and a replica lie there."""
     guarded.partner.deliver(io.BytesIO(PACKAGE), DATA, "p.zip", "a-1.part")
     guarded.partner.replace(COOKIE, COOKIE_NAME, b"word", "a-2.part")
+    guarded.partner.replace(REPLICAS_OF_FE1, REPLICA_NAME, b"replica", "a-6.part")
     yield guarded
     guarded.own.remove(DATA, "p.zip")
 
@@ -101,6 +118,15 @@ def test_the_protocol_needs_no_more(share: Guarded) -> None:
     assert [check.code for check in share.partner.check_access(["TaskAssignment"]) if not check.ok] == [
         Code.SHARE_DENIED
     ]
+
+
+def test_who_holds_a_management_store_needs_no_more(share: Guarded) -> None:
+    """A replica is replaced, again and again, and the server reads it; the store reads each of the server's answers."""
+    for said in (b"one", b"two"):
+        share.partner.replace(REPLICAS_OF_FE1, REPLICA_NAME, said, "a-8.part")
+        assert share.own.read_small(REPLICA, 99) == said
+        share.own.write_small(ANSWER, b"has " + said)
+        assert share.partner.identity(ANSWER, 99) == b"has " + said
 
 
 def test_a_large_package_goes_in_pieces(share: Guarded) -> None:
@@ -152,6 +178,10 @@ THEFTS: dict[str, Callable[[Guarded], int]] = {
     "make a file in Quarantine": lambda share: made(share, f"{QUARANTINE}\\x"),
     "make a file at the top": lambda share: made(share, "x"),
     "make a folder at the top": lambda share: made(share, "x", messages.FOLDER),
+    "list who has replicas": lambda share: opens(share, "Replicas", messages.READ, messages.FOLDER),
+    "read a replica": lambda share: opens(share, REPLICA.replace("/", "\\"), messages.READ),
+    "write an answer": lambda share: opens(share, ANSWER.replace("/", "\\"), messages.WRITE),
+    "put a file over an answer": lambda share: over(share, ANSWERS, REPORT_NAME),
     "leave the share": lambda share: opens(share, "..\\smbd\\smb.conf", messages.READ),
     "leave the share from below": lambda share: opens(share, "Temp\\..\\..\\smbd\\smb.conf", messages.READ),
     "a stream of a package": lambda share: made(share, f"{ADDED}:hidden"),
@@ -213,7 +243,14 @@ def test_the_command_prints_it(tmp_path: Path) -> None:
         "   valid users = pool-b",
     ):
         assert line in done.output.splitlines()
-    for wrong in (["--owner", "pool-b"], ["--owner", "a; rm"], ["--path", "relative"]):
+    assert "Replicas" not in done.output
+    for wrong in (
+        ["--owner", "pool-b"],
+        ["--store-account", "prosody"],
+        ["--store-account", "a b"],
+        ["--owner", "a; rm"],
+        ["--path", "relative"],
+    ):
         refused = runner.invoke(app, [*words, *wrong])
         assert isinstance(refused.exception, PoolpairError)
         assert refused.exception.code is Code.USAGE
@@ -221,3 +258,13 @@ def test_the_command_prints_it(tmp_path: Path) -> None:
     assert isinstance(runner.invoke(app, words).exception, PoolpairError)
     done = runner.invoke(app, [*words, "--path", "/srv/a", "--name", "pools"])
     assert "   valid users = pool-b prosody" in done.output.splitlines()
+    toml.write_text(GOOD + '[cms]\nhome = "a"\n')
+    done = runner.invoke(app, [*words, "--store-account", "store"])
+    for line in (
+        "usermod -a -G pool-b store",
+        "   valid users = pool-b store",
+        "install -d -o prosody -g pool-b -m 1730 /srv/share-a/CentralMgmt/Data/CMSMasterData",
+        f"install -d -o prosody -g pool-b -m 0730 /srv/share-a/Replicas/{socket.gethostname()}/to-replica",
+    ):
+        assert line in done.output.splitlines(), done.output
+    assert "chmod 0640 /srv/share-a/CentralMgmt/pool.json" in done.output
