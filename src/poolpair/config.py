@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from poolpair.bandwidth import Bandwidth
-from poolpair.config_sections import Api, Management, read_api, read_bandwidth, read_management
+from poolpair.config_sections import Api, Management, Watched, read_api, read_bandwidth, read_management, read_watched
 from poolpair.config_settings import LYNC_NAMES, Guard, Limits, Sync, read_guard, read_limits, read_sync
 from poolpair.config_values import (
     duration_between,
@@ -111,6 +111,8 @@ class PoolConfig:
     """Set in the pair that holds the central management store."""
     member_key: Path | None = None
     """With this the store of another pair sends this pool its configuration."""
+    watched: Watched = ()
+    """Files of the application's that the management store keeps alike."""
     prosody: Path | None = None
     """Prosody's configuration, which `check` and the gate's hooks read."""
     overruled: tuple[str, ...] = ()
@@ -143,6 +145,9 @@ def load_config(path: Path, given: Mapping[KeyPath, Laid] = MappingProxyType({})
     gate = _read_gate(file, read, hooks, min(sync.interval_s, sync.heartbeat_max_s))
     bandwidth, api = read_bandwidth(read), read_api(file, read)
     management, member_key = read_management(file, read, {pool, partner_pool})
+    watched = read_watched(file, read)
+    if watched and management is None and member_key is None:
+        file.problem(("cms", "files"), "come from the management store: say home or member_key in [cms]")
     scratch = read.optional("scratch", parse_path, None, show_path)
     if scratch is None and store and store.startswith("postgresql://"):
         file.problem(
@@ -162,7 +167,7 @@ def load_config(path: Path, given: Mapping[KeyPath, Laid] = MappingProxyType({})
     return PoolConfig(
         path=path, pool=pool, store=store, profile=profile, share=share, files=files, partner=partner, homes=homes,
         sync=sync, guard=guard, limits=limits, hooks=hooks, gate=gate, bandwidth=bandwidth, api=api, scratch=scratch,
-        front_end=front_end, share_credentials=own_account, cms=management, member_key=member_key,
+        front_end=front_end, share_credentials=own_account, cms=management, member_key=member_key, watched=watched,
         prosody=prosody, overruled=tuple(file.overruled), sources=tuple(read.settings),
     )  # fmt: skip
 

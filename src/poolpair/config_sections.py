@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Final
 
 from poolpair.bandwidth import Bandwidth, Rule, parse_rules, parse_zone, show_rules
 from poolpair.config_values import (
     NOT_SET,
+    parse_absolute,
     parse_address,
     parse_boolean,
     parse_path,
@@ -61,6 +64,11 @@ class Management:
     """Who the pool that holds it is at the file servers of other pairs' shares."""
 
 
+Watched = tuple[tuple[str, Path], ...]
+"""Names of documents, and where they lie on this server."""
+FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}", re.ASCII)
+
+
 def read_management(file: TomlFile, read: KeyReader, pools: set[str]) -> tuple[Management | None, Path | None]:
     """The section [cms]: that this pair holds the store, or the key file of a pool that gets its configuration from another pair's."""
     none: str | None = None
@@ -77,6 +85,35 @@ def read_management(file: TomlFile, read: KeyReader, pools: set[str]) -> tuple[M
     if key_file is not None:
         file.problem(("cms", "member_key"), "is for pools of other pairs: this pair holds the management store")
     return Management(home=home, store=store, share_credentials=account), None
+
+
+def read_watched(file: TomlFile, read: KeyReader) -> Watched:
+    """The section [cms.files]: which documents of the management store lie where on this server."""
+    table = read.find(("cms", "files"))
+    if table is None:
+        return ()
+    if not isinstance(table, dict):
+        file.problem(("cms", "files"), 'expected a section [cms.files], such as "prosody.cfg.lua" = "/etc/prosody/..."')
+        return ()
+    found: list[tuple[str, Path]] = []
+    for name, place in table.items():
+        path = ("cms", "files", name)
+        try:
+            found.append((checked_file_name(name), Path(parse_absolute(place))))
+        except ValueError as error:
+            file.problem(path, str(error))
+            continue
+        read.note(path, str(place), given=True)
+    if len({place for _, place in found}) < len(found):
+        file.problem(("cms", "files"), "two of these would lie in one place")
+    return tuple(found)
+
+
+def checked_file_name(name: str) -> str:
+    """The name of a watched file, which is a document `file/NAME`. Raises ValueError."""
+    if not FILE_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name: letters, digits and _ . + - are, at most 100 of them")
+    return name
 
 
 def read_api(file: TomlFile, read: KeyReader) -> Api:

@@ -33,6 +33,7 @@ class HookStep(StrEnum):
     GATE_CLOSE = "gate-close"
     DRILL = "drill"
     AFTER_IMPORT = "after-import"
+    AFTER_CONFIGURE = "after-configure"
 
 
 class PlanStep(StrEnum):

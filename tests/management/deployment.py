@@ -68,6 +68,8 @@ def deployment(folder: Path, names: str = "abcd") -> Iterator[dict[str, Plain]]:
         assert run_command("key", "new", str(folder / f"{pair}.key")).exit_status == 0
     for name, pool in pools.items():
         pool.more = '[cms]\nhome = "a"\n' if name in "ab" else f'[cms]\nmember_key = "{folder}/cms-{name}.key"\n'
+        pool.more += f'[cms.files]\n"app.conf" = "{folder}/conf-{name}/app.conf"\n'
+        (folder / f"conf-{name}").mkdir()
         pool.prepare()
         pool.must("init")
     try:

@@ -64,6 +64,33 @@ def test_a_setting_counts_everywhere_without_a_restart(pools: Pools) -> None:
     assert pools["c"].run("config", "set", "SyncInterval", "00:00:30").exit_status == 64
 
 
+def test_a_watched_file_is_the_same_everywhere_and_what_was_changed_in_place_is_kept(pools: Pools) -> None:
+    """Published once it lies at every server; changed at one it is named, until it is taken back or given to all."""
+    places = {name: pools[name].folder / f"conf-{name}" / "app.conf" for name in "abcd"}
+    body = pools["a"].folder / "app.conf"
+
+    def everywhere(text: str) -> None:
+        wait_for(f"{text} at all", lambda: all(p.exists() and p.read_text() == text for p in places.values()), WAIT_S)
+
+    body.write_text("one")
+    pools["a"].must("cms", "publish", "file/app.conf", str(body))
+    everywhere("one")
+    places["d"].write_text("by hand")
+    wait_for(
+        "it named", lambda: "app.conf: changed here since version 1" in pools["a"].run("cms", "status").out, WAIT_S
+    )
+    assert pools["a"].run("cms", "status").exit_status == 1
+    assert pools["d"].run("cms", "place", "other").exit_status == 64
+    pools["d"].must("cms", "place", "app.conf")
+    everywhere("one")
+    assert (places["d"].parent / "app.conf.before-1").read_text() == "by hand"
+    places["c"].write_text("two")
+    pools["a"].must("cms", "publish", "file/app.conf", str(places["c"]))
+    everywhere("two")
+    wait_for("nothing named", lambda: "file app.conf" not in pools["a"].run("cms", "status").out, WAIT_S)
+    assert pools["a"].run("cms", "publish", "file/../x", str(body)).exit_status == 64
+
+
 def test_a_replica_that_was_damaged_or_lost_heals(pools: Pools) -> None:
     """By itself, while its service runs and after it was started anew; meanwhile the file's own settings count."""
     pool = pools["c"]

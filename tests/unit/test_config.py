@@ -74,6 +74,7 @@ gate_open = ["/bin/true"]
 gate_close = ["/bin/true"]
 drill = ["boot-check"]
 after_import = ["/bin/true"]
+after_configure = ["/bin/true"]
 timeout = "5s"
 
 [gate]
@@ -95,6 +96,8 @@ prosody = "/etc/prosody/prosody.cfg.lua"
 home = "b"
 store = "sqlite:////data/cms.sqlite"
 share_credentials = "/etc/others"
+[cms.files]
+"prosody.cfg.lua" = "/etc/prosody/prosody.cfg.lua"
 """
 )
 
@@ -151,6 +154,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert config.front_end == "fe1"
     assert config.prosody == Path("/etc/prosody/prosody.cfg.lua")
     assert config.cms == Management(home="b", store="sqlite:////data/cms.sqlite", share_credentials=Path("/etc/others"))
+    assert config.watched == (("prosody.cfg.lua", Path("/etc/prosody/prosody.cfg.lua")),)
     assert (config.share_credentials, config.partner.share_credentials) == (Path("/etc/own"), Path("/etc/partner"))
     assert config.sync == Sync(
         interval_s=5.0,
@@ -191,7 +195,8 @@ def test_the_heartbeat_is_never_slower_than_the_interval(tmp_path: Path) -> None
 
 def test_config_show_names_value_source_and_original(tmp_path: Path) -> None:
     """Every value is listed once, in a fixed order, with its line or as default, and with the original's name."""
-    settings = load(tmp_path, GOOD + '\n[sync]\ninterval = "120s"\n').sources
+    placed = '[cms]\nhome = "b"\n[cms.files]\n"prosody.cfg.lua" = "/etc/it"\n'
+    settings = load(tmp_path, GOOD + '\n[sync]\ninterval = "120s"\n' + placed).sources
     assert settings[0] == Setting(key="pool", value="a", source="a.toml:1")
     assert Setting(key="partner.share", value="/mnt/share-b", source="a.toml:8") in settings
     assert Setting(key='homes."*.a.example"', value="a", source="a.toml:13") in settings

@@ -19,13 +19,14 @@ from poolpair.config import PoolConfig
 from poolpair.errors import Code, PoolpairError
 from poolpair.keyfile import new_key_file, read_key_file
 from poolpair.management.before import holder
+from poolpair.management.files import ask_again
 from poolpair.management.holding import management_of
 from poolpair.management.local import read_local
 from poolpair.management.members import key_document, new_membership
 from poolpair.management.publish import refuse_elsewhere, there, version_of
 from poolpair.management.replicate import ReplicaState, is_caught_up, send_again, states
 from poolpair.report import gather
-from poolpair.scratch import scratch_of
+from poolpair.scratch import make_scratch, scratch_of
 from poolpair.units import show_bytes
 from poolpair.wiring import open_site
 
@@ -40,6 +41,7 @@ def register(app: typer.Typer) -> None:
     group.command("list", epilog=EXIT_STATUSES)(list_all)
     group.command("show", epilog=EXIT_STATUSES)(show_one)
     group.command("publish", epilog=EXIT_STATUSES)(publish_one)
+    group.command("place", epilog=EXIT_STATUSES)(place)
     app.add_typer(group, name="cms")
 
 
@@ -96,7 +98,7 @@ def status() -> None:
     if name == config.pool:
         for line in _lines(known):
             typer.echo(line)
-    behind = name == config.pool and not all(state.up_to_date for state in known)
+    behind = name == config.pool and not all(state.up_to_date and not state.files for state in known)
     raise typer.Exit(found.exit_status or int(behind))
 
 
@@ -118,6 +120,7 @@ def _lines(known: tuple[ReplicaState, ...]) -> Iterator[str]:
         fault = f"; {state.fault.code} {state.fault.detail}" if state.fault else ""
         has = f"has {state.term}.{state.serial}" if state.serial else "has nothing"
         yield f"{state.pool}/{state.front_end}: {words} since {since} UTC, {has}{heard}{fault}"
+        yield from (f"  file {words}" for words in state.files)
 
 
 def replicate(
@@ -191,7 +194,9 @@ def show_one(
 
 
 def publish_one(
-    name: Annotated[str, typer.Argument(help="topology, backup, backup/POOL, pair/POOL+POOL, profile/NAME.")],
+    name: Annotated[
+        str, typer.Argument(help="topology, backup, backup/POOL, pair/POOL+POOL, profile/NAME, file/NAME.")
+    ],
     file: Annotated[Path, typer.Argument(help="Its new content; - for standard input.")],
     onto: Annotated[
         int | None, typer.Option(help="The version that it was made from; the newest if not given.")
@@ -200,3 +205,18 @@ def publish_one(
 ) -> None:
     """Publish a document; every server has it within one round of replication."""
     store(chosen_pool(), name, read_body(file), onto=onto, note=note)
+
+
+def place(
+    name: Annotated[str, typer.Argument(help="A name from [cms.files] of this server's pool file.")],
+) -> None:
+    """Have the published version of a watched file put in its place here, whatever was changed in it; that is kept beside."""
+    config = chosen_pool()
+    places = dict(config.watched)
+    if name not in places:
+        known = ", ".join(places) or "none"
+        raise PoolpairError(Code.USAGE, f"[cms.files] of {config.path.name} does not name {name!r}; it names {known}")
+    ask_again(make_scratch(config), name)
+    talk.print(
+        f"the service puts the published version at {places[name]}; what is there is kept beside it", markup=False
+    )

@@ -13,7 +13,9 @@ from functools import partial
 from poolpair.beside import Beside
 from poolpair.config import PoolConfig
 from poolpair.errors import PoolpairError
+from poolpair.hooks.port import Hooks
 from poolpair.keyfile import KeyFile
+from poolpair.management.files import WatchedFiles
 from poolpair.management.holding import documents_of, management_of
 from poolpair.management.replica import Replica, Report
 from poolpair.management.replicate import Replicator
@@ -26,10 +28,12 @@ from poolpair.scratch import make_scratch
 from poolpair.service import Service
 from poolpair.share.open import own_share
 from poolpair.stopping import Stop
-from poolpair.wiring import beater, open_site, working_site
+from poolpair.wiring import beater, hooks_of, open_site, working_site
 
 REST_S = 5.0
 """Where every server has everything the store asks them this often whether it is so still."""
+CONFIGURING = "configuring"
+"""A folder in which the command for a watched file is noted while it runs: beside it the service may run another."""
 LOOK_S = 0.5
 """How often the store looks for what servers lack, and a server for what it was sent."""
 
@@ -83,7 +87,9 @@ class _Holding:
             self.service.stop()
 
 
-def _take(config: PoolConfig, changed: Callable[[Replica], None], stop: Stop) -> None:
+def _take(
+    config: PoolConfig, changed: Callable[[Replica], None], hooks: Hooks, tell: Callable[[str], None], stop: Stop
+) -> None:
     """Take the replica of this server."""
     keys = KeyFile(config.member_key or config.partner.key_file)
     site = open_site(config)
@@ -97,12 +103,22 @@ def _take(config: PoolConfig, changed: Callable[[Replica], None], stop: Stop) ->
     try:
         folder, own = make_scratch(config), own_share(config)
         server = Report(pool=config.pool, front_end=config.front_end)
-        taker = ReplicaTaker(server, own, folder, keys, changed, word, site.clock)
+        files = WatchedFiles(dict(config.watched), folder, hooks, _words_for(config), tell, site.clock)
+        taker = ReplicaTaker(server, own, folder, keys, changed, word, site.clock, files=files.look)
         while not stop.is_set():
             taker.look()
             stop.wait(LOOK_S)
     finally:
         site.store.close()
+
+
+def _words_for(config: PoolConfig) -> dict[str, str]:
+    """What a command for a watched file is told of this server."""
+    return {
+        "POOLPAIR_POOL": config.pool,
+        "POOLPAIR_PARTNER": config.partner.pool,
+        "POOLPAIR_FRONT_END": config.front_end,
+    }
 
 
 @contextmanager
@@ -111,14 +127,17 @@ def management_beside(
 ) -> Iterator[Callable[[], None]]:
     """Run what belongs to this pool meanwhile; gives what ends it, which is safe from a signal handler."""
     stop, holding = Stop(), _Holding(config, tell)
+    hooks = hooks_of(config, make_scratch(config) / CONFIGURING)
     beside: list[Beside] = []
     if config.cms is not None:
         beside.append(Beside("cms", holding.work, stop, tell))
     if config.cms is not None or config.member_key is not None:
-        beside.append(Beside("replica", partial(_take, config, changed), stop, tell))
+        (make_scratch(config) / CONFIGURING).mkdir(mode=0o700, exist_ok=True)
+        beside.append(Beside("replica", partial(_take, config, changed, hooks, tell), stop, tell))
 
     def end() -> None:
         stop.set()
+        hooks.interrupt()
         holding.end()
 
     for each in beside:

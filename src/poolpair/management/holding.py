@@ -41,6 +41,7 @@ def management_of(config: PoolConfig) -> PoolConfig:
         scratch=config.scratch / "cms" if config.scratch is not None else None,
         prosody=None,
         cms=None,
+        watched=(),
         sources=(),
     )
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import closing
 
 from poolpair.config import PoolConfig
+from poolpair.config_sections import checked_file_name
 from poolpair.errors import Code, PoolpairError
 from poolpair.homes import home_problem
 from poolpair.management.before import holder
@@ -78,9 +79,10 @@ def check_document(config: PoolConfig, name: str, body: str) -> None:
         "pair": lambda: _check_pair(which, body, name),
         "profile": lambda: parse_profile(body.encode(), which),
         "key": lambda: None,  # made by this program
+        "file": lambda: _check_file(which),
     }
-    if what not in checks or (what == TOPOLOGY and which) or (what in {"pair", "profile", "key"} and not which):
-        known = "topology, backup, backup/POOL, pair/POOL+POOL, profile/NAME"
+    if what not in checks or (what == TOPOLOGY and which) or (what in {"pair", "profile", "key", "file"} and not which):
+        known = "topology, backup, backup/POOL, pair/POOL+POOL, profile/NAME, file/NAME"
         raise PoolpairError(Code.USAGE, f"{name!r} is no document that can be published", f"there is {known}")
     checks[what]()
 
@@ -88,6 +90,13 @@ def check_document(config: PoolConfig, name: str, body: str) -> None:
 def _check_topology(config: PoolConfig, body: str) -> None:
     kind = KINDS[config.store.startswith(POSTGRES)]
     check_against(parse_topology(body), config.pool, config.partner.pool, kind)
+
+
+def _check_file(which: str) -> None:
+    try:
+        checked_file_name(which)
+    except ValueError as error:
+        raise PoolpairError(Code.USAGE, str(error)) from None
 
 
 def _check_pair(which: str, body: str, name: str) -> None:

@@ -74,6 +74,8 @@ class Report:
     release: str = ""
     word: PoolWord | None = None
     """How its pool stands."""
+    files: tuple[str, ...] = ()
+    """Watched files that are not as they were published, and why."""
 
     @property
     def marks(self) -> Marks:

@@ -59,6 +59,8 @@ class ReplicaState:
     heard_utc: str = ""
     fault: Fault | None = None
     release: str = ""
+    files: tuple[str, ...] = ()
+    """Watched files that are not as they were published there, and why."""
 
 
 def digest_of_all(newest: Iterable[Document]) -> str:
@@ -219,6 +221,7 @@ class Replicator:
             heard_utc=now_utc if fresh and report is not None else known.heard_utc,
             fault=fault,
             release=report.release if report else known.release,
+            files=report.files if report else known.files,
         )
         if replace(found, heard_utc=known.heard_utc) != known or self._is_old(known, found):
             with self._site.store.transaction() as tx:

@@ -24,7 +24,10 @@ WORD_S = 10.0
 
 
 class ReplicaTaker:
-    """One server's. `keys` are the secrets shared with the store; `changed` hears of another replica, `word` tells how the pool stands."""
+    """One server's. `keys` are the secrets shared with the store; `changed` hears of another replica, `word` tells how the pool stands.
+
+    `files` brings watched files up to what a replica says, and tells which are not.
+    """
 
     def __init__(
         self,
@@ -35,14 +38,17 @@ class ReplicaTaker:
         changed: Callable[[Replica], None],
         word: Callable[[], PoolWord | None],
         clock: Clock,
+        *,
+        files: Callable[[Replica | None], tuple[str, ...]] = lambda _: (),
     ) -> None:
         self._own, self._folder, self._keys, self._changed = own, folder, keys, changed
         self._report = replace(server, release=__version__)
         self._name = f"{server.pool}/{server.front_end}"
         self._to, self._from = replica_folders(server.front_end)
-        self._word, self._clock = word, clock
+        self._word, self._clock, self._files = word, clock, files
         self._said_s = 0.0
         self._seen: object = None
+        self._replica: Replica | None = None
         self._prepared = False
 
     def look(self) -> bool:
@@ -53,14 +59,15 @@ class ReplicaTaker:
             self._prepared = True
         seen = (self._own.changed_hint([self._to]), stamp_of(self._folder))
         if seen == self._seen:
-            self._speak()
+            self._watch()
             return False
         before = read_local(self._folder)
         replica, report = self._taken(self._read(), before)
         if replica is not None and replica != before:
             write_local(self._folder, replica)
             self._changed(replica)
-        self._answer(report)
+        self._replica = replica
+        self._answer(replace(report, files=self._files(replica)))
         self._seen = (seen[0], stamp_of(self._folder))
         return True
 
@@ -91,10 +98,11 @@ class ReplicaTaker:
         term, serial = replica.marks if replica else (0, 0)
         return replica, replace(self._report, term=term, serial=serial, have=have, echo=echo, fault=fault)
 
-    def _speak(self) -> None:
-        """Say anew how the pool stands, every so often."""
-        if self._clock.monotonic_s() - self._said_s >= WORD_S:
-            self._answer(self._report)
+    def _watch(self) -> None:
+        """Say anew how the pool stands, every so often; and at once if a watched file is another one."""
+        files = self._files(self._replica)
+        if files != self._report.files or self._clock.monotonic_s() - self._said_s >= WORD_S:
+            self._answer(replace(self._report, files=files))
 
     def _answer(self, report: Report) -> None:
         self._report, self._said_s = replace(report, word=self._word()), self._clock.monotonic_s()
