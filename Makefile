@@ -1,4 +1,4 @@
-# make setup | demo [STORE=postgresql] | disaster | test [WORKERS=1] | test-long | storm | sim | soak SECONDS=600 | mutants | fuzz INPUTS=10000000 | bench ROWS=1000000 | bench-pg ROWS=1000000 | bench-failover | bench-xmpp | bench-wan | bench-faults | lint | format | clean
+# make setup | demo [STORE=postgresql] | lab [STORE=sqlite] | disaster | test [WORKERS=1] | test-long | storm | sim | soak SECONDS=600 | mutants | fuzz INPUTS=10000000 | bench ROWS=1000000 | bench-pg ROWS=1000000 | bench-failover | bench-xmpp | bench-wan | bench-faults | lint | format | clean
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := test
@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # $(call timed,label,command) runs the command and says how long it took.
 timed = start=$$SECONDS; echo "== $(1)"; $(2); echo "== $(1): $$((SECONDS - start)) s"
 
-.PHONY: setup system demo disaster test test-long storm sim soak mutants fuzz bench bench-pg bench-pg-away bench-pg-scale bench-failover bench-xmpp bench-wan bench-faults lint format clean
+.PHONY: setup system demo lab disaster test test-long storm sim soak mutants fuzz bench bench-pg bench-pg-away bench-pg-scale bench-failover bench-xmpp bench-wan bench-faults lint format clean
 
 setup: $(STAMP)
 
@@ -45,6 +45,11 @@ system:
 demo: STORE ?= sqlite
 demo: setup
 	@$(BIN)/python -m poolpair.lab.demo --store $(STORE)
+
+# A whole deployment, in ./lab, to try things on: two sites, four pools, one management store. `poolpair lab down` ends it.
+lab: STORE ?= postgresql
+lab: setup
+	@$(BIN)/poolpair lab up --store $(STORE)
 
 # The worst day as two terminals show it, on PostgreSQL; docs/A-DISASTER.txt is one such run.
 disaster: setup system

@@ -85,12 +85,14 @@ def _major(folder: Path) -> int:
 class Server:
     """One server below `folder`, whose superuser is `dba`. It is made by `initialise` or as a standby of another, then started."""
 
-    def __init__(self, folder: Path, binaries: Path | None = None) -> None:
+    def __init__(self, folder: Path, binaries: Path | None = None, *, socket: Path | None = None) -> None:
+        """`socket`: a folder that whoever opens this server later finds again; one is made if it is left out."""
         self.folder = folder
         self.programs = binaries or programs()
-        self.socket = Path(mkdtemp(prefix="pp-pg-", dir="/tmp"))
+        self.socket = socket or Path(mkdtemp(prefix="pp-pg-", dir="/tmp"))
         self.user = NOBODY if os.geteuid() == 0 else None
-        self._own(self.socket)
+        if socket is None:
+            self._own(self.socket)
 
     @property
     def data(self) -> Path:
@@ -121,6 +123,8 @@ class Server:
     def _prepare(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._own(self.folder)
+        self.socket.mkdir(mode=0o700, exist_ok=True)
+        self._own(self.socket)
 
     def configure(self, settings: str) -> None:
         """Add settings; the last of a name counts."""

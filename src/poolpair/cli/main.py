@@ -31,6 +31,7 @@ if sys.argv[1:2] != ["prosody"]:
         failover,
         fence,
         hook,
+        lab,
         look,
         pair,
         parting,
@@ -66,6 +67,7 @@ if sys.argv[1:2] != ["prosody"]:
         adopt,
         cms,
         topology,
+        lab,
     ):
         module.register(app)
 

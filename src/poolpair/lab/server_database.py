@@ -50,7 +50,7 @@ class ServerDatabase:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.server = Server(_reachable(folder))
+        self.server = Server(reachable(folder))
 
     @property
     def url(self) -> str:
@@ -135,7 +135,7 @@ class _LockWatch:
             return f"B's server says that transaction {self._xid} was aborted" if state == "aborted" else ""
 
 
-def _reachable(folder: Path) -> Path:
+def reachable(folder: Path) -> Path:
     """The folder, unless the server's user cannot reach it: PostgreSQL does not run as root, and root's home is root's alone."""
     folder.mkdir(parents=True)
     if os.geteuid() != 0:
