@@ -87,6 +87,25 @@ def test_parts_are_killed_frozen_and_started(lab: Layout) -> None:
     assert "fe-a2" in unknown.talk
 
 
+def test_front_ends_wait_for_their_database(lab: Layout) -> None:
+    """It is killed below three of them: none ends, the one at work and those that stand by go on when it is back."""
+    marks = {part: parts.mark(lab, part) for part in lab.pool("a").front_ends}
+    said = {part: len(lab.log(part).read_text()) for part in marks}
+    lab_command(lab.folder, "kill", "db-a")
+
+    def missed(part: str) -> bool:
+        return "P201" in lab.log(part).read_text()[said[part] :]
+
+    for part in marks:
+        wait_for(f"{part} missing it", lambda part=part: missed(part), WAIT_S)  # type: ignore[misc]
+    lab_command(lab.folder, "start", "db-a")
+    before = len(committed(lab, "a"))
+    wait_for("a taking notes again", lambda: len(committed(lab, "a")) > before + 1, WAIT_S)
+    taken = {(each.owner, each.note) for each in committed(lab, "a")}
+    wait_for("them at b", lambda: taken <= notes(lab, "b").keys(), WAIT_S)
+    assert {part: state(mark) for part, mark in marks.items()} == dict.fromkeys(marks, "up")
+
+
 def test_only_what_the_lab_started_is_met(lab: Layout, tmp_path: Path) -> None:
     """A number that belongs to another process by now is left alone: the mark of a part names its start and boot, too."""
     other = subprocess.Popen(["sleep", "600"])

@@ -93,6 +93,7 @@ class _FrontEnd:
         self._as_json = as_json
         self._changed = Stop()
         self._service: Service | None = None
+        self._found_store = False
 
     def run(self) -> bool:
         """Returns whether the management store says something else now. Raises LEASE if this front end works already."""
@@ -115,7 +116,7 @@ class _FrontEnd:
                 try:
                     self._work()
                 except PoolpairError as error:
-                    if error.code is not Code.LEASE:
+                    if error.code not in (Code.LEASE, Code.STORE_MISSING):
                         raise
                     self._tell(f"{error.code}: {error.detail}")  # and the next look says whether by another front end
         if self._ended.is_set():
@@ -127,8 +128,28 @@ class _FrontEnd:
         return not (self._ended.is_set() or self._changed.is_set())
 
     def _stand_by(self) -> bool:
-        """Wait until nobody works for the pool; False if told to end meanwhile. Raises LEASE if it is this front end itself."""
+        """Wait until nobody works for the pool; False if told to end meanwhile. Raises LEASE if it is this front end itself.
+
+        A database that was there and goes away is waited for, as whoever works waits for it: it may come back, or fail over.
+        """
+        said = ""
+        while self._is_to_go_on:
+            try:
+                return self._look_for_work()
+            except PoolpairError as error:
+                if error.code is not Code.STORE_MISSING or not self._found_store:
+                    raise
+                if error.detail != said:
+                    self._tell(f"{error.code}: {error.detail}; this front end waits for it")
+                    said = error.detail
+                notify("WATCHDOG=1")
+                self._ended.wait(STAND_BY_S)
+        return False
+
+    def _look_for_work(self) -> bool:
+        """Stand by as long as the database answers. Raises what it says otherwise."""
         site, said = open_site(self._config), ""
+        self._found_store = True
         try:
             check_settings(site)
             check_own_share(site)  # a clone has nobody to stand by for, whatever its own copy of the lease says
