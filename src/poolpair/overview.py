@@ -132,7 +132,8 @@ def _cost(found: PairStatus, each: Takeover) -> str:
 def sides(found: PairStatus) -> tuple[Side, Side]:
     """The own pool, and the partner as it was last heard."""
     silent = is_silent(found)
-    service = f"service runs on {found.front_end}" if found.service_running else "no service runs"
+    by = f"; standing by: {', '.join(found.standing_by)}" if found.standing_by else ""
+    service = f"service runs on {found.front_end}{by}" if found.service_running else "no service runs"
     ours = [service, *([found.application.detail] if found.application else [])]
     age = (
         "not heard since the service started" if found.word_age_s is None else f"heard {show_age(found.word_age_s)} ago"

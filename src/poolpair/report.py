@@ -73,6 +73,7 @@ def gather(site: Site) -> PairStatus:
         at_utc=site.clock.utc_iso(),
         service_running=holder is not None,
         front_end=holder.front_end if holder else "",
+        standing_by=holder.standing_by if holder else (),
         homes_served=site.served(),
         word_age_s=word_age_s,
         homes=tuple(_home(site, home, closed=gate is not None) for home in site.homes),

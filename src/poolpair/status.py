@@ -148,6 +148,8 @@ class PairStatus:
     word_age_s: float | None
     channels: tuple[ChannelStatus, ...]
     homes: tuple[HomeStatus, ...] = ()
+    standing_by: tuple[str, ...] = ()
+    """Other front ends of this pool, of which one goes on at once if the one at work does not."""
     ledger_open: int = 0
     """Groups that wait in the ledger for a decision."""
     ledger_standing: int = 0

@@ -69,6 +69,29 @@ def test_a_setting_reaches_every_server(lab: Layout) -> None:
         assert next(line.split()[1] for line in shown.splitlines() if line.startswith("sync.interval")) == "30s"
 
 
+def test_tasks_are_spread_over_front_ends(lab: Layout) -> None:
+    """One works for the pool, another for the management store; whoever dies, those that are left share both again."""
+
+    def holders() -> tuple[str, str]:
+        found = [lab.share("a") / "TaskAssignment" / f"{name}.txt" for name in ("backup-service", "management-store")]
+        pool, store = (path.read_text().strip() if path.exists() else "" for path in found)
+        return pool, store
+
+    def shared(among: set[str]) -> bool:
+        return len(set(holders()) & among) == 2
+
+    everybody = set(lab.pool("a").front_ends)
+    wait_for("two at work", lambda: shared(everybody), WAIT_S)
+    status = run_command("-c", str(lab.pool_file("a")), "status", "--json").data
+    assert {status["front_end"], *status["standing_by"]} == everybody
+    for task in (0, 1):
+        gone = holders()[task]
+        lab_command(lab.folder, "kill", gone)
+        wait_for("the two that are left at work", lambda: shared(everybody - {gone}), WAIT_S)  # noqa: B023
+        lab_command(lab.folder, "start", gone)
+    assert run_command("-c", str(lab.pool_file("a")), "cms", "replicate", "--timeout", "60").exit_status == 0
+
+
 def test_parts_are_killed_frozen_and_started(lab: Layout) -> None:
     """By their names or the name of a pool; what an application was told is committed is at both pools afterwards."""
     lab_command(lab.folder, "kill", "d")

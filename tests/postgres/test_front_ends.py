@@ -132,6 +132,9 @@ def test_whatever_becomes_of_a_front_end_another_goes_on(deployment: Deployment)
     servers = deployment.servers
     wait_for("both standing by", lambda: all(stands_by(servers[name], "fe1") for name in ("fe2", "fe3")), WAIT_S)
 
+    shown = run_command("-c", str(deployment.pair.toml("a")), "status", "--json").data
+    assert (shown["front_end"], shown["standing_by"]) == ("fe1", ["fe2", "fe3"])
+
     servers["fe1"].send(signal.SIGKILL)
     deployment.arrives(deployment.edit())
     second = deployment.at_work()

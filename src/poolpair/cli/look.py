@@ -95,10 +95,9 @@ def show_deployment(config: PoolConfig, but: str) -> None:
 
 def show(found: PairStatus, console: Console = out) -> None:
     """Print a status for people: a head, two blocks of lines per module, and what asks for attention. Fits 100 columns."""
-    down = not found.service_running
-    service = (
-        "the service is DOWN: nothing is sent, nothing is applied" if down else f"service runs on {found.front_end}"
-    )
+    down, by = not found.service_running, ", ".join(found.standing_by)
+    works = f"service runs on {found.front_end}" + (f"; standing by: {by}" if by else "")
+    service = "the service is DOWN: nothing is sent, nothing is applied" if down else works
     silent = is_silent(found)
     console.print(Text.assemble((f"pool {found.pool}", "bold"), ": ", (service, "bold red" if down else "")))
     console.print(Text(f"partner {found.partner}: {word_of(found.word_age_s)}", style="red" if silent else ""))

@@ -93,14 +93,14 @@ class _FrontEnd:
         self._as_json = as_json
         self._changed = Stop()
         self._service: Service | None = None
-        self._found_store = False
+        self._found_store = self._is_at_work = False
 
     def run(self) -> bool:
         """Returns whether the management store says something else now. Raises LEASE if this front end works already."""
         for line in self._config.overruled:
             self._tell(f"{self._config.path.name}: {line}")
         with (
-            management_beside(self._config, self._tell, self._look) as end_management,
+            management_beside(self._config, self._tell, self._look, lambda: self._is_at_work) as end_management,
             imports_beside(self._config, self._tell) as end_imports,
         ):
 
@@ -154,7 +154,7 @@ class _FrontEnd:
             check_settings(site)
             check_own_share(site)  # a clone has nobody to stand by for, whatever its own copy of the lease says
             while self._is_to_go_on:
-                holder = site.store.lease_holder()
+                holder = site.store.lease_holder(self._config.front_end)
                 if holder is None:
                     return True
                 if holder.front_end == self._config.front_end:
@@ -181,7 +181,11 @@ class _FrontEnd:
                 else:
                     talk.print(begun, markup=False)
                 notify("READY=1")
-                self._service.run()
+                self._is_at_work = True
+                try:
+                    self._service.run()
+                finally:
+                    self._is_at_work = False
 
     def _end_service(self) -> None:
         if self._service is not None:

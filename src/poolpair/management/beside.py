@@ -34,6 +34,8 @@ REST_S = 5.0
 """Where every server has everything the store asks them this often whether it is so still."""
 CONFIGURING = "configuring"
 """A folder in which the command for a watched file is noted while it runs: beside it the service may run another."""
+PATIENCE_S, PATIENCE_MAX_S = 60.0, 3600.0
+"""Between two times at which the store is left to another front end: at first, and at most."""
 LOOK_S = 0.5
 """How often the store looks for what servers lack, and a server for what it was sent."""
 
@@ -44,11 +46,17 @@ class _Holding:
 
     config: PoolConfig
     tell: Callable[[str], None]
+    is_at_work: Callable[[], bool]
+    """Whether this front end works for the pool itself."""
     service: Service | None = None
+    patience_s: float = 0.0
+    gave_way_s: float = 0.0
 
     def work(self, stop: Stop) -> None:
-        """Until it is told to stop, or cannot go on."""
+        """Until it is told to stop, or cannot go on, or gives the store up to a front end that has nothing else to do."""
         management = management_of(self.config)
+        if not self._stand_by(management, stop):
+            return
         with working_site(management) as site:
             another = beater(management, site)
             self.service = Service(site, another, lambda line: self.tell(f"cms: {line}"))
@@ -64,6 +72,31 @@ class _Holding:
                 ended.set()
                 replication.join()
 
+    def _stand_by(self, management: PoolConfig, stop: Stop) -> bool:
+        """Wait until no other front end works for the store; False if told to end meanwhile."""
+        site = open_site(management)
+        try:
+            while not stop.is_set() and site.store.lease_holder(management.front_end) is not None:
+                stop.wait(LOOK_S)
+        finally:
+            site.store.close()
+        return not stop.is_set()
+
+    def _give_way(self, site: Site) -> None:
+        """Tasks are spread: who works for the pool leaves the store to a front end that only stands by.
+
+        It comes back here if that one cannot do it; it is then left alone for longer each time.
+        """
+        now_s = site.clock.monotonic_s()
+        if not self.is_at_work() or now_s - self.gave_way_s < self.patience_s:
+            return
+        holder = site.store.lease_holder()
+        if holder is not None and holder.standing_by and self.service is not None:
+            self.tell(f"cms: left to {holder.standing_by[0]}, which stands by: this front end works for the pool")
+            self.gave_way_s = now_s
+            self.patience_s = min(max(2 * self.patience_s, PATIENCE_S), PATIENCE_MAX_S)
+            self.service.stop()
+
     def _replicate(self, another: Callable[[], Site], stop: Stop) -> None:
         assert self.config.cms is not None
         site = another()
@@ -76,6 +109,7 @@ class _Holding:
                     if hint != known or rested_s >= REST_S:
                         rested_s = 0.0 if replicator.round() else REST_S
                         known = hint
+                        self._give_way(site)
                     stop.wait(LOOK_S)
                     rested_s += LOOK_S
         finally:
@@ -123,10 +157,13 @@ def _words_for(config: PoolConfig) -> dict[str, str]:
 
 @contextmanager
 def management_beside(
-    config: PoolConfig, tell: Callable[[str], None], changed: Callable[[Replica], None]
+    config: PoolConfig,
+    tell: Callable[[str], None],
+    changed: Callable[[Replica], None],
+    is_at_work: Callable[[], bool],
 ) -> Iterator[Callable[[], None]]:
     """Run what belongs to this pool meanwhile; gives what ends it, which is safe from a signal handler."""
-    stop, holding = Stop(), _Holding(config, tell)
+    stop, holding = Stop(), _Holding(config, tell, is_at_work)
     hooks = hooks_of(config, make_scratch(config) / CONFIGURING)
     beside: list[Beside] = []
     if config.cms is not None:

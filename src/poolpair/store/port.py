@@ -282,8 +282,8 @@ class Store(Looks, Protocol):
         """Give the lease back."""
         ...
 
-    def lease_holder(self) -> LeaseHolder | None:
-        """Who works for this pool, if anybody alive does."""
+    def lease_holder(self, stands_by: str = "") -> LeaseHolder | None:
+        """Who works for this pool, if anybody alive does; `stands_by` is a front end that says of itself that it waits for this."""
         ...
 
     def close(self) -> None:

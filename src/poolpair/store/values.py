@@ -187,6 +187,8 @@ class LeaseHolder:
     holder: str
     front_end: str
     since_utc: str
+    standing_by: tuple[str, ...] = ()
+    """Other front ends that live and would take over at once."""
 
 
 class Choice(StrEnum):

@@ -230,7 +230,7 @@ class MemoryStore:
         self._lease_number = None
         self._disk.unlock(self)
 
-    def lease_holder(self) -> LeaseHolder | None:
+    def lease_holder(self, _: str = "") -> LeaseHolder | None:
         """Who works for this pool, if anybody alive does."""
         lease = self._state.lease
         alive = self._lease_number is not None or self._disk.is_locked

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from poolpair.clock import Clock
 from poolpair.errors import Code, PoolpairError
@@ -34,10 +35,14 @@ state_change IS NULL OR state_change > clock_timestamp() - interval '{LAPSES_S} 
   OR (state = 'active' AND wait_event_type IS DISTINCT FROM 'Client')
 """
 """Whether a connection shows life: what another role does, or a server that keeps no such record, counts as living."""
+_STANDS_BY = "poolpair waits: "
 _HELD = f"""
 SELECT EXISTS (SELECT 1 FROM {_HOLDER}
   AND EXISTS (SELECT 1 FROM pg_stat_activity a WHERE a.datname = current_database()
-    AND (a.pid = pg_locks.pid OR a.application_name = $1) AND ({_LIVES})))
+    AND (a.pid = pg_locks.pid OR a.application_name = $1) AND ({_LIVES}))),
+  ARRAY(SELECT DISTINCT substr(application_name, {len(_STANDS_BY) + 1}) FROM pg_stat_activity
+    WHERE datname = current_database() AND starts_with(application_name, '{_STANDS_BY}') AND ({_LIVES}) ORDER BY 1),
+  $2 = '' OR set_config('application_name', '{_STANDS_BY}' || $2, false) <> ''
 """
 _END = f"""
 SELECT count(pg_terminate_backend(pid, {LAPSES_S * 1000})) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND usename = current_user
@@ -133,11 +138,13 @@ class PostgresLease:
         row = self._db.row(f"SELECT number, holder, front_end, since_utc FROM {SCHEMA}.lease WHERE holder <> ''")
         return LeaseHolder(number=row[0], holder=row[1], front_end=row[2], since_utc=row[3]) if row else None
 
-    def living(self) -> LeaseHolder | None:
-        """The holder, if its connection stands."""
+    def living(self, stands_by: str = "") -> LeaseHolder | None:
+        """The holder, if its connection stands, and who stands by; this connection does so from now on if it gives a name."""
         known = self.read()
-        row = self._db.row(_HELD, _called(known.number if known else None))
-        return known if row and row[0] else None
+        row = self._db.row(_HELD, _called(known.number if known else None), stands_by)
+        if known is None or row is None or not row[0]:
+            return None
+        return replace(known, standing_by=tuple(name for name in row[1] if name != stands_by))
 
     def _who(self) -> str:
         there = self._db.row("SELECT to_regclass($1) IS NOT NULL", f"{SCHEMA}.lease")

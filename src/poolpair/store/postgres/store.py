@@ -286,10 +286,10 @@ class PostgresStore:
         with self._db.translated():
             self._lease.release()
 
-    def lease_holder(self) -> LeaseHolder | None:
-        """Who works for this pool."""
+    def lease_holder(self, stands_by: str = "") -> LeaseHolder | None:
+        """Who works for this pool, and who stands by."""
         with self._db.translated():
-            return self._lease.living()
+            return self._lease.living(stands_by)
 
     def close(self) -> None:
         """Let go of every connection, and with it of the lease's lock."""

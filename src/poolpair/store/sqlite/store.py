@@ -280,7 +280,7 @@ class SqliteStore:
         with self._translated():
             self._lease.release()
 
-    def lease_holder(self) -> LeaseHolder | None:
+    def lease_holder(self, _: str = "") -> LeaseHolder | None:
         """Who works for this pool."""
         with self._translated():
             return self._lease.living()
