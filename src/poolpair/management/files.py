@@ -125,6 +125,8 @@ class WatchedFiles:
         self._seen: object = None
         self._tried_s = 0.0
         self._said: dict[str, str] = {}
+        self._failed: dict[str, tuple[str, str, float]] = {}
+        """By name: for which digest the command failed, how, and when."""
 
     def look(self, replica: Replica | None) -> tuple[str, ...]:
         """Put in place what is new, run the command for it; says of each file that is not as published why. Raises SCRATCH."""
@@ -173,9 +175,13 @@ class WatchedFiles:
             )
         placed = replace(placed, digest=wanted)
         if placed.told != wanted:
-            failure = self._run(name, place, document)
+            failed, failure, at_s = self._failed.get(name, ("", "", 0.0))
+            if failed != wanted or self._tried_s - at_s >= RETRY_S:
+                failure = self._run(name, place, document)
+                self._failed[name] = (wanted, failure, self._tried_s)
             if failure:
                 return placed, failure
+        self._failed.pop(name, None)
         return replace(placed, told=wanted), ""
 
     def _run(self, name: str, place: Path, document: Document) -> str:
