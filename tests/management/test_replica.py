@@ -17,7 +17,7 @@ from poolpair.format.small import open_small, seal_small
 from poolpair.management.documents import Document
 from poolpair.management.local import NAME, read_local, write_local
 from poolpair.management.members import STORE, key_document, new_membership, ring_of
-from poolpair.management.replica import Replica, Report, Update, after, is_up_to_date, public, update_for
+from poolpair.management.replica import Replica, Report, Update, after, is_up_to_date, mark_of, public, update_for
 from poolpair.management.taking import ReplicaTaker
 from poolpair.share.memory import MemoryShare
 from poolpair.testing.clock import VirtualClock
@@ -77,6 +77,17 @@ def test_a_server_has_what_was_published_at_one_moment(moves: list[tuple[str, in
     has = after(has, update_for(current, report, "last"))
     assert has == current
     assert is_up_to_date(current, Report(pool="c", front_end="f", term=has.term, serial=has.serial, have=has.have()))
+
+
+def test_what_cannot_be_made_whole_is_not_taken() -> None:
+    """A server that was set back lacks what the store thinks it has: a mixture of both would be no moment's state."""
+    before = Replica(term=0, serial=1, documents=(document("d", 1),))
+    later = Replica(term=0, serial=3, documents=(document("d", 2), document("e", 1)))
+    said = Report(pool="c", front_end="f", term=0, serial=2, have={"d": mark_of(document("d", 2))})
+    update = update_for(later, said, "n")
+    assert [each.name for each in update.documents] == ["e"]
+    assert after(before, update) is None
+    assert after(before, update_for(later, None, "n")) == later
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ SKIPS = {
 }
 
 
-SPREAD = {"alone": (), "by a worker": ("-n", "1", "--dist", "loadfile")}
+SPREAD = {"alone": (), "by a worker": ("-p", "xdist.plugin", "-n", "1", "--dist", "loadfile")}
 
 
 def _run(folder: Path, source: str, ci: str, *how: str) -> subprocess.CompletedProcess[str]:
@@ -27,7 +27,9 @@ def _run(folder: Path, source: str, ci: str, *how: str) -> subprocess.CompletedP
     (folder / "pytest.ini").write_text("[pytest]\n")
     (folder / "test_it.py").write_text(source)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *how, str(folder)]
-    return subprocess.run(command, env=os.environ | {"CI": ci}, capture_output=True, text=True, check=False)
+    # Without the plugins that it does not need: to import them takes most of its time.
+    environment = os.environ | {"CI": ci, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("how", SPREAD.values(), ids=SPREAD)

@@ -1,0 +1,102 @@
+"""The store's side of replication on a real store: each publication has a serial of its own, and an update that is late undoes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from poolpair.format.layout import REPLICA_NAME, replica_folders
+from poolpair.keyfile import KeyFile, new_key_file
+from poolpair.management.documents import Documents, Draft
+from poolpair.management.effective import load_effective
+from poolpair.management.holding import documents_of, management_of, prepare_management
+from poolpair.management.local import read_local
+from poolpair.management.replica import Replica, Report
+from poolpair.management.replicate import Replicator, states
+from poolpair.management.taking import ReplicaTaker
+from poolpair.pipeline.site import Site
+from poolpair.share.memory import MemoryShare
+from poolpair.wiring import working_site
+from tests.management.deployment import Plain, topology
+
+
+@dataclass
+class Store:
+    """A management store at work, and one server of its deployment."""
+
+    site: Site
+    there: Documents
+    share: MemoryShare
+    folder: Path
+    replicator: Replicator
+    server: ReplicaTaker
+
+    def publish(self, name: str, body: str) -> None:
+        """One document, onto its newest version."""
+        onto = next((each.version for each in self.there.newest() if each.name == name), 0)
+        self.there.publish([Draft(name=name, body=body, onto=onto)], author="me", note="", now_utc="2026-01-01")
+
+    def go(self) -> Replica:
+        """The store writes, the server takes and answers, the store hears; gives what the server has."""
+        for _ in range(2):
+            self.replicator.round()
+            self.server.look()
+        self.replicator.round()
+        found = read_local(self.folder)
+        assert found is not None
+        return found
+
+    @property
+    def lies_there(self) -> bytes:
+        """The update that was written last."""
+        data = self.share.read_small(f"{replica_folders('fe-a')[0]}/{REPLICA_NAME}", 1 << 20)
+        assert data is not None
+        return data
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """Of pools a and b, the topology published."""
+    new_key_file(tmp_path / "ab.key")
+    pool = Plain("a", "b", tmp_path)
+    pool.more = '[cms]\nhome = "a"\n'
+    pool.prepare()
+    config = load_effective(pool.toml)
+    prepare_management(config)
+    share, keys, folder = MemoryShare(), KeyFile(tmp_path / "ab.key"), tmp_path / "replica"
+    with working_site(management_of(config)) as site, closing(documents_of(config)) as there:
+        server = ReplicaTaker(
+            Report(pool="a", front_end="fe-a"), share, folder, keys, lambda _: None, lambda: None, site.clock
+        )
+        made = Store(site, there, share, folder, Replicator(site, there, "a", lambda _: share), server)
+        share.prepare([*replica_folders("fe-a"), *replica_folders("fe-b")])
+        made.publish("topology", topology(tmp_path, "ab"))
+        yield made
+
+
+def test_each_publication_has_a_serial_of_its_own(store: Store) -> None:
+    """So the server, the store and people tell one state of all documents from another."""
+    first = store.go()
+    assert [each.name for each in first.documents] == ["topology"]
+    store.publish("backup", "[sync]\ninterval = '30s'\n")
+    second = store.go()
+    assert second.marks == (first.term, first.serial + 1)
+    assert {each.front_end: each.up_to_date for each in states(store.site)} == {"fe-a": True, "fe-b": False}
+    assert store.go() == second
+    assert [each.serial for each in states(store.site) if each.front_end == "fe-a"] == [second.serial]
+
+
+def test_a_late_update_undoes_nothing(store: Store) -> None:
+    """Brought again by whoever owns the share, or by a line that was slow: what is older than what the server has is not taken."""
+    store.publish("backup", "[sync]\ninterval = '30s'\n")
+    store.go()
+    late = store.lies_there
+    store.publish("backup", "[sync]\ninterval = '60s'\n")
+    newest = store.go()
+    store.share.write_small(f"{replica_folders('fe-a')[0]}/{REPLICA_NAME}", late)
+    store.server.look()
+    assert read_local(store.folder) == newest
