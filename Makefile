@@ -1,4 +1,4 @@
-# make setup | demo [STORE=postgresql] | lab [STORE=sqlite] | disaster | test [WORKERS=1] | test-long | storm | sim | soak SECONDS=600 | mutants | fuzz INPUTS=10000000 | bench ROWS=1000000 | bench-pg ROWS=1000000 | bench-failover | bench-xmpp | bench-wan | bench-faults | lint | format | clean
+# make setup | demo [STORE=postgresql] | lab [STORE=sqlite] | disaster | test [WORKERS=1] | test-long | storm | sim | soak SECONDS=600 | mutants | fuzz INPUTS=10000000 | bench ROWS=1000000 | bench-pg ROWS=1000000 | bench-failover | bench-front-ends | bench-xmpp | bench-wan | bench-faults | lint | format | clean
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := test
@@ -14,13 +14,16 @@ COMMA := ,
 # Debian packages that the tests call; add a name here when a test needs the real thing.
 SYSTEM_PACKAGES := chromium-headless-shell fonts-dejavu-core git haproxy lua-dbi-postgresql lua-dbi-sqlite3 openssl pgbouncer postgresql prometheus prosody samba systemd tmux
 
+# And those that only the long tests call.
+LONG_PACKAGES := etcd-server patroni
+
 # What was compiled is kept: the tests start the program hundreds of times.
 unexport PYTHONDONTWRITEBYTECODE
 
 # $(call timed,label,command) runs the command and says how long it took.
 timed = start=$$SECONDS; echo "== $(1)"; $(2); echo "== $(1): $$((SECONDS - start)) s"
 
-.PHONY: setup system demo lab disaster test test-long storm sim soak mutants fuzz bench bench-pg bench-pg-away bench-pg-scale bench-failover bench-xmpp bench-wan bench-faults lint format clean
+.PHONY: setup system demo lab disaster test test-long storm sim soak mutants fuzz bench bench-pg bench-pg-away bench-pg-scale bench-failover bench-front-ends bench-xmpp bench-wan bench-faults lint format clean
 
 setup: $(STAMP)
 
@@ -65,6 +68,7 @@ IN_MEMORY := $(shell [ "$$(df --output=avail -k /dev/shm 2>/dev/null | tail -1)"
 test: setup system lint
 	@$(call timed,pytest,$(IN_MEMORY) $(BIN)/python -m pytest $(SPREAD) --durations=10)
 
+test-long: SYSTEM_PACKAGES += $(LONG_PACKAGES)
 test-long: setup system
 	@$(call timed,pytest -m long,$(IN_MEMORY) $(BIN)/python -m pytest -m long $(SPREAD) --durations=10)
 
@@ -113,6 +117,10 @@ bench-pg-away: setup system
 # A home moves while its application writes: how long its users wait, and what is lost.
 bench-failover: setup system
 	@$(BIN)/python -m bench.failover $(BENCH_OPTIONS)
+
+# Three front ends of a pool: how soon another goes on when one is killed, or stands still.
+bench-front-ends: setup system
+	@$(BIN)/python -m bench.front_ends $(BENCH_OPTIONS)
 
 # Two Prosody servers under chat, with continuous backup and without.
 bench-xmpp: setup system

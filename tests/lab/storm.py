@@ -6,9 +6,10 @@ all the while. Afterwards everything is started, and `calm` holds what is there 
 
 from __future__ import annotations
 
+import json
 import random
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -86,7 +87,7 @@ class Storm:
         yield f"kill {part}: {parts.kill(self.layout, part)}"
 
     def _freeze(self, draw: random.Random) -> Iterator[str]:
-        part = self._part(draw, "fe-", "app-")
+        part = self._part(draw, "db-", "fe-", "app-")
         yield f"freeze {part}: {parts.freeze(self.layout, part)}"
 
     def _start(self, draw: random.Random) -> Iterator[str]:
@@ -146,6 +147,7 @@ class Storm:
             said = self.command(pool.name, "verify")
             assert "equal" in said, f"verify at {pool.name}: {said}"
         self.nothing_is_lost()
+        self.the_ledger_is_one()
         self.one_served_at_a_time()
         self.one_configuration()
         self.no_traceback()
@@ -185,6 +187,19 @@ class Storm:
             for pool in (one, other):
                 lost = [each for each in committed(self.layout, pool) if (each.owner, each.note) not in held]
                 assert not lost, f"committed at {pool}, and nowhere now: {lost[:5]} of {len(lost)}"
+
+    def the_ledger_is_one(self) -> None:
+        """What disasters cost stands in the ledgers of both pools alike, and nothing of it waits for anybody."""
+        for one, other in (("a", "b"), ("c", "d")):
+            found = [self._ledger(pool) for pool in (one, other)]
+            assert found[0] == found[1], f"the ledgers of {one} and {other} differ: {found}"
+            states = Counter(json.loads(line)["state"] for line in found[0])
+            self.tell(f"the ledger of {one} and {other}: {dict(states)}")
+            assert not states.keys() & {"open", "standing"}, states
+
+    def _ledger(self, pool: str) -> list[str]:
+        words = ["-c", str(self.layout.pool_file(pool)), "ledger", "list", "--all", "--json"]
+        return sorted(CliRunner().invoke(app, words).output.splitlines())
 
     def one_served_at_a_time(self) -> None:
         """In each epoch of a home the notes were taken at one pool: at home in even ones, at the partner in odd ones."""
