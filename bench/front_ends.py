@@ -13,7 +13,6 @@ import os
 import signal
 import statistics
 import time
-from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -45,13 +44,10 @@ def measure(layout: Layout, number: int, kind: str) -> tuple[float, float]:
     named_s = time.monotonic() - begun_s
     wait_for("the note at b", lambda: ("a", note) in notes(layout, "b"), WAIT_S, poll_s=POLL_S)
     there_s = time.monotonic() - begun_s
+    said = layout.log(before).stat().st_size
     parts.start(layout, before)
+    parts.await_service(layout, before, said)  # so that two stand by when the next one is met
     return named_s, there_s
-
-
-def settled(layout: Layout) -> Callable[[], bool]:
-    """Whether all three front ends run again, so that two stand by."""
-    return lambda: all(parts.stands(layout, part) == "up" for part in layout.pool("a").front_ends)
 
 
 def main() -> None:
@@ -63,11 +59,7 @@ def main() -> None:
         layout = make(Path(folder) / "lab", "postgresql", print)
         try:
             for kind in ("kill -9", "SIGSTOP"):
-                found = []
-                for number in range(rounds):
-                    wait_for("three front ends", settled(layout), WAIT_S)
-                    time.sleep(3)  # whoever was started or woken last has found its place
-                    found.append(measure(layout, number, kind))
+                found = [measure(layout, number, kind) for number in range(rounds)]
                 for what, seconds in zip(
                     ("another at work", "a note at the partner"), zip(*found, strict=True), strict=True
                 ):

@@ -19,7 +19,9 @@ from poolpair.lab.pool import run_command, wait_for
 from tests.script.story import Player, read_story
 
 STORIES = Path(__file__).parent / "stories"
-WAIT_S = 180.0
+WAIT_S = 300.0
+COMMAND_S = 300.0
+"""A machine that does much else is given time: what is told is what happens, not how soon."""
 MEASURED = (
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(\+00:00| UTC)"), "<time>"),
     (re.compile(r"[0-9.]+ (ms|s|min) ago"), "<age> ago"),
@@ -55,12 +57,12 @@ class LabPlayer(Player):
 
     def do_lab(self, *words: str) -> Iterator[str]:
         """Another command for the lab."""
-        answer = run_command("lab", *words, "--dir", str(self._lab))
+        answer = run_command("lab", *words, "--dir", str(self._lab), timeout_s=COMMAND_S)
         yield from (answer.out + answer.talk).splitlines()
 
     def do_poolpair(self, pool: str, *words: str) -> Iterator[str]:
         """A command at a pool, and what it prints; a refusal with its hint."""
-        answer = run_command("-c", str(load(self._lab).pool_file(pool)), *words)
+        answer = run_command("-c", str(load(self._lab).pool_file(pool)), *words, timeout_s=COMMAND_S)
         yield from answer.out.splitlines()
         if answer.exit_status:
             yield from answer.talk.splitlines()
@@ -71,7 +73,7 @@ class LabPlayer(Player):
         wanted = " ".join(words)
 
         def there() -> str:
-            shown = run_command("-c", str(load(self._lab).pool_file(pool)), "status").out
+            shown = run_command("-c", str(load(self._lab).pool_file(pool)), "status", timeout_s=COMMAND_S).out
             return next((line for line in shown.splitlines() if line.strip() == wanted), "")
 
         yield wait_for(f"status at {pool} saying: {wanted}", there, WAIT_S, poll_s=0.2)

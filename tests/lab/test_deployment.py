@@ -19,7 +19,7 @@ from poolpair.lab.deployment import parts
 from poolpair.lab.deployment.application import committed, notes
 from poolpair.lab.deployment.layout import Layout, load
 from poolpair.lab.deployment.process import end, load_mark, mark_of, send, spawn, state
-from poolpair.lab.pool import PROGRAM, Answer, run_command, wait_for
+from poolpair.lab.pool import Answer, run_command, wait_for
 
 WAIT_S = 60.0
 UP_S = 300.0
@@ -27,9 +27,7 @@ UP_S = 300.0
 
 def lab_command(folder: Path, *words: str) -> Answer:
     """`poolpair lab ...`, which for `up` may take longer than other commands."""
-    command = [*PROGRAM, "lab", *words, "--dir", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=UP_S, check=False)
-    return Answer(done.returncode, done.stdout, done.stderr)
+    return run_command("lab", *words, "--dir", str(folder), timeout_s=UP_S)
 
 
 @pytest.fixture(scope="module")

@@ -223,13 +223,13 @@ class Pool:
         self.store.change(*changes)
 
 
-def run_command(*words: str) -> Answer:
-    """Run `poolpair` with these words to its end."""
+def run_command(*words: str, timeout_s: float = COMMAND_S) -> Answer:
+    """Run `poolpair` with these words to its end. Raises TimeoutExpired if that is not in time."""
     done = subprocess.run(
         [*PROGRAM, *words],
         capture_output=True,
         text=True,
-        timeout=COMMAND_S,
+        timeout=timeout_s,
         check=False,
         stdin=subprocess.DEVNULL,
         env={**os.environ, "COLUMNS": "100"},
