@@ -164,6 +164,9 @@ def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
         assert (error.exit_status, says in error.detail) == (64, True)
     (tmp_path / "lab.json").write_text(json.dumps({"store": "sqlite"}))
     assert "cannot be read" in str(CliRunner().invoke(app, ["lab", "down", "--dir", str(tmp_path)]).exception)
+    (tmp_path / "lab.json").write_text(json.dumps({"store": "sqlite", "places": {}, "made": True}))
+    other = CliRunner().invoke(app, ["lab", "up", "--store", "postgresql", "--dir", str(tmp_path)]).exception
+    assert "a lab on sqlite lies in" in str(other)
     assert (tmp_path / "precious").read_text() == "mine"
 
 

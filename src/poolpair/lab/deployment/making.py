@@ -38,9 +38,12 @@ def make(folder: Path, store: str, say: Say) -> Layout:
     if is_lab(folder):
         found = load(folder)
         refuse_running(found)
-        if found.made and found.store == store:
+        if found.made and found.store != store:
+            hint = f"`poolpair lab up --store {found.store}` starts it again, `poolpair lab down` removes it"
+            raise PoolpairError(Code.USAGE, f"a lab on {found.store} lies in {folder}, and does not run", hint)
+        if found.made:
             return start_all(found, say)
-        remove(found)
+        remove(found)  # it was never finished
     elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise PoolpairError(
             Code.USAGE, f"{folder} is no lab and not empty, so nothing is made there", "choose another with --dir"
