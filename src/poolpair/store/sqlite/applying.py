@@ -45,11 +45,10 @@ class TableApply:
         for buckets in self._plan.buckets:
             if buckets.table != b.n or buckets.home not in self._plan.served:
                 continue
-            listed = literal(json.dumps(buckets.buckets))
             carried = b.carried(json.dumps(self._plan.left_behind))
             here = (
                 f"SELECT DISTINCT {b.key} FROM {b.table} WHERE {b.scope} AND {carried} AND {b.home} = {literal(buckets.home)}"
-                f" AND {b.bucket(str(buckets.of))} IN (SELECT value FROM json_each({listed}))"
+                f" AND {b.in_buckets(buckets)}"
             )
             c.execute(
                 f"INSERT INTO {self._gone} SELECT {here_keys} FROM ({here}) h"
@@ -66,29 +65,36 @@ class TableApply:
         deletes = self._one(
             f"SELECT count(*) FROM {self._gone} g WHERE EXISTS (SELECT 1 FROM {b.table} t WHERE {b.same_key('t', 'g')})"
         )
+        if deletes <= plan.guard_groups:
+            return None
         homes = literal(json.dumps(plan.served))
         mine = f"SELECT DISTINCT {b.key} FROM {b.table} WHERE {b.scope} AND {b.home} IN (SELECT value FROM json_each({homes}))"
-        total = self._one(f"SELECT count(*) FROM ({mine})")
-        if deletes > plan.guard_groups and deletes > plan.guard_fraction * total:
+        enough = f" LIMIT {int(deletes / plan.guard_fraction) + 1}" if plan.guard_fraction else ""
+        total = self._one(f"SELECT count(*) FROM ({mine}{enough})")
+        if deletes > plan.guard_fraction * total:
             return MassDelete(table=b.spec.name, deletes=deletes, of=total)
         return None
 
     def apply(self) -> Applied:
         """Apply the table; parks what is refused."""
-        b = self._b
-        groups = self._one(f"SELECT (SELECT count(*) FROM pkg.k{b.n})")
+        groups = self.named
         deleted = self._one(f"SELECT count(*) FROM {self._gone}")
         if not groups and not deleted:
             return Applied(groups=0, rows=0, deleted=0, parked=0)
         if self._plan.keep_replaced:
             self._keep_replaced()
         self._unpark_named()
-        with without_triggers(self._c, b):
+        with without_triggers(self._c, self._b):
             try:
                 rows = self._fast(groups) if self._ranges is None else self._slow()
             except sqlite3.IntegrityError:
                 rows = self._slow()
         return Applied(groups=groups, rows=rows, deleted=deleted, parked=self._parked)
+
+    @property
+    def named(self) -> int:
+        """How many groups the package names."""
+        return self._one(f"SELECT (SELECT count(*) FROM pkg.k{self._b.n})")
 
     @property
     def may_be_changed(self) -> bool:

@@ -6,15 +6,16 @@ NULL in a key is a value like any other; SQLite uses an index for it.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from poolpair.errors import Code, PoolpairError
-from poolpair.model import TableShape
+from poolpair.model import BucketSet, TableShape
 from poolpair.store.ledger import ledger_info, ledger_table
 from poolpair.store.profile import Profile, ProfileTable
-from poolpair.store.profile_check import Problem, TableInfo, check_profile, unique_key_within
+from poolpair.store.profile_check import ColumnInfo, Problem, TableInfo, check_profile, unique_key_within
 from poolpair.store.sqlite.connection import PREFIX, literal, quote
 from poolpair.store.sqlite.index_terms import UniqueKey
 from poolpair.store.sqlite.schema import describe_tables, replace_keys, what_else
@@ -109,6 +110,34 @@ class Bound:
             return ", ".join(f"t.{quote(name)}" for name in self.spec.key)
         return "t.rowid"
 
+    @property
+    def key_is_place(self) -> bool:
+        """Whether rows lie in the order of the key: then whoever reads them in that order finds each beside the one before."""
+        ranked = sorted((column for column in self.info.columns if column.pk_rank), key=lambda column: column.pk_rank)
+        lies_so = self.info.without_rowid or any(column.serial for column in ranked)
+        return lies_so and not self.spec.order_by and tuple(column.name for column in ranked) == self.spec.key
+
+    @property
+    def same_when_equal(self) -> frozenset[str]:
+        """Key columns in which two values that SQLite takes for equal are the same: no byte and no storage class can differ."""
+        return frozenset(
+            column.name
+            for column in self.info.columns
+            if column.serial or (is_text(column.declared_type) and self._is_binary(column))
+        )
+
+    def _is_binary(self, column: ColumnInfo) -> bool:
+        """Whether nothing compares its bytes in another way."""
+        terms = (term for unique in self.replace_keys for term in unique.terms)
+        return all(
+            word == "BINARY" for word in (column.collation, *(t.collation for t in terms if t.column == column.name))
+        )
+
+    @property
+    def homes_alike(self) -> bool:
+        """Whether every row has the same home, and is of this entry, whatever is in it."""
+        return self.spec.shared and not self.spec.where and not self.spec.home_is_pool
+
     def same_key(self, left: str, right: str) -> str:
         """Compare the key of two aliases, NULL-safe."""
         return " AND ".join(f"{left}.{quote(name)} IS {right}.{quote(name)}" for name in self.spec.key)
@@ -123,6 +152,14 @@ class Bound:
                 f"typeof({column}), CASE typeof({column}) WHEN 'text' THEN CAST({column} AS BLOB) ELSE {column} END"
             )
         return f"poolpair_bucket({of}, {', '.join(parts)})"
+
+    def in_buckets(self, buckets: BucketSet) -> str:
+        """The condition for rows in some buckets; whoever wants all of them asks no key for its bucket."""
+        if len(set(buckets.buckets)) == buckets.of:
+            return "1"
+        return (
+            f"{self.bucket(str(buckets.of))} IN (SELECT value FROM json_each({literal(json.dumps(buckets.buckets))}))"
+        )
 
     def shape(self) -> TableShape:
         """What the manifest says of this table."""
@@ -165,6 +202,12 @@ def _bound(spec: ProfileTable, info: TableInfo, replaced_by: tuple[UniqueKey, ..
 def _declaration(declared_type: str, collation: str) -> str:
     kind = quote(declared_type) if declared_type else ""
     return f"{kind} COLLATE {quote(collation or 'BINARY')}"
+
+
+def is_text(declared_type: str) -> bool:
+    """Whether a column of this type keeps numbers as text, by SQLite's own rules."""
+    declared = declared_type.upper()
+    return "INT" not in declared and any(word in declared for word in ("CHAR", "CLOB", "TEXT"))
 
 
 def by_number(bound: Iterable[Bound]) -> dict[int, Bound]:

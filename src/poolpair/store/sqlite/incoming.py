@@ -24,6 +24,7 @@ from poolpair.store.sqlite.readable import FILE_ROW, UNSOUND_FILE, is_plain, rea
 from poolpair.store.sqlite.refusing import Ranges, RolledBack
 from poolpair.store.sqlite.snapshot import TREE, definition_of, digest_named
 from poolpair.store.sqlite.transaction import SqliteTransaction, applying
+from poolpair.store.sqlite.uncaptured import uncaptured
 from poolpair.store.values import (
     Applied,
     ApplyPlan,
@@ -92,11 +93,12 @@ class SqliteIncoming:
         homes = literal(json.dumps(plan.served))
         strange = f"NOT {b.scope} OR coalesce({b.home}, '') NOT IN (SELECT value FROM json_each({homes}))"
         for table in (f"pkg.k{b.n}", f"pkg.r{b.n}"):
+            chosen = f"(SELECT 1 FROM {table} LIMIT 1)" if b.homes_alike else table  # one row tells of all
             with readable():
-                found = self._c.execute(f"SELECT 1 FROM {table} WHERE {strange} LIMIT 1").fetchone()
+                found = self._c.execute(f"SELECT 1 FROM {chosen} WHERE {strange} LIMIT 1").fetchone()
             if found:
-                detail = f"it carries rows of table {b.spec.name} that are not the partner's to send"
-                raise Refused(Code.FOREIGN_PACKAGE, detail)
+                said = f"it carries rows of table {b.spec.name} that are not the partner's to send"
+                raise Refused(Code.FOREIGN_PACKAGE, said)
 
     def files(self) -> Iterator[PackedFile]:
         """Files in the order of their bytes; tombstones first."""
@@ -168,8 +170,9 @@ class SqliteIncoming:
                 self._c.execute("ROLLBACK")
                 return tripped
             total = Applied(groups=0, rows=0, deleted=0, parked=0)
-            for table in tables:
-                total = _add(total, table.apply())
+            with uncaptured(self._c, self._bound, sum(table.named for table in tables)):
+                for table in tables:
+                    total = _add(total, table.apply())
             if any(table.may_be_changed for table in tables):
                 for table in tables:
                     table.put_right()
@@ -192,9 +195,8 @@ class SqliteIncoming:
         total = replace(total, alone=not any(b.info.triggers for b in bound))
         if not plan.digests:
             return total
-        digests = tuple(
-            digest_named(self._c, b, home, f"SELECT {b.key} FROM pkg.k{b.n}") for home in plan.served for b in bound
-        )
+        each = ((home, b, f"SELECT {b.key} FROM pkg.k{b.n}") for home in plan.served for b in bound)
+        digests = tuple(digest_named(self._c, b, home, keys) for home, b, keys in each)
         return replace(total, changed=Changed(digests=digests, definition=definition_of(self._c)))
 
     def recover(self, plan: RecoverPlan, record: Callable[[SqliteTransaction, Reclaimed], None]) -> Reclaimed:
@@ -260,9 +262,8 @@ class SqliteIncoming:
         """Guard the tree: like a table, and an emptied tree of two files or more always counts as too much."""
         if plan.approved:
             return None
-        gone = self._c.execute(
-            "SELECT count(*) FROM pkg.f JOIN main.poolpair_file c ON c.path = pkg.f.path WHERE pkg.f.present = 0 AND c.present = 1"
-        ).fetchone()[0]
+        both = "pkg.f JOIN main.poolpair_file c ON c.path = pkg.f.path WHERE pkg.f.present = 0 AND c.present = 1"
+        gone = self._c.execute(f"SELECT count(*) FROM {both}").fetchone()[0]
         gone += sum(1 for _ in self.surplus_files(plan))
         homes = json.dumps(plan.served)
         total = self._c.execute(

@@ -29,6 +29,9 @@ FILES_TABLE = (
 )
 NEVER = 1 << 62
 """Later than every token: no delta."""
+SMALL_PAGE_BYTES, LARGE_PAGE_BYTES = 1024, 16384
+MANY = 5_000
+"""Log entries; the log may hold fewer, for numbers are not given twice while it is not empty."""
 TREE = 0
 """The table number of the tree of files in digests and bucket sets."""
 
@@ -44,11 +47,17 @@ class SqliteSnapshot:
         """Attach the rows file to be written, if any (which SQLite does only outside a transaction), and fix the view."""
         if rows is not None:
             self._c.execute("ATTACH DATABASE ? AS pkg", (str(rows),))
-            self._c.execute("PRAGMA pkg.page_size = 1024")
+            self._c.execute(f"PRAGMA pkg.page_size = {self._page_bytes()}")
             self._c.execute("PRAGMA pkg.journal_mode = OFF")
             self._c.execute("PRAGMA pkg.synchronous = OFF")
         self._c.execute("BEGIN")
         self._c.execute("SELECT value FROM main.poolpair_gen").fetchone()
+
+    def _page_bytes(self) -> int:
+        """Small where little waits, for every table takes two pages at least; large ones are read and written by fewer calls."""
+        waiting = "SELECT coalesce(max(rowid) - min(rowid), 0) FROM "
+        much = any(self._c.execute(f"{waiting}{b.log}").fetchone()[0] > MANY for b in self._bound)
+        return LARGE_PAGE_BYTES if much else SMALL_PAGE_BYTES
 
     def token(self) -> int:
         """The newest token drawn at this view."""
@@ -105,16 +114,20 @@ class SqliteSnapshot:
         mine = f"{b.scope} AND {b.home} IN (SELECT value FROM json_each(?1))"
         mine += f" AND {b.carried(left)}"
         if cut.since is not None:
+            # Read as it lies and sorted once: by the log's index every entry would be looked up at a place of its own.
             self._c.execute(
-                f"INSERT INTO pkg.k{b.n} SELECT DISTINCT {b.key} FROM {b.log} WHERE poolpair_gen > ?2 AND {mine}",
+                f"INSERT INTO pkg.k{b.n} SELECT {b.key} FROM {b.log} NOT INDEXED WHERE poolpair_gen > ?2 AND {mine}"
+                f" GROUP BY {b.key} ORDER BY {b.key}",
                 (served, cut.since),
             )
-        for buckets in cut.buckets:
-            if buckets.table == b.n and buckets.home in cut.served:
-                self._add_buckets(b, buckets, mine)
+        mine_too = [each for each in cut.buckets if each.table == b.n and each.home in cut.served]
+        for buckets in mine_too:
+            self._add_buckets(b, buckets, mine)
         source = f"FROM pkg.k{b.n} k CROSS JOIN {b.table} t ON {b.same_key('t', 'k')}"
         columns = ", ".join(f"t.{quote(name)}" for name in b.columns)
-        self._c.execute(f"INSERT INTO pkg.r{b.n} SELECT {columns} {source} ORDER BY {b.order}")
+        sorted_already = b.key_is_place and len(mine_too) + (cut.since is not None) <= 1
+        order = "k.rowid" if sorted_already else b.order
+        self._c.execute(f"INSERT INTO pkg.r{b.n} SELECT {columns} {source} ORDER BY {order}")
         counted = self._c.execute(
             f"SELECT (SELECT count(*) FROM pkg.k{b.n}), (SELECT count(*) FROM pkg.r{b.n})"
         ).fetchone()
@@ -122,14 +135,13 @@ class SqliteSnapshot:
 
     def _add_buckets(self, b: Bound, buckets: BucketSet, mine: str) -> None:
         """Name the groups of whole buckets that the delta does not name already."""
-        listed = json.dumps(buckets.buckets)
-        condition = f"{mine} AND {b.home} = ?2 AND {b.bucket(str(buckets.of))} IN (SELECT value FROM json_each(?3))"
-        keys = f"SELECT DISTINCT {b.key} FROM {b.table} WHERE {condition}"
+        condition = f"{mine} AND {b.home} = ?2 AND {b.in_buckets(buckets)}"
+        keys = f"SELECT DISTINCT {b.key} FROM {b.table} WHERE {condition} ORDER BY {b.key}"
         named = ", ".join(f"n.{quote(name)}" for name in b.spec.key)
         beside = f"({keys}) n LEFT JOIN pkg.k{b.n} have ON {b.same_key('have', 'n')}"
         self._c.execute(
             f"INSERT INTO pkg.k{b.n} SELECT {named} FROM {beside} WHERE have.rowid IS NULL",
-            (json.dumps([buckets.home]), buckets.home, listed),
+            (json.dumps([buckets.home]), buckets.home),
         )
 
     def too_large(self, served: tuple[str, ...], limit_bytes: int) -> frozenset[str]:
@@ -180,17 +192,13 @@ class SqliteSnapshot:
     def _digest_table(self, b: Bound, home: str, of: int, left: str) -> TableDigests:
         """Sum live rows except parked groups, plus the parked rows: a parked group counts as if it were applied."""
         tally = Tally(home, b.n, of)
-        width = len(b.spec.key)
         parked = f"main.{PREFIX}parked_key_{b.n}"
         mine = f"{b.home} = ? AND {b.carried(left)}"
-        live = f"SELECT {b.key}, {b.column_list} FROM {b.table} AS t WHERE {b.scope} AND {mine}"
+        live = f"{b.table} AS t WHERE {b.scope} AND {mine}"
         if self._c.execute(f"SELECT 1 FROM {parked} LIMIT 1").fetchone():
             live += f" AND NOT EXISTS (SELECT 1 FROM {parked} p WHERE {b.same_key('t', 'p')})"
-            kept = f"SELECT {b.key}, {b.column_list} FROM main.{PREFIX}parked_row_{b.n} WHERE {mine}"
-            for row in self._c.execute(kept, (home,)):
-                tally.add(row[:width], row[width:])
-        for row in self._c.execute(live, (home,)):
-            tally.add(row[:width], row[width:])
+            _add_rows(self._c, tally, b, f"main.{PREFIX}parked_row_{b.n} AS t WHERE {mine}", home)
+        _add_rows(self._c, tally, b, live, home)
         return tally.digests()
 
     def _digest_files(self, home: str, of: int, left: str) -> TableDigests:
@@ -221,14 +229,17 @@ class SqliteSnapshot:
 
 def digest_named(connection: sqlite3.Connection, b: Bound, home: str, keys: str) -> TableDigests:
     """Digest the rows of one home in the groups that a query gives, in one bucket."""
-    tally, width = Tally(home, b.n, 1), len(b.spec.key)
-    rows = ", ".join(f"t.{quote(name)}" for name in (*b.spec.key, *b.columns))
+    tally = Tally(home, b.n, 1)
     mine = f"SELECT DISTINCT {b.key} FROM ({keys}) WHERE {b.scope} AND {b.home} = ?"
-    for row in connection.execute(
-        f"SELECT {rows} FROM ({mine}) k CROSS JOIN {b.table} t ON {b.same_key('t', 'k')}", (home,)
-    ):
-        tally.add(row[:width], row[width:])
+    _add_rows(connection, tally, b, f"({mine}) k CROSS JOIN {b.table} t ON {b.same_key('t', 'k')}", home)
     return tally.digests()
+
+
+def _add_rows(connection: sqlite3.Connection, tally: Tally, b: Bound, source: str, home: str) -> None:
+    """Count the rows that `FROM source` gives, where the table is called t."""
+    chosen = ", ".join(f"t.{quote(name)}" for name in b.columns)
+    rows = connection.execute(f"SELECT {chosen} FROM {source}", (home,))
+    tally.add_rows(rows, [b.columns.index(name) for name in b.spec.key])
 
 
 def definition_of(connection: sqlite3.Connection) -> str:

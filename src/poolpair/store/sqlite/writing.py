@@ -23,12 +23,15 @@ def write_groups(connection: sqlite3.Connection, b: Bound, groups: str, gone: st
         insert = f"INSERT OR ABORT INTO {b.table} ({b.column_list}) SELECT {b.column_list} FROM {rows} ORDER BY rowid"
         return connection.execute(insert).rowcount
     delete_groups(connection, b, gone)
-    differs = any_of(_differs(quote(b.spec.name), "excluded", name) for name in b.columns)
+    stays = b.same_when_equal & set(b.conflict)  # of a column that is set SQLite thinks that the row may move
+    given = [name for name in b.columns if name not in stays]
+    update = "NOTHING"
+    if given:
+        differs = any_of(_differs(quote(b.spec.name), "excluded", name) for name in given)
+        update = f"UPDATE SET {', '.join(f'{q} = excluded.{q}' for q in map(quote, given))} WHERE {differs}"
     return connection.execute(
         f"INSERT OR ABORT INTO {b.table} ({b.column_list}) SELECT {b.column_list} FROM {rows} WHERE 1 ORDER BY rowid"
-        f" ON CONFLICT ({', '.join(map(quote, b.conflict))}) DO UPDATE"
-        f" SET {', '.join(f'{q} = excluded.{q}' for q in map(quote, b.columns))}"
-        f" WHERE {differs}"
+        f" ON CONFLICT ({', '.join(map(quote, b.conflict))}) DO {update}"
     ).rowcount
 
 
