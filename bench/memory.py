@@ -27,6 +27,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--file-mib", type=int, default=2048)
     parser.add_argument("--only", default="rows,file", help="which of both")
+    parser.add_argument("--folder", default="/var/tmp", help="below it everything lies, and goes in the end")  # noqa: S108
     return parser.parse_args()
 
 
@@ -77,7 +78,7 @@ def main() -> None:
     chosen = options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # else whoever ends this leaves its services running
     report = Report(machine())
-    folder = Path(mkdtemp(prefix="poolpair-bench-", dir="/var/tmp"))
+    folder = Path(mkdtemp(prefix="poolpair-bench-", dir=chosen.folder))
     try:
         if "rows" in chosen.only:
             rows(folder, chosen.rows, report)
