@@ -1,12 +1,13 @@
 """Who ordered what, when, from where, and how it ended: kept in the pool's own store, the newest `KEPT`.
 
-An entry is written before anything is done, so that what killed the process is in it, too; its outcome follows.
+An entry is written before anything is done, so that what killed the process is in it, too; its outcome follows. What a timer may order all
+day is counted by itself, so that it does not push out what a person did.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from poolpair.errors import PoolpairError
@@ -14,7 +15,11 @@ from poolpair.model import new_nonce
 from poolpair.pipeline.site import Site
 
 AUDIT = "audit/"
+ROUTINE_AUDIT = "audit-routine/"
+ROUTINE = frozenset({"sync", "verify"})
+"""Orders that change nobody's rows, and that a timer may give."""
 KEPT = 500
+ROUTINE_KEPT = 100
 TEXT_MAX = 300
 
 
@@ -24,38 +29,51 @@ class AuditEntry:
 
     at_utc: str
     who: str
-    """The name of the token."""
+    """The name of the token, or the account that gave the command."""
     whence: str
-    """The address that it came from."""
+    """The address that it came from, or the terminal and host."""
     what: str
     """The order, in words, with what it was about."""
     outcome: str = ""
     """Empty while it is carried out, or if the process died meanwhile; then `done`, or why it was refused."""
 
 
+@dataclass(slots=True)
+class Outcome:
+    """How an order ended, if it is to be said otherwise."""
+
+    words: str = "done"
+
+
 @contextmanager
-def audited(site: Site, who: str, whence: str, what: str) -> Iterator[None]:
+def audited(site: Site, who: str, whence: str, what: str) -> Iterator[Outcome]:
     """Enter an order, and how it ends. Raises what the order raises, and STORE_* if it cannot be entered: then nothing was done."""
     at_utc = site.clock.utc_iso()
-    name = f"{AUDIT}{at_utc} {new_nonce()}"  # names sort like times
-    entry = AuditEntry(at_utc=at_utc, who=who, whence=whence, what=what[:TEXT_MAX])
+    prefix, kept = (ROUTINE_AUDIT, ROUTINE_KEPT) if what in ROUTINE else (AUDIT, KEPT)
+    name = f"{prefix}{at_utc} {new_nonce()}"  # names sort like times
+    entry = AuditEntry(at_utc=at_utc, who=who[:TEXT_MAX], whence=whence[:TEXT_MAX], what=what[:TEXT_MAX])
     with site.store.transaction() as tx:
         tx.save(name, entry)
-        for old in tx.names(AUDIT)[:-KEPT]:
+        for old in tx.names(prefix)[:-kept]:
             tx.delete(old)
-    outcome = "failed"
+    outcome, ended = Outcome(), "failed"
     try:
-        yield
-        outcome = "done"
+        yield outcome
+        ended = outcome.words
     except PoolpairError as error:
-        outcome = f"refused: {error}"
+        ended = f"refused: {error}"
+        raise
+    except KeyboardInterrupt:
+        ended = "interrupted; what was begun may go on"
         raise
     finally:
-        with site.store.transaction() as tx:
-            tx.save(name, replace(entry, outcome=outcome[:TEXT_MAX]))
+        # What was done is told as it was, also where that cannot be entered any more; the entry then says that it was cut off.
+        with suppress(PoolpairError), site.store.transaction() as tx:
+            tx.save(name, replace(entry, outcome=ended[:TEXT_MAX]))
 
 
 def entries(site: Site, newest: int = KEPT) -> tuple[AuditEntry, ...]:
     """The newest orders, the last one first."""
-    known = site.store.read_all(AuditEntry, AUDIT)
-    return tuple(known[name] for name in sorted(known, reverse=True)[:newest])
+    known = [*site.store.read_all(AuditEntry, AUDIT).items(), *site.store.read_all(AuditEntry, ROUTINE_AUDIT).items()]
+    by_time = sorted(known, key=lambda each: each[0].partition("/")[2], reverse=True)
+    return tuple(entry for _, entry in by_time[:newest])

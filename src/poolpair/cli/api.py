@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
+from poolpair.cli.ordering import ordered
 from poolpair.errors import Code, PoolpairError
 from poolpair.management.before import refuse_before_store
 from poolpair.supervisor import notify
@@ -80,7 +81,10 @@ def token_new(
     tokens = tokens_of(chosen_config()) if chosen_config().api.tokens is None else None
     path = tokens.path if tokens is not None else chosen_config().api.tokens
     assert path is not None
-    typer.echo(add_token(path, Role(_role(role)), name).token)
+    chosen = Role(_role(role))
+    with ordered(f"token new {name} --role {chosen}"):
+        made = add_token(path, chosen, name)
+    typer.echo(made.token)
     talk.print(f"added to {path}", markup=False)
 
 

@@ -9,6 +9,7 @@ import typer
 
 from poolpair import decisions
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
+from poolpair.cli.ordering import ordered
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import channel_from_name
 from poolpair.model import Channel
@@ -62,9 +63,8 @@ def parked_show(group_id: Annotated[int, typer.Argument(help="A number from `par
 
 def parked_retry(group_id: Annotated[int | None, typer.Argument(help="One group; all without it.")] = None) -> None:
     """Try parked groups again."""
-    site = open_site(chosen_config())
-    tried = decisions.retry_parked(site, group_id)
-    site.store.close()
+    with ordered(f"parked retry {'' if group_id is None else group_id}".strip()) as site:
+        tried = decisions.retry_parked(site, group_id)
     for group, reason in tried:
         typer.echo(f"{group.group_id}\t{'applied' if reason is None else f'refused again: {reason}'}")
     if any(reason is not None for _, reason in tried):
@@ -78,9 +78,8 @@ def parked_drop(
     """Forget a parked group; the copy here then lacks it until `verify --repair` at the partner."""
     if not yes:
         raise PoolpairError(Code.USAGE, "dropping a parked group throws its rows away", hint="add --yes")
-    site = open_site(chosen_config())
-    decisions.drop_parked(site, group_id)
-    site.store.close()
+    with ordered(f"parked drop {group_id}") as site:
+        decisions.drop_parked(site, group_id)
 
 
 def held_list() -> None:
@@ -100,16 +99,16 @@ def held_list() -> None:
 
 def held_apply(channel: Annotated[str, typer.Argument(help="users or conferences.")]) -> None:
     """Apply the held package after all: the deletions are meant."""
-    site = open_site(chosen_config())
-    decisions.approve_held(site, channel_from_name(channel))
-    site.store.close()
+    chosen = channel_from_name(channel)
+    with ordered(f"held apply {chosen}") as site:
+        decisions.approve_held(site, chosen)
 
 
 def held_refuse(channel: Annotated[str, typer.Argument(help="users or conferences.")]) -> None:
     """Refuse the held package: the partner's channel stops until its operator restores what was deleted, or sends again."""
-    site = open_site(chosen_config())
-    decisions.refuse_held(site, channel_from_name(channel))
-    site.store.close()
+    chosen = channel_from_name(channel)
+    with ordered(f"held refuse {chosen}") as site:
+        decisions.refuse_held(site, chosen)
 
 
 def setback_show() -> None:
@@ -162,15 +161,12 @@ def _setback_lines(channel: Channel, found: Outbound, partner: str) -> Iterator[
 
 def _yield() -> None:
     """The partner's copy wins by being served: first there, and then everything that is here goes to the ledger."""
-    site = open_site(chosen_config())
-    try:
+    with ordered("setback resolve --theirs") as site:
         if homes := decisions.not_yielded(site):
             for line in _way_to_yield(homes, site.pool, site.partner):
                 typer.echo(line)
             raise typer.Exit(1)
         channels = decisions.yield_to_partner(site)
-    finally:
-        site.store.close()
     for channel in channels:
         talk.print(f"{channel}: goes on; what was here and differs is handed in, and goes to the ledger")
     if not channels:
@@ -207,7 +203,6 @@ def setback_resolve(
         "The partner's newer rows will be replaced by this store's older ones (and kept there aside). Go on?"
     ):
         raise typer.Abort
-    site = open_site(chosen_config())
-    for channel in decisions.overrule_partner(site):
-        talk.print(f"{channel}: this store wins; both copies are compared and made equal")
-    site.store.close()
+    with ordered("setback resolve --ours") as site:
+        for channel in decisions.overrule_partner(site):
+            talk.print(f"{channel}: this store wins; both copies are compared and made equal")

@@ -9,6 +9,7 @@ import typer
 
 from poolpair import documents
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
+from poolpair.cli.ordering import ordered
 from poolpair.errors import Code, PoolpairError
 from poolpair.moves import DrillResult
 from poolpair.units import show_age, show_bytes
@@ -38,7 +39,8 @@ def drill(
     config = chosen_config()
     for number in (signal.SIGINT, signal.SIGTERM):  # cron's too: a drill that is ended clears up, and has not passed
         signal.signal(number, signal.default_int_handler)
-    result = rehearse(config, pool, keep=keep, timeout_s=timeout, tell=lambda line: talk.print(line, markup=False))
+    with ordered(f"drill {pool}"):
+        result = rehearse(config, pool, keep=keep, timeout_s=timeout, tell=lambda line: talk.print(line, markup=False))
     if json:
         typer.echo(documents.encode_full(result))
         return

@@ -15,6 +15,7 @@ from poolpair.cli.asking import ask_partner
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
 from poolpair.cli.hook import runs_of, show_run
 from poolpair.cli.ledger import ledger_list, ledger_resolve, ledger_show
+from poolpair.cli.ordering import ordering
 from poolpair.cli.work import wait
 from poolpair.config import PoolConfig
 from poolpair.cycle import run_pass
@@ -128,15 +129,17 @@ def move(
                 return
             if not yes and not typer.confirm("Go on?"):
                 raise typer.Abort
-        if act.is_asked:
-            verb, again = AskVerb.GIVE_UP if abort else AskVerb.HANDOVER, f"{'failover' if away else 'failback'} {home}"
-            ask_partner(site, verb, home, lambda: _worker(config, site), timeout_s, again=again)
-            if not abort and site.hooks.commands.get(HookStep.AFTER_SERVE):
-                _follow(config, site, home, timeout_s)
-            return
-        carry_out(site, act, home, disaster=disaster, accept_incomplete=incomplete)
-        nudge(site)
-        _follow(config, site, home, timeout_s)
+        again = f"{'failover' if away else 'failback'} {home}"
+        with ordering(site, f"{again}{' --disaster' if disaster else ''}{' --abort' if abort else ''}"):
+            if act.is_asked:
+                verb = AskVerb.GIVE_UP if abort else AskVerb.HANDOVER
+                ask_partner(site, verb, home, lambda: _worker(config, site), timeout_s, again=again)
+                if not abort and site.hooks.commands.get(HookStep.AFTER_SERVE):
+                    _follow(config, site, home, timeout_s)
+                return
+            carry_out(site, act, home, disaster=disaster, accept_incomplete=incomplete)
+            nudge(site)
+            _follow(config, site, home, timeout_s)
     finally:
         site.store.close()
 

@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from poolpair import decisions
-from poolpair.cli.context import EXIT_STATUSES, chosen_config
+from poolpair.cli.context import EXIT_STATUSES
+from poolpair.cli.ordering import ordered
 from poolpair.decisions import nudge
 from poolpair.errors import Code, PoolpairError
 from poolpair.pipeline.site import Site
 from poolpair.serving.gate import close_by_hand, is_gated, open_by_hand
-from poolpair.wiring import open_site
 
 Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
 
@@ -38,16 +38,14 @@ def fence_off(
     """Let the application write for everybody here, whoever serves them. Needs no partner, share, key or service."""
     if not yes and not typer.confirm("What is written here for users who are served elsewhere may be lost. Go on?"):
         raise typer.Abort
-    site = open_site(chosen_config())
-    decisions.take_fence_away(site, reason)
-    site.store.close()
+    with ordered(f"fence off: {reason}") as site:
+        decisions.take_fence_away(site, reason)
 
 
 def fence_on() -> None:
     """Refuse again what is not served here."""
-    site = open_site(chosen_config())
-    decisions.put_fence_back(site)
-    site.store.close()
+    with ordered("fence on") as site:
+        decisions.put_fence_back(site)
 
 
 def gate_open(
@@ -61,23 +59,20 @@ def gate_open(
         "If the partner did take over, users are served at both pools from now on. Go on?"
     ):
         raise typer.Abort
-    site = _gated_site()
-    open_by_hand(site, reason)
-    nudge(site)
-    site.store.close()
+    with ordered(f"gate open: {reason}") as site:
+        _refuse_ungated(site)
+        open_by_hand(site, reason)
+        nudge(site)
 
 
 def gate_close() -> None:
     """Serve nothing until a service has confirmed that this pool still may: before the application of a returning site starts."""
-    site = _gated_site()
-    close_by_hand(site)
-    nudge(site)
-    site.store.close()
+    with ordered("gate close") as site:
+        _refuse_ungated(site)
+        close_by_hand(site)
+        nudge(site)
 
 
-def _gated_site() -> Site:
-    site = open_site(chosen_config())
+def _refuse_ungated(site: Site) -> None:
     if not is_gated(site):
-        site.store.close()
         raise PoolpairError(Code.USAGE, "this pool has no gate", "set `at_start` or `self_fence_after` in [gate]")
-    return site

@@ -13,6 +13,7 @@ import typer
 
 from poolpair import decisions, documents
 from poolpair.cli.context import chosen_config
+from poolpair.cli.ordering import ordered
 from poolpair.cli.work import wait
 from poolpair.errors import Code, PoolpairError
 from poolpair.pipeline.site import Site
@@ -97,8 +98,8 @@ def ledger_resolve(
         raise PoolpairError(
             Code.USAGE, "give one id, --all or --standing, and either --theirs, --ours or (files only) --both"
         )
-    site = open_site(chosen_config())
-    try:
+    which = entry_id or ("--standing" if standing else "--all")
+    with ordered(f"ledger resolve {which} --{chosen[0]}{' --force' if force else ''}") as site:
         state = Choice.STANDING if standing else Choice.OPEN
         if chosen[0] is Choice.THEIRS and site.closes_application:
             mine = decisions.chosen_entries(site, entry_id, chosen[0], state=state)
@@ -107,8 +108,6 @@ def ledger_resolve(
             done = decisions.resolve_ledger(site, entry_id, chosen[0], force=force, state=state)
         if not done:
             decisions.refuse_elsewhere(site, state)
-    finally:
-        site.store.close()
     typer.echo(f"{done} decided")
 
 

@@ -23,6 +23,7 @@ if sys.argv[1:2] != ["prosody"]:
     from poolpair.cli import (
         adopt,
         api,
+        audit,
         bundle,
         check,
         cms,
@@ -50,6 +51,7 @@ if sys.argv[1:2] != ["prosody"]:
         running,
         work,
         api,
+        audit,
         bundle,
         look,
         check,

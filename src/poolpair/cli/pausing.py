@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from poolpair import decisions
-from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
+from poolpair.cli.context import EXIT_STATUSES, talk
+from poolpair.cli.ordering import ordered
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import channel_from_name
 from poolpair.model import Channel
 from poolpair.pipeline.site import Site
-from poolpair.wiring import open_site
 
 Named = Annotated[
     list[str] | None, typer.Argument(metavar="[CHANNEL]...", help="users, conferences; all if none is named.")
@@ -34,12 +34,9 @@ def pause(
     """Send no packages until `resume`: the line is needed for something else. Heartbeats go on, and so does what the partner sends."""
     if not reason or not reason.isprintable() or len(reason) > REASON_MAX:
         raise PoolpairError(Code.USAGE, f"--reason: one line of 1 to {REASON_MAX} printable characters")
-    site = open_site(chosen_config())
-    try:
+    with ordered(f"pause: {reason}") as site:
         chosen = _chosen(site, channels)
         decisions.pause(site, chosen, reason)
-    finally:
-        site.store.close()
     talk.print(
         f"{', '.join(chosen)}: paused; what changes waits in the log, and `poolpair resume` sends it", markup=False
     )
@@ -47,11 +44,8 @@ def pause(
 
 def resume(channels: Named = None) -> None:
     """Send what was held back."""
-    site = open_site(chosen_config())
-    try:
+    with ordered("resume") as site:
         resumed = decisions.resume(site, _chosen(site, channels))
-    finally:
-        site.store.close()
     talk.print(f"{', '.join(resumed)}: resumed" if resumed else "nothing is paused here", markup=False)
 
 

@@ -8,6 +8,7 @@ import typer
 
 from poolpair import refused
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
+from poolpair.cli.ordering import ordered
 from poolpair.units import show_bytes, show_count
 from poolpair.wiring import open_site
 
@@ -42,8 +43,7 @@ def clear(
     yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
 ) -> None:
     """Delete refused files that were looked at; `status` then counts what is left."""
-    site = open_site(chosen_config())
-    try:
+    with ordered(f"quarantine clear {' '.join(names or ())}".strip()) as site:
         files = refused.chosen_files(site, names or ())
         size = show_bytes(sum(file.size_bytes for file in files))
         if (
@@ -53,6 +53,4 @@ def clear(
         ):
             raise typer.Abort
         gone = refused.clear_files(site, files)
-    finally:
-        site.store.close()
     talk.print(f"deleted {show_count(gone, 'refused file')}" if gone else "no file is quarantined")

@@ -10,6 +10,7 @@ import typer
 
 from poolpair.cli import deployment
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
+from poolpair.cli.ordering import ordered
 from poolpair.config import PoolConfig
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import POOL_JSON, PoolIdentity
@@ -84,6 +85,8 @@ def init(print_sql: Annotated[bool, typer.Option("--print-sql", help="Only print
         prepare_management(config)
     if done.repaired:
         talk.print(f"put back {len(done.repaired)} triggers; both copies will be compared", markup=False)
+    with ordered("init"):  # which could not be entered before
+        pass
     talk.print(
         f"pool {config.pool}: {'prepared' if done.fresh else 'already prepared'}; store {done.store_id[:8]}, share {config.share}",
         markup=False,
@@ -181,4 +184,6 @@ def adopt_store(yes: Annotated[bool, typer.Option("--yes", help="This database i
     share.write_small(
         POOL_JSON, PoolIdentity(pool=config.pool, pair_id=ring.pair_id, store_id=store_id).encode().encode()
     )
+    with ordered("adopt-store"):  # nothing of a copy is written into before it is the one to keep
+        pass
     talk.print(f"pool {config.pool}: this database is now store {store_id[:8]}", markup=False)

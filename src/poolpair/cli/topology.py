@@ -7,6 +7,8 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -87,32 +89,34 @@ def edit(note: Note = "") -> None:
     config = chosen_pool()
     found = version_of(config, TOPOLOGY)
     before = found.body if found else start_of(config)
-    after = _edited(before)
-    if found is not None and after == before:
-        talk.print("nothing was changed")
-        return
-    store(config, TOPOLOGY, after, onto=found.version if found else 0, note=note)
+    with _edited(before) as after:
+        if found is not None and after == before:
+            talk.print("nothing was changed")
+            return
+        store(config, TOPOLOGY, after, onto=found.version if found else 0, note=note)
 
 
-def _edited(before: str) -> str:
-    """What a person makes of a text; what cannot be published stays in the file, which is named."""
+@contextmanager
+def _edited(before: str) -> Iterator[str]:
+    """What a person makes of a text; what could not be published stays in the file, which is named."""
     program = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
     with tempfile.NamedTemporaryFile("w", suffix=".toml", prefix="topology-", delete=False) as made:
         made.write(before)
     path = Path(made.name)
     try:
         subprocess.run([*program, str(path)], check=True)
-        after = read_body(path)
-        parse_topology(after)
     except OSError as error:
         raise PoolpairError(Code.USAGE, f"{program[0]}: {error.strerror}", "set EDITOR to an editor") from error
     except subprocess.CalledProcessError as error:
         raise PoolpairError(Code.USAGE, f"{program[0]} ended with status {error.returncode}") from error
+    try:
+        after = read_body(path)
+        parse_topology(after)
+        yield after
     except PoolpairError as error:
         hint = f"your text is in {path}: correct it, then `poolpair topology publish {path}`"
         raise PoolpairError(error.code, error.detail, hint) from error
     path.unlink()
-    return after
 
 
 def start_of(config: PoolConfig) -> str:

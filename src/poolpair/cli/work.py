@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
+from poolpair.cli.ordering import ordered
 from poolpair.config import PoolConfig
 from poolpair.cycle import count_unhomed, run_pass
 from poolpair.decisions import begin_verify, request, resume_refused
@@ -51,7 +52,8 @@ def sync(
         wished = {ExportStatus.FINAL} if wait == "final" else {ExportStatus.FINAL, ExportStatus.STEADY}
         return wait is None or all(state.export.status in wished for state in states if only in (None, state.channel))
 
-    _work(config, only, reached, timeout, resume=True)
+    with ordered("sync"):
+        _work(config, only, reached, timeout, resume=True)
 
 
 def verify(
@@ -62,15 +64,12 @@ def verify(
     """Compare the partner's copy of this pool's users and files with the original, bucket by bucket."""
     config = chosen_config()
     only = channel_from_name(channel) if channel else None
-    site = open_site(config)
     before: dict[Channel, VerifyResult | None] = {}
-    try:
+    with ordered(f"verify{' --repair' if repair else ''}") as site:
         if repair:
             _put_capture_back(config, site)
         for each in _chosen(site, only):
             before[each] = begin_verify(site, each, repair=repair)
-    finally:
-        site.store.close()
 
     def reached(states: list[ChannelStatus]) -> bool:
         return all(
