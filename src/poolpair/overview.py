@@ -35,7 +35,6 @@ class Stop:
 
     name: str
     value: str
-    known: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,9 +213,8 @@ def words_of_stretch(stretch: Stretch) -> str:
 
 
 def _inward(found: PairStatus, channel: ChannelStatus) -> Lane:
-    """Captured and packed are the partner's to know; what it delivered stands in our share."""
+    """From `delivered` on: what the partner captured and packed before is its own to know, and stands on its own page."""
     view = channel.imports
-    unknown = tuple(Stop(name=name, value="?", known=False) for name in _NAMES[:2])
     standing = f"+{view.standing}" if view.standing else f"{view.applied:,}"
     silent = is_silent(found) and found.service_running
     level = worst(_import_level(view), Level.ATTENTION if silent else Level.HEALTHY)
@@ -229,12 +227,11 @@ def _inward(found: PairStatus, channel: ChannelStatus) -> Lane:
         state=view.status,
         note=_import_note(view, found.partner) or (f"nothing arrives from {found.partner}" if silent else ""),
         stops=(
-            *unknown,
             Stop(name="delivered", value=standing),
             Stop(name="applied", value=f"{view.applied:,}"),
             Stop(name="acknowledged", value=f"{view.applied:,}"),
         ),
-        gaps=("", "", _standing(view), ""),
+        gaps=(_standing(view), ""),
         foot=_import_foot(view, found.partner),
     )
 

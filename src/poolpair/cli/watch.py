@@ -115,7 +115,7 @@ def _lane(lane: Lane) -> Iterator[Text]:
     marks = Text("  ", overflow="fold")
     for number, stop in enumerate(lane.stops):
         marks.append(f"{stop.name} ", "dim")
-        marks.append(stop.value, "bold" if stop.known else "dim")
+        marks.append(stop.value, "bold")
         if number < len(lane.gaps):
             gap = lane.gaps[number]
             marks.append(f" ─[{gap}]→ " if gap else " ─→ ", "yellow" if gap else "dim")
