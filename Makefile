@@ -12,7 +12,7 @@ CODE := src tests bench
 COMMA := ,
 
 # Debian packages that the tests call; add a name here when a test needs the real thing.
-SYSTEM_PACKAGES := chromium-headless-shell fonts-dejavu-core git haproxy lua-dbi-postgresql lua-dbi-sqlite3 openssl pgbouncer postgresql prometheus prosody samba systemd tmux
+SYSTEM_PACKAGES := chromium-headless-shell debootstrap fonts-dejavu-core git haproxy lua-dbi-postgresql lua-dbi-sqlite3 openssl pgbouncer postgresql prometheus prosody samba systemd systemd-container tmux
 
 # And those that only the long tests call.
 LONG_PACKAGES := etcd-server patroni

@@ -11,7 +11,7 @@ from tests.docs.terminal import terminal
 from tests.docs.world import BEFORE, howto_world
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_the_tutorial_is_as_it_says(tmp_path: Path) -> None:
     """From an empty folder through a disaster and home again."""
     with terminal(tmp_path) as opened:
@@ -19,7 +19,7 @@ def test_the_tutorial_is_as_it_says(tmp_path: Path) -> None:
             opened.must(block)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_each_task_is_done_as_it_says(tmp_path: Path) -> None:
     """One after the other on the tutorial's pair, each after what makes it necessary; and what is said of a shell."""
     left = set(BEFORE)
