@@ -16,6 +16,12 @@ TYPED = ("TUTORIAL.md", "HOWTO.md", "INSTALL.md")
 ELSEWHERE = {
     ("status", "--watch"): "goes on until Ctrl-C: tests/page/test_watch.py plays it in a terminal",
     ("cms failover", "--disaster"): "needs a dead pool that holds the store: tests/management/test_deployment.py",
+    ("cms place", ""): "needs a store that lost its pool: tests/management/test_deployment.py",
+    ("share setup", "--store-account"): "tests/smb/test_access.py does what it prints",
+    **{
+        (f"lab {verb}", ""): "tests/lab plays a whole deployment"
+        for verb in ("down", "freeze", "kill", "start", "status", "up")
+    },
     ("prosody activate", ""): "is given by hooks beside a real Prosody: tests/adopt/test_page.py",
     ("api", ""): "is started by its unit: by the stand-in for systemd in tests/docs/world.py",
     ("run", "--log"): "tests/acceptance/test_as_a_service.py reads what it prints",
