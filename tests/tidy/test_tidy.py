@@ -44,6 +44,9 @@ ALLOWED_WORDS: dict[tuple[str, str], str] = {
     ("src/poolpair/share/smb/connection.py", "ses" + "sion_table"): "the same",
     ("src/poolpair/share/smb/connection.py", "ses" + "sion_id"): "the same",
     ("src/poolpair/share/smb/line.py", "from smbprotocol.ses" + "sion import"): "a module of the library",
+    ("docs/SQLITE.md", "`ses" + "sion`"): "a table of Trac's",
+    ("docs/SQLITE.md", "`ses" + "sions`"): "a table of Roundup's",
+    ("tests/applications/test_on_sqlite.py", '"ses' + 'sions"'): "the same",
     ("tests/seed/conftest.py", 'scope="' + "ses" + 'sion"'): "pytest's own word for the longest scope",
 }
 
