@@ -17,7 +17,6 @@ import pytest
 from tests.docs.blocks import DOCS, blocks
 
 ROOT = Path(__file__).parents[2]
-MIRROR = "http://deb.debian.org/debian"
 INSTALLED = """set -e
 rm -f /usr/bin/poolpair
 python3 -m venv --clear /opt/poolpair
@@ -117,13 +116,20 @@ class Fresh:
         return done.stdout + done.stderr
 
 
+def _mirror() -> str:
+    """Where this machine gets its Debian packages."""
+    words = ["apt-get", "indextargets", "--format", "$(CODENAME) $(REPO_URI)", "Created-By: Packages"]
+    listed = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
+    return next(place for codename, _, place in (line.partition(" ") for line in listed) if codename == "bookworm")
+
+
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fresh]:
     """Debian 12 with Python and nothing of ours, and beside it the wheel and those of everything that it needs."""
     folder = tmp_path_factory.mktemp("fresh")
     place, sources = folder / "root", folder / "sources"
     packages = "python3,python3-venv,systemd-sysv,dbus"
-    words = ["debootstrap", "--variant=minbase", f"--include={packages}", "bookworm", str(place), MIRROR]
+    words = ["debootstrap", "--variant=minbase", f"--include={packages}", "bookworm", str(place), _mirror()]
     subprocess.run(words, check=True, capture_output=True, timeout=1800)
     shutil.copytree(ROOT, sources, ignore=shutil.ignore_patterns(".*", "tests", "bench", "docs", "*.egg-info", "build"))
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--wheel-dir", str(place / "wheels")]
