@@ -19,6 +19,7 @@ def test_the_tutorial_is_as_it_says(tmp_path: Path) -> None:
             opened.must(block)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_each_task_is_done_as_it_says(tmp_path: Path) -> None:
     """One after the other on the tutorial's pair, each after what makes it necessary; and what is said of a shell."""
