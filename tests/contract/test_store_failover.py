@@ -292,6 +292,24 @@ def test_a_group_that_moved_on_is_not_decided_blindly(a: Bench, b: Bench, rows: 
     assert "newer" in only_entry(b).ours
 
 
+def test_a_version_that_the_table_refuses_is_not_chosen(a: Bench, b: Bench, rows: Path) -> None:
+    """It is said why, and the entry waits on; the other version can be chosen, and this one once the table takes it."""
+    a.account("valjean", POISON)
+    b.refuse_poison(refused=True)
+    carry(a, b, rows)
+    with b.store.transaction() as tx:
+        tx.reclaim_parked(USERS, "a", NOTE)
+    with pytest.raises(PoolpairError) as caught, b.store.transaction() as tx:
+        tx.resolve(only_entry(b), Choice.THEIRS, NOW)
+    assert caught.value.code is Code.PARKED
+    assert "refuses the rows of the entry" in caught.value.detail
+    assert (b.rows("account"), only_entry(b).state) == ([], Choice.OPEN)
+    b.refuse_poison(refused=False)
+    with b.store.transaction() as tx:
+        tx.resolve(only_entry(b), Choice.THEIRS, NOW)
+    assert b.rows("account") == [("a.example", "valjean", POISON)]
+
+
 def test_the_ledger_travels_with_its_home(a: Bench, b: Bench, rows: Path) -> None:
     """Entries and decisions reach the partner in ordinary packages of the pool that serves the home."""
     token = _conflict(a, b, rows)

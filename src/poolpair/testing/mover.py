@@ -19,7 +19,7 @@ from poolpair.testing.steps import Step
 from poolpair.testing.world import World
 
 NOTHING_TO_DO = "nothing to do"
-REFUSALS = frozenset({Code.USAGE, Code.INCOMPLETE, Code.STORE_SET_BACK, Code.LEDGER_MOVED, Code.TREE})
+REFUSALS = frozenset({Code.USAGE, Code.INCOMPLETE, Code.STORE_SET_BACK, Code.LEDGER_MOVED, Code.TREE, Code.PARKED})
 
 
 def _decide(world: World, step: Step, decide: Callable[[Site], str]) -> str:

@@ -109,14 +109,24 @@ class Ledgering:
         finally:
             self._draft.log(table, key)
 
-    def resolve(self, entry: LedgerEntry, choice: Choice, now_utc: str, *, force: bool) -> LedgerEntry:
-        """Let the chosen version stand. Raises LEDGER_MOVED if the rows are no longer what the entry says of them."""
+    def resolve(
+        self,
+        entry: LedgerEntry,
+        choice: Choice,
+        now_utc: str,
+        refuses: Callable[[str, Row], str | None],
+        *,
+        force: bool,
+    ) -> LedgerEntry:
+        """Let the chosen version stand. Raises LEDGER_MOVED if the rows are no longer what the entry says, PARKED if they are refused."""
         table = self._schema.named(entry.table)
         (key,) = rows_from_text(entry.key)
         here = rows_to_text(self._here(table, key))
         if choice is Choice.THEIRS and here not in {entry.ours, entry.theirs} and not force:
             raise PoolpairError(Code.LEDGER_MOVED, f"{entry.table} {table.describe(key)} was written again since")
         if choice is Choice.THEIRS:
+            if reason := refusal(table, rows_from_text(entry.theirs), refuses):
+                raise PoolpairError(Code.PARKED, f"table {table.name} refuses the rows of the entry: {reason}")
             self._draft.put(table, key, rows_from_text(entry.theirs))
         if (
             choice is Choice.THEIRS or entry.state is Choice.STANDING

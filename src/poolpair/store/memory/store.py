@@ -78,7 +78,7 @@ class MemoryStore:
     def transaction(self, *, fencing: bool = False, lazily: bool = False) -> Iterator[MemoryTransaction]:
         """Check the lease, then change the disk. One transaction at a time: no other one is ever under way."""
         with self._change() as draft:
-            yield MemoryTransaction(draft, self._disk.schema)
+            yield MemoryTransaction(draft, self._disk.schema, self._disk.refuses)
 
     @contextmanager
     def _change(self) -> Iterator[Draft]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ from poolpair.model import Channel
 from poolpair.store.ledger import row_of
 from poolpair.store.memory.file_spool import MemoryFileSpool
 from poolpair.store.memory.ledgering import Ledgering
-from poolpair.store.memory.schema import Key, MemorySchema, MemoryTable
+from poolpair.store.memory.schema import Key, MemorySchema, MemoryTable, Row
 from poolpair.store.memory.state import Draft, FileEntry, SpooledGroup, State, values_of
 from poolpair.store.values import CatalogueFile, Choice, Dropped, LedgerEntry, LedgerNote
 
@@ -21,8 +21,8 @@ T = TypeVar("T")
 class MemoryTransaction:
     """Implements `store.port.Transaction`; the disk commits the draft or forgets it."""
 
-    def __init__(self, draft: Draft, schema: MemorySchema) -> None:
-        self.draft = draft
+    def __init__(self, draft: Draft, schema: MemorySchema, refuses: Callable[[str, Row], str | None]) -> None:
+        self.draft, self._refuses = draft, refuses
         self._schema = schema
 
     def load(self, cls: type[T], name: str) -> T | None:
@@ -218,7 +218,7 @@ class MemoryTransaction:
 
     def resolve(self, entry: LedgerEntry, choice: Choice, now_utc: str, *, force: bool = False) -> LedgerEntry:
         """Write the chosen version, and the decision."""
-        return Ledgering(self.draft, self._schema, None).resolve(entry, choice, now_utc, force=force)
+        return Ledgering(self.draft, self._schema, None).resolve(entry, choice, now_utc, self._refuses, force=force)
 
     def note_files(self, files: Iterable[CatalogueFile], *, log: bool) -> None:
         """Write catalogue entries; logged ones get the present stamp."""

@@ -152,6 +152,14 @@ class Ledgering:
         stamp = f"(SELECT value FROM main.{PREFIX}gen)"
         self._c.execute(f"INSERT INTO {b.log} ({b.key}, poolpair_gen) VALUES ({marks}, {stamp})", bindable)
 
+    def _let_stand(self, key: Row, entry: LedgerEntry) -> None:
+        """Write what the returned pool had. Raises PARKED if the table refuses it; the entry stays as it is then."""
+        try:
+            with deciding(self._c), without_triggers(self._c, self._b):
+                self.write(key, rows_from_text(entry.theirs))
+        except sqlite3.IntegrityError as error:
+            raise PoolpairError(Code.PARKED, f"table {entry.table} refuses the rows of the entry: {error}") from error
+
     def decide(self, entry: LedgerEntry, choice: Choice, *, force: bool) -> LedgerEntry:
         """Let the chosen version stand. Raises LEDGER_MOVED if the rows are no longer what the entry says of them."""
         (key,) = rows_from_text(entry.key)
@@ -159,8 +167,7 @@ class Ledgering:
         if choice is Choice.THEIRS and here not in {entry.ours, entry.theirs} and not force:
             raise PoolpairError(Code.LEDGER_MOVED, f"a group of {entry.table} was written again since")
         if choice is Choice.THEIRS:
-            with deciding(self._c):
-                self.write(key, rows_from_text(entry.theirs))
+            self._let_stand(key, entry)
         elif entry.state is Choice.STANDING:  # else it would be merged over when it is handed in
             self._log(key)
         replaced = here if choice is Choice.THEIRS and here != entry.theirs else entry.ours
