@@ -8,6 +8,7 @@ import pytest
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.keyfile import new_key_file
+from poolpair.lab.pool import run_command
 from poolpair.model import ImportStatus
 from poolpair.wiring import initialise
 from tests.badinput.ground import HOMES, ITEM, PROFILE, SCHEMA, Ground, make_ground, said, write_toml
@@ -196,3 +197,11 @@ def test_a_key_file_that_others_may_read_is_refused(ground: Ground) -> None:
     key.chmod(0o600)
     ground.start("a")
     ground.whole()
+
+
+def test_a_name_with_the_marks_of_a_terminal_library_is_printed_as_it_is() -> None:
+    """Brackets and backslashes in what a message names are no markup: they end in no traceback, and nothing of them is lost."""
+    said = run_command("-c", r"/nowhere/\[/x][bold]", "status")
+    assert said.exit_status == 64
+    assert r"/nowhere/\[/x][bold]" in said.talk
+    assert "Traceback" not in said.talk

@@ -6,6 +6,7 @@ import sys
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from poolpair.cli import prosody
 from poolpair.cli.context import app
@@ -80,15 +81,11 @@ def main() -> None:
         app(standalone_mode=True)
     except PoolpairError as error:
         talk = Console(stderr=True, soft_wrap=True, highlight=False)
-        talk.print(f"[bold red]{error.code}[/] {_plain(error.detail)}", markup=True)
-        talk.print(f"hint: {_plain(error.hint)}")
+        talk.print(Text.assemble((error.code, "bold red"), f" {error.detail}"))
+        talk.print(Text(f"hint: {error.hint}"))
         sys.exit(error.exit_status)
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")
 
 
 if __name__ == "__main__":
