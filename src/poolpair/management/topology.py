@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from posixpath import normpath
 from typing import Final
 
 from poolpair.config_values import parse_line, parse_pool_name, parse_share
@@ -76,7 +77,7 @@ def parse_topology(text: str) -> Topology:
     pairs = tuple(pair for entry in _entries(file, "pairs") if (pair := _pair(file, *entry)) is not None)
     found = Topology(pools=pools, pairs=pairs)
     for problem in _contradictions(found):
-        file.problem((TOPOLOGY,), problem, here=False, called=TOPOLOGY)
+        file.problem((TOPOLOGY,), problem, here=False, called="as a whole")
     file.raise_problems()
     return found
 
@@ -99,7 +100,7 @@ def _contradictions(topology: Topology) -> Iterator[str]:
     yield from (
         f"one share is given to two pools: {share}" for share in _twice(_place(pool.share) for pool in topology.pools)
     )
-    servers = _twice(name for pool in topology.pools for name in pool.front_ends)
+    servers = _twice(name.casefold() for pool in topology.pools for name in pool.front_ends)
     yield from (f"front end {name} is there twice" for name in servers)
     yield from (
         f"pool {name} is in two pairs" for name in _twice(name for pair in topology.pairs for name in pair.pools)
@@ -118,8 +119,8 @@ def _contradictions(topology: Topology) -> Iterator[str]:
 
 
 def _place(share: str) -> str:
-    """By which two addresses are told apart; a file server knows no case."""
-    return share.casefold() if is_smb(share) else share
+    """By which two addresses are told apart, however they are written; a file server knows no case."""
+    return share.casefold() if is_smb(share) else normpath(share)
 
 
 def _twice(values: Iterable[str]) -> list[str]:
