@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from poolpair.config import load_config
 from poolpair.errors import Code, PoolpairError
-from poolpair.keyfile import new_key_file
-from poolpair.management.documents import BODY_MAX_BYTES, VERSIONS_KEPT, Documents, Draft
+from poolpair.keyfile import new_key_file, read_key_file
+from poolpair.lab.pool import wait_for
+from poolpair.management.documents import BODY_MAX_BYTES, VERSIONS_KEPT, Document, Documents, Draft
+from poolpair.management.effective import check_usable
 from poolpair.management.holding import documents_of, management_of, prepare_management
+from poolpair.management.members import new_membership
+from poolpair.management.publish import check_document
+from poolpair.management.replica import Replica
 from poolpair.management.sql import open_documents
 from tests.cluster import Cluster
 
@@ -86,6 +93,7 @@ def test_versions_are_kept_and_the_newest_counts(make_store: MakeStore) -> None:
         ("../x", "x", 0, Code.USAGE),
         ("Backup", "x", 0, Code.USAGE),
         ("a/b/c", "x", 0, Code.USAGE),
+        ("file/x", "\0", 0, Code.USAGE),
         ("backup", "x" * (BODY_MAX_BYTES + 1), 1, Code.TOO_MUCH),
     ],
 )
@@ -116,6 +124,76 @@ def test_of_two_at_the_same_time_one_is_told(make_store: MakeStore) -> None:
     assert caught.value.code is Code.OUTDATED
     assert "by me at 2026-01-01" in caught.value.detail
     assert [each.body for each in there.newest()] == ["theirs"]
+
+
+def test_of_two_at_the_same_moment_one_is_told(cluster: Cluster, tmp_path: Path) -> None:
+    """On PostgreSQL the second waits for the first, whose row it had not seen: it is told by whom, not that a disk might be broken."""
+    cluster.create(f"{tmp_path.name}m_cms")
+    config = load_config(pool_file(tmp_path, "a", cluster.url(f"{tmp_path.name}m")))
+    prepare_management(config)
+    with closing(documents_of(config)) as there, psycopg.connect(management_of(config).store) as other:
+        other.execute("INSERT INTO document VALUES ('topology', 1, 'theirs', 'me', 'why', '2026-01-01')")
+        with ThreadPoolExecutor() as pool:
+            mine = pool.submit(publish, there, "topology", "mine", 0)
+            wait_for("it waiting for the other", lambda: _is_waiting(management_of(config).store), 30.0)
+            other.commit()
+            with pytest.raises(PoolpairError) as caught:
+                mine.result()
+        assert caught.value.code is Code.OUTDATED
+        assert "by me at 2026-01-01" in caught.value.detail
+        assert [each.body for each in there.newest()] == ["theirs"]
+
+
+def test_a_pair_is_given_no_profile_that_is_nowhere(tmp_path: Path) -> None:
+    """One that is neither shipped nor published would end both services of that pair."""
+    config = load_config(pool_file(tmp_path, "a", f"sqlite:///{tmp_path}/a.sqlite"))
+    prepare_management(config)
+    check_document(config, "pair/c+d", 'profile = "prosody"\n')
+    for wrong in ("prosdy", "own", "/etc/own.toml"):
+        with pytest.raises(PoolpairError) as caught:
+            check_document(config, "pair/c+d", f'profile = "{wrong}"\n')
+        assert caught.value.code is Code.TOPOLOGY
+    with closing(documents_of(config)) as there:
+        publish(there, "profile/own", '[[tables]]\nname = "note"\nkey = ["id"]\nhome = "shared"\n', 0)
+    check_document(config, "pair/c+d", 'profile = "own"\n')
+
+
+def test_what_a_replica_says_is_tried_with_the_pool_file(tmp_path: Path) -> None:
+    """Before it counts: a profile that is not there, a setting that this release does not know, a pattern that is none."""
+    path = pool_file(tmp_path, "a", f"sqlite:///{tmp_path}/a.sqlite")
+
+    def said(name: str, body: str) -> Replica:
+        return Replica(term=0, serial=1, documents=(Document(name=name, version=1, body=body),))
+
+    check_usable(path, said("backup", "[sync]\nwindow = 4\n"))
+    for name, body in (
+        ("pair/a+b", 'profile = "prosdy"\n'),
+        ("pair/a+b", '[homes]\n"**" = "a"\n'),
+        ("backup", "[sync]\nwindough = 4\n"),
+        ("backup/a", "[sync]\ninterval = '1s'\n"),
+    ):
+        with pytest.raises(PoolpairError):
+            check_usable(path, said(name, body))
+
+
+def _is_waiting(url: str) -> bool:
+    with psycopg.connect(url) as asking:
+        row = asking.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        ).fetchone()
+    return bool(row and row[0])
+
+
+def test_the_key_of_a_pool_is_not_replaced_by_what_is_none(tmp_path: Path) -> None:
+    """It would cut that pool off; a key that was made for it may be brought back, by version."""
+    config = load_config(pool_file(tmp_path, "a", f"sqlite:///{tmp_path}/a.sqlite"))
+    ring = read_key_file(config.partner.key_file)
+    _, body = new_membership("c", ring)
+    check_document(config, "key/c", body)
+    for name, wrong in (("key/c", "junk"), ("key/d", body), ("key/b", body)):
+        with pytest.raises(PoolpairError) as caught:
+            check_document(config, name, wrong)
+        assert caught.value.code in {Code.KEY_FILE, Code.USAGE}
 
 
 def test_where_it_is_not_held_the_database_itself_refuses(make_store: MakeStore) -> None:

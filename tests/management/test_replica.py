@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from poolpair.errors import PoolpairError
+from poolpair.errors import Code, PoolpairError
 from poolpair.format.keys import KeyRing
 from poolpair.format.layout import REPLICA_NAME, REPORT_NAME, replica_folders
 from poolpair.format.small import open_small, seal_small
@@ -166,6 +166,32 @@ def test_a_replica_that_was_damaged_heals(
     send(share, update_for(FULL, answer(share), "n3"))
     taker.look()
     assert read_local(folder) == FULL
+
+
+def test_one_that_a_server_could_not_go_on_by_is_not_taken(tmp_path: Path) -> None:
+    """It stays with the one before, says why, and takes the one that is corrected: no mistake at the store ends the services elsewhere."""
+
+    def check(replica: Replica) -> None:
+        if any(each.body == "wrong" for each in replica.documents):
+            raise PoolpairError(Code.PROFILE, "no such profile")
+
+    share, told = MemoryShare(lambda: 0.0), list[Replica]()
+    server = Report(pool="c", front_end="fe")
+    taker = ReplicaTaker(server, share, tmp_path, lambda: RING, told.append, lambda: None, VirtualClock(), check=check)
+    taker.look()
+    send(share, update_for(FULL, answer(share), "n1"))
+    taker.look()
+    wrong = replace(FULL, serial=6, documents=(*FULL.documents, Document(name="pair/c+d", version=1, body="wrong")))
+    send(share, update_for(wrong, answer(share), "n2"))
+    assert taker.look()
+    assert (read_local(tmp_path), told, answer(share).fault) == (FULL, [FULL], "P102: no such profile")
+    assert (answer(share).echo, answer(share).have) == ("n2", FULL.have())
+    backup, topology = FULL.documents
+    corrected = Document(name="pair/c+d", version=2, body="right")
+    right = replace(wrong, serial=7, documents=(backup, corrected, topology))
+    send(share, update_for(right, answer(share), "n3"))
+    taker.look()
+    assert (read_local(tmp_path), answer(share).fault) == (right, "")
 
 
 def test_an_older_one_is_not_taken(server: tuple[MemoryShare, Path, ReplicaTaker, list[Replica]]) -> None:

@@ -15,6 +15,7 @@ from poolpair.config import PoolConfig
 from poolpair.errors import PoolpairError
 from poolpair.hooks.port import Hooks
 from poolpair.keyfile import KeyFile
+from poolpair.management.effective import check_usable
 from poolpair.management.files import WatchedFiles
 from poolpair.management.holding import documents_of, management_of
 from poolpair.management.replica import Replica, Report
@@ -138,7 +139,8 @@ def _take(
         folder, own = make_scratch(config), own_share(config)
         server = Report(pool=config.pool, front_end=config.front_end)
         files = WatchedFiles(dict(config.watched), folder, hooks, _words_for(config), tell, site.clock)
-        taker = ReplicaTaker(server, own, folder, keys, changed, word, site.clock, files=files.look)
+        check = partial(check_usable, config.path)
+        taker = ReplicaTaker(server, own, folder, keys, changed, word, site.clock, files=files.look, check=check)
         while not stop.is_set():
             taker.look()
             stop.wait(LOOK_S)

@@ -76,11 +76,13 @@ def digest_of(body: str) -> str:
 
 
 def check_drafts(drafts: Sequence[Draft], there: Sequence[Document]) -> None:
-    """Raise USAGE for a name that is none, TOO_MUCH for more than a server should read, OUTDATED for one made from an older version."""
+    """Raise USAGE for what is no name or no text, TOO_MUCH for more than servers should read, OUTDATED for one made from an older one."""
     known = {document.name: document for document in there}
     for draft in drafts:
         if not NAME.fullmatch(draft.name):
             raise PoolpairError(Code.USAGE, f"{draft.name!r} is no name of a document")
+        if "\0" in draft.body:
+            raise PoolpairError(Code.USAGE, f"{draft.name} would hold a byte of value 0, which no text has")
         if len(draft.body.encode()) > BODY_MAX_BYTES:
             raise PoolpairError(Code.TOO_MUCH, f"{draft.name} would be larger than 1 MiB")
         made = known.get(draft.name)

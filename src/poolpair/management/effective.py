@@ -14,7 +14,7 @@ from poolpair.management.local import read_local, write_whole
 from poolpair.management.replica import Replica
 from poolpair.management.settings import document_of, laid, parse_settings
 from poolpair.scratch import scratch_at
-from poolpair.store.profile_file import parse_profile
+from poolpair.store.profile_file import load_profile, parse_profile
 from poolpair.tomlfile import KeyPath, Laid, TomlFile, open_toml
 
 PROFILES = "profiles"
@@ -28,6 +28,14 @@ def load_effective(path: Path) -> PoolConfig:
     if folder is None or replica is None:
         return load_config(path)
     return load_config(path, given(replica, *_pools(file), folder))
+
+
+def check_usable(path: Path, replica: Replica) -> None:
+    """Raise CONFIG, TOPOLOGY or PROFILE if a pool cannot go by its file and this replica."""
+    file = open_toml(Code.CONFIG, path)
+    folder = replica_folder(file)
+    if folder is not None:
+        load_profile(load_config(path, given(replica, *_pools(file), folder)).profile)
 
 
 def says_the_same(one: PoolConfig, other: PoolConfig) -> bool:

@@ -11,16 +11,18 @@ from poolpair.config import PoolConfig
 from poolpair.config_sections import checked_file_name
 from poolpair.errors import Code, PoolpairError
 from poolpair.homes import home_problem
+from poolpair.keyfile import read_key_file
 from poolpair.management.before import holder
 from poolpair.management.documents import Document, Draft
 from poolpair.management.effective import parse_pair
 from poolpair.management.holding import documents_of, management_of
 from poolpair.management.local import read_local
+from poolpair.management.members import key_document, ring_of
 from poolpair.management.settings import SETTINGS, parse_settings
 from poolpair.management.topology import KINDS, TOPOLOGY, check_against, parse_topology
 from poolpair.scratch import scratch_of
 from poolpair.store.open import POSTGRES
-from poolpair.store.profile_file import parse_profile
+from poolpair.store.profile_file import parse_profile, shipped_profiles
 from poolpair.wiring import open_site
 
 
@@ -76,9 +78,9 @@ def check_document(config: PoolConfig, name: str, body: str) -> None:
     checks: dict[str, Callable[[], object]] = {
         TOPOLOGY: lambda: _check_topology(config, body),
         SETTINGS: lambda: parse_settings(body, name),
-        "pair": lambda: _check_pair(which, body, name),
+        "pair": lambda: _check_pair(config, which, body, name),
         "profile": lambda: parse_profile(body.encode(), which),
-        "key": lambda: None,  # made by this program
+        "key": lambda: _check_key(config, which, body),
         "file": lambda: _check_file(which),
     }
     if what not in checks or (what == TOPOLOGY and which) or (what in {"pair", "profile", "key", "file"} and not which):
@@ -92,6 +94,15 @@ def _check_topology(config: PoolConfig, body: str) -> None:
     check_against(parse_topology(body), config.pool, config.partner.pool, kind)
 
 
+def _check_key(config: PoolConfig, pool: str, body: str) -> None:
+    """`cms invite` makes them; an earlier version may be brought back, and what is none would cut its pool off."""
+    pair = (config.pool, config.partner.pool)
+    if pool in pair:
+        raise PoolpairError(Code.USAGE, f"{pool} is of this pair, whose key file serves")
+    made = Document(name=key_document(pool), version=1, body=body)
+    ring_of(pool, pair, read_key_file(config.partner.key_file), [made])
+
+
 def _check_file(which: str) -> None:
     try:
         checked_file_name(which)
@@ -99,10 +110,14 @@ def _check_file(which: str) -> None:
         raise PoolpairError(Code.USAGE, str(error)) from None
 
 
-def _check_pair(which: str, body: str, name: str) -> None:
+def _check_pair(config: PoolConfig, which: str, body: str, name: str) -> None:
     pools = which.split("+")
     if len(pools) != 2 or pools != sorted(pools):
         raise PoolpairError(Code.USAGE, f"{name!r}: a pair is called by both pools in order, such as pair/a+b")
-    for pattern, owner in parse_pair(body, name)[1].items():
+    profile, homes = parse_pair(body, name)
+    if profile and profile not in shipped_profiles() and not any(f"profile/{profile}" == d.name for d in there(config)):
+        detail = f"{name}: profile {profile!r} is neither shipped ({', '.join(shipped_profiles())}) nor published"
+        raise PoolpairError(Code.TOPOLOGY, detail, "`poolpair cms publish profile/NAME FILE` comes first")
+    for pattern, owner in homes.items():
         if reason := home_problem(pattern, owner, set(pools)):
             raise PoolpairError(Code.TOPOLOGY, f"{name}: homes.{pattern}: {reason}")

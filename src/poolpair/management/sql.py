@@ -26,6 +26,12 @@ _FORGET = "DELETE FROM document WHERE name = ? AND version <= ?"
 _FENCED = "(poolpair)"
 """How the fence ends what it says, in both kinds of database."""
 LOCK_WAIT_S = 10.0
+_OVERTAKEN = frozenset({"40001", "40P01", "23505"})
+"""PostgreSQL: another transaction wrote at the same time, so this one cannot stand as it is."""
+
+
+class _Overtaken(PoolpairError):
+    """Another published at the same moment."""
 
 
 class _Connection(Protocol):
@@ -60,6 +66,12 @@ class SqlDocuments:
 
     def publish(self, drafts: Sequence[Draft], *, author: str, note: str, now_utc: str) -> tuple[Document, ...]:
         """In one transaction."""
+        try:
+            return self._publish(drafts, author, note, now_utc)
+        except _Overtaken:  # by one that published at the same moment: what it left is what this is to be held against
+            return self._publish(drafts, author, note, now_utc)
+
+    def _publish(self, drafts: Sequence[Draft], author: str, note: str, now_utc: str) -> tuple[Document, ...]:
         made = tuple(
             Document(name=d.name, version=d.onto + 1, body=d.body, author=author, note=note, published_utc=now_utc)
             for d in drafts
@@ -101,9 +113,11 @@ class SqlDocuments:
             yield
         except self._failure as error:
             said = str(error).splitlines()[0] if str(error) else type(error).__name__
+            if getattr(error, "sqlstate", None) in _OVERTAKEN:
+                raise _Overtaken(Code.STORE_LOCKED, f"the management store: {said}") from error
             if _FENCED in said:
                 raise PoolpairError(Code.NOT_MASTER, "the management store is held by the other pool") from error
-            if "locked" in said:
+            if "locked" in said or "lock timeout" in said:
                 raise PoolpairError(Code.STORE_LOCKED, f"the management store: {said}") from error
             if "document" in said and ("no such table" in said or "does not exist" in said):
                 raise PoolpairError(Code.NOT_INSTALLED, "the management store was not prepared") from error

@@ -26,7 +26,8 @@ WORD_S = 10.0
 class ReplicaTaker:
     """One server's. `keys` are the secrets shared with the store; `changed` hears of another replica, `word` tells how the pool stands.
 
-    `files` brings watched files up to what a replica says, and tells which are not.
+    `files` brings watched files up to what a replica says, and tells which are not. `check` raises for a replica by which this server
+    could not go on: it stays with the one before, and says why.
     """
 
     def __init__(
@@ -40,12 +41,13 @@ class ReplicaTaker:
         clock: Clock,
         *,
         files: Callable[[Replica | None], tuple[str, ...]] = lambda _: (),
+        check: Callable[[Replica], None] = lambda _: None,
     ) -> None:
         self._own, self._folder, self._keys, self._changed = own, folder, keys, changed
         self._report = replace(server, release=__version__)
         self._name = f"{server.pool}/{server.front_end}"
         self._to, self._from = replica_folders(server.front_end)
-        self._word, self._clock, self._files = word, clock, files
+        self._word, self._clock, self._files, self._check = word, clock, files, check
         self._said_s = 0.0
         self._seen: object = None
         self._replica: Replica | None = None
@@ -86,8 +88,10 @@ class ReplicaTaker:
                     Update, open_small(data, self._keys(), kind="replica", origin=STORE, target=self._name)
                 )
                 keep_words(self._folder, update.words, self._clock)
-                made = after(before, update)
-                replica, echo = made or before, update.nonce
+                echo, made = update.nonce, after(before, update)
+                if made is not None and made != before:
+                    self._check(made)
+                replica = made or before
                 if before is not None and update.marks < before.marks:
                     fault = f"what was sent is older ({update.term}.{update.serial}) than what is here ({before.term}.{before.serial})"
             except PoolpairError as error:

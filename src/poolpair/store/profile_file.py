@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields
 from importlib.resources import files as resource_files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Literal
 
@@ -23,12 +24,22 @@ def load_profile(name_or_path: str) -> Profile:
     called = f"profile {name_or_path}"
     if name_or_path.startswith("/"):
         return _read(name_or_path, open_toml(Code.PROFILE, Path(name_or_path), called))
-    folder = resource_files("poolpair") / "profiles"
-    shipped = sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    shipped = shipped_profiles()
     if name_or_path not in shipped:
         detail = f"{called}: not shipped (there is {', '.join(shipped)}), and an own one needs its absolute path"
         raise PoolpairError(Code.PROFILE, detail)
-    return parse_profile((folder / f"{name_or_path}.toml").read_bytes(), name_or_path)
+    return parse_profile((_shipped() / f"{name_or_path}.toml").read_bytes(), name_or_path)
+
+
+def shipped_profiles() -> tuple[str, ...]:
+    """The names of those that come with the program."""
+    return tuple(
+        sorted(entry.name.removesuffix(".toml") for entry in _shipped().iterdir() if entry.name.endswith(".toml"))
+    )
+
+
+def _shipped() -> Traversable:
+    return resource_files("poolpair") / "profiles"
 
 
 def parse_profile(content: bytes, name: str) -> Profile:
