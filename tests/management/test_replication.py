@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from poolpair.management.effective import load_effective
 from poolpair.management.holding import documents_of, management_of, prepare_management
 from poolpair.management.local import read_local
 from poolpair.management.replica import Replica, Report
-from poolpair.management.replicate import Replicator, states
+from poolpair.management.replicate import Replicator, is_caught_up, send_again, states
 from poolpair.management.taking import ReplicaTaker
 from poolpair.pipeline.site import Site
 from poolpair.share.memory import MemoryShare
@@ -88,6 +89,40 @@ def test_each_publication_has_a_serial_of_its_own(store: Store) -> None:
     assert {each.front_end: each.up_to_date for each in states(store.site)} == {"fe-a": True, "fe-b": False}
     assert store.go() == second
     assert [each.serial for each in states(store.site) if each.front_end == "fe-a"] == [second.serial]
+
+
+def test_a_server_that_is_silent_is_not_told_to_be_up_to_date(store: Store) -> None:
+    """What it had when it was heard last says nothing of now."""
+    store.go()
+    (state,) = (each for each in states(store.site) if each.front_end == "fe-a")
+    heard = datetime.fromisoformat(state.heard_utc)
+    assert not state.is_silent((heard + timedelta(seconds=149)).isoformat())
+    assert state.is_silent((heard + timedelta(seconds=151)).isoformat())
+
+
+def test_an_order_to_send_everything_is_over_when_each_server_has_answered_it(store: Store) -> None:
+    """One that stands still had everything before; whether it has it now nobody knows."""
+    keys = KeyFile(store.folder.parent / "ab.key")
+    report = Report(pool="b", front_end="fe-b")
+    other = ReplicaTaker(report, store.share, store.folder / "b", keys, lambda _: None, lambda: None, store.site.clock)
+    other.look()
+    store.go()
+    other.look()
+    store.replicator.round()
+
+    def caught_up() -> bool:
+        return is_caught_up(store.site, store.there.newest())
+
+    assert caught_up()
+    send_again(store.site)
+    store.replicator.round()
+    assert not caught_up()
+    store.server.look()
+    store.replicator.round()
+    assert not caught_up()
+    other.look()
+    store.replicator.round()
+    assert caught_up()
 
 
 def test_a_late_update_undoes_nothing(store: Store) -> None:

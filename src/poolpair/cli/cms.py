@@ -15,6 +15,7 @@ from poolpair.cli.failover import Abort, Disaster, Incomplete, Timeout, WhatIf, 
 from poolpair.cli.look import show
 from poolpair.cli.topology import Note, read_body, store
 from poolpair.cli.work import wait
+from poolpair.clock import SystemClock
 from poolpair.config import PoolConfig
 from poolpair.errors import Code, PoolpairError
 from poolpair.keyfile import new_key_file, read_key_file
@@ -98,7 +99,9 @@ def status() -> None:
     if name == config.pool:
         for line in _lines(known):
             typer.echo(line)
-    behind = name == config.pool and not all(state.up_to_date and not state.files for state in known)
+    now_utc = SystemClock().utc_iso()
+    fine = all(state.up_to_date and not state.files and not state.is_silent(now_utc) for state in known)
+    behind = name == config.pool and not fine
     raise typer.Exit(found.exit_status or int(behind))
 
 
@@ -113,8 +116,10 @@ def _lines(known: tuple[ReplicaState, ...]) -> Iterator[str]:
     """The servers, those that lag behind first."""
     if not known:
         yield "no server has a replica: `poolpair topology edit` names them"
+    now_utc = SystemClock().utc_iso()
     for state in sorted(known, key=lambda each: (each.up_to_date, each.pool, each.front_end)):
         words = "up to date" if state.up_to_date else "NOT up to date"
+        words = "SILENT, was up to date" if state.up_to_date and state.is_silent(now_utc) else words
         heard = f", heard {state.heard_utc[:16].replace('T', ' ')} UTC" if state.heard_utc else ", never heard"
         since = state.since_utc[:19].replace("T", " ")
         fault = f"; {state.fault.code} {state.fault.detail}" if state.fault else ""

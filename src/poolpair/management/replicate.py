@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from hashlib import sha256
 
 from poolpair.errors import Code, PoolpairError, Refused
@@ -28,6 +29,8 @@ from poolpair.state import Outbound
 
 REFRESH_S = 20.0
 """A server that has everything is written to all the same, so that its answer tells how old it is."""
+SILENT_S = 150.0
+"""An answer is asked for every REFRESH_S, and noted once a minute."""
 RETRY_S = 5.0
 """A server that lacks something is written to once more: what was sent may be lost."""
 REPLICATION = "replication"
@@ -61,6 +64,15 @@ class ReplicaState:
     release: str = ""
     files: tuple[str, ...] = ()
     """Watched files that are not as they were published there, and why."""
+    again: int = 0
+    """The newest order to send everything that it answered."""
+
+    def is_silent(self, now_utc: str) -> bool:
+        """Whether it has not answered for longer than a server that lives leaves unanswered: what it had then is not what it has."""
+        if not self.heard_utc:
+            return True
+        silent_s = (datetime.fromisoformat(now_utc) - datetime.fromisoformat(self.heard_utc)).total_seconds()
+        return silent_s > SILENT_S
 
 
 def digest_of_all(newest: Iterable[Document]) -> str:
@@ -76,7 +88,8 @@ def is_caught_up(site: Site, newest: Iterable[Document]) -> bool:
         return False
     there = tuple(states(site))
     return bool(there) and all(
-        each.up_to_date and (each.term, each.serial) == (known.term, known.serial) for each in there
+        each.up_to_date and (each.term, each.serial, each.again) == (known.term, known.serial, known.again)
+        for each in there
     )
 
 
@@ -182,10 +195,11 @@ class Replicator:
         """Write, unless it was written what would be written now, and not long ago."""
         name, now_s = f"{pool}/{front_end}", self._site.clock.monotonic_s()
         sent_s, by, _ = self._sent.get(name, (0.0, (), ""))
-        full = bool(by) and by[0] != again
+        known = self._site.store.read(ReplicaState, replica_name(pool, front_end))
+        full = known is not None and known.again != again
         has = tuple(sorted(report.have.items())) if report is not None else None
         wanted: tuple[object, ...] = (again, current.marks, ring.sealing.key_id, has)
-        again_s = REFRESH_S if is_up_to_date(current, report) else RETRY_S
+        again_s = REFRESH_S if is_up_to_date(current, report) and not full else RETRY_S
         if by == wanted and now_s - sent_s < again_s:
             return
         update = replace(update_for(current, report, new_nonce(), full=full), words=self._aged(now_s))
@@ -207,7 +221,8 @@ class Replicator:
         name, now_utc = replica_name(pool, front_end), self._site.clock.utc_iso()
         known = self._site.store.read(ReplicaState, name) or ReplicaState(pool=pool, front_end=front_end)
         fine = fault is None and is_up_to_date(current, report)
-        fresh = report is not None and report.echo == self._sent.get(f"{pool}/{front_end}", (0.0, (), ""))[2]
+        _, by, nonce = self._sent.get(f"{pool}/{front_end}", (0.0, (), ""))
+        fresh = report is not None and report.echo == nonce
         if fault is None and report is not None and report.fault:
             fault = Fault(code=Code.DAMAGED, detail=f"it says: {report.fault}")
         if fault is not None and known.fault is not None and fault.detail == known.fault.detail:
@@ -222,6 +237,7 @@ class Replicator:
             fault=fault,
             release=report.release if report else known.release,
             files=report.files if report else known.files,
+            again=int(str(by[0])) if fresh and by else known.again,
         )
         if replace(found, heard_utc=known.heard_utc) != known or self._is_old(known, found):
             with self._site.store.transaction() as tx:
