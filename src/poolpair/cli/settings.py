@@ -12,9 +12,12 @@ from poolpair.cli import deployment
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
 from poolpair.cli.ordering import ordered
 from poolpair.config import PoolConfig
+from poolpair.config_values import MANAGEMENT_PROFILE
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import POOL_JSON, PoolIdentity
 from poolpair.keyfile import activate_key, new_key_file, read_key_file, retire_secrets, rotate_key_file
+from poolpair.management.before import refuse_before_store
+from poolpair.management.holding import FILE as MANAGEMENT_FILE
 from poolpair.management.holding import prepare_management
 from poolpair.model import new_id
 from poolpair.scratch import scratch_of
@@ -22,8 +25,9 @@ from poolpair.share.open import own_share
 from poolpair.share.port import OwnShare
 from poolpair.wiring import home_triples, initialise, open_store, profile_of, store_kind
 
-OURS = ("CentralMgmt", "ConfServices", "UserServices", "TaskAssignment", "Temp", "Quarantine")
-"""Folders of the share."""
+OURS = ("CentralMgmt", "ConfServices", "UserServices", "TaskAssignment", "Temp", "Quarantine", "Replicas")
+OF_STORE = ("CentralMgmt", "Replicas")
+"""Folders of the share: of a pool, and of its management store alone."""
 
 
 def register(app: typer.Typer) -> None:
@@ -100,6 +104,7 @@ def uninstall(
 ) -> None:
     """Remove every trace of poolpair from the database, the own share and the scratch folder. The partner is not needed."""
     config = chosen_config()
+    _refuse_holder(config)
     share = own_share(config)
     if not keep_share:
         _refuse_share_of_another(config, share)
@@ -109,7 +114,7 @@ def uninstall(
     with kind.uninstalled(keep_wal=keep_wal) as removed:
         try:
             if not keep_share:
-                _clear_share(share)
+                _clear_share(share, of_store=config.profile == MANAGEMENT_PROFILE)
             _clear_scratch(scratch_of(config))
         except (OSError, PoolpairError) as error:
             words = error.detail if isinstance(error, PoolpairError) else f"{error.filename}: {error.strerror}"
@@ -117,6 +122,17 @@ def uninstall(
             detail = f"{words}; the database is free of poolpair already"
             raise PoolpairError(Code.SHARE_FAILED, detail, hint=hint) from error
     talk.print(f"removed {len(removed)} tables and triggers", markup=False)
+
+
+def _refuse_holder(config: PoolConfig) -> None:
+    """The deployment would have no management store. One that was never prepared holds none."""
+    try:
+        refuse_before_store(config, config.pool)
+    except PoolpairError as error:
+        if error.code is not Code.USAGE:
+            return
+        hint = "`poolpair cms failover`, then this command again; if nobody is left to take it: `poolpair --cms uninstall` first"
+        raise PoolpairError(error.code, error.detail, hint) from error
 
 
 def _refuse_share_of_another(config: PoolConfig, share: OwnShare) -> None:
@@ -137,20 +153,24 @@ def _clear_scratch(scratch: Path) -> None:
     spool = scratch / "spool"
     if spool.is_dir() and any(spool.iterdir()):
         talk.print(f"kept {spool}: it holds files that were changed here and would have been overwritten", markup=False)
-    elif spool.is_dir():
-        spool.rmdir()
+    for folder in filter(Path.is_dir, scratch.glob("*")):
+        if not any(folder.iterdir()):
+            folder.rmdir()
     for path in scratch.glob("*"):
-        if path.is_file():
+        if path.name == MANAGEMENT_FILE:
+            talk.print(f"kept {path}: the documents of the management store", markup=False)
+        elif path.is_file() and not path.name.startswith(MANAGEMENT_FILE):
             path.unlink()
     if not any(scratch.iterdir()):
         scratch.rmdir()
 
 
-def _clear_share(share: OwnShare) -> None:
+def _clear_share(share: OwnShare, *, of_store: bool) -> None:
     """Remove our folders, and nothing that is not ours. A share that is gone is clear."""
     try:
-        share.clear(OURS)
-        share.remove("", POOL_JSON)
+        share.clear(OF_STORE if of_store else OURS)
+        if not of_store:
+            share.remove("", POOL_JSON)
     except PoolpairError as error:
         if error.code is not Code.SHARE_MISSING:
             raise
