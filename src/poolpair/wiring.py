@@ -175,6 +175,19 @@ def check_settings(site: Site) -> None:
         raise PoolpairError(Code.NOT_INSTALLED, "tables came, went or changed their keys since this store was prepared")
 
 
+def is_outdated(config: PoolConfig) -> bool:
+    """Whether a store that was prepared is to be prepared anew, for homes or profile that a management store has changed."""
+    if config.cms is None and config.member_key is None:
+        return False
+    profile = profile_of(config)
+    store = open_store(config, profile)
+    try:
+        known = _prepared_with(store)
+    finally:
+        store.close()
+    return known is not None and (known.settings, known.profile) != (settings_of(config, profile), profile.digest)
+
+
 def begin_work(site: Site, holder: str) -> None:
     """Take the lease and begin: cookie serials go on above every one written before."""
     site.store.take_lease(holder, site.front_end)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from poolpair.lab.pool import wait_for
-from tests.management.deployment import WAIT_S, Plain, deployment
+from tests.management.deployment import PROFILE, WAIT_S, Plain, deployment
 
 Pools = dict[str, Plain]
 
@@ -89,6 +89,28 @@ def test_a_watched_file_is_the_same_everywhere_and_what_was_changed_in_place_is_
     everywhere("two")
     wait_for("nothing named", lambda: "file app.conf" not in pools["a"].run("cms", "status").out, WAIT_S)
     assert pools["a"].run("cms", "publish", "file/../x", str(body)).exit_status == 64
+
+
+def test_what_does_not_fit_a_pool_is_not_taken_there_and_what_fits_counts_without_a_restart(pools: Pools) -> None:
+    """A profile for tables that are not there changes nothing; another map of homes is prepared for by the services themselves."""
+    services = [pools[name].service for name in "cd"]
+    body = pools["a"].folder / "body.toml"
+    body.write_text(PROFILE.replace('name = "note"', 'name = "nothing"'))
+    pools["a"].must("cms", "publish", "profile/own", str(body))
+    body.write_text('profile = "own"\n')
+    pools["a"].must("cms", "publish", "pair/c+d", str(body))
+    wait_for("both saying why", lambda: pools["a"].run("cms", "status").out.count("nothing") >= 2, WAIT_S)
+    pools["c"].note("7", "before")
+    wait_for("a row at d", lambda: ("before",) in pools["d"].ask("SELECT body FROM note WHERE id = '7'"), WAIT_S)
+    body.write_text('[homes]\n"c" = "c"\n"d" = "d"\n"e" = "c"\n')
+    pools["a"].must("cms", "publish", "pair/c+d", str(body))
+    pools["a"].must("cms", "replicate", "--timeout", str(WAIT_S))
+    pools["c"].change(("INSERT INTO note VALUES (?, ?, ?)", ("8", "e", "of another home")))
+    wait_for("a row of e at d", lambda: pools["d"].ask("SELECT body FROM note WHERE id = '8'") != [], WAIT_S)
+    assert all(service is not None and service.poll() is None for service in services)
+    body.write_text("")
+    pools["a"].must("cms", "publish", "pair/c+d", str(body))
+    pools["a"].must("cms", "replicate", "--timeout", str(WAIT_S))
 
 
 def test_a_replica_that_was_damaged_or_lost_heals(pools: Pools) -> None:

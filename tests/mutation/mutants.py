@@ -1926,8 +1926,8 @@ MUTANTS = (
         name="what-was-there-is-not-kept",
         rule="a file that is replaced and is not ours is kept beside",
         file="management/files.py",
-        old="keep=there is not None and there != placed.digest",
-        new="keep=False",
+        old="            if digest_there(kept) == ours:\n",
+        new="            if digest_there(kept) != ours:\n",
         test="tests/management/test_files.py",
     ),
     Mutant(
@@ -1953,5 +1953,21 @@ MUTANTS = (
         old="LAPSES_S = 5\n",
         new="LAPSES_S = 500\n",
         test="tests/postgres/test_front_ends.py::test_whatever_becomes_of_a_front_end_another_goes_on",
+    ),
+    Mutant(
+        name="more-tables-than-the-server-takes",
+        rule="an import is never refused because of how much it tells",
+        file="store/postgres/announcing.py",
+        old="TABLES_MAX: Final = 50",
+        new="TABLES_MAX: Final = 5000",
+        test="tests/postgres/test_announcing.py::test_what_cannot_be_told_group_by_group_is_told_whole",
+    ),
+    Mutant(
+        name="a-command-passes-for-a-dead-service",
+        rule="who wants the lease ends nobody who lives",
+        file="store/postgres/lease.py",
+        old="        if held and held[0]:",
+        new="        if held and held[0] and self.living():",
+        test="tests/postgres/test_front_ends.py::test_a_command_that_keeps_services_away_is_not_taken_for_a_dead_one",
     ),
 )

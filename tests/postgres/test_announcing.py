@@ -49,6 +49,26 @@ def test_who_listens_is_told_the_keys_that_changed(cluster: Cluster, tmp_path: P
         assert sorted(pair.rows("a")) == sorted(pair.rows("b"))
 
 
+def test_what_cannot_be_told_group_by_group_is_told_whole(cluster: Cluster, tmp_path: Path) -> None:
+    """Of more tables than a function of the server's takes, and of a table that the profile has twice; what arrives, arrives."""
+    many = [f"t{number}" for number in range(60)]
+    schema = "".join(
+        f"CREATE TABLE {name} (owner text, name text, PRIMARY KEY (owner, name));" for name in (*many, "two")
+    )
+    entry = '[[tables]]\nname = "{}"\nkey = ["owner", "name"]\nhome_key = \'"owner"\'\n{}'
+    profile = "".join(entry.format(name, "") for name in many)
+    profile += "".join(entry.format("two", f"where = \"name {sign} 'm'\"\n") for sign in ("<", ">="))
+    with own_pair(cluster, tmp_path, schema=schema, profile=profile, tables=(*many, "two")) as pair:
+        for pool in ("a", "b", "a"):
+            run_pass(pair.sites[pool], Channel.USERS, force=True)
+        (told,) = imported(pair, "INSERT INTO two VALUES ('u@a', 'b'), ('u@a', 'y')")
+        assert told["tables"] == {"two": None}
+        inserts = "; ".join(f"INSERT INTO {name} VALUES ('u@a', 'x')" for name in many)
+        (told,) = imported(pair, f"DO $$ BEGIN {inserts}; END $$")
+        assert told["tables"] == dict.fromkeys(many)
+        assert pair.rows("a") == pair.rows("b") != []
+
+
 def test_one_that_is_not_applied_tells_nothing(cluster: Cluster, tmp_path: Path) -> None:
     """Nobody reads rows anew that did not come: here a guard holds the package, until it is released."""
     with own_pair(cluster, tmp_path, profile=PROFILE, tables=("item",)) as pair:

@@ -12,7 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from poolpair.errors import Code, PoolpairError
 from poolpair.lab.pool import run_command, service_command, wait_for
+from poolpair.store.postgres.database import Database
+from poolpair.store.postgres.lease import PostgresLease
+from poolpair.wiring import open_site
 from tests.postgres.server_pair import ServerPair
 
 WAIT_S = 60.0
@@ -182,6 +186,24 @@ def test_one_that_stands_still_in_its_transaction_holds_nobody_up(deployment: De
     assert deployment.at_work() in {"fe2", "fe3"}
     servers["fe1"].send(signal.SIGCONT)
     wait_for("the woken one standing by", lambda: stands_by(servers["fe1"], deployment.at_work()), WAIT_S)
+
+
+def test_a_command_that_keeps_services_away_is_not_taken_for_a_dead_one(pair: ServerPair) -> None:
+    """It has the lock without a number, as while the store is prepared anew; who wants to work meanwhile is told so."""
+    config = pair.config("a")
+    at_work, other = open_site(config), open_site(config)
+    at_work.store.take_lease("one", "one")
+    at_work.store.release_lease()
+    database = Database(config.store, 1.0)
+    with PostgresLease(database, at_work.clock).kept_free():
+        with pytest.raises(PoolpairError) as refused:
+            other.store.take_lease("two", "two")
+        assert refused.value.code is Code.LEASE
+        assert database.number("SELECT 1") == 1
+    other.store.take_lease("two", "two")
+    for site in (at_work, other):
+        site.store.close()
+    database.close()
 
 
 def test_a_second_service_of_the_same_front_end_is_refused(deployment: Deployment) -> None:

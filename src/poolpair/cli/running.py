@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from poolpair.beside import Beside
+from poolpair.beside import AGAIN_S, Beside
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
 from poolpair.clock import SystemClock
 from poolpair.config import PoolConfig
@@ -26,7 +26,7 @@ from poolpair.service import Service
 from poolpair.serving.imports import tell_of_imports
 from poolpair.stopping import Stop
 from poolpair.supervisor import notify
-from poolpair.wiring import beater, check_settings, hooks_of, initialise, open_site, working_site
+from poolpair.wiring import beater, check_settings, hooks_of, initialise, is_outdated, open_site, working_site
 
 IMPORTS = "imports"
 """A folder in which these commands are noted while they run: beside them the service may run another."""
@@ -53,9 +53,7 @@ def run(
         raise PoolpairError(Code.ROOT, "the service should run as the application's user, not as root")
     ended = Stop()
     while _FrontEnd(config, ended, as_json=log == "json").run():
-        before, config = config, chosen_config()
-        if (before.homes, before.profile) != (config.homes, config.profile):
-            initialise(config)
+        config = chosen_config()
 
 
 @contextmanager
@@ -66,6 +64,7 @@ def imports_beside(config: PoolConfig, tell: Callable[[str], None]) -> Iterator[
     def work(stop: Stop) -> None:
         site = open_site(config)
         try:
+            check_own_share(site)  # a clone runs no command
             tell_of_imports(site, hooks, stop, tell)
         finally:
             site.store.close()
@@ -112,13 +111,14 @@ class _FrontEnd:
 
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, stop)
-            while self._is_to_go_on and self._stand_by():
+            while self._is_to_go_on and self._is_prepared() and self._stand_by():
                 try:
                     self._work()
                 except PoolpairError as error:
                     if error.code not in (Code.LEASE, Code.STORE_MISSING):
                         raise
                     self._tell(f"{error.code}: {error.detail}")  # and the next look says whether by another front end
+                    self._ended.wait(STAND_BY_S)
         if self._ended.is_set():
             notify("STOPPING=1")
         return not self._ended.is_set()
@@ -126,6 +126,28 @@ class _FrontEnd:
     @property
     def _is_to_go_on(self) -> bool:
         return not (self._ended.is_set() or self._changed.is_set())
+
+    def _is_prepared(self) -> bool:
+        """Bring the store to homes and a profile that the management store has changed; False if told to end meanwhile.
+
+        What keeps it from that is said, and tried again: another front end is at it, or what was published does not fit and is corrected.
+        """
+        said = ""
+        while self._is_to_go_on:
+            try:
+                if is_outdated(self._config):
+                    initialise(self._config)
+                return True
+            except PoolpairError as error:
+                if self._config.cms is None and self._config.member_key is None:
+                    raise
+                words = f"{error.code}: {error.detail}; the store is not as the management store says, and this is tried again"
+                if words != said:
+                    self._tell(words)
+                said = words
+                notify("WATCHDOG=1")
+                self._ended.wait(AGAIN_S)
+        return False
 
     def _stand_by(self) -> bool:
         """Wait until nobody works for the pool; False if told to end meanwhile. Raises LEASE if it is this front end itself.

@@ -11,18 +11,21 @@ from dataclasses import dataclass
 from functools import partial
 
 from poolpair.beside import Beside
+from poolpair.clock import SystemClock
 from poolpair.config import PoolConfig
-from poolpair.errors import PoolpairError
+from poolpair.errors import Code, PoolpairError
 from poolpair.hooks.port import Hooks
 from poolpair.keyfile import KeyFile
 from poolpair.management.effective import check_usable
 from poolpair.management.files import WatchedFiles
 from poolpair.management.holding import documents_of, management_of
+from poolpair.management.local import read_local
 from poolpair.management.replica import Replica, Report
 from poolpair.management.replicate import Replicator
 from poolpair.management.shares import share_of
 from poolpair.management.taking import ReplicaTaker
 from poolpair.management.words import PoolWord, word_of
+from poolpair.pipeline.identity import check_own_share
 from poolpair.pipeline.site import Site
 from poolpair.report import gather
 from poolpair.scratch import make_scratch
@@ -126,26 +129,55 @@ def _take(
     config: PoolConfig, changed: Callable[[Replica], None], hooks: Hooks, tell: Callable[[str], None], stop: Stop
 ) -> None:
     """Take the replica of this server."""
-    keys = KeyFile(config.member_key or config.partner.key_file)
-    site = open_site(config)
-
-    def word() -> PoolWord | None:
-        try:
-            return word_of(gather(site))
-        except PoolpairError:
-            return None  # what it says of itself it says when it can
-
+    keys, speaker = KeyFile(config.member_key or config.partner.key_file), _Speaker(config)
     try:
+        speaker.refuse_clone()
         folder, own = make_scratch(config), own_share(config)
         server = Report(pool=config.pool, front_end=config.front_end)
-        files = WatchedFiles(dict(config.watched), folder, hooks, _words_for(config), tell, site.clock)
+        files = WatchedFiles(dict(config.watched), folder, hooks, _words_for(config), tell, SystemClock())
         check = partial(check_usable, config.path)
-        taker = ReplicaTaker(server, own, folder, keys, changed, word, site.clock, files=files.look, check=check)
+        taker = ReplicaTaker(
+            server, own, folder, keys, changed, speaker.word, SystemClock(), files=files.look, check=check
+        )
+        if (known := read_local(folder)) is not None:
+            changed(known)  # it may have come while nobody listened
         while not stop.is_set():
             taker.look()
             stop.wait(LOOK_S)
     finally:
-        site.store.close()
+        speaker.close()
+
+
+class _Speaker:
+    """Says how the pool stands, whenever its store can be asked: a replica is taken all the same, for it may be what mends the store."""
+
+    def __init__(self, config: PoolConfig) -> None:
+        self._config = config
+        self._site: Site | None = None
+
+    def refuse_clone(self) -> None:
+        """Raise CLONE where this is a copy of a pool's database: it neither takes nor answers anything."""
+        try:
+            check_own_share(self._opened())
+        except PoolpairError as error:
+            if error.code is Code.CLONE:
+                raise
+
+    def word(self) -> PoolWord | None:
+        """Nothing if the store cannot be asked now."""
+        try:
+            return word_of(gather(self._opened()))
+        except PoolpairError:
+            return None
+
+    def close(self) -> None:
+        """Let go of the store."""
+        if self._site is not None:
+            self._site.store.close()
+
+    def _opened(self) -> Site:
+        self._site = self._site or open_site(self._config)
+        return self._site
 
 
 def _words_for(config: PoolConfig) -> dict[str, str]:

@@ -16,6 +16,7 @@ from poolpair.management.settings import document_of, laid, parse_settings
 from poolpair.scratch import scratch_at
 from poolpair.store.profile_file import load_profile, parse_profile
 from poolpair.tomlfile import KeyPath, Laid, TomlFile, open_toml
+from poolpair.wiring import profile_of, store_kind
 
 PROFILES = "profiles"
 
@@ -34,8 +35,18 @@ def check_usable(path: Path, replica: Replica) -> None:
     """Raise CONFIG, TOPOLOGY or PROFILE if a pool cannot go by its file and this replica."""
     file = open_toml(Code.CONFIG, path)
     folder = replica_folder(file)
-    if folder is not None:
-        load_profile(load_config(path, given(replica, *_pools(file), folder)).profile)
+    if folder is None:
+        return
+    config = load_config(path, given(replica, *_pools(file), folder))
+    load_profile(config.profile)
+    try:
+        problems = store_kind(config).problems(profile_of(config))
+    except PoolpairError as error:
+        if error.code is Code.PROFILE:
+            raise
+        return  # the database cannot be asked now; that says nothing against what was published
+    if fatal := [f"{problem.table}: {problem.reason}" for problem in problems if problem.fatal]:
+        raise PoolpairError(Code.PROFILE, f"profile {config.profile} does not fit the tables here: {'; '.join(fatal)}")
 
 
 def says_the_same(one: PoolConfig, other: PoolConfig) -> bool:

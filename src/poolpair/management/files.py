@@ -19,7 +19,7 @@ from poolpair.errors import Refused
 from poolpair.format import documents
 from poolpair.hooks.port import Hooks
 from poolpair.management.documents import BODY_MAX_BYTES, Document
-from poolpair.management.local import write_whole
+from poolpair.management.local import sync_folder, write_whole
 from poolpair.management.replica import Replica
 from poolpair.moves import HookStep
 
@@ -80,8 +80,8 @@ def digest_there(place: Path) -> str | None:
         raise NotPlaced(f"{place}: {error.strerror}") from error
 
 
-def put(place: Path, document: Document, keep: bool) -> Path | None:
-    """Put a version in its place at once; what lay there is kept beside if that is asked for. Gives where. Raises NotPlaced."""
+def put(place: Path, document: Document, ours: str) -> Path | None:
+    """Put a version in its place at once; what lay there is kept beside unless it has the digest `ours`. Gives where. Raises NotPlaced."""
     part, kept = place.with_name(f".{place.name}.poolpair"), None
     try:
         mode = stat.S_IMODE(place.stat().st_mode) & _MODE_MAX if place.exists() else NEW_MODE
@@ -91,10 +91,14 @@ def put(place: Path, document: Document, keep: bool) -> Path | None:
             sink.write(document.body.encode())
             sink.flush()
             os.fsync(sink.fileno())
-        if keep:
+        if place.exists():
             kept = _beside(place, document.version)
             os.link(place, kept)
+            if digest_there(kept) == ours:
+                kept.unlink()
+                kept = None
         part.replace(place)
+        sync_folder(place.parent)
     except OSError as error:
         raise NotPlaced(f"{place}: {error.strerror}") from error
     return kept
@@ -142,17 +146,15 @@ class WatchedFiles:
         return tuple(_stat(path) for path in (*self._places.values(), self._folder / PLACED))
 
     def _attend(self, replica: Replica | None) -> None:
-        before = read_known(self._folder)
-        files, said = dict(before.files), dict[str, str]()
+        before, said = read_known(self._folder).files, dict[str, str]()
         for name, place in self._places.items():
             document = replica.document(FILE + name) if replica is not None else None
             if document is None:
                 said[name] = "no such document was published"
                 continue
             try:
-                files[name], problem = self._bring(name, place, document, files.get(name, Placed()))
-                if files != before.files:  # at once: the command of the next one may take its time
-                    write_whole(self._folder / PLACED, documents.encode(Known(files=files)).encode())
+                after, problem = self._bring(name, place, document, before.get(name, Placed()))
+                self._note(name, before.get(name), after)
             except NotPlaced as error:
                 problem = str(error)
             if problem:
@@ -162,6 +164,13 @@ class WatchedFiles:
                 self._tell(f"file {name}: {words}")
         self._said = said
 
+    def _note(self, name: str, before: Placed | None, after: Placed) -> None:
+        """At once, for a command may take its time; unless somebody asked meanwhile for the file to be put there once more."""
+        known = read_known(self._folder)
+        if after != before and known.files.get(name) == before:
+            files = known.files | {name: after}
+            write_whole(self._folder / PLACED, documents.encode(Known(files=files)).encode())
+
     def _bring(self, name: str, place: Path, document: Document, placed: Placed) -> tuple[Placed, str]:
         """What was done, and what is not as it should be."""
         there, wanted = digest_there(place), document.digest
@@ -169,7 +178,7 @@ class WatchedFiles:
             hint = f"`poolpair cms publish {FILE}{name} {place}` gives it to all, `poolpair cms place {name}` takes it back"
             return placed, f"changed here since version {document.version} was put there; {hint}"
         if there != wanted:
-            kept = put(place, document, keep=there is not None and there != placed.digest)
+            kept = put(place, document, placed.digest)
             self._tell(
                 f"file {name}: version {document.version} is at {place}" + (f"; what was there: {kept}" if kept else "")
             )

@@ -59,13 +59,18 @@ def write_whole(path: Path, content: bytes) -> None:
             sink.flush()
             os.fsync(sink.fileno())
         part.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(path.parent)
     except OSError as error:
         raise PoolpairError(Code.SCRATCH, f"{path}: {error.strerror}") from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Let the names in a folder be durable. Raises OSError."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -109,8 +109,8 @@ class Replicator:
         self._shares: dict[str, tuple[str, PartnerShare]] = {}
         self._sent: dict[str, tuple[float, tuple[object, ...], str]] = {}
         """By server: when it was written to, what that was by, and the nonce."""
-        self._words: dict[str, tuple[float, Report]] = {}
-        """By pool: the newest answer with a word, and when it came."""
+        self._words: dict[tuple[str, str], tuple[float, Report]] = {}
+        """By server: the newest answer with a word, and when it came."""
 
     def round(self) -> bool:
         """Look at every server once; returns whether all have everything. Raises STORE_*, LEASE, TOPOLOGY."""
@@ -178,9 +178,11 @@ class Replicator:
             return None
         try:
             text = open_small(data, ring, kind="report", origin=f"{pool}/{front_end}", target=STORE)
-            return documents.decode(Report, text)
+            report = documents.decode(Report, text)
         except Refused:
             return None
+        speaks_of = {report.pool, report.word.pool if report.word else pool}
+        return report if (speaks_of, report.front_end) == ({pool}, front_end) else None
 
     def _send(
         self,
@@ -208,14 +210,18 @@ class Replicator:
         self._sent[name] = (now_s, wanted, update.nonce)
 
     def _hear(self, report: Report) -> None:
-        """Keep what a pool says of itself; the same answer again is no news."""
-        known = self._words.get(report.pool)
-        if report.word is not None and (known is None or known[1] != report):
-            self._words[report.pool] = (self._site.clock.monotonic_s(), report)
+        """Keep what a server says of its pool, if it answers what was sent last; the same answer again is no news."""
+        server = (report.pool, report.front_end)
+        known = self._words.get(server)
+        fresh = report.echo == self._sent.get("/".join(server), (0.0, (), ""))[2]
+        if report.word is not None and fresh and (known is None or known[1] != report):
+            self._words[server] = (self._site.clock.monotonic_s(), report)
 
     def _aged(self, now_s: float) -> tuple[PoolWord, ...]:
-        heard = ((at_s, report.word) for at_s, report in self._words.values())
-        return tuple(replace(word, age_s=now_s - at_s) for at_s, word in heard if word is not None)
+        """Of each pool the youngest word of its servers."""
+        heard = sorted(self._words.values(), key=lambda each: each[0])
+        words = {report.pool: (at_s, report.word) for at_s, report in heard}
+        return tuple(replace(word, age_s=now_s - at_s) for at_s, word in words.values() if word is not None)
 
     def _note(self, pool: str, front_end: str, current: Replica, report: Report | None, fault: Fault | None) -> None:
         name, now_utc = replica_name(pool, front_end), self._site.clock.utc_iso()

@@ -87,7 +87,8 @@ class ReplicaTaker:
                 update = documents.decode(
                     Update, open_small(data, self._keys(), kind="replica", origin=STORE, target=self._name)
                 )
-                keep_words(self._folder, update.words, self._clock)
+                if before is None or update.marks >= before.marks:
+                    keep_words(self._folder, update.words, self._clock)
                 echo, made = update.nonce, after(before, update)
                 if made is not None and made != before:
                     self._check(made)

@@ -7,7 +7,9 @@ when the process starts, for what came while it was not there. One that fails is
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
+from poolpair.errors import PoolpairError
 from poolpair.hooks.port import Hooks
 from poolpair.model import Channel, Position
 from poolpair.moves import HookRun, HookStep, hook_name
@@ -71,5 +73,5 @@ def _run(site: Site, channel: Channel, applied: Position, tell: Callable[[str], 
 
 def _note(site: Site, run: HookRun) -> None:
     """For `poolpair hook`; of several front ends the last that ran it."""
-    with site.store.transaction(lazily=True) as tx:
+    with suppress(PoolpairError), site.store.transaction(lazily=True) as tx:  # what is not noted was run all the same
         tx.save(hook_name(run.home, run.step), run)

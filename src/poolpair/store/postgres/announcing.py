@@ -8,6 +8,7 @@ than fit, and the whole table is to be read anew.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -22,14 +23,18 @@ PAYLOAD_MAX_BYTES: Final = 7900
 """The server takes 8000 at most, and refuses the whole transaction otherwise."""
 KEYS_MAX: Final = 100
 """Of one table; beyond, the whole table is meant."""
-QUEUE_MAX: Final = 0.5
+TABLES_MAX: Final = 50
+"""Of more only the names are told: a function of the server's takes a hundred arguments."""
+ROOM: Final = "pg_notification_queue_usage() < 0.5"
 """Somebody who listens and stands still fills the server's queue, and a full one refuses commits: from here on nothing is said."""
 
 
 def imported(plan: ApplyPlan, tables: Iterable[TableApply], filled: Iterable[Bound]) -> str:
     """The statement that tells what a package changed; empty if it changed no rows."""
-    keys = {table.bound.spec.name: _keys(table) for table in tables if table.groups}
-    keys |= {bound.spec.name: None for bound in filled}
+    found = [(table.bound.spec.name, _keys(table)) for table in tables if table.groups]
+    found += [(bound.spec.name, None) for bound in filled]
+    names = Counter(name for name, _ in found)  # one table may stand in the profile twice, for two kinds of its rows
+    keys = {name: keys if names[name] == 1 else None for name, keys in found}
     return _telling({"channel": plan.channel.value, "pools": list(plan.served), "package": plan.package_id}, keys)
 
 
@@ -55,9 +60,11 @@ def _telling(said: dict[str, object], keys: Mapping[str, str | None]) -> str:
     if len(short.encode()) > PAYLOAD_MAX_BYTES:
         short = json.dumps(said | {"tables": None})
     pairs = ", ".join(f"{literal(name)}, {found or 'NULL::json'}" for name, found in keys.items())
+    if len(keys) > TABLES_MAX:
+        return f"SELECT pg_notify({literal(NOTIFIED)}, {literal(short)}) WHERE {ROOM}"
     whole = f"({literal(json.dumps(said))}::jsonb || jsonb_build_object('tables', json_build_object({pairs})))::text"
     return (
         f"SELECT pg_notify({literal(NOTIFIED)},"
         f" CASE WHEN octet_length(whole) <= {PAYLOAD_MAX_BYTES} THEN whole ELSE {literal(short)} END)"
-        f" FROM (SELECT {whole} AS whole) said WHERE pg_notification_queue_usage() < {QUEUE_MAX}"
+        f" FROM (SELECT {whole} AS whole) said WHERE {ROOM}"
     )

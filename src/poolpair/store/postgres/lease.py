@@ -82,10 +82,12 @@ class PostgresLease:
 
     def _take_from_the_dead(self) -> bool:
         """Whether the holder stands still, so that its connections could be ended; what it had begun is undone with them."""
-        if self.living() is not None:
-            return False
         found = self._db.row(f"SELECT number FROM {SCHEMA}.lease")
-        self._db.run(_END, _called(found[0] if found else None))
+        called = _called(found[0] if found else None)
+        held = self._db.row(_HELD, called, "")
+        if held and held[0]:  # also by a command that keeps the pool free of services, and has no number
+            return False
+        self._db.run(_END, called)
         return self._lock()
 
     def sign(self) -> None:
