@@ -93,6 +93,8 @@ class _FrontEnd:
         self._changed = Stop()
         self._service: Service | None = None
         self._found_store = self._is_at_work = False
+        self._took_part = False
+        """It worked or stood by: then a database that goes away is waited for, else whoever starts the service is told."""
 
     def run(self) -> bool:
         """Returns whether the management store says something else now. Raises LEASE if this front end works already."""
@@ -115,7 +117,7 @@ class _FrontEnd:
                 try:
                     self._work()
                 except PoolpairError as error:
-                    if error.code not in (Code.LEASE, Code.STORE_MISSING):
+                    if error.code is not Code.LEASE and not (error.code is Code.STORE_MISSING and self._took_part):
                         raise
                     self._tell(f"{error.code}: {error.detail}")  # and the next look says whether by another front end
                     self._ended.wait(STAND_BY_S)
@@ -182,6 +184,7 @@ class _FrontEnd:
                 if holder.front_end == self._config.front_end:
                     detail = f"a service already works for this pool: {holder.holder} since {holder.since_utc}"
                     raise PoolpairError(Code.LEASE, detail)
+                self._took_part = True
                 if holder.front_end != said:
                     self._tell(f"front end {holder.front_end} works for pool {site.pool}; this one stands by")
                     said = holder.front_end
@@ -203,7 +206,7 @@ class _FrontEnd:
                 else:
                     talk.print(begun, markup=False)
                 notify("READY=1")
-                self._is_at_work = True
+                self._is_at_work = self._took_part = True
                 try:
                     self._service.run()
                 finally:
