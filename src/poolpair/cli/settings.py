@@ -129,8 +129,8 @@ def _refuse_holder(config: PoolConfig) -> None:
     try:
         refuse_before_store(config, config.pool)
     except PoolpairError as error:
-        if error.code in {Code.NOT_INSTALLED, Code.STORE_MISSING}:
-            return
+        if error.code in {Code.NOT_INSTALLED, Code.STORE_MISSING, Code.KEY_FILE}:
+            return  # nobody can be asked; what lies in its database stays there
         if error.code is not Code.USAGE:
             raise
         hint = "`poolpair cms failover`, then this command again; if nobody is left to take it: `poolpair --cms uninstall` first"
