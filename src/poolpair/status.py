@@ -170,6 +170,8 @@ class PairStatus:
     """Of each home: who could take it over now, and what that would cost."""
     share: Fault | None = None
     """Why the own share, or the key file, is not this pool's, as it is now: a service that runs may go on with what it had."""
+    stuck: str = ""
+    """What somebody's long transaction keeps the database here from doing, so that it grows. Nothing is lost or held up by it."""
 
     @property
     def exit_status(self) -> int:
@@ -181,9 +183,10 @@ class PairStatus:
         if self.gate is not None and CATALOGUE[self.gate.code].exit_status > 1:
             return 2
         gated = self.gate is not None or bool(self.gate_word)
-        moving = gated or any(home.plan or home.recovering for home in self.homes)
-        moving = moving or self.ledger_open + self.ledger_standing > 0 or self.partner_application is not None
-        return max((_channel_exit(channel) for channel in self.channels), default=0) or (1 if moving else 0)
+        moving = any(home.plan or home.recovering for home in self.homes)
+        undecided = self.ledger_open + self.ledger_standing > 0
+        restless = gated or moving or undecided or self.partner_application is not None
+        return max((_channel_exit(channel) for channel in self.channels), default=0) or (1 if restless else 0)
 
 
 def _channel_exit(channel: ChannelStatus) -> int:

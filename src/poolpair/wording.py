@@ -26,6 +26,7 @@ REASONS = {
     Reason.TABLES_DIFFER: "a table is not the same at {partner} and waits, see below",
     Reason.INCOMPLETE: "the copy at {partner} is known to differ: `verify --repair` makes it whole",
 }
+STUCK_HINT = "find who has the file open (`fuser -v`): until it ends the log grows; nothing is lost"
 _CODE = re.compile(r"\bP[1-5][0-9]{2}\b")
 
 
@@ -100,6 +101,8 @@ def remarks(found: PairStatus) -> Iterator[Remark]:
             yield _of_fault(what, fault)
     if found.gate_word:
         yield Remark(text=f"the gate is held open by hand ({found.gate_word}) until {found.partner} is heard")
+    if found.stuck:
+        yield Remark(text=found.stuck, hint=STUCK_HINT)
     for pool, down_there in ((found.pool, found.application), (found.partner, found.partner_application)):
         if down_there:
             yield _of_fault(f"application at {pool}", down_there)

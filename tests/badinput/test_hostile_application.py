@@ -145,7 +145,7 @@ def test_checkpoints_of_the_application(plain: Ground) -> None:
 
 
 def test_an_application_that_reads_for_hours(plain: Ground) -> None:
-    """Whoever reads in one transaction at both sites, for as long as he likes, sees his rows, holds nothing up, and is named by `check`."""
+    """Whoever reads in one transaction at both sites, for as long as he likes, holds nothing up; `check` and `status` name him."""
     readers = [sqlite3.connect(plain.path(pool), isolation_level=None) for pool in ("a", "b")]
     for reader in readers:
         reader.execute("BEGIN")
@@ -156,11 +156,17 @@ def test_an_application_that_reads_for_hours(plain: Ground) -> None:
         plain.clock.advance(720)
     said = plain.command("b", "check").output
     assert "FAIL  store: P202 another process reads" in said
+    for pool in ("a", "b"):
+        shown = plain.command(pool, "status")
+        assert "another process reads" in shown.output
+        assert "MiB of its write-ahead log wait for that; find who has the file open" in " ".join(shown.output.split())
+        assert shown.exit_code == 0
     for reader in readers:
         assert reader.execute("SELECT count(*) FROM item").fetchone() == (12,)
         reader.close()
     whole(plain)
     assert "ok    store: " in plain.command("b", "check").output
+    assert "another process reads" not in plain.command("b", "status").output
 
 
 def test_an_application_that_sets_its_journal_mode(plain: Ground) -> None:

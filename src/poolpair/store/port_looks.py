@@ -31,3 +31,7 @@ class Looks(Protocol):
     def refresh(self) -> None:
         """Read documents anew. Once this was called, `read` may give what was so at the last call, or at this handle's last transaction."""
         ...
+
+    def stuck(self) -> str:
+        """What somebody's long transaction keeps the database from doing, so that it grows; empty if nothing. Waits for nobody."""
+        ...

@@ -152,6 +152,10 @@ class MemoryStore:
     def refresh(self) -> None:
         """Nothing is remembered."""
 
+    def stuck(self) -> str:
+        """Nothing grows while somebody reads."""
+        return ""
+
     def read_all(self, cls: type[T], prefix: str) -> dict[str, T]:
         """Read every document whose name begins with `prefix`."""
         found = {name: self.read(cls, name) for name in sorted(self._state.documents) if name.startswith(prefix)}

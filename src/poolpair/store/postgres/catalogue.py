@@ -137,3 +137,13 @@ UNION ALL SELECT 1 FROM pg_temp.f GROUP BY path HAVING count(*) > 1
 LIMIT 1
 """
 """Finds a line of the list of files that no origin writes."""
+
+
+def pending_deletions(database: Database) -> tuple[CatalogueFile, ...]:
+    """Deletions applied to the catalogue but perhaps not on disk."""
+    return tuple(map(catalogue_file, database.rows(f"SELECT {COLUMNS} FROM {FILE} WHERE deleting ORDER BY path")))
+
+
+def finish_deletions(database: Database, paths: list[bytes]) -> None:
+    """Drop these from the catalogue, once they are gone."""
+    database.run(f"DELETE FROM {FILE} WHERE path = ANY ($1::bytea[]) AND deleting", paths)

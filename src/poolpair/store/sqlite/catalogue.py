@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterable
+
 from poolpair.store.sqlite.connection import text
-from poolpair.store.values import CatalogueFile
+from poolpair.store.tree import TreeFile
+from poolpair.store.values import CatalogueFile, TreeDiff
 
 FOREIGN_GEN = -1
 """The stamp of a file that somebody changed here although its home is not served here: never sent."""
@@ -32,3 +36,28 @@ def catalogue_file(row: tuple[object, ...]) -> CatalogueFile:
         present=bool(present),
         foreign=gen == FOREIGN_GEN,
     )
+
+
+def compare_tree(c: sqlite3.Connection, scan: Iterable[TreeFile]) -> TreeDiff:
+    """Compare a scan with the catalogue, in a temporary table."""
+    c.execute("DROP TABLE IF EXISTS temp.scan")
+    c.execute("CREATE TABLE temp.scan (path BLOB PRIMARY KEY, size, mtime_ns, inode, mode, ctime_ns) WITHOUT ROWID")
+    c.executemany(
+        "INSERT INTO temp.scan VALUES (?, ?, ?, ?, ?, ?)",
+        ((f.path, f.size, f.mtime_ns, f.inode, f.mode, f.ctime_ns) for f in scan),
+    )
+    changed = c.execute(
+        "SELECT s.path, s.size, s.mtime_ns, s.inode, s.mode, s.ctime_ns"
+        " FROM temp.scan s LEFT JOIN main.poolpair_file f ON f.path = s.path"
+        " WHERE f.path IS NULL OR f.deleting = 0 AND (f.present = 0"
+        " OR f.size <> s.size OR f.mtime_ns <> s.mtime_ns OR f.inode <> s.inode OR f.ctime_ns <> s.ctime_ns)"
+        " ORDER BY s.path"
+    ).fetchall()
+    vanished = c.execute(
+        "SELECT f.path FROM main.poolpair_file f WHERE f.present = 1 AND f.path NOT IN (SELECT path FROM temp.scan) ORDER BY f.path"
+    ).fetchall()
+    c.execute("DROP TABLE temp.scan")
+    files = tuple(
+        TreeFile(path=bytes(p), size=s, mtime_ns=t, inode=i, mode=m, ctime_ns=c) for p, s, t, i, m, c in changed
+    )
+    return TreeDiff(changed=files, vanished=tuple(bytes(path) for (path,) in vanished))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
@@ -18,21 +17,13 @@ from poolpair.store.profile_check import Problem
 from poolpair.store.sqlite import setup
 from poolpair.store.sqlite.binding import bind
 from poolpair.store.sqlite.connection import connect, quote, text, translated
+from poolpair.store.sqlite.looking import stuck_words
 from poolpair.store.sqlite.schema import describe_all
 from poolpair.store.sqlite.store import SqliteStore
 from poolpair.store.sqlite.trial import problems_of
 from poolpair.store.sqlite.writing import as_tree
 from poolpair.units import show_bytes
-
-STUCK_MAX_BYTES = 16 << 20
-"""What a write-ahead log may hold back: SQLite itself shortens it at 4 MB, if nobody reads what stood before."""
-
-
-def _stuck_bytes(connection: sqlite3.Connection) -> int:
-    """How much of the write-ahead log somebody's read transaction keeps from being put into the file. Waits for nobody."""
-    _, pages, done = connection.execute("PRAGMA main.wal_checkpoint(PASSIVE)").fetchone()
-    (page_bytes,) = connection.execute("PRAGMA main.page_size").fetchone()
-    return max(0, int(pages) - int(done)) * int(page_bytes)
+from poolpair.wording import STUCK_HINT
 
 
 class SqliteKind:
@@ -89,12 +80,9 @@ class SqliteKind:
     def health(self, profile: Profile) -> str:
         with closing(connect(self._path, self._lock_wait_s)) as connection, translated(self._path):
             mode = text(connection.execute("PRAGMA main.journal_mode").fetchone()[0])
-            stuck = _stuck_bytes(connection) if mode == "wal" else 0
-        if stuck > STUCK_MAX_BYTES:
-            waits = f"{show_bytes(stuck)} of its write-ahead log wait for that"
-            detail = f"another process reads {self._path} in one long transaction, and {waits}"
-            hint = "find who has the file open (`fuser -v`): until it ends the log grows; nothing is lost"
-            raise PoolpairError(Code.STORE_LOCKED, detail, hint)
+            stuck = stuck_words(connection, self._path) if mode == "wal" else ""
+        if stuck:
+            raise PoolpairError(Code.STORE_LOCKED, stuck, STUCK_HINT)
         if mode != "wal":
             raise PoolpairError(
                 Code.NOT_INSTALLED,

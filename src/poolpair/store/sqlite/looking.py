@@ -1,10 +1,15 @@
-"""Looks at a capture log only as far as it is new: that of a partner who is away is long."""
+"""Looks at a capture log only as far as it is new, for that of a partner who is away is long; and at SQLite's own log."""
 
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 
 from poolpair.store.sqlite.binding import Bound
+from poolpair.units import show_bytes
+
+STUCK_MAX_BYTES = 16 << 20
+"""What a write-ahead log may hold back: SQLite itself shortens it at 4 MB, if nobody reads what stood before."""
 
 
 def logs_foreign(connection: sqlite3.Connection, b: Bound, homes: str, looked: dict[int, int]) -> bool:
@@ -18,3 +23,22 @@ def logs_foreign(connection: sqlite3.Connection, b: Bound, homes: str, looked: d
         return True
     looked[b.n] = top
     return False
+
+
+def stuck_words(connection: sqlite3.Connection, path: Path) -> str:
+    """That somebody's read transaction keeps more of the write-ahead log than that from being put into the file; empty if nobody's does.
+
+    A short log is not looked into, so this mostly costs one `stat`; else what can be put into the file is put there, and nobody waited for.
+    """
+    try:
+        if path.with_name(path.name + "-wal").stat().st_size <= STUCK_MAX_BYTES:
+            return ""
+    except OSError:
+        return ""
+    _, pages, done = connection.execute("PRAGMA main.wal_checkpoint(PASSIVE)").fetchone()
+    (page_bytes,) = connection.execute("PRAGMA main.page_size").fetchone()
+    stuck_bytes = max(0, int(pages) - int(done)) * int(page_bytes)
+    if stuck_bytes <= STUCK_MAX_BYTES:
+        return ""
+    waits = f"{show_bytes(stuck_bytes)} of its write-ahead log wait for that"
+    return f"another process reads {path} in one long transaction, and {waits}"

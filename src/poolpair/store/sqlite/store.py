@@ -18,14 +18,14 @@ from poolpair.store.buckets import shapes_digest
 from poolpair.store.ledger import entry_of
 from poolpair.store.profile import Profile
 from poolpair.store.sqlite.binding import Bound, bind
-from poolpair.store.sqlite.catalogue import FILE_COLUMNS, catalogue_file
+from poolpair.store.sqlite.catalogue import FILE_COLUMNS, catalogue_file, compare_tree
 from poolpair.store.sqlite.connection import connect, file_of, location_of, text, translate
 from poolpair.store.sqlite.fencing import wanted_triggers
 from poolpair.store.sqlite.incoming import SqliteIncoming
 from poolpair.store.sqlite.install import widen_own_tables
 from poolpair.store.sqlite.lease import SqliteLease
 from poolpair.store.sqlite.ledgering import entries
-from poolpair.store.sqlite.looking import logs_foreign
+from poolpair.store.sqlite.looking import logs_foreign, stuck_words
 from poolpair.store.sqlite.parking import list_parked, retry_parked
 from poolpair.store.sqlite.readable import readable
 from poolpair.store.sqlite.refusing import RolledBack
@@ -158,32 +158,9 @@ class SqliteStore:
             widen_own_tables(self._c, self._bound)
 
     def compare_tree(self, scan: Iterable[TreeFile]) -> TreeDiff:
-        """Compare a scan with the catalogue, in a temporary table."""
-        c = self._c
+        """Compare a scan with the catalogue."""
         with self._translated():
-            c.execute("DROP TABLE IF EXISTS temp.scan")
-            c.execute(
-                "CREATE TABLE temp.scan (path BLOB PRIMARY KEY, size, mtime_ns, inode, mode, ctime_ns) WITHOUT ROWID"
-            )
-            c.executemany(
-                "INSERT INTO temp.scan VALUES (?, ?, ?, ?, ?, ?)",
-                ((f.path, f.size, f.mtime_ns, f.inode, f.mode, f.ctime_ns) for f in scan),
-            )
-            changed = c.execute(
-                "SELECT s.path, s.size, s.mtime_ns, s.inode, s.mode, s.ctime_ns"
-                " FROM temp.scan s LEFT JOIN main.poolpair_file f ON f.path = s.path"
-                " WHERE f.path IS NULL OR f.deleting = 0 AND (f.present = 0"
-                " OR f.size <> s.size OR f.mtime_ns <> s.mtime_ns OR f.inode <> s.inode OR f.ctime_ns <> s.ctime_ns)"
-                " ORDER BY s.path"
-            ).fetchall()
-            vanished = c.execute(
-                "SELECT f.path FROM main.poolpair_file f WHERE f.present = 1 AND f.path NOT IN (SELECT path FROM temp.scan) ORDER BY f.path"
-            ).fetchall()
-            c.execute("DROP TABLE temp.scan")
-        files = tuple(
-            TreeFile(path=bytes(p), size=s, mtime_ns=t, inode=i, mode=m, ctime_ns=c) for p, s, t, i, m, c in changed
-        )
-        return TreeDiff(changed=files, vanished=tuple(bytes(path) for (path,) in vanished))
+            return compare_tree(self._c, scan)
 
     def pending_deletions(self) -> tuple[CatalogueFile, ...]:
         """Deletions applied to the catalogue but perhaps not on disk."""
@@ -229,6 +206,11 @@ class SqliteStore:
 
     def refresh(self) -> None:
         """Nothing is remembered."""
+
+    def stuck(self) -> str:
+        """The write-ahead log, if somebody's read transaction keeps it from being put into the file."""
+        with self._translated():
+            return stuck_words(self._c, self._path)
 
     def read_all(self, cls: type[T], prefix: str) -> dict[str, T]:
         """Read every document whose name begins with `prefix`."""
