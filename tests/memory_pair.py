@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from poolpair.alongside import write_pulse
 from poolpair.cycle import beat, run_pass
 from poolpair.format.keys import SECRET_BYTES, KeyRing
 from poolpair.format.layout import POOL_JSON, PoolIdentity, data_dir, folders
@@ -12,7 +13,6 @@ from poolpair.homes import settings_digest
 from poolpair.model import Channel, new_id
 from poolpair.pipeline.site import Limits, Site, outbound_name
 from poolpair.report import gather
-from poolpair.service import write_pulse
 from poolpair.share.memory import MemoryShare
 from poolpair.state import Outbound, Seed
 from poolpair.status import ChannelStatus

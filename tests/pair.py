@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from poolpair.alongside import write_pulse
 from poolpair.config import PoolConfig, load_config
 from poolpair.cycle import beat, count_unhomed, due_beats, run_pass
 from poolpair.errors import PoolpairError
@@ -16,7 +17,6 @@ from poolpair.keyfile import new_key_file
 from poolpair.model import Channel
 from poolpair.pipeline.site import Site
 from poolpair.report import gather
-from poolpair.service import write_pulse
 from poolpair.serving.asks import attend
 from poolpair.status import ChannelStatus, PairStatus
 from poolpair.testing.clock import VirtualClock

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from poolpair.clock import Clock
 from poolpair.model import Channel
 from poolpair.pipeline.site import Site, intent_name, outbound_name
 from poolpair.state import Intent, Outbound
+from poolpair.store.kind import StoreHandle
+from poolpair.store.values import LeaseHolder
 
 PULSE = "pulse"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pulse:
-    """What a running service knows only in memory, written down for `status`; valid within one boot."""
+    """What a running service knows only in memory, written down for `status`; its times are of one boot of one machine."""
 
     boot_id: str
     started_s: float
@@ -27,6 +30,46 @@ class Pulse:
     sent_bytes: dict[Channel, int] = field(default_factory=dict)
     """Of packages delivered since `started_s`; `received_bytes`: of packages applied."""
     received_bytes: dict[Channel, int] = field(default_factory=dict)
+    lease: int = 0
+    """Under which number the service works."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockThere:
+    """The clock of the machine on which the service works, as far as its pulse tells."""
+
+    boot: str
+    then_s: float
+    """What that clock shows at most when ours shows `here_s`."""
+    here: Clock
+    here_s: float
+
+    def monotonic_s(self) -> float:
+        """As there."""
+        return self.then_s + self.here.monotonic_s() - self.here_s
+
+    def utc_iso(self) -> str:
+        """As here."""
+        return self.here.utc_iso()
+
+    def boot_id(self) -> str:
+        """Of that machine."""
+        return self.boot
+
+
+def read_pulse(site: Site, holder: LeaseHolder | None) -> tuple[Pulse | None, Site]:
+    """The pulse, and the site with the clock that tells how old it is and all that the service wrote; None if neither clock does.
+
+    Of another machine only that of the service that lives: it writes one with each heartbeat, so it is at most that old.
+    """
+    known, here = site.store.read(Pulse, PULSE), site.clock
+    if known is None or known.boot_id == here.boot_id():
+        return known, site
+    if holder is None or holder.number != known.lease:
+        return None, site
+    then_s = known.at_s + site.limits.heartbeat_s
+    there = ClockThere(boot=known.boot_id, then_s=then_s, here=here, here_s=here.monotonic_s())
+    return known, replace(site, clock=there)
 
 
 def pulse(site: Site) -> Pulse:
@@ -43,6 +86,7 @@ def pulse(site: Site) -> Pulse:
         pieces={channel: (flow.brought, flow.whole) for channel, flow in list(memory.flows.items()) if flow.brought},
         sent_bytes=dict(memory.traffic.sent_bytes),
         received_bytes=dict(memory.traffic.received_bytes),
+        lease=(site.store.lease_number or 0) if isinstance(site.store, StoreHandle) else 0,
     )
 
 

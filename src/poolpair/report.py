@@ -37,7 +37,7 @@ from poolpair.pipeline.site import (
     outbound_name,
     recovery_prefix,
 )
-from poolpair.pulse import PULSE, Pulse, lag_of, pulse, waited_s
+from poolpair.pulse import PULSE, Pulse, lag_of, pulse, read_pulse, waited_s
 from poolpair.readiness import takeovers
 from poolpair.reigns import takes_writes
 from poolpair.state import Inbound, Intent, Outbound, Recovery
@@ -61,9 +61,7 @@ def gather(site: Site) -> PairStatus:
     """Read everything and say how the pair stands, from this side."""
     site.memory.serving.clear()
     holder = site.store.lease_holder()
-    known = site.store.read(Pulse, PULSE)
-    if known is not None and known.boot_id != site.clock.boot_id():
-        known = None
+    known, site = read_pulse(site, holder)
     now = site.clock.monotonic_s()
     word_age_s = now - known.echoed_s if known and known.echoed_s is not None else None
     gate, ledger = site.store.read(Gate, GATE), site.store.ledger()
@@ -85,6 +83,7 @@ def gather(site: Site) -> PairStatus:
         partner_application=application_there(site),
         drills=tuple(site.store.read_all(DrillResult, DRILLS).values()),
         share=_foreign(site),
+        stuck=site.store.stuck(),
         fence_off=off.reason if (off := site.store.read(FenceOff, FENCE_OFF)) else "",
         channels=tuple(_channel(site, channel, known, now, word_age_s) for channel in site.channels),
     )

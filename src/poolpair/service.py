@@ -8,21 +8,18 @@ says to the store that this process lives. None of them holds anything that the 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from poolpair.alongside import count_what_has_no_home, say_it_lives
+from poolpair.alongside import count_what_has_no_home, mind_the_time, quietly, say_it_lives, write_pulse
 from poolpair.cycle import FATAL, beat, due_beats, run_pass
 from poolpair.errors import PoolpairError
 from poolpair.format.layout import cookie_dir, data_dir, task_file
-from poolpair.history import Recorder
 from poolpair.journal import Journal, PackageNote
 from poolpair.model import Channel
 from poolpair.pacing import Pace, listen_every
 from poolpair.pipeline.pieces import any_waits
 from poolpair.pipeline.site import Site
-from poolpair.report import PULSE, pulse
 from poolpair.serving.asks import attend
 from poolpair.serving.gate import begin, tend
 from poolpair.stopping import Stop
@@ -95,6 +92,7 @@ class Service:
             self._beats,
             lambda other: count_what_has_no_home(other, self._stop, self._tell),
             lambda other: say_it_lives(other, self._stop),
+            lambda other: mind_the_time(other, self._stop, self._tell),
         )
         beside = [threading.Thread(target=self._beside, args=(do,), daemon=True) for do in works]
         for thread in beside:
@@ -223,7 +221,7 @@ class Service:
     def _tell_packages(self, moved: list[bool]) -> None:
         """Say what became of packages in this pass; if the store does not say it now, the next pass does."""
         for channel in (each for each, some in zip(self._site.channels, moved, strict=True) if some):
-            with _quietly():
+            with quietly():
                 for note in self._journal.news(self._site, channel):
                     self._tell(note)
 
@@ -241,7 +239,6 @@ class Service:
     def _beats(self, site: Site) -> None:
         """The heartbeat: a cookie on the first channel, on the others once per interval."""
         last_all_s: float | None = None
-        recorder = Recorder()
         while not self._stop.is_set():
             now = site.clock.monotonic_s()
             every = last_all_s is None or now - last_all_s >= site.limits.interval_s
@@ -249,9 +246,6 @@ class Service:
                 beat(site, channel)
             if every:
                 last_all_s = now
-            write_pulse(site)
-            with _quietly():  # a day's curves are nothing that a service ends for
-                recorder.note(site)
             self._stop.wait(site.limits.heartbeat_s)
 
     def _beside(self, work: Callable[[Site], None]) -> None:
@@ -265,19 +259,3 @@ class Service:
         except Exception as error:  # whatever it is: a service without its heartbeat is none
             self._fatal = error
             self._stop.set()
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """What the store refuses now is no matter."""
-    try:
-        yield
-    except PoolpairError as error:
-        if error.code in FATAL:
-            raise
-
-
-def write_pulse(site: Site) -> None:
-    """Write the pulse, unless the store cannot take it now: then a later one tells."""
-    with _quietly(), site.store.transaction() as tx:
-        tx.save(PULSE, pulse(site))

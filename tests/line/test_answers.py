@@ -8,19 +8,30 @@ from pathlib import Path
 
 import pytest
 
+from poolpair.alongside import write_pulse
 from poolpair.api.answers import STALE_AFTER_S, Answers
 from poolpair.api.app import is_local_name
 from poolpair.errors import Code, PoolpairError
 from poolpair.moves import GateRules, Move
 from poolpair.pipeline.site import Site
-from poolpair.report import PULSE, Pulse, pulse
+from poolpair.report import PULSE, Pulse, gather, pulse
 from poolpair.serving.gate import close_by_hand
 from poolpair.serving.plan import advance, order
 from poolpair.state import Fencing
+from poolpair.status import PairStatus
 from poolpair.store.memory.store import MemoryStore
+from poolpair.testing.clock import VirtualClock
 from poolpair.wiring import open_site
 from tests.memory_pair import MemoryPair
 from tests.pair import make_pair
+
+
+class OtherMachine(VirtualClock):
+    """The clock of another machine."""
+
+    def boot_id(self) -> str:
+        """Another boot."""
+        return "elsewhere"
 
 
 @pytest.fixture
@@ -111,6 +122,43 @@ def test_a_pulse_of_another_machine_counts_once_it_was_seen_to_change(pair: Memo
     assert "last sign of life" in why(pair, a)
     beats(16.0)
     assert why(pair, a) == ""
+
+
+def test_status_on_another_machine_is_as_old_as_the_pulse_of_the_one_at_work(pair: MemoryPair) -> None:
+    """Where a front end stands by, `status` says what the service's own says, a heartbeat older at most; nothing of a dead one."""
+    a = pair.sites["a"]
+    pair.turn()
+    write_pulse(a)
+    here = gather(a)
+
+    def there() -> PairStatus:
+        return gather(replace(a, store=MemoryStore(pair.disks["a"], pair.clock), clock=OtherMachine(5e6)))
+
+    found = there()
+    assert here.word_age_s is not None
+    assert found.word_age_s == pytest.approx(here.word_age_s + a.limits.heartbeat_s)
+    assert found.exit_status == here.exit_status == 0
+    assert [each.level for each in found.takeovers] == [each.level for each in here.takeovers]
+    pair.crash("a")
+    assert there().word_age_s is None
+
+
+def test_what_has_changed_is_opened_anew_once_it_can_be(pair: MemoryPair) -> None:
+    """Until then what was open goes on answering, and is not closed under whoever asks."""
+    number, refuses, opened = [0], list[bool](), list[int]()
+
+    def open_one() -> Site:
+        if refuses:
+            raise PoolpairError(Code.STORE_LOCKED, "not yet")
+        opened.append(number[0])
+        return replace(pair.sites["a"], store=MemoryStore(pair.disks["a"], pair.clock))
+
+    asked = Answers(open_one, ("a", "b"), "a", changed=lambda: number[0])
+    assert why(pair, asked) == ""
+    number[0], refuses[:] = 1, [True]
+    assert [why(pair, asked), why(pair, asked), opened] == ["", "", [0]]
+    refuses.clear()
+    assert [why(pair, asked), why(pair, asked), opened] == ["", "", [0, 1]]
 
 
 def test_a_store_that_cannot_be_read_is_not_answered_for(pair: MemoryPair) -> None:

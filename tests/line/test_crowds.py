@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from poolpair.alongside import write_pulse
 from poolpair.cycle import run_pass
 from poolpair.format.layout import data_dir
 from poolpair.model import Channel, ExportStatus
 from poolpair.pipeline.receive import NEW_PER_LOOK
 from poolpair.report import gather
-from poolpair.service import write_pulse
 from poolpair.share.memory import Stored
 from poolpair.state import Inbound
 from tests.home_moves import COSETTE, make_pair, settle, value, write

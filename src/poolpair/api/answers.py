@@ -49,17 +49,26 @@ class ReadyAnswer:
 class Answers:
     """Answers for one pool; whoever asks takes turns. The store is opened when it is asked first, and again after an error.
 
-    If the store is a `file`, what lies there now is asked: one that was moved away or replaced answers nothing any more.
+    If the store is a `file`, what lies there now is asked: one that was moved away or replaced answers nothing any more. When `changed`
+    says another number, it is opened anew, too, as soon as it can be: what it is opened by has changed.
     """
 
     def __init__(
-        self, open_pool: Callable[[], Site], pools: tuple[str, ...], here: str, *, file: Path | None = None
+        self,
+        open_pool: Callable[[], Site],
+        pools: tuple[str, ...],
+        here: str,
+        *,
+        file: Path | None = None,
+        changed: Callable[[], int] = lambda: 0,
     ) -> None:
         self.pools = pools
         self._open = open_pool
         self._here = here
         self._file = file
+        self._changed = changed
         self._opened: tuple[int, int] | None = None
+        self._opened_by = 0
         self._site: Site | None = None
         self._kept: dict[str, tuple[float, object]] = {}
         self._pulse: Pulse | None = None
@@ -127,10 +136,24 @@ class Answers:
         lies = self._lies_there()
         if self._site is not None and lies != self._opened:
             self.close()
+        by = self._changed()
+        if self._site is not None and by != self._opened_by:
+            self._reopen(by)
         if self._site is None:
-            self._site, self._opened = self._open(), lies
+            self._site, self._opened, self._opened_by = self._open(), lies, by
         self._site.memory.serving.clear()
         return self._site
+
+    def _reopen(self, by: int) -> None:
+        """By what counts now; as long as that cannot be opened, what was opened before goes on answering."""
+        before = self._site
+        try:
+            self._site, self._opened_by = self._open(), by
+        except PoolpairError:
+            return
+        self._kept.clear()
+        if before is not None:
+            before.store.close()
 
     def _lies_there(self) -> tuple[int, int] | None:
         """Which file lies where the store is."""

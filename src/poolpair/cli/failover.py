@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from poolpair.alongside import write_pulse
 from poolpair.asks import AskVerb
 from poolpair.cli.asking import ask_partner
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
@@ -25,7 +26,6 @@ from poolpair.management.before import refuse_before_store
 from poolpair.model import serving_pool
 from poolpair.moves import HookStep, Plan, PlanStep, plan_name
 from poolpair.pipeline.site import Site
-from poolpair.service import write_pulse
 from poolpair.serving.asks import attend
 from poolpair.serving.gate import tend
 from poolpair.serving.ordering import Act, act_for, carry_out, move_of

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from poolpair.alongside import write_pulse
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
 from poolpair.cli.ordering import ordered
 from poolpair.config import PoolConfig
@@ -19,7 +20,7 @@ from poolpair.model import Channel, ExportStatus
 from poolpair.pipeline.pieces import any_waits, is_begun
 from poolpair.pipeline.site import Site
 from poolpair.report import gather
-from poolpair.service import Request, write_pulse
+from poolpair.service import Request
 from poolpair.serving.asks import attend
 from poolpair.state import VerifyResult
 from poolpair.status import ChannelStatus

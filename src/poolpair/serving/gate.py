@@ -127,6 +127,25 @@ def _said(site: Site, why: GateWhy | None, *, heard: bool, by_hand: bool) -> str
     return "gate: open, by an operator's word" if by_hand else f"gate: open, without a word from {site.partner}"
 
 
+def close_for_silence(site: Site, tell: Callable[[str], None]) -> None:
+    """What `tend` does about too long a silence, and no more, for a thread that waits for no share when all others do.
+
+    The hook runs once they go on. Raises STORE_LOCKED while a writer stays, LEASE.
+    """
+    if site.gate.self_fence_after_s is None:
+        return
+    closed, word = site.store.read(Gate, GATE), site.store.read(GateWord, GATE_WORD)
+    if closed is not None or word is not None:
+        return
+    memory, now = site.memory, site.clock.monotonic_s()
+    age_s = now - memory.echoed_s if memory.echoed_s is not None else None
+    up_s, rules = now - memory.started_s, site.gate
+    why = wanted(rules, None, unconfirmed=False, has_word=False, word_age_s=age_s, up_s=up_s, read_share=True)
+    if why is GateWhy.SILENT:
+        _set(site, why)
+        tell(_said(site, why, heard=False, by_hand=False))
+
+
 def _has_read_share(site: Site) -> bool:
     """Whether the word that lies in the own share was taken in; one may say that the partner took over."""
     if site.gate.self_fence_after_s is not None or site.memory.echoed_s is not None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
+from poolpair.alongside import write_pulse
 from poolpair.cycle import beat, count_unhomed, run_pass
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.keys import SECRET_BYTES, KeyRing
@@ -18,7 +19,7 @@ from poolpair.hooks.memory import MemoryHooks
 from poolpair.model import Channel, new_id
 from poolpair.moves import GateRules
 from poolpair.pipeline.site import Site, outbound_name
-from poolpair.service import REQUEST, Request, write_pulse
+from poolpair.service import REQUEST, Request
 from poolpair.serving.asks import attend
 from poolpair.serving.gate import begin, tend
 from poolpair.share.memory import MemoryShare, Stored
