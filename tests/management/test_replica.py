@@ -15,10 +15,11 @@ from poolpair.format.keys import KeyRing
 from poolpair.format.layout import REPLICA_NAME, REPORT_NAME, replica_folders
 from poolpair.format.small import open_small, seal_small
 from poolpair.management.documents import Document
-from poolpair.management.local import NAME, read_local, write_local
+from poolpair.management.local import NAME, keep_words, read_local, words_known, write_local
 from poolpair.management.members import STORE, key_document, new_membership, ring_of
 from poolpair.management.replica import Replica, Report, Update, after, is_up_to_date, mark_of, public, update_for
 from poolpair.management.taking import ReplicaTaker
+from poolpair.management.words import PoolWord
 from poolpair.share.memory import MemoryShare
 from poolpair.testing.clock import VirtualClock
 
@@ -245,3 +246,22 @@ def test_the_secret_of_a_member_is_for_the_holding_pair_alone() -> None:
     for pool, ring, there in (("d", RING, [kept]), ("c", others, [kept]), ("d", RING, [replace(kept, name="key/d")])):
         with pytest.raises(PoolpairError):
             ring_of(pool, ("a", "b"), ring, there)
+
+
+def test_a_store_that_has_just_begun_takes_no_word_away(tmp_path: Path) -> None:
+    """What a server knew of a pool grows older until that is heard again; after an hour it tells nothing."""
+    clock = VirtualClock()
+    keep_words(
+        tmp_path,
+        (PoolWord(pool="a", partner="b", exit_status=0), PoolWord(pool="c", partner="d", exit_status=1)),
+        clock,
+    )
+    clock.advance(20)
+    keep_words(tmp_path, (PoolWord(pool="a", partner="b", exit_status=2, age_s=1.0),), clock)
+    assert {(word.pool, word.exit_status, word.age_s) for word in words_known(tmp_path, clock)} == {
+        ("a", 2, 1.0),
+        ("c", 1, 20.0),
+    }
+    clock.advance(3600)
+    keep_words(tmp_path, (), clock)
+    assert words_known(tmp_path, clock) == ()

@@ -66,8 +66,9 @@ class Ground:
 @contextmanager
 def api(pool: Pool) -> Iterator[int]:
     """`poolpair api` on any free port, ended at the end."""
-    with pool.toml.open("a") as file:
-        file.write('\n[api]\nlisten = "127.0.0.1:0"\n')
+    if "[api]" not in pool.toml.read_text():
+        with pool.toml.open("a") as file:
+            file.write('\n[api]\nlisten = "127.0.0.1:0"\n')
     words = [*PROGRAM, "-c", str(pool.toml), "api", "--allow-root"]
     with subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None

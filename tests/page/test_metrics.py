@@ -30,7 +30,10 @@ STATUS = PairStatus(
     homes_served=("a",),
     word_age_s=0.5,
     channels=(ChannelStatus(channel=Channel.USERS, module="m", export=EXPORT, imports=AGED),),
-    homes=(HomeStatus(home="a", served_by="a", epoch=2, takes_writes=True, plan="", recovering=False, stopped=None),),
+    homes=(
+        HomeStatus(home="a", served_by="a", epoch=2, takes_writes=True, plan="", recovering=False, stopped=None),
+        HomeStatus(home="b", served_by="b", epoch=0, takes_writes=False, plan="", recovering=False, stopped=None),
+    ),
     drills=(DrillResult(home="b", at_utc="2026-01-01T00:00:00.000+00:00", rto_s=1.0),),
     takeovers=(Takeover(home="a", served_by="a", by="b", level=Level.ATTENTION),),
 )
@@ -45,10 +48,10 @@ FIGURES = Figures(
 )
 
 
-def series() -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
+def series(figures: Figures = FIGURES) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
     """Every series by its name and labels."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Series(FIGURES))
+    registry.register(Series(figures))
     found: dict[str, dict[tuple[tuple[str, str], ...], float]] = {}
     for family in text_string_to_metric_families(generate_latest(registry).decode()):
         for sample in family.samples:
@@ -67,23 +70,42 @@ def test_figures_are_what_the_status_says() -> None:
     ours = (("partner", "b"), ("pool", "a"))
     assert found["poolpair_up"] == {ours: 1.0}
     assert found["poolpair_takeover_level"] == {(("home", "a"), *ours): 1.0}
-    assert found["poolpair_epoch"] == {(("home", "a"), *ours): 2.0}
+    assert found["poolpair_epoch"] == {(("home", "a"), *ours): 2.0, (("home", "b"), *ours): 0.0}
     assert found["poolpair_sent_bytes_total"] == {(("channel", "users"), *ours): 1000.0}
     assert found["poolpair_drill_passed_age_seconds"] == {(("home", "b"), *ours): 86400.0}
     assert found["poolpair_reach_age_seconds"] == {(("channel", "users"), *ours): 1.5}
+    assert found["poolpair_drill_failed"] == {(("home", "b"), *ours): 0.0}
     assert len(found) < 30
 
 
+def test_a_drill_that_fails_or_never_was_is_seen() -> None:
+    """A failed one leaves the age of the last that passed; without any that passed it is endless; of a home served here nothing."""
+    passed, failed = (
+        STATUS.drills[0],
+        replace(STATUS.drills[0], at_utc="2026-01-02T00:00:00.000+00:00", failure="P313: no"),
+    )
+    ours = (("home", "b"), ("partner", "b"), ("pool", "a"))
+    for drills, age_s, is_failed in (
+        ((replace(failed, passed_utc=passed.passed),), 86400.0, 1.0),
+        ((failed,), float("inf"), 1.0),
+        ((), float("inf"), 0.0),
+    ):
+        found = series(replace(FIGURES, status=replace(STATUS, drills=drills)))
+        assert found["poolpair_drill_passed_age_seconds"] == {ours: age_s}
+        assert found["poolpair_drill_failed"] == {ours: is_failed}
+    here = replace(STATUS, homes=tuple(replace(home, served_by="a") for home in STATUS.homes))
+    assert "poolpair_drill_passed_age_seconds" not in series(replace(FIGURES, status=here))
+
+
 def test_no_figure_stands_for_what_is_not_known() -> None:
-    """A partner that was never heard has no age, a copy of unknown reach none, and a failed drill is no passed one."""
+    """A partner that was never heard has no age, a copy of unknown reach none."""
     channel = replace(STATUS.channels[0], imports=replace(AGED, reach_age_s=None))
-    failed = replace(STATUS.drills[0], failure="P313: no")
-    status = replace(STATUS, word_age_s=None, channels=(channel,), drills=(failed,))
+    status = replace(STATUS, word_age_s=None, channels=(channel,))
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Series(replace(FIGURES, status=status, key_age_s=None, share_free_bytes=None)))
     text = generate_latest(registry).decode()
     samples = [line for line in text.splitlines() if not line.startswith("#")]
-    for name in ("partner_word_age", "reach_age", "drill_passed", "key_age", 'place="share"'):
+    for name in ("partner_word_age", "reach_age", "key_age", 'place="share"'):
         assert not [line for line in samples if name in line], name
 
 

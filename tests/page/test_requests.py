@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ READS = (
     "audit",
     "plans",
     "ledger",
+    "deployment",
     "status",
     "openapi.json",
 )
@@ -65,6 +67,20 @@ def test_whoever_looks_needs_a_token_and_whoever_orders_an_operators(pair: Groun
     assert (status, found["code"], bool(found["hint"])) == (403, "P123", True)
     assert pair.ask("GET", "/v1/serving/a", token="")[0] == 200
     assert pair.ask("GET", "/metrics", token="")[0] == 401
+
+
+@pytest.mark.timeout(300)
+def test_connections_that_say_nothing_take_no_place(pair: Ground) -> None:
+    """As many as are served at all, from whoever reaches the port: they are ended, and a balancer is answered again."""
+    silent = [socket.create_connection(("127.0.0.1", pair.port)) for _ in range(70)]
+    try:
+        for number, connection in enumerate(silent):
+            if number % 2:
+                connection.sendall(b"POST /login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nx")
+        wait_for("an answer", lambda: pair.ask("GET", "/v1/serving/a", token="")[0] == 200, 60)
+    finally:
+        for connection in silent:
+            connection.close()
 
 
 @pytest.mark.timeout(300)

@@ -133,6 +133,12 @@ def tokens_of(config: PoolConfig) -> Tokens:
     return Tokens(path)
 
 
+def _end_of_last_line(path: Path) -> str:
+    """What the last line of a file lacks that a person or a program wrote: a token must not be glued to another."""
+    text = path.read_bytes()
+    return "\n" if text and not text.endswith(b"\n") else ""
+
+
 def add_token(path: Path, role: Role, name: str) -> Bearer:
     """Make a token and add it to the file, which is made with mode 0600 if it is not there. Raises API_FILES, USAGE."""
     bearer = Bearer(name=name, role=role, token=secrets.token_urlsafe(TOKEN_BYTES))
@@ -143,7 +149,7 @@ def add_token(path: Path, role: Role, name: str) -> Bearer:
         raise PoolpairError(Code.USAGE, f"{path} has a token of {name} already", "take its line out first")
     try:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a", encoding="ascii") as file:
-            file.write(f"{line}\n")
+            file.write(f"{_end_of_last_line(path)}{line}\n")
     except OSError as error:
         raise PoolpairError(Code.API_FILES, f"{path}: {error.strerror}") from error
     return bearer

@@ -1,6 +1,7 @@
-"""Where requests come in and answers are fetched: three threads, each with a store of its own, so that no question waits for another kind.
+"""Where requests come in and answers are fetched: four threads, each with a store of its own, so that no question waits for another kind.
 
-`serving` must answer whatever else goes on; `looks` read the share too, and a mount may hang; `orders` write.
+`serving` must answer whatever else goes on; `looks` read the share too, and a mount may hang; `orders` write; a fourth
+reads the management store.
 """
 
 from __future__ import annotations
@@ -16,19 +17,22 @@ from fastapi import Request
 
 from poolpair.api.access import Bearer, Role, Tokens
 from poolpair.api.answers import Answers
+from poolpair.api.bodies import Accepted
 from poolpair.api.drills import Drills
 from poolpair.api.facts import Facts
 from poolpair.api.problems import late
 from poolpair.audit import audited
 from poolpair.errors import Code, PoolpairError
+from poolpair.management.seen import Deployment
 from poolpair.pipeline.site import Site
 
 T = TypeVar("T")
+ORDERED = "ordered"
+"""What the audit says of an order that the service carries out afterwards."""
 ANSWER_S = 4.0
 """A store that does not answer in this time is answered for: not serving."""
 ORDER_S = 30.0
 """An order may have to wait for the application's lock."""
-COOKIE = "poolpair"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +57,7 @@ class Desk:
         pools: tuple[str, ...],
         sealed: bool,
         key_file: Path,
+        deployment: Callable[[], Deployment],
         before_move: Callable[[str], None] = lambda _pool: None,
     ) -> None:
         self.answering = answering
@@ -73,15 +78,29 @@ class Desk:
                 ("orders", answering.orders),
             )
         }
+        self._deployment = deployment
+        self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="deployment")
 
     async def ask(self, answers: Answers, question: Callable[[], T], within_s: float = ANSWER_S) -> T:
         """Put a question to one of the three. Raises TIMEOUT if no answer comes in time; the question itself goes on."""
-        thread = self._threads[id(answers)]
+        return await self._put(self._threads[id(answers)], question, within_s)
+
+    async def deployment(self) -> Deployment:
+        """How the whole deployment stands: in a thread of its own, for the management store may lie on another machine. Raises TIMEOUT."""
+        return await self._put(self._beside, self._deployment, ANSWER_S)
+
+    @staticmethod
+    async def _put(thread: ThreadPoolExecutor, question: Callable[[], T], within_s: float) -> T:
         asked = asyncio.get_running_loop().run_in_executor(thread, question)
         try:
             return await asyncio.wait_for(asked, within_s)
         except TimeoutError:
             raise late() from None
+
+    @property
+    def cookie(self) -> str:
+        """The name of a browser's cookie. Cookies know no ports: the pages of two pools may be open by tunnels to one address."""
+        return f"poolpair-{self.pool}"
 
     async def look(self, look: Callable[[Site], T]) -> T:
         """Read something."""
@@ -94,8 +113,11 @@ class Desk:
         whence = request.client.host if request.client else "?"
 
         def carry_out(site: Site) -> T:
-            with audited(site, bearer.name, whence, what):
-                return do(site)
+            with audited(site, bearer.name, whence, what) as outcome:
+                done = do(site)
+                if isinstance(done, Accepted):
+                    outcome.words = ORDERED
+                return done
 
         return await self.ask(orders, lambda: orders.look(carry_out), ORDER_S)
 
@@ -112,7 +134,7 @@ class Desk:
         if kind.lower() == "bearer":
             found = self.tokens.by_token(token.strip())
         else:
-            found = self.tokens.by_cookie(request.cookies.get(COOKIE, ""), now_s)
+            found = self.tokens.by_cookie(request.cookies.get(self.cookie, ""), now_s)
             if found is not None and request.method not in {"GET", "HEAD"}:
                 refuse_other_pages(request)
         if found is None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 import stat
 from collections.abc import Callable
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from poolpair.api.app import make_app
 from poolpair.api.desk import Desk
@@ -17,6 +19,30 @@ from poolpair.errors import Code, PoolpairError
 CONNECTIONS_MAX = 64
 REQUEST_MAX_BYTES = 16384
 IDLE_S = 5
+FIRST_REQUEST_S = 10.0
+"""Within this time a connection has sent its first request, with its body, or is closed."""
+
+
+class PromptProtocol(H11Protocol):
+    """HTTP, and whoever connects says what he wants: connections are counted, and one that says nothing would take the place of another."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as the class above has it
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._deadline = self.loop.call_later(FIRST_REQUEST_S, self._end_if_silent)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        super().connection_lost(exc)
+
+    def _end_if_silent(self) -> None:
+        whole = self.cycle is not None and not self.cycle.more_body
+        if not whole and not self.transport.is_closing():
+            self.transport.close()
 
 
 def answer(desk: Desk, api: Api, tell: Callable[[str], None]) -> None:
@@ -32,6 +58,7 @@ def answer(desk: Desk, api: Api, tell: Callable[[str], None]) -> None:
                 server_header=False,
                 date_header=False,
                 lifespan="on",
+                http=PromptProtocol,
                 ws="none",
                 proxy_headers=False,
                 limit_concurrency=CONNECTIONS_MAX,

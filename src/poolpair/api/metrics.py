@@ -5,6 +5,7 @@ Counters begin at zero with each start of the service. `ops/prometheus-rules.yml
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -22,8 +23,9 @@ from poolpair.api.access import Bearer
 from poolpair.api.desk import Desk
 from poolpair.errors import PoolpairError
 from poolpair.pipeline.site import Site
+from poolpair.pulse import read_pulse
 from poolpair.readiness import is_silent
-from poolpair.report import PULSE, Pulse, gather
+from poolpair.report import gather
 from poolpair.status import PairStatus
 
 LEVELS = {"healthy": 0, "attention": 1, "broken": 2}
@@ -45,8 +47,7 @@ class Figures:
 
 def figures_of(site: Site, key_file: Path) -> Figures:
     """Look. Raises what reading the store raises; what else cannot be told is left out."""
-    pulse = site.store.read(Pulse, PULSE)
-    current = pulse if pulse is not None and pulse.boot_id == site.clock.boot_id() else None
+    current, _ = read_pulse(site, site.store.lease_holder())
     now_s = datetime.fromisoformat(site.clock.utc_iso()).timestamp()
     return Figures(
         status=gather(site),
@@ -167,16 +168,28 @@ class Series:
         )
         for each in found.takeovers:
             ready.add_metric((*self._values, each.home), LEVELS[each.level])
-        drills = GaugeMetricFamily(
+        yield from (serving, epoch, ready, *self._of_drills(found, labels))
+
+    def _of_drills(self, found: PairStatus, labels: tuple[str, ...]) -> Iterator[Metric]:
+        """Of the homes that can be rehearsed here: those that the partner serves now."""
+        passed = GaugeMetricFamily(
             "poolpair_drill_passed_age_seconds",
-            "How long ago the last drill of a home began, if it passed.",
+            "How long ago the last drill of a home that passed began; +Inf if none ever did.",
             labels=labels,
         )
-        for drill in found.drills:
-            if not drill.failure:
-                age_s = self._figures.now_s - datetime.fromisoformat(drill.at_utc).astimezone(UTC).timestamp()
-                drills.add_metric((*self._values, drill.home), max(0.0, age_s))
-        yield from (serving, epoch, ready, drills)
+        failed = GaugeMetricFamily("poolpair_drill_failed", "1: the last drill of a home failed.", labels=labels)
+        drills = {drill.home: drill for drill in found.drills}
+        for home in (each.home for each in found.homes if each.served_by == found.partner):
+            drill = drills.get(home)
+            failed.add_metric((*self._values, home), float(drill is not None and bool(drill.failure)))
+            passed.add_metric((*self._values, home), self._age_s(drill.passed) if drill else math.inf)
+        yield from (passed, failed)
+
+    def _age_s(self, utc: str) -> float:
+        """How long ago that was; +Inf if it never was."""
+        if not utc:
+            return math.inf
+        return max(0.0, self._figures.now_s - datetime.fromisoformat(utc).astimezone(UTC).timestamp())
 
     def _of_places(self) -> Iterator[Metric]:
         family = GaugeMetricFamily("poolpair_free_bytes", "Room left.", labels=(*self._names, "place"))

@@ -27,11 +27,13 @@ from poolpair.api.problems import LATE
 from poolpair.audit import AuditEntry, entries
 from poolpair.errors import Code, PoolpairError
 from poolpair.history import Moment, MoveSeen, last_day, moves
+from poolpair.management.seen import Deployment
 from poolpair.moves import HookRun
 from poolpair.pipeline.site import Site
 from poolpair.serving.ordering import act_for, move_of
 from poolpair.serving.price import price, steps_of
 from poolpair.serving.progress import Progress, progress
+from poolpair.serving.resolving import RefusedDecision, refused_decisions
 from poolpair.share.port import Quarantined
 from poolpair.status import PairStatus
 from poolpair.store.values import LedgerEntry, ParkedGroup
@@ -122,6 +124,11 @@ def read_routes(desk: Desk, reader: Callable[..., Awaitable[Bearer]]) -> APIRout
         looks = desk.answering.looks
         return Response(await desk.ask(looks, looks.status), media_type=JSON)
 
+    @get(router, "/deployment", response_model=Deployment)
+    async def deployment() -> Response:
+        """The central management store, every server's replica, and how the other pools stand, as far as is known here."""
+        return answer(await desk.deployment())
+
     def read(path: str, kind: type[T], look: Callable[[Site], object], words: str) -> None:
         async def route() -> Response:
             return answer(await desk.look(look))
@@ -161,6 +168,11 @@ def read_ledger(desk: Desk, router: APIRouter) -> None:
     ) -> Response:
         """What was written at both pools: undecided entries or all, 200 from a place in the list on."""
         return answer(await desk.look(lambda site: ledger_entries(site, everything=everything, after=after)))
+
+    @get(router, "/ledger/refused", response_model=tuple[RefusedDecision, ...])
+    async def refused() -> Response:
+        """Why ordered decisions were not carried out; they can be ordered again."""
+        return answer(await desk.look(refused_decisions))
 
     @get(router, "/ledger/{entry_id}", response_model=LedgerEntry)
     async def ledger_entry(entry_id: EntryId) -> Response:

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
 from poolpair.cli.ordering import ordered
+from poolpair.clock import SystemClock
+from poolpair.config import PoolConfig
 from poolpair.errors import Code, PoolpairError
 from poolpair.management.before import refuse_before_store
+from poolpair.management.effective import says_the_same
+from poolpair.management.holding import management_of
+from poolpair.management.local import stamp_of
+from poolpair.management.seen import Deployment, StoreSeen, deployment_seen
+from poolpair.scratch import scratch_of
 from poolpair.supervisor import notify
 from poolpair.wiring import open_site, store_kind
 
@@ -35,12 +44,15 @@ def api(allow_root: Annotated[bool, typer.Option("--allow-root", help="Run even 
     config = chosen_config()
     if os.geteuid() == 0 and not allow_root:
         raise PoolpairError(Code.ROOT, "it should run as the application's user, not as root")
+    now = _Current(config)
     site = open_site(config)  # what is wrong with the pool file or the store is said at once
     site.store.close()
     tokens = tokens_of(config)
     tokens.bearers()
     file = store_kind(config).local_file()
-    serving, looks, orders = (Answers(lambda: open_site(config), site.homes, site.pool, file=file) for _ in range(3))
+    serving, looks, orders = (
+        Answers(lambda: open_site(now.config), site.homes, site.pool, file=file, changed=now.number) for _ in range(3)
+    )
     desk = Desk(
         Answering(serving=serving, looks=looks, orders=orders),
         tokens,
@@ -49,7 +61,8 @@ def api(allow_root: Annotated[bool, typer.Option("--allow-root", help="Run even 
         pools=site.homes,
         sealed=config.api.is_sealed,
         key_file=config.partner.key_file,
-        before_move=lambda pool: refuse_before_store(config, pool),
+        deployment=_deployment(config),
+        before_move=lambda pool: refuse_before_store(now.config, pool),
     )
 
     def tell(line: str) -> None:
@@ -57,6 +70,40 @@ def api(allow_root: Annotated[bool, typer.Option("--allow-root", help="Run even 
         notify("READY=1")
 
     answer(desk, config.api, tell)
+
+
+class _Current:
+    """The configuration that counts now: what the management store publishes is taken up as the service takes it up."""
+
+    def __init__(self, config: PoolConfig) -> None:
+        self.config = config
+        self._folder = scratch_of(config)
+        self._stamp = stamp_of(self._folder)
+        self._number = 0
+
+    def number(self) -> int:
+        """Grows whenever it is another one. What cannot be used changes nothing, as at the service."""
+        stamp = stamp_of(self._folder)
+        if stamp != self._stamp:
+            self._stamp = stamp
+            with suppress(PoolpairError):
+                found = chosen_config()
+                if not says_the_same(found, self.config):
+                    self.config, self._number = found, self._number + 1
+        return self._number
+
+
+def _deployment(config: PoolConfig) -> Callable[[], Deployment]:
+    """How the whole deployment stands; a store of its own is opened where this pair holds the management store."""
+    from poolpair.api.answers import STATUS_KEPT_S, Answers
+
+    clock = SystemClock()
+    if config.cms is None:
+        return lambda: deployment_seen(config, clock, None)
+    management = management_of(config)
+    file = store_kind(management).local_file()
+    store = Answers(lambda: open_site(management), (), config.pool, file=file)
+    return lambda: deployment_seen(config, clock, lambda look: store.kept("store", STATUS_KEPT_S, look, StoreSeen))
 
 
 def token_show(

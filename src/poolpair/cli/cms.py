@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -25,8 +24,9 @@ from poolpair.management.holding import management_of
 from poolpair.management.local import read_local
 from poolpair.management.members import key_document, new_membership
 from poolpair.management.publish import refuse_elsewhere, there, version_of
-from poolpair.management.replicate import ReplicaState, is_caught_up, send_again, states
-from poolpair.report import gather
+from poolpair.management.replicate import is_caught_up, send_again, states
+from poolpair.management.seen import servers_seen, store_seen
+from poolpair.outlook import Level
 from poolpair.scratch import make_scratch, scratch_of
 from poolpair.units import show_bytes
 from poolpair.wiring import open_site
@@ -86,23 +86,23 @@ def status() -> None:
         return
     site = open_site(management_of(config))
     try:
-        found, known = gather(site), tuple(states(site))
-        name = holder(site, config.cms.home)
+        found = store_seen(site, config.cms.home)
     finally:
         site.store.close()
-    store_home = next(home for home in found.homes if home.home == config.cms.home)
-    here = ", here" if name == config.pool else f"; ask there for the servers' replicas: this is pool {config.pool}"
-    typer.echo(f"the management store is held by pool {name} (term {store_home.epoch}){here}")
-    if store_home.plan:
-        typer.echo(f"it moves: {store_home.plan}")
-    show(replace(found, homes=tuple(replace(home, plan="") for home in found.homes if home.stopped or home.fault)))
-    if name == config.pool:
-        for line in _lines(known):
-            typer.echo(line)
-    now_utc = SystemClock().utc_iso()
-    fine = all(state.up_to_date and not state.files and not state.is_silent(now_utc) for state in known)
-    behind = name == config.pool and not fine
-    raise typer.Exit(found.exit_status or int(behind))
+    here = ", here" if found.here else f"; ask there for the servers' replicas: this is pool {config.pool}"
+    typer.echo(f"the management store is held by pool {found.held_by} (term {found.term}){here}")
+    if found.under_way:
+        typer.echo(found.under_way)
+    quiet = tuple(replace(each, plan="", recovering=False) for each in found.status.homes if each.stopped or each.fault)
+    show(replace(found.status, homes=quiet))
+    for server in found.servers:
+        typer.echo(server.line)
+        for words in server.state.files:
+            typer.echo(f"  file {words}")
+    if found.here and not found.servers:
+        typer.echo("no server has a replica: `poolpair topology edit` names them")
+    behind = any(server.level is not Level.HEALTHY for server in found.servers)
+    raise typer.Exit(found.status.exit_status or int(behind))
 
 
 def _status_of_replica(config: PoolConfig) -> None:
@@ -110,22 +110,6 @@ def _status_of_replica(config: PoolConfig) -> None:
     if replica is None:
         raise PoolpairError(Code.USAGE, "this server has no replica of a management store")
     typer.echo(f"replica {replica.term}.{replica.serial} of the management store, {len(replica.documents)} documents")
-
-
-def _lines(known: tuple[ReplicaState, ...]) -> Iterator[str]:
-    """The servers, those that lag behind first."""
-    if not known:
-        yield "no server has a replica: `poolpair topology edit` names them"
-    now_utc = SystemClock().utc_iso()
-    for state in sorted(known, key=lambda each: (each.up_to_date, each.pool, each.front_end)):
-        words = "up to date" if state.up_to_date else "NOT up to date"
-        words = "SILENT, was up to date" if state.up_to_date and state.is_silent(now_utc) else words
-        heard = f", heard {state.heard_utc[:16].replace('T', ' ')} UTC" if state.heard_utc else ", never heard"
-        since = state.since_utc[:19].replace("T", " ")
-        fault = f"; {state.fault.code} {state.fault.detail}" if state.fault else ""
-        has = f"has {state.term}.{state.serial}" if state.serial else "has nothing"
-        yield f"{state.pool}/{state.front_end}: {words} since {since} UTC, {has}{heard}{fault}"
-        yield from (f"  file {words}" for words in state.files)
 
 
 def replicate(
@@ -142,7 +126,8 @@ def replicate(
             send_again(site)
         behind: list[str] = []
         while True:
-            behind = [line for line in _lines(tuple(states(site))) if "NOT up to date" in line]
+            there_now = servers_seen(states(site), SystemClock().utc_iso())
+            behind = [server.line for server in there_now if not server.state.up_to_date]
             if not behind and is_caught_up(site, there(config)):
                 break
             wait(deadline_s, f"not every server has everything: {'; '.join(behind) or 'none was written to yet'}")

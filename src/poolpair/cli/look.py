@@ -19,7 +19,6 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.model import ExportStatus, ImportStatus
 from poolpair.readiness import is_silent
 from poolpair.report import gather
-from poolpair.scratch import scratch_of
 from poolpair.status import ExportView, HomeStatus, ImportView, PairStatus
 from poolpair.units import show_age, show_count
 from poolpair.wiring import open_site
@@ -79,18 +78,14 @@ def status(
 
 def show_deployment(config: PoolConfig, but: str) -> None:
     """A line for each other pool, by its own word as it was passed on here, with its age."""
-    from poolpair.management.local import words_known
+    from poolpair.management.seen import pools_seen, words_of_pool
 
-    words = sorted(words_known(scratch_of(config), SystemClock()), key=lambda word: word.pool)
-    others = [word for word in words if word.pool != but]
+    others = [each.word for each in pools_seen(config, SystemClock()) if each.word.pool != but]
     if not others:
         out.print(Text("no other pool is known here: a management store carries what each says of itself"))
     for word in others:
-        homes = ", ".join(f"users of {each.home} by {each.served_by} (epoch {each.epoch})" for each in word.homes)
-        works = f"{word.front_end} works" if word.front_end else "NO service runs"
-        said = f"{', '.join(word.states)}; lag {word.lag_s:.1f} s; {homes}; {works}; known {show_age(word.age_s)} ago"
         style = {0: "", 1: "yellow"}.get(word.exit_status, "red")
-        out.print(Text(f"pool {word.pool} (status {word.exit_status}): {said}", style=style))
+        out.print(Text(f"pool {word.pool} (status {word.exit_status}): {words_of_pool(word)}", style=style))
 
 
 def show(found: PairStatus, console: Console = out) -> None:

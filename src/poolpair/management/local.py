@@ -16,6 +16,8 @@ from poolpair.management.words import PoolWord
 
 NAME = "replica.json"
 WORDS = "deployment.json"
+FORGOTTEN_S = 3600.0
+"""So old a word is of a pool that the deployment has no more, or tells nothing."""
 _MAX_BYTES = 4 * ALL_MAX_BYTES
 
 
@@ -83,8 +85,13 @@ class Known:
 
 
 def keep_words(folder: Path, words: tuple[PoolWord, ...], clock: Clock) -> None:
-    """Write down what was passed on. Raises SCRATCH."""
-    known = Known(words=words, boot_id=clock.boot_id(), at_s=clock.monotonic_s())
+    """Write down what was passed on, beside what is known of pools that it says nothing of. Raises SCRATCH.
+
+    A store whose service has just begun has heard nobody yet: what was known before only grows older by that.
+    """
+    told = {word.pool for word in words}
+    older = (word for word in words_known(folder, clock) if word.pool not in told and word.age_s < FORGOTTEN_S)
+    known = Known(words=(*words, *older), boot_id=clock.boot_id(), at_s=clock.monotonic_s())
     write_whole(folder / WORDS, documents.encode(known).encode())
 
 

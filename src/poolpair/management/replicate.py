@@ -31,6 +31,8 @@ REFRESH_S = 20.0
 """A server that has everything is written to all the same, so that its answer tells how old it is."""
 SILENT_S = 150.0
 """An answer is asked for every REFRESH_S, and noted once a minute."""
+SKEW_S = 5.0
+"""By so much two clocks may differ that say when it was heard and what time it is."""
 RETRY_S = 5.0
 """A server that lacks something is written to once more: what was sent may be lost."""
 REPLICATION = "replication"
@@ -72,7 +74,7 @@ class ReplicaState:
         if not self.heard_utc:
             return True
         silent_s = (datetime.fromisoformat(now_utc) - datetime.fromisoformat(self.heard_utc)).total_seconds()
-        return silent_s > SILENT_S
+        return not -SKEW_S <= silent_s <= SILENT_S  # a clock that was set back makes nobody younger
 
 
 def digest_of_all(newest: Iterable[Document]) -> str:

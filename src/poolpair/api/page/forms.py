@@ -56,7 +56,7 @@ class Form:
     """What it does."""
     button: str
     done: str
-    """What is said when it was ordered."""
+    """What is said when it was done, or ordered."""
     make: Callable[[Filled], Order]
     confirms: str = ""
     """Which name is repeated: `pool` (the home that the form is about), `here`, or none."""
@@ -64,6 +64,8 @@ class Form:
     """Fields that it asks for: `reason`, `repair`, `disaster`, `accept_incomplete`, `force`."""
     keeps: tuple[str, ...] = ()
     """Fields that say what it is about, and go with it."""
+    later: str = ""
+    """What is said if the service does later what otherwise is done at once."""
     back: str = "/"
     grave: bool = False
 
@@ -203,6 +205,7 @@ _ALL = (
         words="Let one version stand. The other stays in the entry.",
         button="Decide",
         done="It is decided.",
+        later="It is ordered: the service decides once the application has let go. If it cannot, the entry says why.",
         make=_decide,
         confirms="here",
         wants=("force",),

@@ -1,10 +1,11 @@
-"""News as they come: server-sent events with the parts of the overview that changed. A browser that was cut off asks anew by itself."""
+"""News as they come: server-sent events with the parts of a page that changed. A browser that was cut off asks anew by itself."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from typing import ClassVar
 
 from fastapi import Response
@@ -13,8 +14,9 @@ from fastapi.responses import StreamingResponse
 from poolpair.api.access import Bearer
 from poolpair.api.desk import Desk
 from poolpair.api.facts import Facts, facts_of
-from poolpair.api.page.render import sections
+from poolpair.api.page.render import deployment_sections, sections
 from poolpair.errors import Code, PoolpairError
+from poolpair.outlook import Level
 
 KEPT_S = 0.9
 CALM_S = 2.0
@@ -32,22 +34,48 @@ async def facts_now(desk: Desk) -> Facts:
     return desk.with_drill(found)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """What a page shows now."""
+
+    level: Level
+    at_utc: str
+    parts: dict[str, str]
+    busy: bool = False
+
+
+Fresh = Callable[[], Awaitable[News]]
+
+
+async def overview_news(desk: Desk, bearer: Bearer) -> News:
+    """Of the overview."""
+    facts = await facts_now(desk)
+    busy = bool(facts.progress)
+    return News(level=facts.level, at_utc=facts.status.at_utc[:19], parts=sections(facts, bearer), busy=busy)
+
+
+async def deployment_news(desk: Desk) -> News:
+    """Of the deployment."""
+    seen = await desk.deployment()
+    return News(level=seen.level, at_utc=seen.at_utc[:19], parts=deployment_sections(seen))
+
+
 class Stream:
     """Counts who listens, and speaks to each."""
 
     _open: ClassVar[int] = 0
 
     @classmethod
-    def open(cls, desk: Desk, bearer: Bearer) -> Response:
+    def open(cls, fresh: Fresh) -> Response:
         """A stream of events. Raises TIMEOUT if too many are open."""
         if cls._open >= STREAMS_MAX:
             raise PoolpairError(
                 Code.TIMEOUT, f"{STREAMS_MAX} pages are open already", "close one, or reload this by hand"
             )
-        return StreamingResponse(cls._speak(desk, bearer), media_type="text/event-stream")
+        return StreamingResponse(cls._speak(fresh), media_type="text/event-stream")
 
     @classmethod
-    async def _speak(cls, desk: Desk, bearer: Bearer) -> AsyncIterator[str]:
+    async def _speak(cls, fresh: Fresh) -> AsyncIterator[str]:
         cls._open += 1
         try:
             told: dict[str, str] = {}
@@ -55,16 +83,15 @@ class Stream:
             until_s = loop.time() + LASTS_S
             while loop.time() < until_s:
                 try:
-                    facts = await facts_now(desk)
+                    news = await fresh()
                 except PoolpairError as error:
                     yield event("lost", {"why": str(error)})
                     await asyncio.sleep(CALM_S)
                     continue
-                fresh = sections(facts, bearer)
-                changed = {name: text for name, text in fresh.items() if told.get(name) != text}
-                told = fresh
-                yield event("news", {"level": facts.level, "at": facts.status.at_utc[:19], "parts": changed})
-                await asyncio.sleep(BUSY_S if facts.progress else CALM_S)
+                changed = {name: text for name, text in news.parts.items() if told.get(name) != text}
+                told = news.parts
+                yield event("news", {"level": news.level, "at": news.at_utc, "parts": changed})
+                await asyncio.sleep(BUSY_S if news.busy else CALM_S)
         finally:
             cls._open -= 1
 

@@ -14,11 +14,14 @@ from poolpair.api.access import Bearer, Role
 from poolpair.api.facts import Facts
 from poolpair.api.page.charts import HEIGHT, WIDTH, charts
 from poolpair.api.page.ledger import versions
+from poolpair.management.seen import Deployment
 from poolpair.units import show_age, show_bytes, show_count
 from poolpair.wording import remarks, words_of_drill
 
 SECTIONS = ("verdict", "plans", "line", "attention", "homes", "waiting", "day", "past")
 """Parts of the overview, each by itself renewed when it changes; a template of each, in this order."""
+DEPLOYMENT_SECTIONS = ("store", "servers", "pools", "documents")
+"""The same of the deployment's page."""
 KINDS = {
     "page.css": "text/css; charset=utf-8",
     "page.js": "text/javascript; charset=utf-8",
@@ -50,6 +53,18 @@ def sections(facts: Facts, bearer: Bearer) -> dict[str, str]:
         "operator": bearer.may(Role.OPERATOR),
     }
     return {name: draw(f"{name}.html", **values) for name in SECTIONS}
+
+
+def deployment_sections(seen: Deployment) -> dict[str, str]:
+    """Every part of the deployment's page, by its name."""
+    store = seen.store
+    values = {
+        "seen": seen,
+        "store": store,
+        "lanes": overview.lanes(store.status) if store else (),
+        "remarks": tuple(remarks(store.status)) if store else (),
+    }
+    return {name: draw(f"deployment-{name}.html", **values) for name in DEPLOYMENT_SECTIONS}
 
 
 @cache

@@ -8,14 +8,17 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from poolpair.api.access import COOKIE_S, Bearer, Role, cookie_for
-from poolpair.api.desk import COOKIE, Desk, refuse_other_pages
+from poolpair.api.bodies import Accepted
+from poolpair.api.desk import Desk, refuse_other_pages
 from poolpair.api.facts import Facts, ledger_entries
 from poolpair.api.page.forms import FORMS, Filled, Form, read_form
-from poolpair.api.page.live import Stream, facts_now
-from poolpair.api.page.render import asset, draw, sections
+from poolpair.api.page.live import Stream, deployment_news, facts_now, overview_news
+from poolpair.api.page.render import asset, deployment_sections, draw, sections
 from poolpair.api.problems import problem_of
 from poolpair.api.reading import WhatIf, what_if
 from poolpair.errors import Code, PoolpairError
+from poolpair.outlook import Level
+from poolpair.serving.resolving import refused_decisions
 
 HTML = "text/html; charset=utf-8"
 SEE_OTHER = 303
@@ -58,41 +61,57 @@ def _log_in(desk: Desk, router: APIRouter) -> None:
         response = RedirectResponse("/", SEE_OTHER)
         secure = request.url.scheme == "https"
         value = cookie_for(bearer, time.time())
-        response.set_cookie(COOKIE, value, COOKIE_S, httponly=True, samesite="strict", secure=secure)
+        response.set_cookie(desk.cookie, value, COOKIE_S, httponly=True, samesite="strict", secure=secure)
         return response
 
     @router.post("/logout")
     async def logout(request: Request) -> Response:
         refuse_other_pages(request)
         response = RedirectResponse("/login", SEE_OTHER)
-        response.delete_cookie(COOKIE)
+        response.delete_cookie(desk.cookie)
         return response
 
 
 def _look(desk: Desk, router: APIRouter) -> None:
     @router.get("/")
-    async def overview(request: Request, done: str = "") -> Response:
+    async def overview(request: Request, done: str = "", later: bool = False) -> Response:
         bearer = _who(desk, request)
         if bearer is None:
             return RedirectResponse("/login", SEE_OTHER)
-        facts = await facts_now(desk)
-        said = FORMS[done].done if done in FORMS else ""
+        facts, said = await facts_now(desk), _said(done, later=later)
         return _page(desk, "overview.html", bearer, facts=facts, sections=sections(facts, bearer), said=said)
 
     @router.get("/live")
     async def live(request: Request) -> Response:
         bearer = desk.bearer(request, Role.READER, time.time())
-        return Stream.open(desk, bearer)
+        return Stream.open(lambda: overview_news(desk, bearer))
+
+    @router.get("/deployment")
+    async def deployment(request: Request) -> Response:
+        bearer = _who(desk, request)
+        if bearer is None:
+            return RedirectResponse("/login", SEE_OTHER)
+        seen = await desk.deployment()
+        return _page(
+            desk, "deployment.html", bearer, shown_level=seen.level, seen=seen, sections=deployment_sections(seen)
+        )
+
+    @router.get("/deployment/live")
+    async def deployment_live(request: Request) -> Response:
+        desk.bearer(request, Role.READER, time.time())
+        return Stream.open(lambda: deployment_news(desk))
 
     @router.get("/ledger")
-    async def ledger(request: Request, decided: bool = False, done: str = "") -> Response:
+    async def ledger(request: Request, decided: bool = False, done: str = "", later: bool = False) -> Response:
         bearer = _who(desk, request)
         if bearer is None:
             return RedirectResponse("/login", SEE_OTHER)
         entries = await desk.look(lambda site: ledger_entries(site, everything=decided))
-        facts = await facts_now(desk)
-        said = FORMS[done].done if done in FORMS else ""
-        return _page(desk, "ledger.html", bearer, facts=facts, entries=entries, decided=decided, said=said)
+        refused = {each.entry_id: each.fault for each in await desk.look(refused_decisions)}
+        facts, said = await facts_now(desk), _said(done, later=later)
+        return _page(
+            desk, "ledger.html", bearer, facts=facts, entries=entries, decided=decided, said=said, refused=refused
+        )
 
 
 def _order(desk: Desk, router: APIRouter) -> None:
@@ -111,11 +130,12 @@ def _order(desk: Desk, router: APIRouter) -> None:
         said = read_form(await request.body())
         try:
             made = found.order(Filled(said=said, here=desk.pool, drills=desk.drills, before_move=desk.before_move))
-            await desk.order(bearer, request, made.words, made.do)
+            outcome = await desk.order(bearer, request, made.words, made.do)
         except PoolpairError as error:
             return await _show_form(desk, bearer, found, said, error)
         desk.answering.looks.forget()
-        return RedirectResponse(f"{found.back}?done={name}", SEE_OTHER)
+        later = "&later=true" if isinstance(outcome, Accepted) and found.later else ""
+        return RedirectResponse(f"{found.back}?done={name}{later}", SEE_OTHER)
 
 
 async def _show_form(
@@ -148,6 +168,12 @@ async def _show_form(
     )
 
 
+def _said(name: str, *, later: bool) -> str:
+    """What is said of the order that was just given."""
+    form = FORMS.get(name)
+    return "" if form is None else form.later if later else form.done
+
+
 def _form(name: str) -> Form:
     if name not in FORMS:
         raise PoolpairError(Code.REQUEST, "no such order")
@@ -164,8 +190,16 @@ def _who(desk: Desk, request: Request) -> Bearer | None:
         return None
 
 
-def _page(desk: Desk, template: str, bearer: Bearer | None, *, status: int = 200, **values: object) -> Response:
+def _page(
+    desk: Desk,
+    template: str,
+    bearer: Bearer | None,
+    *,
+    status: int = 200,
+    shown_level: Level | None = None,
+    **values: object,
+) -> Response:
     facts = values.get("facts")
-    level = facts.level if isinstance(facts, Facts) else None
+    level = facts.level if isinstance(facts, Facts) else shown_level
     text = draw(template, pool=desk.pool, bearer=bearer, level=level, **values)
     return Response(text, status, media_type=HTML)
