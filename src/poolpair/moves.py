@@ -156,6 +156,13 @@ class DrillResult:
     """That stood, and were applied by the takeover."""
     check: str = ""
     """The command that looked at what would be served; empty if none is set."""
+    passed_utc: str = ""
+    """When an earlier drill of this home passed, if this one failed."""
+
+    @property
+    def passed(self) -> str:
+        """When the last one that passed began; empty if none ever did."""
+        return self.passed_utc if self.failure else self.at_utc
 
 
 def drill_name(home: str) -> str:

@@ -13,7 +13,7 @@ from poolpair.moves import HookStep, Move
 from poolpair.serving.asks import attend
 from poolpair.serving.gate import tend
 from poolpair.serving.plan import give_up, order
-from poolpair.serving.resolving import RESOLVE, ResolveOrder
+from poolpair.serving.resolving import RESOLVE, ResolveOrder, refused_decisions
 from poolpair.store.values import Choice
 from tests.home_moves import COSETTE, VALJEAN, make_pair, send, take_in, take_over, value, write
 from tests.memory_pair import USERS, MemoryPair
@@ -116,6 +116,23 @@ def test_a_decision_that_cannot_be_carried_out_says_so(pair: MemoryPair) -> None
     faults = [found[name].fault for name in orders]
     assert [fault and fault.code for fault in faults] in ([Code.LEDGER_MOVED, None], [None, None])
     assert value(pair, "b", VALJEAN) == 1
+
+
+def test_a_refused_decision_is_told_until_it_is_ordered_anew(pair: MemoryPair) -> None:
+    """Why, for the page and the API: whoever ordered it there does not wait for the end."""
+    site = merged(pair).sites["b"]
+    write(pair, "b", 3)
+    (entry,) = chosen_entries(site, None, Choice.THEIRS)
+    order_resolution(site, [entry], Choice.THEIRS)
+    assert refused_decisions(site) == ()
+    attend(site)
+    tend(site)
+    attend(site)
+    (refused,) = refused_decisions(site)
+    assert (refused.entry_id, refused.fault.code) == (entry.entry_id, Code.LEDGER_MOVED)
+    pair.clock.advance(1)
+    order_resolution(site, [entry], Choice.THEIRS, force=True)
+    assert refused_decisions(site) == ()
 
 
 def test_an_order_whose_command_was_killed_goes_with_a_later_one(pair: MemoryPair) -> None:

@@ -115,3 +115,11 @@ def test_only_names_of_this_machine_are_local() -> None:
     assert not any(
         map(is_local_name, ("evil.example", "127.0.0.1.evil.example:80", "10.0.0.1", "localhost.evil.example"))
     )
+
+
+def test_a_token_is_not_glued_to_a_last_line_without_an_end(path: Path) -> None:
+    """A file that a program wrote may end without a line's end; all tokens of it go on to count."""
+    path.write_text(path.read_text().rstrip("\n"))
+    before = Tokens(path).bearers()
+    made = add_token(path, Role.READER, "grafana")
+    assert Tokens(path).bearers() == (*before, made)

@@ -12,6 +12,7 @@ import re
 import tarfile
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +21,7 @@ import typer
 
 from poolpair import __version__, documents
 from poolpair.api.access import DEFAULT_NAME
-from poolpair.audit import entries
+from poolpair.audit import AuditEntry, entries
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
 from poolpair.config import PoolConfig
 from poolpair.errors import Code, PoolpairError
@@ -31,6 +32,7 @@ from poolpair.scratch import scratch_of
 from poolpair.wiring import open_site
 
 LOG_MAX_BYTES = 2 * 1024**2
+_REFUSED = re.compile(r"refused: P[1-5][0-9]{2}")
 _HEADER = re.compile(r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie)(\s*[=:]\s*)[^\n]*")
 _SECRET = re.compile(r"(?i)\b(password|passwd|secret|token|bearer)\b(\s*[=:]\s*|\s+)\S+")
 
@@ -87,11 +89,17 @@ def _ledger(site: Site) -> str:
     return documents.encode_line(found)
 
 
+def _without_detail(entry: AuditEntry) -> AuditEntry:
+    """Of a refusal its code: what it says beyond that may name what somebody wrote."""
+    refused = _REFUSED.match(entry.outcome)
+    return replace(entry, outcome=refused[0]) if refused else entry
+
+
 LOOKS: dict[str, Callable[[Site], str]] = {
     "status.json": lambda site: documents.encode_full(gather(site)),
     "history.json": lambda site: documents.encode_line(last_day(site)),
     "moves.json": lambda site: documents.encode_line(moves(site)),
-    "orders.json": lambda site: documents.encode_line(entries(site)),
+    "orders.json": lambda site: documents.encode_line(tuple(map(_without_detail, entries(site)))),
     "parked.json": _parked,
     "ledger.json": _ledger,
     "quarantine.txt": lambda site: "".join(f"{each.name}\t{each.size_bytes}\n" for each in site.own.quarantined()),

@@ -39,10 +39,9 @@ def rehearse(config: PoolConfig, home: str, *, keep: bool, timeout_s: float, tel
     try:
         check_settings(site)
         _check_home(site, home)
-        began_s, result = (
-            site.clock.monotonic_s(),
-            DrillResult(home=home, at_utc=site.clock.utc_iso(), failure=UNFINISHED),
-        )
+        before = site.store.read(DrillResult, drill_name(home))
+        began_s, passed_utc = site.clock.monotonic_s(), before.passed if before else ""
+        result = DrillResult(home=home, at_utc=site.clock.utc_iso(), failure=UNFINISHED, passed_utc=passed_utc)
         try:
             result = _on_a_copy(config, site, result, began_s, keep=keep, timeout_s=timeout_s, tell=tell)
         except PoolpairError as error:

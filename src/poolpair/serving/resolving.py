@@ -38,6 +38,28 @@ class ResolveOrder:
     """Why the next one could not be."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedDecision:
+    """Why an ordered decision about an entry was not carried out."""
+
+    entry_id: str
+    fault: Fault
+
+
+def refused_decisions(site: Site) -> tuple[RefusedDecision, ...]:
+    """Of undecided entries whose last order is over and could not be carried out, as long as the order lies."""
+    last: dict[str, ResolveOrder] = {}
+    for order in sorted(site.store.read_all(ResolveOrder, RESOLVE).values(), key=lambda each: each.ordered_s):
+        last |= dict.fromkeys(order.entry_ids, order)
+    undecided = (entry.entry_id for entry in site.store.ledger() if not entry.state.is_decided) if last else ()
+    found = ((entry_id, last[entry_id]) for entry_id in undecided if entry_id in last)
+    return tuple(
+        RefusedDecision(entry_id=entry_id, fault=order.fault)
+        for entry_id, order in found
+        if order.fault is not None and order.entry_ids[order.done] == entry_id
+    )
+
+
 def resolve_entry(site: Site, entry: LedgerEntry, choice: Choice, *, force: bool = False) -> None:
     """Decide on an open entry of a home that is served here."""
     if entry.table == FILES:

@@ -123,7 +123,7 @@ class Ledgering:
         (key,) = rows_from_text(entry.key)
         here = rows_to_text(self._here(table, key))
         if choice is Choice.THEIRS and here not in {entry.ours, entry.theirs} and not force:
-            raise PoolpairError(Code.LEDGER_MOVED, f"{entry.table} {table.describe(key)} was written again since")
+            raise PoolpairError(Code.LEDGER_MOVED, f"a group of {entry.table} was written again since")
         if choice is Choice.THEIRS:
             if reason := refusal(table, rows_from_text(entry.theirs), refuses):
                 raise PoolpairError(Code.PARKED, f"table {table.name} refuses the rows of the entry: {reason}")

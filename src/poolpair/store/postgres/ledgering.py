@@ -175,7 +175,7 @@ def _let_stand(database: Database, bound: tuple[Bound, ...], entry: LedgerEntry,
     assert row is not None
     here, is_theirs = str(row[0]), _as_set(row[0]) == _as_set(entry.theirs)
     if not (is_theirs or force or _as_set(here) == _as_set(entry.ours)):
-        raise PoolpairError(Code.LEDGER_MOVED, f"{entry.table} {entry.key} was written again since")
+        raise PoolpairError(Code.LEDGER_MOVED, f"a group of {entry.table} was written again since")
     try:
         database.run("SET CONSTRAINTS ALL IMMEDIATE")
         with without_triggers(database, b):
