@@ -21,8 +21,9 @@ from schemathesis.core.result import Ok
 
 from poolpair.lab.pool import PROGRAM, make_pools, wait_for
 from tests.page.ground import Ground, ground
+from tests.swept import DENSE
 
-EXAMPLES = 12
+EXAMPLES = 300 if DENSE else 12
 """Requests that are made up for each operation; the count of all is printed."""
 DRAWN = settings(
     max_examples=EXAMPLES,

@@ -127,7 +127,7 @@ def _said(site: Site, why: GateWhy | None, *, heard: bool, by_hand: bool) -> str
     return "gate: open, by an operator's word" if by_hand else f"gate: open, without a word from {site.partner}"
 
 
-def close_for_silence(site: Site, tell: Callable[[str], None]) -> None:
+def close_for_silence(site: Site, tell: Callable[[str], None] = lambda _line: None) -> None:
     """What `tend` does about too long a silence, and no more, for a thread that waits for no share when all others do.
 
     The hook runs once they go on. Raises STORE_LOCKED while a writer stays, LEASE.

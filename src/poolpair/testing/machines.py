@@ -13,7 +13,8 @@ from poolpair.testing.faulty import ProcessEnd
 from poolpair.testing.hooking import note_unhooked
 from poolpair.testing.schema import CHANNELS, POOLS, other
 from poolpair.testing.steps import Step
-from poolpair.testing.world import Pool, Process, World, one_beat, one_count, one_pass, serve
+from poolpair.testing.turns import one_beat, one_count, one_pass
+from poolpair.testing.world import Pool, Process, World, serve
 
 BACKUPS_KEPT = 3
 

@@ -10,18 +10,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
-from poolpair.alongside import write_pulse
-from poolpair.cycle import beat, count_unhomed, run_pass
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.keys import SECRET_BYTES, KeyRing
 from poolpair.format.layout import PoolIdentity, cookie_dir, data_dir, folders, identity_file
 from poolpair.hooks.memory import MemoryHooks
-from poolpair.model import Channel, new_id
+from poolpair.model import new_id
 from poolpair.moves import GateRules
 from poolpair.pipeline.site import Site, outbound_name
-from poolpair.service import REQUEST, Request
-from poolpair.serving.asks import attend
-from poolpair.serving.gate import begin, tend
+from poolpair.serving.gate import begin
 from poolpair.share.memory import MemoryShare, Stored
 from poolpair.state import Outbound, Seed
 from poolpair.store.tree_memory import MemoryTree
@@ -261,41 +257,3 @@ def serve(world: World, pool: Pool, process: Process, work: Callable[[], object]
             world.end(pool, process)
         return "lost its lease"
     return "moved" if moved else "idle"
-
-
-def one_pass(process: Process, channels: tuple[Channel, ...], *, force: bool, rescan: bool) -> bool:
-    """What the service does in one look."""
-    store = process.site.store
-    with suppress(PoolpairError):
-        asked = store.read_all(Request, REQUEST)
-        force, rescan = force or bool(asked), rescan or any(each.rescan for each in asked.values())
-    moved = [run_pass(process.site, channel, force=force, rescan=rescan) for channel in channels]
-    with suppress(PoolpairError), store.transaction() as tx:
-        for name in tx.names(REQUEST):
-            tx.delete(name)
-    with suppress(PoolpairError):
-        moved.append(attend(process.site))
-    with suppress(PoolpairError):
-        moved.append(tend(process.site))
-    with suppress(PoolpairError):
-        write_pulse(process.site)
-        process.told = True
-    return any(moved)
-
-
-def one_beat(process: Process, channels: tuple[Channel, ...]) -> bool:
-    """What the heartbeat thread does once."""
-    spoke = [beat(process.beater, channel) for channel in channels]
-    with suppress(PoolpairError):
-        write_pulse(process.beater)
-        process.told = True
-    return any(spoke)
-
-
-def one_count(process: Process) -> bool:
-    """The housekeeping of an interval."""
-    with suppress(PoolpairError):
-        for channel in CHANNELS:
-            count_unhomed(process.site, channel)
-        process.site.own.sweep_temp(24 * 3600.0)
-    return False
