@@ -177,7 +177,7 @@ def test_bodies_have_limits(pair: Ground) -> None:
     assert pair.ask("POST", "/v1/pause", {"reason": "x"}, Transfer_Encoding="chunked")[0] == 400
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(7200 if DENSE else 300)
 def test_made_up_requests_meet_no_surprise(pair: Ground, capsys: pytest.CaptureFixture[str]) -> None:
     """Schemathesis makes up requests from the description: no answer is a 500, and each is one that the description promises."""
     schema = schemathesis.openapi.from_dict(pair.ask("GET", "/v1/openapi.json")[1])
