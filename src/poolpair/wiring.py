@@ -37,7 +37,7 @@ from poolpair.store.prepared import SETTINGS, Installed, InstalledSettings, refu
 from poolpair.store.profile import Profile, match_path
 from poolpair.store.profile_file import load_profile
 from poolpair.store.tree import DirectoryTree
-from poolpair.store.whole import expanded
+from poolpair.store.whole import found_in
 
 SERIAL = "serial"
 SERIALS_PER_START = 1_000_000
@@ -50,12 +50,12 @@ class SerialStart:
     start: int
 
 
-def profile_of(config: PoolConfig) -> Profile:
-    """The profile that a pool file names; of a whole application with the tables that are there. Raises PROFILE, STORE_*."""
+def profile_of(config: PoolConfig, *, anew: bool = False) -> Profile:
+    """The profile that a pool file names; of a whole application with its tables, see `whole.found_in`. Raises PROFILE, STORE_*."""
     if config.profile == MANAGEMENT_PROFILE:
         return management_profile()
     profile = replace(load_profile(config.profile), serials_travel=len({pool for _, pool in config.homes}) == 1)
-    return expanded(profile, store_kind(config).described()) if profile.whole else profile
+    return found_in(store_kind(config), profile, anew=anew) if profile.whole else profile
 
 
 def channels_of(profile: Profile) -> tuple[Channel, ...]:
@@ -232,7 +232,7 @@ def beater(config: PoolConfig, site: Site) -> Callable[[], Site]:
 
 def initialise(config: PoolConfig) -> Installed:
     """Prepare store and share; idempotent. An old share of another pool is refused before anything is written."""
-    profile = profile_of(config)
+    profile = profile_of(config, anew=True)
     ring = read_key_file(config.partner.key_file)
     share = own_share(config)
     path = identity_file(profile.lead)

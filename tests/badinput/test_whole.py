@@ -109,3 +109,89 @@ def test_what_nobody_would_see_is_refused(tmp_path: Path) -> None:
     assert (code, "words: it is a virtual table (fts5)" in detail, "`without`" in detail) == (Code.PROFILE, True, True)
     (tmp_path / "profile.toml").write_text('whole = true\nwithout = ["words"]\n')
     assert made.command("a", "init").exit_code == 0
+
+
+def taken_again(site: Ground, reason: str, *way: str) -> None:
+    """One group that came from A is parked at B for this reason, and stays so until that is out of the way; then it is taken."""
+    site.settle()
+    assert [group.reason for group in site.sites["b"].store.parked()] == [reason]
+    refused = site.command("b", "parked", "retry")
+    assert (refused.exit_code, reason in refused.output) == (1, True), refused.output
+    site.do("b", *way)
+    assert site.command("b", "parked", "retry").exit_code == 0
+    whole(site)
+
+
+def test_an_index_that_comes_changes_no_key(site: Ground) -> None:
+    """A UNIQUE index made later at B parks what it refuses; commands and a service that begins anew know the groups as `init` did."""
+    site.do("a", "INSERT INTO loose VALUES ('mine', 'taken')")
+    whole(site)
+    site.do("b", "CREATE UNIQUE INDEX one ON loose (b)")
+    site.do("a", "INSERT INTO loose VALUES ('other', 'taken')")
+    site.settle()
+    assert "\tloose\ta=other, b=taken\t" in site.command("b", "parked", "list").output
+    site.stop("b")
+    site.start("b")
+    taken_again(site, "UNIQUE constraint failed: loose.b", "DROP INDEX one")
+
+
+def test_a_unique_index_at_both_sites_is_known_after_init(site: Ground) -> None:
+    """Made by a migration at both, it is what tells rows apart once `init` ran at each; what REPLACE removes through it is carried."""
+    for pool in ("a", "b"):
+        site.stop(pool)
+        site.do(pool, "CREATE UNIQUE INDEX one ON loose (b)")
+        assert site.command(pool, "init").exit_code == 0
+        site.start(pool)
+    site.do("a", "INSERT INTO loose VALUES ('mine', 'taken')")
+    whole(site)
+    site.do("a", "REPLACE INTO loose VALUES ('other', 'taken')")
+    whole(site)
+    assert site.ask("b", "SELECT a, b FROM loose") == [("other", "taken")]
+
+
+LATER = (
+    "CREATE TRIGGER loose_seen AFTER INSERT ON loose BEGIN INSERT INTO visit VALUES (NEW.a, 1); END",
+    "CREATE TRIGGER loose_in AFTER INSERT ON loose BEGIN INSERT INTO words (word) VALUES (NEW.a); END",
+    "CREATE TRIGGER loose_no BEFORE INSERT ON note WHEN NEW.title = 'bad' BEGIN SELECT RAISE(ABORT, 'not here'); END",
+)
+
+
+def test_triggers_that_come_do_what_the_others_do(tmp_path: Path) -> None:
+    """One that keeps a search index runs, the others rest: where rows arrive, also after a new start, and in a retry of what was parked."""
+    schema = f"{SCHEMA}CREATE VIRTUAL TABLE words USING fts5 (word);"
+    rules = 'whole = true\nwithout = ["visit*", "words"]\n'
+    site = first_copy(make_ground(tmp_path, schema=schema, profile=rules, columns=COLUMNS, homes=HOMES))
+    site.do("b", *LATER)
+    site.do("a", "INSERT INTO note (title) VALUES ('bad')", "INSERT INTO loose VALUES ('arrives', 1)")
+    whole(site)
+    site.stop("b")
+    site.start("b")
+    site.do("a", "INSERT INTO loose VALUES ('later', 2)")
+    whole(site)
+    site.do("b", "CREATE UNIQUE INDEX one ON loose (b)")
+    site.do("a", "INSERT INTO loose VALUES ('retried', 2)")
+    taken_again(site, "UNIQUE constraint failed: loose.b", "DROP INDEX one")
+    assert site.ask("b", "SELECT word FROM words ORDER BY word") == [("arrives",), ("later",), ("retried",)]
+    assert site.ask("b", "SELECT token FROM visit") == []
+    for pool in ("a", "b"):
+        site.stop(pool)
+
+
+def test_a_table_that_went_with_parked_groups(site: Ground) -> None:
+    """A table dropped while one of its groups is parked: commands say so, the group can be dropped too, and `init` goes on without both."""
+    site.do("b", "CREATE UNIQUE INDEX one ON loose (b)")
+    site.tamper("b", "INSERT INTO loose VALUES ('mine', 'taken')")
+    site.do("a", "INSERT INTO loose VALUES ('other', 'taken')")
+    site.settle()
+    assert [group.table for group in site.sites["b"].store.parked()] == ["loose"]
+    for pool in ("a", "b"):
+        site.stop(pool)
+        site.do(pool, "DROP TABLE loose")
+    assert "which is not there" in site.command("b", "parked", "list").output
+    assert said(site.command("b", "parked", "retry"))[0] is Code.SCHEMA
+    assert site.command("b", "parked", "drop", "1", "--yes").exit_code == 0
+    for pool in ("a", "b"):
+        assert site.command(pool, "init").exit_code == 0
+        site.start(pool)
+    site.columns = {"note": COLUMNS["note"], "tag": COLUMNS["tag"]}
+    whole(site)

@@ -47,7 +47,7 @@ class _Files:
 def examine() -> None:
     """Say what the profile carries (tables, groups, rows, bytes, files), what it leaves out, and what is dangerous."""
     config = chosen_config()
-    kind, profile = store_kind(config), profile_of(config)
+    kind, profile = store_kind(config), profile_of(config, anew=True)
     problems = kind.problems(profile)
     if wrong := [f"{problem.table}: {problem.reason}" for problem in problems if problem.fatal]:
         raise PoolpairError(Code.PROFILE, "; ".join(wrong))

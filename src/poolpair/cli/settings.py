@@ -81,7 +81,7 @@ def init(print_sql: Annotated[bool, typer.Option("--print-sql", help="Only print
     """Install capture in the database and make the share. May be repeated; puts back what is missing."""
     config = chosen_config()
     if print_sql:
-        for statement in store_kind(config).statements(profile_of(config), home_triples(config)):
+        for statement in store_kind(config).statements(profile_of(config, anew=True), home_triples(config)):
             typer.echo(f"{statement};")
         return
     done = initialise(config)

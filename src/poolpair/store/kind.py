@@ -11,7 +11,7 @@ from poolpair.clock import Clock
 from poolpair.store.counting import Contents, Owner
 from poolpair.store.drafting import Described
 from poolpair.store.port import Snapshot, Store
-from poolpair.store.prepared import Farewell, Installed, Record
+from poolpair.store.prepared import Farewell, Installed, InstalledSettings, Record
 from poolpair.store.profile import Profile
 from poolpair.store.profile_check import Problem
 
@@ -77,6 +77,10 @@ class StoreKind(Protocol):
 
     def described(self) -> Described:
         """Every table of the application's."""
+        ...
+
+    def prepared(self) -> InstalledSettings | None:
+        """With what `init` prepared the database; None if it is new to poolpair."""
         ...
 
     def problems(self, profile: Profile) -> tuple[Problem, ...]:

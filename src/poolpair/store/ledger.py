@@ -23,8 +23,8 @@ COLUMNS = (
 
 
 def ledger_table(profile: Profile) -> ProfileTable:
-    """The ledger as an entry beside those of the profile, after the last of them."""
-    number = 1 + len(profile.tables)
+    """The ledger as an entry beside those of the profile, after the last of them, also of those that went."""
+    number = 1 + max(profile.numbers, len(profile.tables))
     return ProfileTable(number=number, name=TABLE, channel=profile.lead, key=KEY, home_is_pool=True)
 
 

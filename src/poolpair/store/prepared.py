@@ -7,11 +7,21 @@ from dataclasses import dataclass
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.store.port import Transaction
+from poolpair.store.profile import Profile
 
 SETTINGS = "store/settings"
 LAYOUT = 2
 """How poolpair's own tables are made. It grows with every change that `init` has to make to a database prepared before; 2: the ledger
 carries files too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedTable:
+    """A table of a whole application, as `init` found it: until the next one it has this number and this key, whatever indexes come."""
+
+    number: int
+    name: str
+    key: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,11 +32,20 @@ class InstalledSettings:
     profile: str
     layout: int = 1
     """1: from before it was noted."""
+    tables: tuple[PreparedTable, ...] = ()
+    """Of a whole application, those that its profile does not name itself."""
 
 
 def is_settled(known: InstalledSettings | None, settings: str, profile: str) -> bool:
     """Whether `init` with these settings only puts back what is missing, or prepares a database that is new to poolpair."""
-    return known is None or known == InstalledSettings(settings=settings, profile=profile, layout=LAYOUT)
+    return known is None or (known.settings, known.profile, known.layout) == (settings, profile, LAYOUT)
+
+
+def settled_with(settings: str, profile: Profile) -> InstalledSettings:
+    """What `init` notes of the settings and the profile with which it prepares a database."""
+    found = (table for table in profile.tables if table.indexing)
+    tables = tuple(PreparedTable(number=table.number, name=table.name, key=table.key) for table in found)
+    return InstalledSettings(settings=settings, profile=profile.digest, layout=LAYOUT, tables=tables)
 
 
 def refuse_newer(known: InstalledSettings | None, name: str) -> None:

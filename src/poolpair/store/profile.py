@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from functools import cache
 from typing import Literal
 from urllib.parse import unquote_to_bytes
@@ -48,10 +48,17 @@ class ProfileTable:
     """Whether the application's own triggers run on applied rows."""
     fire: tuple[str, ...] = ()
     """With `triggers = "skip"`: those that run all the same."""
+    indexing: bool = False
+    """With `triggers = "skip"`: so do those that keep a search index, whichever these are at the time. No profile says this: it is how the
+    tables of a whole application are carried."""
     conference: str | None = None
     """Over the key columns: the conference that a row of the conferences channel describes."""
     home_is_pool: bool = False
     """The first key column names the home pool itself. No profile says this: it is the ledger, which every store tracks."""
+
+    def at(self, index_triggers: tuple[str, ...]) -> ProfileTable:
+        """The same where the table has these triggers that keep a search index."""
+        return replace(self, fire=index_triggers) if self.indexing else self
 
     def runs(self, trigger: str) -> bool:
         """Whether a trigger of the application's runs on rows that arrive."""
@@ -99,6 +106,8 @@ class Profile:
     """All users are at home in one pool, so that at any time one pool gives the numbers."""
     whole: Whole | None = None
     """Every table is carried, as `whole.expanded` finds them; `tables` are then those that the profile names itself, until that is done."""
+    numbers: int = 0
+    """How many numbers of tables are taken in the store, if more than there are tables."""
     agreed: str = ""
     """What both pools must agree on: `digest`, but of a whole application only its rules, since the tables change with its releases."""
 

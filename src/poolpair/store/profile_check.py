@@ -76,12 +76,13 @@ def check_profile(
 ) -> tuple[Problem, ...]:
     """Find every problem, table by table in the order of the profile. `absent` says of names what they are instead of tables."""
     found: dict[Problem, None] = {}
-    for spec in profile.tables:
-        info = tables.get(spec.name)
+    for named in profile.tables:
+        info = tables.get(named.name)
         if info is None:
-            reason = (absent or {}).get(spec.name, "there is no such table")
-            found[Problem(table=spec.name, reason=reason)] = None
+            reason = (absent or {}).get(named.name, "there is no such table")
+            found[Problem(table=named.name, reason=reason)] = None
             continue
+        spec = named.at(info.index_triggers)
         for reason in _contradictions(profile, spec):
             found[Problem(table=spec.name, reason=reason)] = None
         for reason in _misfits(spec, info, serials_travel=profile.serials_travel):

@@ -157,10 +157,12 @@ class _Entry:
         return str(value)
 
 
+_NOT_SAID = frozenset({"number", "shared", "fire", "indexing", "home_is_pool"})
+"""Of a table, what no profile says, or says in another way."""
+
+
 def _table(number: int, entry: _Entry) -> ProfileTable:
-    entry.refuse_unknown(
-        (*(field.name for field in fields(ProfileTable) if field.name not in {"number", "shared", "fire"}), "home")
-    )
+    entry.refuse_unknown((*(field.name for field in fields(ProfileTable) if field.name not in _NOT_SAID), "home"))
     name, key = entry.needed("name"), entry.texts("key")
     fire = entry.triggers()
     if not key:

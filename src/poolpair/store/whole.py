@@ -6,30 +6,61 @@ pools agree on the rules alone, and each finds its own tables; where they differ
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.homes import matches
 from poolpair.model import Channel
 from poolpair.store.drafting import Choice, Described, choose
+from poolpair.store.kind import StoreKind
+from poolpair.store.prepared import PreparedTable
 from poolpair.store.profile import Profile, ProfileTable, Whole, profile_digest
 from poolpair.store.profile_check import Problem
 
 
-def expanded(profile: Profile, found: Described) -> Profile:
-    """The same profile with every table that it means. Raises PROFILE for what nobody could carry and the profile does not leave out."""
+def found_in(kind: StoreKind, profile: Profile, *, anew: bool = False) -> Profile:
+    """The same profile with every table that it means: as `init` prepared them; `anew`, or if it did not, as they are chosen now."""
+    known = None if anew else kind.prepared()
+    return expanded(profile, kind.described(), known.tables if known else ())
+
+
+def expanded(profile: Profile, found: Described, prepared: Iterable[PreparedTable] = ()) -> Profile:
+    """The same profile with every table that it means: of a store that `init` prepared those that it found, each as it found it.
+
+    What is captured, parked and spooled is kept by number and key, so these stay, whatever indexes came since. Tables that came, went, or
+    lost a column of their key show in the digest only. Raises PROFILE for what nobody could carry and the profile does not leave out.
+    """
     whole = profile.whole
     if whole is None:
         return profile
-    named = {table.name for table in profile.tables}
+    fresh = _chosen(profile, whole, found)
+    named = len(profile.tables)
+    known = {table.name: table for table in prepared if table.number > named}
+    if not known:
+        tables = (*profile.tables, *(_table(n, choice) for n, choice in enumerate(fresh.values(), named + 1)))
+        return replace(profile, tables=tables, digest=profile_digest(tables, profile.files, whole))
+    stays = [table for table in known.values() if table.name in fresh and _has(fresh[table.name], table.key)]
+    entries = [_table(table.number, replace(fresh[table.name], key=table.key)) for table in stays]
+    tables = (*profile.tables, *sorted(entries, key=lambda entry: entry.number))
+    came = tuple(_table(0, choice) for name, choice in fresh.items() if name not in {table.name for table in stays})
+    digest = profile_digest((*tables, *came), profile.files, whole)
+    return replace(profile, tables=tables, digest=digest, numbers=max(table.number for table in known.values()))
+
+
+def _chosen(profile: Profile, whole: Whole, found: Described) -> dict[str, Choice]:
+    """What a profile does not name itself and carries all the same, in the order of names. Raises PROFILE."""
     choices, left = choose(found)
     if missed := [problem for problem in left if problem.fatal and not is_left_out(whole, problem.table)]:
         said = "; ".join(f"{problem.table}: {problem.reason}" for problem in missed)
         raise PoolpairError(Code.PROFILE, f"{said}. If it is to stay each site's own, name it in `without`")
-    fresh = [choice for choice in choices if choice.info.name not in named and not is_left_out(whole, choice.info.name)]
-    tables = (*profile.tables, *(_table(n, choice) for n, choice in enumerate(fresh, len(profile.tables) + 1)))
-    return replace(profile, tables=tables, digest=profile_digest(tables, profile.files, whole))
+    named = {table.name for table in profile.tables}
+    wanted = (choice for choice in choices if not is_left_out(whole, choice.info.name))
+    return {choice.info.name: choice for choice in wanted if choice.info.name not in named}
+
+
+def _has(choice: Choice, key: tuple[str, ...]) -> bool:
+    return all(choice.info.column(name) is not None for name in key)
 
 
 def left_out(profile: Profile, found: Described) -> tuple[Problem, ...]:
@@ -71,6 +102,6 @@ def _table(number: int, choice: Choice) -> ProfileTable:
         key=choice.key,
         shared=True,
         sequences=choice.sequences,
-        triggers="skip" if choice.skips else "fire",
-        fire=choice.fire,
+        triggers="skip",
+        indexing=True,
     )

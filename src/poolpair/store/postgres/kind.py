@@ -20,7 +20,7 @@ from poolpair.store.postgres.rehearsing import spare_database
 from poolpair.store.postgres.schema import describe_tables
 from poolpair.store.postgres.serials import sequences_of
 from poolpair.store.postgres.store import PostgresStore
-from poolpair.store.prepared import Farewell, Installed, Record
+from poolpair.store.prepared import Farewell, Installed, InstalledSettings, Record
 from poolpair.store.profile import Profile
 from poolpair.store.profile_check import Problem
 from poolpair.units import show_bytes
@@ -62,6 +62,10 @@ class PostgresKind:
     def described(self) -> Described:
         with self._opened() as database:
             return describe_all(database)
+
+    def prepared(self) -> InstalledSettings | None:
+        with self._opened() as database:
+            return setup.known_settings(database)
 
     def problems(self, profile: Profile) -> tuple[Problem, ...]:
         with self._opened() as database:

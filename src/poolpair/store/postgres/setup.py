@@ -35,13 +35,13 @@ from poolpair.store.postgres.serials import sequences_of
 from poolpair.store.postgres.store import IDENTITY
 from poolpair.store.postgres.transaction import PostgresTransaction
 from poolpair.store.prepared import (
-    LAYOUT,
     SETTINGS,
     Installed,
     InstalledSettings,
     Record,
     is_settled,
     refuse_newer,
+    settled_with,
 )
 from poolpair.store.profile import Profile
 from poolpair.store.values import StoreIdentity
@@ -78,7 +78,7 @@ def install(
     """
     with opened(url, lock_wait_s) as database, ExitStack() as stack:
         bound = bind(database, profile)
-        before = _known_settings(database)
+        before = known_settings(database)
         refuse_newer(before, database.name)
         if not is_settled(before, settings, profile.digest):
             stack.enter_context(PostgresLease(database, SystemClock()).kept_free())
@@ -106,8 +106,7 @@ def install(
             changed = known is not None and (known.settings, known.profile) != (settings, profile.digest)
             if changed:
                 _doubt_catalogue(database)
-            settled = InstalledSettings(settings=settings, profile=profile.digest, layout=LAYOUT)
-            write_document(database, SETTINGS, settled)
+            write_document(database, SETTINGS, settled_with(settings, profile))
             done = Installed(
                 store_id=identity.store_id, fresh=fresh, repaired=() if fresh else repaired, changed=changed
             )
@@ -135,7 +134,7 @@ def _make_schema(database: Database) -> None:
         raise PoolpairError(Code.STORE_BROKEN, detail, hint="move what lies there; nothing was changed")
 
 
-def _known_settings(database: Database) -> InstalledSettings | None:
+def known_settings(database: Database) -> InstalledSettings | None:
     """With what the database was prepared; None if it is new to poolpair."""
     there = database.row("SELECT to_regclass($1) IS NOT NULL", f"{SCHEMA}.document")
     return read_document(database, InstalledSettings, SETTINGS) if there and there[0] else None

@@ -183,7 +183,7 @@ def refuse_fatal(problems: Iterable[Problem]) -> None:
 
 
 def _bind_one(connection: sqlite3.Connection, spec: ProfileTable, info: TableInfo) -> Bound:
-    return _bound(spec, info, replace_keys(connection, info))
+    return _bound(spec.at(info.index_triggers), info, replace_keys(connection, info))
 
 
 def _bound(spec: ProfileTable, info: TableInfo, replaced_by: tuple[UniqueKey, ...]) -> Bound:

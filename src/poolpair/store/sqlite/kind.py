@@ -11,7 +11,7 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.store.counting import Contents, Owner, contents_query, counted
 from poolpair.store.drafting import Described
 from poolpair.store.kind import StoreHandle
-from poolpair.store.prepared import Farewell, Installed, Record
+from poolpair.store.prepared import Farewell, Installed, InstalledSettings, Record
 from poolpair.store.profile import Profile
 from poolpair.store.profile_check import Problem
 from poolpair.store.sqlite import setup
@@ -64,6 +64,10 @@ class SqliteKind:
     def described(self) -> Described:
         with closing(connect(self._path, self._lock_wait_s, read_only=True)) as connection:
             return describe_all(connection)
+
+    def prepared(self) -> InstalledSettings | None:
+        with closing(connect(self._path, self._lock_wait_s, read_only=True)) as connection, translated(self._path):
+            return setup.known_settings(connection)
 
     def problems(self, profile: Profile) -> tuple[Problem, ...]:
         with closing(connect(self._path, self._lock_wait_s, read_only=True)) as connection:

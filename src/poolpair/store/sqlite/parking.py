@@ -24,7 +24,7 @@ def list_parked(
         ParkedGroup(
             group_id=group_id,
             channel=Channel(text(of)),
-            table=tables[table].spec.name,
+            table=tables[table].spec.name if table in tables else f"number {table} of the profile, which is not there",
             key=text(key),
             reason=text(reason),
             package_id=text(package_id),
@@ -44,7 +44,9 @@ def retry_parked(connection: sqlite3.Connection, bound: tuple[Bound, ...], group
     found = connection.execute("SELECT tbl FROM main.poolpair_parked WHERE id = ?", (group_id,)).fetchone()
     if found is None:
         raise PoolpairError(Code.USAGE, f"no parked group has the number {group_id}")
-    b = by_number(bound)[found[0]]
+    b = by_number(bound).get(found[0])
+    if b is None:
+        raise PoolpairError(Code.SCHEMA, "its table is not there")
     whose = connection.execute(
         f"SELECT {b.home} FROM main.{PREFIX}parked_key_{b.n} WHERE poolpair_id = ?", (group_id,)
     ).fetchone()

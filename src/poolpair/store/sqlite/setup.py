@@ -14,7 +14,6 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.model import new_id
 from poolpair.store import ledger
 from poolpair.store.prepared import (
-    LAYOUT,
     SETTINGS,
     UNPAIRED,
     Farewell,
@@ -23,6 +22,7 @@ from poolpair.store.prepared import (
     Record,
     is_settled,
     refuse_newer,
+    settled_with,
 )
 from poolpair.store.profile import Profile
 from poolpair.store.sqlite.binding import Bound, bind, refuse_fatal
@@ -80,7 +80,7 @@ def install(
         bound = bind(c, profile)
         before = text(c.execute("PRAGMA main.journal_mode").fetchone()[0])
         _refuse_homeless(c, bound, homes)
-        found = _known_settings(c)
+        found = known_settings(c)
         refuse_newer(found, str(path))
         if not is_settled(found, settings, profile.digest):
             stack.enter_context(SqliteLease(c, lock_path, SystemClock()).kept_free())
@@ -107,14 +107,14 @@ def install(
         changed = known is not None and (known.settings, known.profile) != (settings, profile.digest)
         if changed:
             _doubt_catalogue(c)
-        _save(c, SETTINGS, InstalledSettings(settings=settings, profile=profile.digest, layout=LAYOUT))
+        _save(c, SETTINGS, settled_with(settings, profile))
         done = Installed(store_id=identity.store_id, fresh=fresh, repaired=() if fresh else repaired, changed=changed)
         record(SqliteTransaction(c, bound), done)
         c.execute("COMMIT")
     return done
 
 
-def _known_settings(c: sqlite3.Connection) -> InstalledSettings | None:
+def known_settings(c: sqlite3.Connection) -> InstalledSettings | None:
     """With what the database was prepared; None if it is new to poolpair."""
     table = c.execute("SELECT 1 FROM main.sqlite_master WHERE name = ?", (f"{PREFIX}document",)).fetchone()
     return read_document(c, InstalledSettings, SETTINGS) if table else None

@@ -45,7 +45,9 @@ def unwritable(
         refused = dict(_build(memory, things))
         for spec in specs:
             info = tables.get(spec.name)
-            for reason in _reasons(memory, spec, info, things, refused) if info is not None else ():
+            if info is None:
+                continue
+            for reason in _reasons(memory, spec.at(info.index_triggers), info, things, refused):
                 found[Problem(table=spec.name, reason=reason)] = None
     return tuple(found)
 
