@@ -10,6 +10,7 @@ import pytest
 from poolpair.errors import Code
 from tests.badinput.ground import Ground, first_copy, make_ground, said
 from tests.badinput.test_values import whole
+from tests.line.test_file_recovery import settle, take_over
 
 SCHEMA = """
 CREATE TABLE note (id INTEGER PRIMARY KEY AUTOINCREMENT, title TEXT NOT NULL, body, parent INTEGER REFERENCES note);
@@ -73,6 +74,24 @@ def test_everything_but_the_database_itself(site: Ground) -> None:
     ]
     before = site.ask("a", "SELECT seq FROM sqlite_sequence")
     assert site.ask("b", "SELECT max(id) FROM note") == before
+
+
+def test_a_dead_site_returns(site: Ground) -> None:
+    """What never left A before B took over, rows and files, arrives when A returns; where both wrote, the ledger has both."""
+    whole(site)
+    site.stop("a")
+    take_over(site, "b")
+    site.do("a", "INSERT INTO loose VALUES ('stranded', 1)", "UPDATE note SET body = 'theirs' WHERE id = 1")
+    site.do("b", "INSERT INTO loose VALUES ('here', 1)", "UPDATE note SET body = 'ours' WHERE id = 1")
+    for pool, name in (("a", "stranded.txt"), ("b", "here.txt")):
+        (site.folder / f"data-{pool}" / name).write_text(name)
+    site.start("a")
+    settle(site)
+    for pool in ("a", "b"):
+        assert site.ask(pool, "SELECT a FROM loose ORDER BY a") == [("here",), ("stranded",)]
+        assert site.ask(pool, "SELECT body FROM note WHERE id = 1") == [("ours",)]
+        assert files(site, pool) == {"here.txt", "stranded.txt"}
+    assert [entry.table for entry in site.sites["b"].store.ledger()] == ["note"]
 
 
 def test_a_table_that_comes_is_said(site: Ground) -> None:

@@ -98,13 +98,14 @@ class SqliteSnapshot:
 
     def export_spool(self, number: int, channel: Channel) -> Exported:
         """Fill the tables with spooled groups and end the view."""
-        counts, tables = [], []
+        groups = rows = 0
+        tables = []  # of a whole application the channel of files has none
         for b in self._of(channel):
-            counts.append(spooling.export(self._c, b, number))
+            more_groups, more_rows = spooling.export(self._c, b, number)
+            groups, rows = groups + more_groups, rows + more_rows
             tables.append(b.shape())
         self._c.execute("COMMIT")
         self._c.execute("DETACH DATABASE pkg")
-        groups, rows = (sum(column) for column in zip(*counts, strict=True))
         return Exported(groups=groups, rows=rows, tables=tuple(tables), sequences={})
 
     def _export_table(self, b: Bound, cut: Cut, left: str) -> tuple[int, int]:
