@@ -1,21 +1,28 @@
-"""A site that runs somebody else's whole application over PostgreSQL, protected with nothing but a drafted profile."""
+"""A site that runs somebody else's whole application, protected with a profile of a few lines, or with nothing but a drafted one."""
 
 from __future__ import annotations
 
+import os
+import socket
 import subprocess
 import sys
+import urllib.request
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from poolpair.lab.pool import Pool, run_command
-from tests.cluster import Cluster
+from poolpair.lab.pool import Answer, Pool, run_command
+from poolpair.lab.waiting import wait_for
 
 FINAL = ("sync", "--wait", "final", "--timeout", "60")
+CALL_S = 400.0
+SERVER_S = 60.0
 
 
 class Application(Protocol):
-    """What the story needs to do with an application, through its own programs."""
+    """What a story needs to do with an application, through its own programs."""
 
     @property
     def name(self) -> str:
@@ -23,13 +30,13 @@ class Application(Protocol):
         ...
 
     @property
-    def table(self) -> str:
-        """One of its tables."""
+    def needs(self) -> tuple[str, ...]:
+        """Distributions to be installed from the package index."""
         ...
 
     @property
-    def needs(self) -> tuple[str, ...]:
-        """Distributions to be installed from the package index."""
+    def profile(self) -> str:
+        """The whole profile; empty if it is to be drafted."""
         ...
 
     def set_up(self, site: Site) -> None:
@@ -47,27 +54,29 @@ class Application(Protocol):
 
 @dataclass
 class Site(Pool):
-    """One pool, its own server, and the folder of the application."""
+    """One pool, and the folder of the application, which finds no other."""
 
-    cluster: Cluster = field(kw_only=True)
+    url: str = field(kw_only=True)
+    """The application's database."""
+    files: Path = field(kw_only=True)
+    """Where it keeps its files: its folder, or a part of that."""
     programs: Path = field(kw_only=True)
-    """Where the application is installed."""
-    profile: Path = field(kw_only=True)
+    """Where it is installed."""
 
     @property
     def home(self) -> Path:
         """The application's folder."""
-        return self.folder / f"home-{self.name}"
+        return home_below(self.folder, self.name)
 
     @property
-    def files(self) -> Path:
-        """Where it keeps its files."""
-        return self.home / "files"
+    def profile(self) -> Path:
+        """The same at both sites."""
+        return self.folder / "profile.toml"
 
     @property
-    def url(self) -> str:
-        """Its database."""
-        return self.cluster.url("application")
+    def _environment(self) -> dict[str, str]:
+        own = {"HOME": str(self.home), "XDG_DATA_HOME": str(self.home), "BEETSDIR": str(self.home), "LC_ALL": "C.UTF-8"}
+        return {**os.environ, **own}
 
     def call(self, program: str, *words: str, typed: str = "") -> subprocess.CompletedProcess[str]:
         """Run one of the application's programs."""
@@ -77,9 +86,38 @@ class Site(Pool):
             capture_output=True,
             text=True,
             cwd=self.home,
-            timeout=60,
+            env=self._environment,
+            timeout=CALL_S,
             check=False,
         )
+
+    def must_call(self, program: str, *words: str, typed: str = "") -> str:
+        """The same, and it has to succeed; gives what it prints."""
+        done = self.call(program, *words, typed=typed)
+        assert not done.returncode, done.stdout + done.stderr
+        return done.stdout
+
+    @contextmanager
+    def serving(self, words: tuple[str, ...]) -> Iterator[str]:
+        """Its server, until the context ends; gives its address. PORT in the words is where it is to answer."""
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+        command = [str(self.programs / words[0]), *(word.replace("PORT", str(port)) for word in words[1:])]
+        log = self.folder / f"server-{self.name}.log"
+        with log.open("wb") as said:
+            server = subprocess.Popen(command, cwd=self.home, env=self._environment, stdout=said, stderr=said)
+        try:
+            wait_for(f"the server that {log} tells of", lambda: _answers(port), SERVER_S)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.kill()
+            server.wait()
+
+    def draft(self) -> Answer:
+        """What `profile draft` proposes for what is there now."""
+        drafted = run_command("profile", "draft", "--store", self.url, "--files", str(self.files))
+        assert not drafted.exit_status, drafted.talk
+        return drafted
 
     def write_toml(self, **settings: str) -> None:
         """Everything is at home in pool a."""
@@ -87,17 +125,37 @@ class Site(Pool):
         sync = "".join(f"{key} = {value}\n" for key, value in self.settings.items())
         self.toml.write_text(
             f'pool = "{self.name}"\nstore = "{self.url}"\nprofile = "{self.profile}"\n'
-            f'scratch = "{self.folder}/scratch-{self.name}"\nshare = "{self.share}"\nfiles = "{self.files}"\n\n'
+            f'scratch = "{self._scratch}"\nshare = "{self.share}"\nfiles = "{self.files}"\n\n'
             f'[partner]\npool = "{self.partner}"\nshare = "{self.folder}/share-{self.partner}"\n'
             f'key_file = "{self.folder}/pair.key"\n\n[homes]\nshared = "a"\n"*" = "a"\n\n[sync]\n{sync}'
         )
 
-    def die(self) -> None:
-        """The server of the database, all at once."""
-        self.cluster.stop("immediate")
+    def is_whole(self) -> bool:
+        """Whether it knows of nothing that is still to be brought together."""
+        return not any(home["recovering"] or home["plan"] for home in self.status()["homes"])
 
 
-def install(into: Path, needs: tuple[str, ...]) -> Path:
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def page_of(address: str) -> str:
+    """What a browser would be shown."""
+    with urllib.request.urlopen(address, timeout=CALL_S) as answer:
+        page: bytes = answer.read()
+    return page.decode()
+
+
+def home_below(folder: Path, pool: str) -> Path:
+    """The application's folder at a site."""
+    return folder / f"home-{pool}"
+
+
+def install(into: Path, needs: Iterable[str]) -> Path:
     """An environment of the application's own, as its users have it; gives where its programs are."""
     subprocess.run([sys.executable, "-m", "venv", into], check=True)
     programs = into / "bin"
@@ -106,24 +164,13 @@ def install(into: Path, needs: tuple[str, ...]) -> Path:
     return programs
 
 
-def make_sites(folder: Path, application: Application, clusters: tuple[Cluster, Cluster]) -> tuple[Site, Site]:
-    """Two sites with the application set up at each, paired by what an operator would type."""
-    programs = install(folder / "programs", application.needs)
-    profile = folder / "drafted.toml"
-    made = tuple(
-        Site(name, partner, folder, {"eager": "true"}, cluster=cluster, programs=programs, profile=profile)
-        for name, partner, cluster in (("a", "b", clusters[0]), ("b", "a", clusters[1]))
-    )
-    a, b = made
-    for site in made:
-        site.cluster.create("application")
+def pair(application: Application, *sites: Site) -> None:
+    """Set the application up at each of two sites, and pair them by what an operator would type."""
+    for site in sites:
         site.files.mkdir(parents=True)
         site.share.mkdir()
         application.set_up(site)
-    run_command("key", "new", str(folder / "pair.key"))
-    drafted = run_command("profile", "draft", "--store", a.url, "--files", str(a.files), "--to", str(profile))
-    assert not drafted.exit_status, drafted.talk
-    for site in made:
         site.write_toml()
-        site.must("init")
-    return a, b
+    first = sites[0]
+    first.profile.write_text(application.profile or first.draft().out)
+    run_command("key", "new", str(first.folder / "pair.key"))

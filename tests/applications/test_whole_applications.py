@@ -11,12 +11,14 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from poolpair.lab.waiting import wait_for
-from tests.applications.site import FINAL, Application, Site, make_sites
+from tests.applications.site import FINAL, Application, Site, home_below, install, pair
 from tests.cluster import Cluster
 
 WAIT_S = 60.0
@@ -25,12 +27,22 @@ DURABLE = "synchronous_commit = on\n"
 LIST = "team@lists.a.example"
 
 
+class OnPostgres(Application, Protocol):
+    """One whose database is a server's."""
+
+    @property
+    def table(self) -> str:
+        """One of its tables."""
+        ...
+
+
 @dataclass(frozen=True)
 class Mailman:
     """Members of a mailing list."""
 
     name: str = "mailman"
     table: str = "member"
+    profile: str = ""
     needs: tuple[str, ...] = ("mailman==3.3.10", "psycopg2-binary")
 
     def set_up(self, site: Site) -> None:
@@ -66,6 +78,7 @@ class Roundup:
 
     name: str = "roundup"
     table: str = "_issue"
+    profile: str = ""
     needs: tuple[str, ...] = ("roundup==2.6.0", "psycopg2-binary")
 
     def set_up(self, site: Site) -> None:
@@ -74,7 +87,7 @@ class Roundup:
             "rdbms_name": "application",
             "rdbms_user": "app",
             "rdbms_password": "",
-            "rdbms_host": site.cluster.socket,
+            "rdbms_host": conninfo_to_dict(site.url)["host"],
             "rdbms_port": "5432",
             "database": site.files,
             "tracker_web": "http://localhost/tracker/",
@@ -115,13 +128,46 @@ class Roundup:
         return site.call("roundup-admin", "-i", str(site.home / "tracker"), *words, typed=typed)
 
 
+def make_sites(folder: Path, application: Application, clusters: tuple[Cluster, Cluster]) -> tuple[Site, Site]:
+    """Two sites, each with a server of its own."""
+    programs = install(folder / "programs", application.needs)
+
+    def site(pool: str, partner: str, cluster: Cluster) -> Site:
+        cluster.create("application")
+        files = home_below(folder, pool) / "files"
+        return Site(
+            pool,
+            partner,
+            folder,
+            {"eager": "true"},
+            url=cluster.url("application"),
+            files=files,
+            programs=programs,
+        )
+
+    a, b = site("a", "b", clusters[0]), site("b", "a", clusters[1])
+    pair(application, a, b)
+    return a, b
+
+
+@pytest.fixture
+def clusters() -> Iterator[tuple[Cluster, Cluster]]:
+    """The servers of the two sites."""
+    made = (Cluster(settings=DURABLE), Cluster(settings=DURABLE))
+    yield made
+    for cluster in made:
+        cluster.end()
+
+
 @pytest.fixture(params=[Mailman(), Roundup()], ids=lambda application: application.name)
-def story(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Application, Site, Site]]:
+def story(
+    request: pytest.FixtureRequest, tmp_path: Path, clusters: tuple[Cluster, Cluster]
+) -> Iterator[tuple[OnPostgres, Site, Site]]:
     """Two sites, paired and running."""
-    clusters = (Cluster(settings=DURABLE), Cluster(settings=DURABLE))
-    sites: tuple[Site, ...] = ()
+    sites = make_sites(tmp_path, request.param, clusters)
     try:
-        sites = make_sites(tmp_path, request.param, clusters)
+        for site in sites:
+            site.must("init")
         for site in sites:
             site.start()
         for site in sites:
@@ -130,26 +176,19 @@ def story(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Appl
     finally:
         for site in sites:
             site.kill()
-        for cluster in clusters:
-            cluster.end()
 
 
-def refused(site: Site, application: Application) -> str:
+def refused(site: Site, application: OnPostgres) -> str:
     """What whoever writes at the cold site is told, by the database itself."""
-    with site.cluster.connect("application") as connection, pytest.raises(psycopg.Error) as caught:
+    with psycopg.connect(site.url) as connection, pytest.raises(psycopg.Error) as caught:
         connection.execute(f"DELETE FROM {application.table}")
     said = re.search(r"served by pool \w+", str(caught.value))
     return said[0] if said else str(caught.value)
 
 
-def is_whole(site: Site) -> bool:
-    """Whether this site knows of nothing that is still to be brought together."""
-    return not any(home["recovering"] or home["plan"] for home in site.status()["homes"])
-
-
 @pytest.mark.long
 @pytest.mark.timeout(400)
-def test_a_site_dies_and_comes_back(story: tuple[Application, Site, Site]) -> None:
+def test_a_site_dies_and_comes_back(story: tuple[OnPostgres, Site, Site], clusters: tuple[Cluster, Cluster]) -> None:
     """What was entered is there after the takeover, numbers go on, what never left the dead site arrives, and all go home."""
     application, a, b = story
     before = application.listed(a)
@@ -160,18 +199,18 @@ def test_a_site_dies_and_comes_back(story: tuple[Application, Site, Site]) -> No
 
     a.kill()
     assert not application.add(a, "stranded")  # accepted there, and nobody carries it away
-    a.die()
+    clusters[0].stop("immediate")
     b.must("failover", "a", "--disaster", "--yes")
     assert application.listed(b) == before | {"ann"}
     for name in ("bob", "carol"):
         assert not application.add(b, name)
 
-    a.cluster.start()
+    clusters[0].start()
     a.start()
     everything = before | {"ann", "bob", "carol", "stranded"}
     wait_for("what never left the dead site", lambda: application.listed(b) == everything, WAIT_S)
     assert refused(a, application) == "served by pool b"
-    wait_for("both sites whole", lambda: is_whole(a) and is_whole(b), WAIT_S)
+    wait_for("both sites whole", lambda: a.is_whole() and b.is_whole(), WAIT_S)
     b.must(*FINAL)
     assert not b.must("ledger", "list").out
 

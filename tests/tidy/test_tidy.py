@@ -46,7 +46,8 @@ ALLOWED_WORDS: dict[tuple[str, str], str] = {
     ("src/poolpair/share/smb/line.py", "from smbprotocol.ses" + "sion import"): "a module of the library",
     ("docs/SQLITE.md", "`ses" + "sion`"): "a table of Trac's",
     ("docs/SQLITE.md", "`ses" + "sions`"): "a table of Roundup's",
-    ("tests/applications/test_on_sqlite.py", '"ses' + 'sions"'): "the same",
+    ("tests/applications/on_sqlite.py", '"ses' + "sion"): "the same tables",
+    ("tests/applications/on_sqlite.py", "django_ses" + "sion"): "a table of Django's",
     ("tests/seed/conftest.py", 'scope="' + "ses" + 'sion"'): "pytest's own word for the longest scope",
 }
 
