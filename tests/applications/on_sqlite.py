@@ -1,6 +1,6 @@
 """Applications on SQLite that nobody here wrote, each driven by its own programs, with the profile that an operator ends up with.
 
-Trac is a wiki and issue tracker (text keys, attachments on disk); Wagtail a content management system on Django (80 tables, an FTS5 index
+Trac is a wiki and issue tracker (text keys, attachments on disk); Wagtail a content management system on Django (52 tables, an FTS5 index
 with triggers); Roundup an issue tracker (tables without unique keys, its own numbers); Mailman 3 mailing lists (Alembic); beets a music
 library (attributes of any kind, media files); buku a bookmark manager (one table).
 """
@@ -37,6 +37,11 @@ class OnSqlite(Application, Protocol):
         ...
 
     @property
+    def afterwards(self) -> tuple[str, ...]:
+        """What an operator calls after a takeover; empty if nothing."""
+        ...
+
+    @property
     def server(self) -> tuple[str, ...]:
         """The command by which it serves its pages at PORT; empty if it has none."""
         ...
@@ -61,6 +66,7 @@ class Trac:
     database: str = "env/db/trac.db"
     tables: int = 21
     asks: frozenset[str] = frozenset({"cache", "session", "session_attribute"})
+    afterwards: tuple[str, ...] = ()
     server: tuple[str, ...] = ("tracd", "--single-env", "--hostname=127.0.0.1", "--port=PORT", "env")
     page: str = "/wiki/WHAT"
     shown: str = "of <em>WHAT</em>"
@@ -94,10 +100,11 @@ class Wagtail:
     """Pages and images of a site; found by its own search, which goes through an FTS5 table."""
 
     name: str = "wagtail"
-    needs: tuple[str, ...] = ("wagtail",)
+    needs: tuple[str, ...] = ("wagtail==8.0.1",)
     database: str = "db.sqlite3"
-    tables: int = 0
+    tables: int = 52
     asks: frozenset[str] = frozenset({"django_session"})
+    afterwards: tuple[str, ...] = ()
     server: tuple[str, ...] = ("python", "manage.py", "runserver", "--noreload", "127.0.0.1:PORT")
     page: str = "/WHAT/"
     shown: str = "WHAT page"
@@ -145,14 +152,15 @@ class Roundup:
     database: str = "db/db"
     tables: int = 30
     asks: frozenset[str] = frozenset({"sessions"})
+    afterwards: tuple[str, ...] = ("roundup-admin", "-i", "tracker", "reindex")
     server: tuple[str, ...] = ("python", "-c", WSGI)
-    page: str = "/issue?%40columns=id%2Ctitle"
+    page: str = "/issue?%40columns=id%2Ctitle&%40search_text=WHAT"
     shown: str = ">WHAT<"
     profile: str = (
         'whole   = true\nwithout = ["__fts", "__textids", "sessions", "otks"]\n'
         'skip    = ["tracker/*", "db/db-*", "db/backend_name", "db/*lock*"]\n'
     )
-    """Its search index is a virtual table that it fills itself: `roundup-admin reindex` makes it anew after a takeover."""
+    """Its search index is a virtual table that it fills itself, so that is made anew after a takeover."""
 
     def set_up(self, site: Site) -> None:
         settings = {
@@ -196,6 +204,7 @@ class Mailman:
     database: str = "var/data/mailman.db"
     tables: int = 1
     asks: frozenset[str] = frozenset()
+    afterwards: tuple[str, ...] = ()
     server: tuple[str, ...] = ()
     page: str = ""
     shown: str = ""
@@ -230,10 +239,11 @@ class Beets:
     """Pieces of music, each a file."""
 
     name: str = "beets"
-    needs: tuple[str, ...] = ("beets",)
+    needs: tuple[str, ...] = ("beets==2.14.1",)
     database: str = "library.db"
-    tables: int = 1
+    tables: int = 4
     asks: frozenset[str] = frozenset()
+    afterwards: tuple[str, ...] = ()
     server: tuple[str, ...] = ()
     page: str = ""
     shown: str = ""
@@ -269,10 +279,11 @@ class Buku:
     """Bookmarks."""
 
     name: str = "buku"
-    needs: tuple[str, ...] = ("buku",)
+    needs: tuple[str, ...] = ("buku==5.1",)
     database: str = "buku/bookmarks.db"
     tables: int = 1
     asks: frozenset[str] = frozenset()
+    afterwards: tuple[str, ...] = ()
     server: tuple[str, ...] = ()
     page: str = ""
     shown: str = ""

@@ -81,6 +81,8 @@ def test_a_site_dies_and_comes_back(story: tuple[OnSqlite, Site, Site]) -> None:
     assert application.listed(b) == {"before", "ann"}
     assert not application.add(b, "bob")
     assert application.listed(b) == {"before", "ann", "bob"}
+    if application.afterwards:
+        b.must_call(*application.afterwards)
     assert_served(application, b, ("ann", "bob"))
 
     a.start()
