@@ -97,7 +97,10 @@ class Trac:
 
 @dataclass(frozen=True)
 class Wagtail:
-    """Pages and images of a site; found by its own search, which goes through an FTS5 table."""
+    """Pages and documents of a site; found by its own search, which goes through an FTS5 table.
+
+    Django reads first and writes then in one transaction, which SQLite refuses if anybody wrote meanwhile: it is told to begin as a writer.
+    """
 
     name: str = "wagtail"
     needs: tuple[str, ...] = ("wagtail==8.0.1",)
@@ -112,6 +115,9 @@ class Wagtail:
 
     def set_up(self, site: Site) -> None:
         site.must_call("wagtail", "start", "shown", ".")
+        (site.home / "shown" / "settings" / "local.py").write_text(
+            'from .base import DATABASES\n\nDATABASES["default"]["OPTIONS"] = {"transaction_mode": "IMMEDIATE"}\n'
+        )
         self._manage(site, "migrate")
 
     def add(self, site: Site, what: str) -> str:
@@ -202,8 +208,8 @@ class Mailman:
     name: str = "mailman"
     needs: tuple[str, ...] = ("mailman==3.3.10",)
     database: str = "var/data/mailman.db"
-    tables: int = 1
-    asks: frozenset[str] = frozenset()
+    tables: int = 23
+    asks: frozenset[str] = frozenset({"file_cache"})
     afterwards: tuple[str, ...] = ()
     server: tuple[str, ...] = ()
     page: str = ""

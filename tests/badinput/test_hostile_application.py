@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -167,6 +167,25 @@ def test_an_application_that_reads_for_hours(plain: Ground) -> None:
     whole(plain)
     assert "ok    store: " in plain.command("b", "check").output
     assert "another process reads" not in plain.command("b", "status").output
+
+
+def test_a_transaction_that_reads_first_and_writes_then(plain: Ground) -> None:
+    """If the service wrote in between, SQLite refuses it at once, whatever its timeout; one that begins as a writer goes on."""
+    change = "UPDATE item SET value = 'read first' WHERE owner = 'u@a'"
+    plain.toml("a").write_text(plain.toml("a").read_text() + '[limits]\nlock_wait = "100ms"\n')
+    plain.stop("a")
+    plain.start("a")
+    with closing(sqlite3.connect(plain.path("a"), timeout=60, isolation_level=None)) as application:
+        for begin, refused in (("BEGIN", True), ("BEGIN IMMEDIATE", False)):
+            plain.do("a", f"INSERT INTO item VALUES ('u@a', '{begin}', 1)")
+            application.execute(begin)
+            application.execute("SELECT count(*) FROM item").fetchone()
+            plain.turn()
+            with pytest.raises(sqlite3.OperationalError, match="locked") if refused else nullcontext():
+                application.execute(change)
+            application.execute("ROLLBACK" if refused else "COMMIT")
+    whole(plain)
+    assert plain.ask("b", "SELECT count(*) FROM item WHERE value = 'read first'") == [(8,)]
 
 
 def test_an_application_that_sets_its_journal_mode(plain: Ground) -> None:

@@ -27,7 +27,8 @@ SHOWN = 12
 SQLITE_HEAD = b"SQLite format 3\0"
 NO_TIMEOUT = (
     "SQLite lets one write at a time, and poolpair writes too: a writer of the application's that sets no busy timeout"
-    ' fails at once with "database is locked". Set one of 5 s or more at both sites'
+    ' fails at once with "database is locked", and so does one whose transaction reads first and writes then, unless it begins with BEGIN'
+    " IMMEDIATE. Set a timeout of 5 s or more at both sites"
 )
 
 
