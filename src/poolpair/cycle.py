@@ -40,6 +40,8 @@ def run_pass(site: Site, channel: Channel, *, force: bool = False, rescan: bool 
     imported, import_fault = _guarded(site, lambda: _import(site, channel))
     exported, export_fault = _guarded(site, lambda: _export(site, channel, force=force, rescan=rescan))
     spoke, word_fault = _guarded(site, lambda: send_word(site, channel, force=force))
+    if spoke:
+        site.memory.unheard.pop(channel, None)  # what kept the last heartbeat back is over
     unheard = site.memory.unheard.get(channel)
     _guarded(site, lambda: _note(site, channel, import_fault, export_fault or word_fault or unheard))
     return imported or exported or spoke

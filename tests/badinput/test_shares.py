@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from poolpair.cycle import beat
 from poolpair.errors import Code, PoolpairError
 from poolpair.keyfile import new_key_file
 from poolpair.model import Channel
@@ -50,6 +51,20 @@ def write(ground: Ground) -> None:
     """One change on either side."""
     for pool in ("a", "b"):
         ground.do(pool, f"INSERT INTO item VALUES ('u@{pool}', 'meanwhile', 1)")
+
+
+def test_a_share_that_is_back_is_believed_with_the_first_word(ground: Ground) -> None:
+    """A heartbeat met no share at B; what is sent as soon as it is back takes the fault away, and nobody waits for the next heartbeat."""
+    away = ground.folder / "away"
+    ground.share("b").rename(away)
+    for channel in ground.sites["a"].channels:
+        beat(ground.sites["a"], channel)
+    ground.turn("a")
+    says(ground.fault("a"), "P211")
+    away.rename(ground.share("b"))
+    ground.turn("a", force=True)
+    assert not ground.fault("a")
+    assert not ground.fault("a", Channel.CONFERENCES)
 
 
 def test_a_missing_partner_share_is_said_and_nothing_is_lost(ground: Ground) -> None:
