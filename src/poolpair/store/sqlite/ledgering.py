@@ -108,7 +108,8 @@ class Ledgering:
         if b.conflict is not None and len(rows) == 1:
             updates = ", ".join(f"{quote(name)} = excluded.{quote(name)}" for name in b.columns)
             conflict = f"ON CONFLICT ({', '.join(map(quote, b.conflict))}) DO UPDATE SET {updates}"
-            self._c.execute(f"INSERT INTO {b.table} ({names}) VALUES ({marks}) {conflict}", _bindable(rows[0]))
+            # OR ABORT: a constraint of the table's own with ON CONFLICT REPLACE would delete a row that the server accepted.
+            self._c.execute(f"INSERT OR ABORT INTO {b.table} ({names}) VALUES ({marks}) {conflict}", _bindable(rows[0]))
             return
         self._c.execute(f"DELETE FROM {b.table} WHERE {_is_key(self._b, key)} AND {b.scope}", _bindable(key))
         for row in rows:
