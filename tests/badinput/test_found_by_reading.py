@@ -6,8 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from poolpair.model import Channel
 from poolpair.moves import Move
+from poolpair.pipeline import pack as packing
+from poolpair.pipeline.site import Site
+from poolpair.protocol import Want
 from poolpair.serving.plan import advance, order
+from poolpair.state import Intent
 from tests.badinput.ground import Ground, first_copy, make_ground
 from tests.badinput.test_hostile_tables import entry
 from tests.badinput.test_values import whole
@@ -59,3 +64,27 @@ def test_recovery_does_not_obey_what_a_table_says_of_conflicts(tmp_path: Path, h
         (listed,) = ground.sites[pool].store.ledger()
         assert ("old" in listed.key, "returned" in listed.theirs, listed.ours) == (True, True, "[]")
     stop(ground)
+
+
+def test_a_migration_while_a_package_is_cut_is_in_the_next_one(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It commits between the look at the tables and the view: nothing is cut, no intent stays, and the pass after that is well."""
+    query = "SELECT count(*) FROM poolpair_document WHERE name GLOB 'intent/users*'"
+    before, intend = ground.ask("a", query), packing._intend
+
+    def migrated(site: Site, channel: Channel, wanted: Want) -> tuple[Intent, int]:
+        monkeypatch.undo()
+        ground.do("a", "ALTER TABLE item ADD COLUMN extra DEFAULT 0", "UPDATE item SET extra = 42 WHERE owner = 'u@a'")
+        return intend(site, channel, wanted)
+
+    ground.do("a", "INSERT INTO item VALUES ('u@a', 'fresh', 1)")
+    monkeypatch.setattr(packing, "_intend", migrated)
+    ground.turn("a")
+    assert ground.fault("a").startswith("P202")
+    assert ground.ask("a", query) == before
+    ground.turn("a")
+    assert not ground.fault("a")
+    ground.settle()
+    ground.do("b", "ALTER TABLE item ADD COLUMN extra DEFAULT 0")
+    ground.columns["item"] = "owner, name, value, extra"
+    ground.whole()
+    assert ground.ask("b", "SELECT DISTINCT extra FROM item WHERE owner = 'u@a'") == [(42,)]

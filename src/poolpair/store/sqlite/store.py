@@ -17,24 +17,21 @@ from poolpair.slice import Slice
 from poolpair.store.buckets import shapes_digest
 from poolpair.store.ledger import entry_of
 from poolpair.store.profile import Profile
-from poolpair.store.sqlite.binding import Bound, bind
+from poolpair.store.sqlite.binding import Bound
 from poolpair.store.sqlite.catalogue import FILE_COLUMNS, catalogue_file, compare_tree
 from poolpair.store.sqlite.connection import connect, file_of, location_of, text, translate
-from poolpair.store.sqlite.fencing import wanted_triggers
+from poolpair.store.sqlite.definitions import Definitions
 from poolpair.store.sqlite.incoming import SqliteIncoming
-from poolpair.store.sqlite.install import widen_own_tables
 from poolpair.store.sqlite.lease import SqliteLease
 from poolpair.store.sqlite.ledgering import entries
 from poolpair.store.sqlite.looking import logs_foreign, stuck_words
 from poolpair.store.sqlite.parking import list_parked, retry_parked
 from poolpair.store.sqlite.readable import readable
 from poolpair.store.sqlite.refusing import RolledBack
-from poolpair.store.sqlite.schema import capture_mark, describe_all, installed_triggers
-from poolpair.store.sqlite.snapshot import SqliteSnapshot
+from poolpair.store.sqlite.snapshot import SqliteSnapshot, definition_of
 from poolpair.store.sqlite.transaction import SqliteTransaction, read_document
 from poolpair.store.tree import TreeFile
 from poolpair.store.values import CatalogueFile, LeaseHolder, LedgerEntry, Look, ParkedGroup, StoreIdentity, TreeDiff
-from poolpair.store.whole import refuse_newcomers
 
 T = TypeVar("T")
 IDENTITY = "store/identity"
@@ -45,17 +42,16 @@ class SqliteStore:
 
     def __init__(self, path: Path, profile: Profile, clock: Clock, *, lock_wait_s: float, lock_path: Path) -> None:
         self._path = path
-        self._profile = profile
         self._lock_wait_s = lock_wait_s
         self._c = connect(path, lock_wait_s)
         self._file = file_of(path)
-        self._schema_version = -1
-        self._capture_mark = ""
-        self._looked: dict[int, int] = {}
-        """Per entry of the profile, the last row of its log that was looked at."""
         with self._translated():
-            self._bound: tuple[Bound, ...] = bind(self._c, profile)
+            self._defined = Definitions(self._c, path, profile)
         self._lease = SqliteLease(self._c, lock_path, clock, self._file)
+
+    @property
+    def _bound(self) -> tuple[Bound, ...]:
+        return self._defined.bound
 
     def identity(self) -> StoreIdentity:
         """Who this store is."""
@@ -84,21 +80,7 @@ class SqliteStore:
     def check_capture(self) -> str:
         """Bind anew after a schema change, and see that every trigger is what it should be."""
         with self._translated():
-            version = int(self._c.execute("PRAGMA main.schema_version").fetchone()[0])
-            if version == self._schema_version:
-                return self._capture_mark
-            self._bound = bind(self._c, self._profile)
-            refuse_newcomers(self._profile, lambda: describe_all(self._c))
-            self._looked.clear()  # VACUUM may number rows anew
-            have = installed_triggers(self._c)
-            widen_own_tables(self._c, self._bound)
-            wanted = wanted_triggers(self._c, self._bound)
-            missing = sorted(name for name, sql in wanted.items() if have.get(name) != sql)
-            mark = capture_mark(self._c, {b.spec.name for b in self._bound})
-        if missing:
-            raise PoolpairError(Code.CAPTURE_BROKEN, f"capture triggers are missing or altered: {', '.join(missing)}")
-        self._schema_version, self._capture_mark = version, mark
-        return mark
+            return self._defined.check()
 
     @contextmanager
     def transaction(self, *, fencing: bool = False, lazily: bool = False) -> Iterator[SqliteTransaction]:
@@ -124,6 +106,16 @@ class SqliteStore:
             raise
         return SqliteTransaction(self._c, self._bound)
 
+    def _begin_as_bound(self) -> SqliteTransaction:
+        """A migration may have committed while the lock was waited for."""
+        tx = self._begin()
+        try:
+            self._defined.refuse_changed(definition_of(self._c))
+        except PoolpairError:
+            self._c.execute("ROLLBACK")
+            raise
+        return tx
+
     @contextmanager
     def snapshot(self, rows: Path | None = None) -> Iterator[SqliteSnapshot]:
         """A read view on a connection of its own."""
@@ -132,6 +124,8 @@ class SqliteStore:
             with self._translated():
                 view = SqliteSnapshot(connection, self._bound)
                 view.begin(rows)
+                if rows is not None:
+                    self._defined.refuse_changed(view.definition())
                 yield view
         finally:
             connection.close()
@@ -139,23 +133,18 @@ class SqliteStore:
     @contextmanager
     def incoming(self, rows: Path, channel: Channel, tables: tuple[TableShape, ...]) -> Iterator[SqliteIncoming]:
         """Attach a rows file read-only and check it."""
-        self._rebind()
         with self._translated():
+            self._defined.bind_anew()
             with readable():
                 self._c.execute("ATTACH DATABASE ? AS pkg", (f"file:{rows}?mode=ro&immutable=1",))
             try:
-                incoming = SqliteIncoming(self._c, self._bound, self._begin)
+                incoming = SqliteIncoming(self._c, self._bound, self._begin_as_bound)
                 incoming.open(channel, tables)
                 yield incoming
             finally:
                 if self._c.in_transaction:
                     self._c.execute("ROLLBACK")
                 self._c.execute("DETACH DATABASE pkg")
-
-    def _rebind(self) -> None:
-        with self._translated():
-            self._bound = bind(self._c, self._profile)
-            widen_own_tables(self._c, self._bound)
 
     def compare_tree(self, scan: Iterable[TreeFile]) -> TreeDiff:
         """Compare a scan with the catalogue."""
@@ -190,7 +179,7 @@ class SqliteStore:
         homes, mine = json.dumps(served), [b for b in self._bound if b.spec.channel is channel]
         with self._translated():
             parks = bool(list_parked(self._c, self._bound, channel))
-            foreign = parks or any(logs_foreign(self._c, b, homes, self._looked) for b in mine)
+            foreign = parks or any(logs_foreign(self._c, b, homes, self._defined.looked) for b in mine)
             return Look(foreign=foreign, pending=SqliteTransaction(self._c, self._bound).pending(channel, since))
 
     def shorten(self, channel: Channel) -> None:

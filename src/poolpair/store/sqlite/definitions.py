@@ -1,0 +1,64 @@
+"""The tables as they are defined now: bound anew when that changed, and capture found whole in it.
+
+A migration of the application's may commit at any moment. What is cut by a binding is cut in a view that looks again, and what is applied
+by one looks again once it holds the lock.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from poolpair.errors import Code, PoolpairError
+from poolpair.store.profile import Profile
+from poolpair.store.sqlite.binding import Bound, bind
+from poolpair.store.sqlite.fencing import wanted_triggers
+from poolpair.store.sqlite.install import widen_own_tables
+from poolpair.store.sqlite.schema import capture_mark, describe_all, installed_triggers
+from poolpair.store.sqlite.snapshot import definition_of
+from poolpair.store.whole import refuse_newcomers
+
+BINDINGS = 3
+"""At most so often in a row: widening our own tables changes the schema once more."""
+
+
+class Definitions:
+    """What one connection knows of the tables."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, profile: Profile) -> None:
+        self._c = connection
+        self._path = path
+        self._profile = profile
+        self._bound_as = definition_of(connection)
+        self.bound: tuple[Bound, ...] = bind(connection, profile)
+        self._checked = self._mark = ""
+        """The definition in which every trigger was found whole, and what was said of it."""
+        self.looked: dict[int, int] = {}
+        """Per entry of the profile, the last row of its log that was looked at."""
+
+    def bind_anew(self) -> None:
+        """Bind to the tables as they are now; ours become as wide as they are."""
+        for _ in range(BINDINGS):
+            self._bound_as = definition_of(self._c)  # first of all: what changes from here on is not what was bound
+            self.bound = bind(self._c, self._profile)
+            widen_own_tables(self._c, self.bound)
+            if definition_of(self._c) == self._bound_as:
+                return
+
+    def check(self) -> str:
+        """Bind anew after a change, and see that every trigger is what it should be; gives the mark. Raises CAPTURE_BROKEN, PROFILE."""
+        if definition_of(self._c) == self._checked:
+            return self._mark
+        self.bind_anew()
+        refuse_newcomers(self._profile, lambda: describe_all(self._c))
+        self.looked.clear()  # VACUUM may number rows anew
+        have, wanted = installed_triggers(self._c), wanted_triggers(self._c, self.bound)
+        if missing := sorted(name for name, sql in wanted.items() if have.get(name) != sql):
+            raise PoolpairError(Code.CAPTURE_BROKEN, f"capture triggers are missing or altered: {', '.join(missing)}")
+        self._checked, self._mark = self._bound_as, capture_mark(self._c, {b.spec.name for b in self.bound})
+        return self._mark
+
+    def refuse_changed(self, definition: str) -> None:
+        """What is cut or applied by a binding is of the tables that were bound. Raises STORE_LOCKED; the next pass binds anew."""
+        if definition != self._bound_as:
+            raise PoolpairError(Code.STORE_LOCKED, f"{self._path}: tables are being changed")
