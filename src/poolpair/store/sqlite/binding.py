@@ -140,7 +140,14 @@ class Bound:
 
     def same_key(self, left: str, right: str) -> str:
         """Compare the key of two aliases, NULL-safe."""
-        return " AND ".join(f"{left}.{quote(name)} IS {right}.{quote(name)}" for name in self.spec.key)
+        each = (f"{left}.{quote(name)} IS {right}.{quote(name)}{self.as_compared(name)}" for name in self.spec.key)
+        return " AND ".join(each)
+
+    def as_compared(self, name: str) -> str:
+        """What is said behind a comparison of a key column with anything, whose own collation may be another; mostly nothing."""
+        column = self.info.column(name)
+        collation = column.collation if column is not None else ""
+        return f" COLLATE {collation}" if collation not in {"", "BINARY"} else ""
 
     def bucket(self, of: str, alias: str = "") -> str:
         """The SQL expression for the bucket of a row's key."""

@@ -65,6 +65,20 @@ def connect(path: Path, lock_wait_s: float, *, read_only: bool = False) -> sqlit
     return connection
 
 
+@contextmanager
+def together(connection: sqlite3.Connection) -> Iterator[None]:
+    """All of what is done inside or nothing of it, within a transaction or without one."""
+    connection.execute("SAVEPOINT poolpair_together")
+    try:
+        yield
+    except BaseException:  # whatever ended it: clean up, then let it pass
+        if connection.in_transaction:
+            connection.execute("ROLLBACK TO poolpair_together")
+            connection.execute("RELEASE poolpair_together")
+        raise
+    connection.execute("RELEASE poolpair_together")
+
+
 def _sql_bucket(of: int, *typed: object) -> int:
     """Compute poolpair_bucket(of, typeof(k1), k1 with text cast to blob, ...): Python would refuse text that is not UTF-8."""
     pairs = zip(typed[::2], typed[1::2], strict=True)

@@ -10,16 +10,19 @@ import sqlite3
 from pathlib import Path
 
 from poolpair.errors import Code, PoolpairError
+from poolpair.store.prepared import SETTINGS, InstalledSettings
 from poolpair.store.profile import Profile
 from poolpair.store.sqlite.binding import Bound, bind
+from poolpair.store.sqlite.connection import PREFIX
 from poolpair.store.sqlite.fencing import wanted_triggers
-from poolpair.store.sqlite.install import widen_own_tables
+from poolpair.store.sqlite.install import follow_tables
 from poolpair.store.sqlite.schema import capture_mark, describe_all, installed_triggers
 from poolpair.store.sqlite.snapshot import definition_of
+from poolpair.store.sqlite.transaction import read_document
 from poolpair.store.whole import refuse_newcomers
 
 BINDINGS = 3
-"""At most so often in a row: widening our own tables changes the schema once more."""
+"""At most so often in a row: letting our own tables follow changes the schema once more."""
 
 
 class Definitions:
@@ -37,11 +40,13 @@ class Definitions:
         """Per entry of the profile, the last row of its log that was looked at."""
 
     def bind_anew(self) -> None:
-        """Bind to the tables as they are now; ours become as wide as they are."""
+        """Bind to the tables as they are now, and let ours follow them, if it is for this profile that they were made."""
         for _ in range(BINDINGS):
             self._bound_as = definition_of(self._c)  # first of all: what changes from here on is not what was bound
             self.bound = bind(self._c, self._profile)
-            widen_own_tables(self._c, self.bound)
+            known = known_settings(self._c)
+            if known is not None and known.profile == self._profile.digest:
+                follow_tables(self._c, self.bound)
             if definition_of(self._c) == self._bound_as:
                 return
 
@@ -62,3 +67,9 @@ class Definitions:
         """What is cut or applied by a binding is of the tables that were bound. Raises STORE_LOCKED; the next pass binds anew."""
         if definition != self._bound_as:
             raise PoolpairError(Code.STORE_LOCKED, f"{self._path}: tables are being changed")
+
+
+def known_settings(connection: sqlite3.Connection) -> InstalledSettings | None:
+    """With what the database was prepared; None if it is new to poolpair."""
+    table = connection.execute("SELECT 1 FROM main.sqlite_master WHERE name = ?", (f"{PREFIX}document",)).fetchone()
+    return read_document(connection, InstalledSettings, SETTINGS) if table else None

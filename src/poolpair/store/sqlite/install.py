@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from poolpair.store import ledger
 from poolpair.store.sqlite import file_spool
 from poolpair.store.sqlite.binding import Bound
-from poolpair.store.sqlite.connection import PREFIX, literal, quote, text
+from poolpair.store.sqlite.connection import PREFIX, literal, quote, text, together
 from poolpair.store.sqlite.index_terms import Term, UniqueKey
 
 DOCUMENT_TABLE = (
@@ -64,19 +64,51 @@ def own_tables(bound: Iterable[Bound]) -> Iterator[str]:
     yield file_spool.TABLE
     yield from (statement.strip() for statement in _without_comments(OWN_TABLES).split(";") if statement.strip())
     for b in bound:
-        yield f"CREATE TABLE IF NOT EXISTS {PREFIX}log_{b.n} ({b.key_types}, poolpair_gen INTEGER NOT NULL)"
-        yield f"CREATE INDEX IF NOT EXISTS {PREFIX}log_{b.n}_key ON {PREFIX}log_{b.n} ({b.key})"
-        yield f"CREATE TABLE IF NOT EXISTS {PREFIX}parked_key_{b.n} (poolpair_id INTEGER PRIMARY KEY, {b.key_types})"
+        yield from (f"CREATE TABLE IF NOT EXISTS {name} ({columns})" for name, columns in _key_tables(b).items())
+        yield _log_index(b)
         yield f"CREATE TABLE IF NOT EXISTS {PREFIX}parked_row_{b.n} (poolpair_id INTEGER NOT NULL, {b.column_list})"
         yield f"CREATE INDEX IF NOT EXISTS {PREFIX}parked_row_{b.n}_id ON {PREFIX}parked_row_{b.n} (poolpair_id)"
-        yield f"CREATE TABLE IF NOT EXISTS {PREFIX}spool_key_{b.n} (poolpair_number INTEGER NOT NULL, {b.key_types})"
         yield f"CREATE TABLE IF NOT EXISTS {PREFIX}spool_row_{b.n} (poolpair_number INTEGER NOT NULL, {b.column_list})"
         kept = f"poolpair_package TEXT NOT NULL, poolpair_utc TEXT NOT NULL, {b.column_list}"
         yield f"CREATE TABLE IF NOT EXISTS {PREFIX}kept_row_{b.n} ({kept})"
 
 
-def widen_own_tables(connection: sqlite3.Connection, bound: Iterable[Bound]) -> None:
-    """Give the tables that keep whole rows the columns that the application's tables have gained."""
+def _key_tables(b: Bound) -> dict[str, str]:
+    """The columns of each table that keeps keys of groups."""
+    return {
+        f"{PREFIX}log_{b.n}": f"{b.key_types}, poolpair_gen INTEGER NOT NULL",
+        f"{PREFIX}parked_key_{b.n}": f"poolpair_id INTEGER PRIMARY KEY, {b.key_types}",
+        f"{PREFIX}spool_key_{b.n}": f"poolpair_number INTEGER NOT NULL, {b.key_types}",
+    }
+
+
+def _log_index(b: Bound) -> str:
+    return f"CREATE INDEX IF NOT EXISTS {PREFIX}log_{b.n}_key ON {PREFIX}log_{b.n} ({b.key})"
+
+
+def follow_tables(connection: sqlite3.Connection, bound: Iterable[Bound]) -> None:
+    """Make our tables keep what the application's tables have now: keys that compare as theirs do, rows as wide as theirs are."""
+    for b in bound:
+        for name, columns in _key_tables(b).items():
+            _follow_key(connection, b, name, f"CREATE TABLE {name} ({columns})")
+    _widen_own_tables(connection, bound)
+
+
+def _follow_key(connection: sqlite3.Connection, b: Bound, name: str, wanted: str) -> None:
+    """Make a table of keys anew, with all that it holds, if type or collation of a key column is another than when it was made."""
+    found = connection.execute("SELECT sql FROM main.sqlite_master WHERE type = 'table' AND name = ?", (name,)).fetchone()
+    if found is None or text(found[0]) == wanted:
+        return
+    with together(connection):
+        connection.execute(f"CREATE TABLE temp.poolpair_anew AS SELECT * FROM main.{name} ORDER BY rowid")
+        connection.execute(f"DROP TABLE main.{name}")
+        connection.execute(wanted)
+        connection.execute(f"INSERT INTO main.{name} SELECT * FROM temp.poolpair_anew ORDER BY rowid")
+        connection.execute(_log_index(b))
+        connection.execute("DROP TABLE temp.poolpair_anew")
+
+
+def _widen_own_tables(connection: sqlite3.Connection, bound: Iterable[Bound]) -> None:
     for b in bound:
         for kind in ("parked_row", "kept_row", "spool_row"):
             table = f"{PREFIX}{kind}_{b.n}"

@@ -206,7 +206,8 @@ def _is_decided(row: Row) -> bool:
 
 def _is_key(b: Bound, key: Row, alias: str = "") -> str:
     prefix = f"{alias}." if alias else ""
-    return " AND ".join(f"{prefix}{quote(name)} IS {_mark(value)}" for name, value in zip(b.spec.key, key, strict=True))
+    pairs = zip(b.spec.key, key, strict=True)
+    return " AND ".join(f"{prefix}{quote(name)} IS {_mark(value)}{b.as_compared(name)}" for name, value in pairs)
 
 
 def _same(one: tuple[Row, ...], other: tuple[Row, ...]) -> bool:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from hashlib import sha256
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.store.drafting import Described
 from poolpair.store.profile_check import ColumnInfo, TableInfo
-from poolpair.store.sqlite.connection import OWN_TRIGGERS, PREFIX, folded, text
+from poolpair.store.sqlite.connection import OWN_TRIGGERS, PREFIX, folded, literal, quote, text
 from poolpair.store.sqlite.index_terms import Term, UniqueKey, unique_key
 from poolpair.store.sqlite.virtual import index_triggers, virtual_tables
 
@@ -66,9 +66,7 @@ def _describe(connection: sqlite3.Connection, name: str, *, without_rowid: bool,
             0
         ]
     )
-    indexes = _unique_indexes(connection, name)
-    collations = {column: collation for index in indexes for column, collation in index}
-    collations |= _plain_collations(connection, name)
+    collations = _own_collations(connection, name, sql, [text(r[0]) for r in rows])
     primary = tuple(text(r[0]) for r in sorted((r for r in rows if r[3]), key=lambda r: int(r[3])))
     alias = len(primary) == 1 and not without_rowid and any(r[3] and text(r[1]).upper() == "INTEGER" for r in rows)
     columns = tuple(
@@ -85,7 +83,7 @@ def _describe(connection: sqlite3.Connection, name: str, *, without_rowid: bool,
         )
         for r in rows
     )
-    unique = [tuple(column for column, _ in index) for index in indexes]
+    unique = _unique_columns(connection, name, collations)
     if alias:
         unique.insert(0, primary)
     return TableInfo(
@@ -104,8 +102,10 @@ def _names(connection: sqlite3.Connection, query: str, table: str) -> tuple[str,
     return tuple(sorted(text(name) for (name,) in connection.execute(query, (table,))))
 
 
-def _unique_indexes(connection: sqlite3.Connection, name: str) -> list[tuple[tuple[str, str], ...]]:
-    """Columns and collations of every full unique index over plain columns."""
+def _unique_columns(
+    connection: sqlite3.Connection, name: str, collations: Mapping[str, str]
+) -> list[tuple[str, ...]]:
+    """Columns of every full unique index over plain columns in which no two rows are equal as the columns themselves compare."""
     found = []
     listed = connection.execute(
         'SELECT name FROM pragma_index_list(?) WHERE "unique" = 1 AND partial = 0', (name,)
@@ -114,9 +114,39 @@ def _unique_indexes(connection: sqlite3.Connection, name: str) -> list[tuple[tup
         columns = connection.execute(
             "SELECT cid, name, coll FROM pragma_index_xinfo(?) WHERE key = 1", (text(index),)
         ).fetchall()
-        if all(int(cid) >= 0 for cid, _, _ in columns):
-            found.append(tuple((text(column), text(collation).upper()) for _, column, collation in columns))
+        if all(
+            int(cid) >= 0 and collations.get(text(column), "BINARY") in {"BINARY", text(collation).upper()}
+            for cid, column, collation in columns
+        ):
+            found.append(tuple(text(column) for _, column, _ in columns))
     return found
+
+
+def _own_collations(connection: sqlite3.Connection, name: str, sql: str, columns: Iterable[str]) -> dict[str, str]:
+    """How each column compares where nothing else is said; BINARY if it is not named. An index of it may say otherwise.
+
+    SQLite tells it nowhere, but takes two texts for one in a union that begins with the column. What the application brought along is not
+    known here: nobody could write such a table (`trial`).
+    """
+    if "COLLATE" not in sql.upper():
+        return {}
+    found = {}
+    for column in columns:
+        empty = f"SELECT {quote(column)} FROM main.{quote(name)} WHERE 0"
+        for collation, alike in (("NOCASE", "A"), ("RTRIM", "a ")):
+            query = f"SELECT count(*) FROM ({empty} UNION SELECT 'a' UNION SELECT {literal(alike)})"
+            if _is_one(connection, query):
+                found[column] = collation
+    return found
+
+
+def _is_one(connection: sqlite3.Connection, query: str) -> bool:
+    try:
+        return bool(connection.execute(query).fetchone()[0] == 1)
+    except sqlite3.OperationalError as error:
+        if "no such collation" not in str(error):
+            raise
+        return False
 
 
 def replace_keys(connection: sqlite3.Connection, info: TableInfo) -> tuple[UniqueKey, ...]:
@@ -146,18 +176,6 @@ def _refuse_stored(connection: sqlite3.Connection, info: TableInfo, index: str, 
             " delete rows unseen: make the column VIRTUAL"
         )
         raise PoolpairError(Code.PROFILE, detail)
-
-
-def _plain_collations(connection: sqlite3.Connection, name: str) -> dict[str, str]:
-    """A column's own collation shows in an index that does not name another one; without an index it does not matter."""
-    found: dict[str, str] = {}
-    for (index,) in connection.execute("SELECT name FROM pragma_index_list(?)", (name,)).fetchall():
-        for cid, column, collation in connection.execute(
-            "SELECT cid, name, coll FROM pragma_index_xinfo(?) WHERE key = 1", (text(index),)
-        ):
-            if int(cid) >= 0:
-                found.setdefault(text(column), text(collation).upper())
-    return found
 
 
 def installed_triggers(connection: sqlite3.Connection) -> dict[str, str]:

@@ -27,8 +27,9 @@ from poolpair.store.prepared import (
 from poolpair.store.profile import Profile
 from poolpair.store.sqlite.binding import Bound, bind, refuse_fatal
 from poolpair.store.sqlite.connection import PREFIX, connect, location_of, quote, text, translate
+from poolpair.store.sqlite.definitions import known_settings
 from poolpair.store.sqlite.fencing import install_triggers, known_pools, wanted_triggers
-from poolpair.store.sqlite.install import DOCUMENT_TABLE, HOME_TABLE, home_rows, own_tables, triggers, widen_own_tables
+from poolpair.store.sqlite.install import DOCUMENT_TABLE, HOME_TABLE, follow_tables, home_rows, own_tables, triggers
 from poolpair.store.sqlite.lease import SqliteLease
 from poolpair.store.sqlite.schema import installed_triggers
 from poolpair.store.sqlite.store import IDENTITY
@@ -92,7 +93,7 @@ def install(
             _drop_tables_of_old_profile(c)
         for statement in own_tables(bound):
             c.execute(statement)
-        widen_own_tables(c, bound)
+        follow_tables(c, bound)
         for statement in home_rows(homes):
             c.execute(statement)
         identity = read_document(c, StoreIdentity, IDENTITY)
@@ -112,12 +113,6 @@ def install(
         record(SqliteTransaction(c, bound), done)
         c.execute("COMMIT")
     return done
-
-
-def known_settings(c: sqlite3.Connection) -> InstalledSettings | None:
-    """With what the database was prepared; None if it is new to poolpair."""
-    table = c.execute("SELECT 1 FROM main.sqlite_master WHERE name = ?", (f"{PREFIX}document",)).fetchone()
-    return read_document(c, InstalledSettings, SETTINGS) if table else None
 
 
 def _refuse_homeless(c: sqlite3.Connection, bound: tuple[Bound, ...], homes: Sequence[tuple[int, str, str]]) -> None:
