@@ -195,9 +195,9 @@ class TableApply:
         c.execute(f"UPDATE {self._all} SET poolpair_refused = 1 WHERE poolpair_ordinal = ?", (ordinal,))
         key = c.execute(f"SELECT {b.key} FROM {self._all} WHERE poolpair_ordinal = ?", (ordinal,)).fetchone()
         group_id = c.execute(
-            "INSERT INTO main.poolpair_parked (tbl, channel, key, reason, package_id, since_utc, gen)"
-            " VALUES (?, ?, ?, ?, ?, ?, (SELECT value FROM main.poolpair_gen))",
-            (b.n, plan.channel.value, describe_key(b, key), reason, plan.package_id, plan.now_utc),
+            "INSERT INTO main.poolpair_parked (tbl, table_name, channel, key, reason, package_id, since_utc, gen)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, (SELECT value FROM main.poolpair_gen))",
+            (b.n, b.spec.name, plan.channel.value, describe_key(b, key), reason, plan.package_id, plan.now_utc),
         ).lastrowid
         c.execute(
             f"INSERT INTO main.{PREFIX}parked_key_{b.n} SELECT ?, {b.key} FROM {self._all} WHERE poolpair_ordinal = ?",

@@ -215,8 +215,3 @@ def is_text(declared_type: str) -> bool:
     """Whether a column of this type keeps numbers as text, by SQLite's own rules."""
     declared = declared_type.upper()
     return "INT" not in declared and any(word in declared for word in ("CHAR", "CLOB", "TEXT"))
-
-
-def by_number(bound: Iterable[Bound]) -> dict[int, Bound]:
-    """Look bound tables up by their number."""
-    return {table.n: table for table in bound}

@@ -10,6 +10,7 @@ that share the values of any unique index which does not contain the group key, 
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -46,7 +47,8 @@ CREATE TABLE IF NOT EXISTS poolpair_file (
 CREATE INDEX IF NOT EXISTS poolpair_file_gen ON poolpair_file (gen) WHERE gen > 0;
 CREATE TABLE IF NOT EXISTS poolpair_parked (
   id INTEGER PRIMARY KEY, tbl INTEGER NOT NULL, channel TEXT NOT NULL, key TEXT NOT NULL, reason TEXT NOT NULL, package_id TEXT NOT NULL,
-  since_utc TEXT NOT NULL, gen INTEGER NOT NULL);
+  since_utc TEXT NOT NULL, gen INTEGER NOT NULL,
+  table_name TEXT NOT NULL DEFAULT '');  -- numbers are given anew when tables come or go, while groups are parked
 CREATE TABLE IF NOT EXISTS poolpair_fence (poolpair_home TEXT PRIMARY KEY, poolpair_serving TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS poolpair_pool (name TEXT PRIMARY KEY) WITHOUT ROWID;
 """
@@ -92,6 +94,21 @@ def follow_tables(connection: sqlite3.Connection, bound: Iterable[Bound]) -> Non
         for name, columns in _key_tables(b).items():
             _follow_key(connection, b, name, f"CREATE TABLE {name} ({columns})")
     _widen_own_tables(connection, bound)
+    name_parked(connection)
+
+
+def name_parked(connection: sqlite3.Connection) -> None:
+    """Groups that an earlier release parked have the number of their table only: the triggers know it by that number still."""
+    have = {text(name) for (name,) in connection.execute("SELECT name FROM pragma_table_info('poolpair_parked')")}
+    if not have or "table_name" in have:
+        return
+    with together(connection):
+        connection.execute("ALTER TABLE main.poolpair_parked ADD COLUMN table_name TEXT NOT NULL DEFAULT ''")
+        query = "SELECT name, tbl_name FROM main.sqlite_master WHERE type = 'trigger'"
+        for trigger, table in connection.execute(query).fetchall():
+            if found := re.fullmatch(rf"{PREFIX}(\d+)_insert", text(trigger)):
+                named = "UPDATE main.poolpair_parked SET table_name = ? WHERE tbl = ?"
+                connection.execute(named, (text(table), int(found[1])))
 
 
 def _follow_key(connection: sqlite3.Connection, b: Bound, name: str, wanted: str) -> None:

@@ -178,7 +178,7 @@ class SqliteStore:
         """Look at what was logged since the last look: the log of a partner that is away is long."""
         homes, mine = json.dumps(served), [b for b in self._bound if b.spec.channel is channel]
         with self._translated():
-            parks = bool(list_parked(self._c, self._bound, channel))
+            parks = bool(list_parked(self._c, channel))
             foreign = parks or any(logs_foreign(self._c, b, homes, self._defined.looked) for b in mine)
             return Look(foreign=foreign, pending=SqliteTransaction(self._c, self._bound).pending(channel, since))
 
@@ -222,7 +222,7 @@ class SqliteStore:
     def parked(self, channel: Channel | None = None) -> tuple[ParkedGroup, ...]:
         """Groups that this store refused."""
         with self._translated():
-            return list_parked(self._c, self._bound, channel)
+            return list_parked(self._c, channel)
 
     def retry_parked(self, group_id: int) -> str | None:
         """Try a parked group again."""
