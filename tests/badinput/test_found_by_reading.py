@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from poolpair.pipeline.site import Site
 from poolpair.protocol import Want
 from poolpair.serving.plan import advance, order
 from poolpair.state import Intent
+from poolpair.wiring import initialise
 from tests.badinput.ground import Ground, first_copy, make_ground
 from tests.badinput.test_hostile_tables import entry
 from tests.badinput.test_values import whole
@@ -88,3 +91,50 @@ def test_a_migration_while_a_package_is_cut_is_in_the_next_one(ground: Ground, m
     ground.columns["item"] = "owner, name, value, extra"
     ground.whole()
     assert ground.ask("b", "SELECT DISTINCT extra FROM item WHERE owner = 'u@a'") == [(42,)]
+
+
+def rebuild(ground: Ground, value: str) -> None:
+    """A tool of the application's makes table item anew at a, every value changed on the way, and puts our triggers back as they were."""
+    with closing(sqlite3.connect(ground.path("a"), isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        query = "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'item' ORDER BY rowid"
+        triggers = connection.execute(query).fetchall()
+        connection.execute(
+            "CREATE TABLE fresh (owner TEXT NOT NULL, name TEXT NOT NULL, value, PRIMARY KEY (owner, name))"
+        )
+        connection.execute(f"INSERT INTO fresh SELECT owner, name, '{value}' FROM item WHERE owner = 'u@a'")
+        connection.execute("INSERT INTO fresh SELECT * FROM item WHERE owner <> 'u@a'")
+        connection.execute("DROP TABLE item")
+        connection.execute("ALTER TABLE fresh RENAME TO item")
+        for (sql,) in triggers:
+            connection.execute(sql)
+        connection.execute("COMMIT")
+
+
+def test_each_rebuild_that_puts_the_triggers_back_is_seen(ground: Ground) -> None:
+    """However often a table is made anew in the same way; VACUUM between is no reason for doubt, and neither is init."""
+    store = ground.sites["a"].store
+    for value in ("once", "twice", "thrice"):
+        rebuild(ground, value)
+        ground.whole()
+        assert ground.ask("b", "SELECT DISTINCT value FROM item WHERE owner = 'u@a'") == [(value,)]
+        mark = store.check_capture()
+        ground.do("a", "CREATE TABLE IF NOT EXISTS other (a)")
+        with closing(sqlite3.connect(ground.path("a"), isolation_level=None)) as connection:
+            connection.execute("VACUUM")
+        initialise(ground.config("a"))
+        assert store.check_capture() == mark
+
+
+def test_triggers_that_were_away_for_a_moment_are_missed(ground: Ground) -> None:
+    """Dropped, and put back by whoever dropped them, in the same order and at the same place: what was written between arrives."""
+    listed = ground.ask("a", "SELECT name, sql FROM sqlite_master WHERE name GLOB 'poolpair_[0-9]*_*' AND type = 'trigger'")
+    for value in ("once", "twice"):
+        ground.do(
+            "a",
+            *(f"DROP TRIGGER {name}" for name, _ in listed),
+            f"UPDATE item SET value = '{value}' WHERE owner = 'u@a'",
+            *(str(sql) for _, sql in listed),
+        )
+        ground.whole()
+        assert ground.ask("b", "SELECT DISTINCT value FROM item WHERE owner = 'u@a'") == [(value,)]

@@ -16,7 +16,8 @@ from poolpair.store.sqlite.binding import Bound, bind
 from poolpair.store.sqlite.connection import PREFIX
 from poolpair.store.sqlite.fencing import wanted_triggers
 from poolpair.store.sqlite.install import follow_tables
-from poolpair.store.sqlite.schema import capture_mark, describe_all, installed_triggers
+from poolpair.store.sqlite.marking import capture_mark
+from poolpair.store.sqlite.schema import describe_all, installed_triggers
 from poolpair.store.sqlite.snapshot import definition_of
 from poolpair.store.sqlite.transaction import read_document
 from poolpair.store.whole import refuse_newcomers
@@ -52,16 +53,20 @@ class Definitions:
 
     def check(self) -> str:
         """Bind anew after a change, and see that every trigger is what it should be; gives the mark. Raises CAPTURE_BROKEN, PROFILE."""
-        if definition_of(self._c) == self._checked:
+        definition = definition_of(self._c)  # first of all: what changes from here on is looked at next time
+        if definition == self._checked:
             return self._mark
+        mark = ""
+        if known_settings(self._c) is not None:
+            mark = capture_mark(self._c, {spec.name for spec in self._profile.tables})
         self.bind_anew()
         refuse_newcomers(self._profile, lambda: describe_all(self._c))
         self.looked.clear()  # VACUUM may number rows anew
         have, wanted = installed_triggers(self._c), wanted_triggers(self._c, self.bound)
         if missing := sorted(name for name, sql in wanted.items() if have.get(name) != sql):
             raise PoolpairError(Code.CAPTURE_BROKEN, f"capture triggers are missing or altered: {', '.join(missing)}")
-        self._checked, self._mark = self._bound_as, capture_mark(self._c, {b.spec.name for b in self.bound})
-        return self._mark
+        self._checked, self._mark = definition, mark
+        return mark
 
     def refuse_changed(self, definition: str) -> None:
         """What is cut or applied by a binding is of the tables that were bound. Raises STORE_LOCKED; the next pass binds anew."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from poolpair.store.sqlite.binding import Bound
 from poolpair.store.sqlite.connection import quote, text
 from poolpair.store.sqlite.install import triggers
+from poolpair.store.sqlite.marking import mark_stays
 from poolpair.store.sqlite.schema import installed_triggers
 
 
@@ -54,9 +55,11 @@ def deciding(connection: sqlite3.Connection) -> Iterator[None]:
 
 def set_fence(connection: sqlite3.Connection, bound: tuple[Bound, ...], refused: Mapping[str, str]) -> None:
     """Refuse writes of these homes, and of no others."""
-    new = set(refused.values()) - set(known_pools(connection))
-    connection.executemany("INSERT INTO main.poolpair_pool (name) VALUES (?)", ((name,) for name in sorted(new)))
-    if new:
-        install_triggers(connection, wanted_triggers(connection, bound))
+    if new := sorted(set(refused.values()) - set(known_pools(connection))):
+        whole = installed_triggers(connection) == wanted_triggers(connection, bound)
+        connection.executemany("INSERT INTO main.poolpair_pool (name) VALUES (?)", ((name,) for name in new))
+        # What was missing is put back now, and what was written while it was away is to be looked for.
+        with mark_stays(connection, (b.spec.name for b in bound)) if whole else nullcontext():
+            install_triggers(connection, wanted_triggers(connection, bound))
     connection.execute("DELETE FROM main.poolpair_fence")
     connection.executemany("INSERT INTO main.poolpair_fence VALUES (?, ?)", sorted(refused.items()))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from hashlib import sha256
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.store.drafting import Described
@@ -179,18 +178,6 @@ def _refuse_stored(connection: sqlite3.Connection, info: TableInfo, index: str, 
 
 
 def installed_triggers(connection: sqlite3.Connection) -> dict[str, str]:
-    """Our capture triggers by name."""
-    query = f"SELECT name, sql FROM main.sqlite_master WHERE type = 'trigger' AND name GLOB '{PREFIX}*'"
+    """Our capture triggers by name, in the order of the catalogue."""
+    query = f"SELECT name, sql FROM main.sqlite_master WHERE type = 'trigger' AND name GLOB '{PREFIX}[0-9]*' ORDER BY rowid"
     return {text(name): text(sql) for name, sql in connection.execute(query)}
-
-
-def capture_mark(connection: sqlite3.Connection, tables: Iterable[str]) -> str:
-    """Tells whether a tracked table or one of our triggers was dropped and made again: that puts it behind what is of ours.
-
-    By places in the order of the catalogue, since VACUUM numbers its rows anew but keeps them in order: tables, then triggers.
-    """
-    query = "SELECT type, name FROM main.sqlite_master WHERE type IN ('table', 'trigger') ORDER BY rowid"
-    wanted = set(tables)
-    listed = ((text(kind), text(name)) for kind, name in connection.execute(query))
-    found = [(kind, name) for kind, name in listed if name.startswith(PREFIX) or (kind == "table" and name in wanted)]
-    return sha256(repr(found).encode()).hexdigest()[:16]

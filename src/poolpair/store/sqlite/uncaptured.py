@@ -1,8 +1,8 @@
 """While a large package is written, our own triggers are away: nothing of it would be captured, and each row would ask for that.
 
 They are put back in the same transaction, so nobody ever sees the database without them. What another trigger writes into other homes has
-to be captured, so they stay where one runs. The catalogue has to come out in the same order (`schema.capture_mark`), so they
-stay too where a table came after them.
+to be captured, so they stay where one runs. The catalogue has to come out in the same order, with the mark of `marking` behind
+everything, so they stay too where a table came after them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from poolpair.store.sqlite import marking
 from poolpair.store.sqlite.binding import Bound
 from poolpair.store.sqlite.connection import PREFIX, quote, text
 
@@ -23,11 +24,15 @@ def uncaptured(connection: sqlite3.Connection, bound: Sequence[Bound], groups: i
     """Take them away and put them back, if that is worth it and nothing can go unseen. An exception leaves that to the rollback."""
     runs = any(b.spec.runs(name) for b in bound for name in b.info.triggers)
     ours = [] if runs or groups < MANY else _last_of_all(connection, bound)
-    for name, _ in ours:
-        connection.execute(f"DROP TRIGGER main.{quote(name)}")
-    yield
-    for _, sql in ours:
-        connection.execute(sql)
+    if not ours:
+        yield
+        return
+    with marking.mark_stays(connection, (b.spec.name for b in bound)):
+        for name, _ in ours:
+            connection.execute(f"DROP TRIGGER main.{quote(name)}")
+        yield
+        for _, sql in ours:
+            connection.execute(sql)
 
 
 def _last_of_all(connection: sqlite3.Connection, bound: Sequence[Bound]) -> list[tuple[str, str]]:
@@ -36,6 +41,8 @@ def _last_of_all(connection: sqlite3.Connection, bound: Sequence[Bound]) -> list
     query = "SELECT type, name, sql FROM main.sqlite_master WHERE type IN ('table', 'trigger') ORDER BY rowid"
     found: list[tuple[str, str]] = []
     for kind, name, sql in ((text(kind), text(name), text(sql)) for kind, name, sql in connection.execute(query)):
+        if name in {marking.TABLE, marking.TRIGGER}:
+            continue
         if kind == "trigger" and name.startswith(PREFIX):
             found.append((name, sql))
         elif found and kind == "table" and (name in tracked or name.startswith(PREFIX)):
