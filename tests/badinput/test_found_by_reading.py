@@ -18,6 +18,7 @@ from poolpair.state import Intent
 from poolpair.wiring import initialise
 from tests.badinput.ground import Ground, first_copy, make_ground
 from tests.badinput.test_hostile_tables import entry
+from tests.badinput.test_tables import parked, retried
 from tests.badinput.test_values import whole
 
 
@@ -138,3 +139,27 @@ def test_triggers_that_were_away_for_a_moment_are_missed(ground: Ground) -> None
         )
         ground.whole()
         assert ground.ask("b", "SELECT DISTINCT value FROM item WHERE owner = 'u@a'") == [(value,)]
+
+
+def test_a_value_that_an_index_cannot_compute_parks_one_group(ground: Ground) -> None:
+    """An index over JSON that only b has, and a text that is none: one group waits with SQLite's words, its neighbours arrive."""
+    ground.do("b", "CREATE INDEX spoken ON item (json_extract(value, '$.x'))")
+    ground.do("a", *(f"INSERT INTO item VALUES ('u@a', 'n{n}', {n if n != 4 else chr(39) + '{bad' + chr(39)})" for n in range(9)))
+    ground.do("a", "UPDATE item SET value = '{worse' WHERE owner = 'u@a' AND name = 'i00003'")
+    parked(ground, {"n4": "malformed JSON", "i00003": "malformed JSON"})
+    assert ground.command("b", "parked", "retry").exit_code == 1
+    assert ground.ask("b", "SELECT value FROM item WHERE owner = 'u@a' AND name = 'i00003'") == [(3,)]
+    ground.do("b", "DROP INDEX spoken")
+    retried(ground)
+
+
+def test_a_trigger_that_cannot_be_compiled_parks_nothing(ground: Ground) -> None:
+    """It is no group's fault: the package waits, the reason is said, and with the table that it lacks everything arrives."""
+    ground.do("b", "CREATE TRIGGER t AFTER INSERT ON item BEGIN INSERT INTO gone VALUES (1); END")
+    ground.do("a", "INSERT INTO item VALUES ('u@a', 'n', 1)")
+    ground.settle()
+    assert ground.fault("b").startswith("P203")
+    assert "no such table: main.gone" in ground.fault("b")
+    assert not ground.sites["b"].store.parked()
+    ground.do("b", "CREATE TABLE gone (a)")
+    ground.whole()

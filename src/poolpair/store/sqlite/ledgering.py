@@ -17,7 +17,7 @@ from poolpair.store.row_text import Row, rows_from_text, rows_to_text
 from poolpair.store.sqlite.binding import Bound
 from poolpair.store.sqlite.connection import PREFIX, quote, text
 from poolpair.store.sqlite.fencing import deciding
-from poolpair.store.sqlite.refusing import savepoint, without_triggers
+from poolpair.store.sqlite.refusing import refusal_of, savepoint, without_triggers
 from poolpair.store.values import Choice, LedgerEntry, LedgerNote, Reclaimed, RecoverPlan
 
 
@@ -158,7 +158,9 @@ class Ledgering:
         try:
             with deciding(self._c), without_triggers(self._c, self._b):
                 self.write(key, rows_from_text(entry.theirs))
-        except sqlite3.IntegrityError as error:
+        except sqlite3.Error as error:
+            if refusal_of(error) is None:
+                raise
             raise PoolpairError(Code.PARKED, f"table {entry.table} refuses the rows of the entry: {error}") from error
 
     def decide(self, entry: LedgerEntry, choice: Choice, *, force: bool) -> LedgerEntry:

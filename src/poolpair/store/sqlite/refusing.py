@@ -7,6 +7,7 @@ time, until a single group is left, which is parked before anything of it is tri
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -54,18 +55,37 @@ class Ranges:
         self.parts = [(first, last) for first, last in parts if first <= last]
 
 
+_OF_A_ROW = frozenset({"SQLITE_ERROR", "SQLITE_TOOBIG"})
+_OF_THE_SCHEMA = re.compile(
+    r"no such |error in |unknown |near |wrong number of |misuse of |.* has no column named |.* has \d+ columns but "
+)
+"""What SQLite says when it cannot compile what runs at a table; that is no group's fault."""
+
+
+def refusal_of(error: sqlite3.Error) -> sqlite3.IntegrityError | None:
+    """The same error as a constraint's, if the values of a row are at fault: an index or trigger may compute over them what cannot be."""
+    if isinstance(error, sqlite3.IntegrityError):
+        return error
+    if getattr(error, "sqlite_errorname", "") not in _OF_A_ROW or _OF_THE_SCHEMA.match(str(error)):
+        return None
+    return sqlite3.IntegrityError(str(error))
+
+
 @contextmanager
 def savepoint(connection: sqlite3.Connection, name: str, table: int = 0, low: int = 0, high: int = 0) -> Iterator[None]:
-    """Undo what is done inside if the store refuses it. Raises RolledBack if the whole transaction is gone."""
+    """Undo what is done inside if the store refuses it, and say so by IntegrityError. Raises RolledBack if the whole transaction is gone."""
     connection.execute(f"SAVEPOINT {name}")
     try:
         yield
-    except sqlite3.IntegrityError as error:
+    except sqlite3.Error as error:
+        refused = refusal_of(error)
+        if refused is None:
+            raise
         if not connection.in_transaction:
             raise RolledBack(str(error), table, low, high) from error
         connection.execute(f"ROLLBACK TO {name}")
         connection.execute(f"RELEASE {name}")
-        raise
+        raise refused from None
     connection.execute(f"RELEASE {name}")
 
 
