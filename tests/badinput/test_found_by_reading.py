@@ -163,3 +163,17 @@ def test_a_trigger_that_cannot_be_compiled_parks_nothing(ground: Ground) -> None
     assert not ground.sites["b"].store.parked()
     ground.do("b", "CREATE TABLE gone (a)")
     ground.whole()
+
+
+def test_a_scratch_folder_of_any_name(tmp_path: Path) -> None:
+    """What means something in an address means nothing in the name of a folder: packages are cut and applied there as anywhere."""
+    ground = make_ground(tmp_path)
+    for pool in ("a", "b"):
+        folder = tmp_path / f"scratch {pool} #1 50%41?x=y&z"
+        folder.mkdir()
+        ground.toml(pool).write_text(f'scratch = "{folder}"\n' + ground.toml(pool).read_text())
+    first_copy(ground)
+    ground.do("a", "INSERT INTO item VALUES ('u@a', 'n', 1)")
+    ground.whole()
+    assert ground.quarantined("b") == ()
+    stop(ground)

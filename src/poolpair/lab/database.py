@@ -94,7 +94,7 @@ class SqliteDatabase:
 
     def raw(self, query: str, *values: object) -> list[Row]:
         """Values as bytes: text that is no text is compared too."""
-        with closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=30)) as connection:
+        with closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, timeout=30)) as connection:
             connection.text_factory = bytes
             return connection.execute(query, values).fetchall()
 

@@ -64,7 +64,7 @@ def transaction(layout: Layout, pool: str) -> Iterator[Rows]:
             yield _Server(connection)
         return
     path = layout.database_file(pool)
-    with closing(sqlite3.connect(f"file:{path}?mode=rw", uri=True, timeout=_BUSY_S)) as file, file:
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=_BUSY_S)) as file, file:
         file.execute("BEGIN IMMEDIATE")
         yield file
 

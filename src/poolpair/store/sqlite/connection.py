@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from urllib.parse import quote as url_quote
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.store.buckets import Text, bucket_of
@@ -46,7 +45,7 @@ def connect(path: Path, lock_wait_s: float, *, read_only: bool = False) -> sqlit
     mode = "ro" if read_only else "rw"
     with translated(path):
         connection = sqlite3.connect(
-            f"file:{url_quote(str(path))}?mode={mode}",
+            uri_of(path, f"mode={mode}"),
             uri=True,
             timeout=lock_wait_s,
             isolation_level=None,
@@ -63,6 +62,11 @@ def connect(path: Path, lock_wait_s: float, *, read_only: bool = False) -> sqlit
         connection.execute(f"PRAGMA main.cache_size = -{CACHE_KIB}")
         connection.create_function("poolpair_bucket", -1, _sql_bucket, deterministic=True)
     return connection
+
+
+def uri_of(path: Path, query: str) -> str:
+    """How SQLite is told of a file where it reads an address: a folder's name may hold what means something there."""
+    return f"{path.absolute().as_uri()}?{query}"
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from poolpair.store.ledger import entry_of
 from poolpair.store.profile import Profile
 from poolpair.store.sqlite.binding import Bound
 from poolpair.store.sqlite.catalogue import FILE_COLUMNS, catalogue_file, compare_tree
-from poolpair.store.sqlite.connection import connect, file_of, location_of, text, translate
+from poolpair.store.sqlite.connection import connect, file_of, location_of, text, translate, uri_of
 from poolpair.store.sqlite.definitions import Definitions
 from poolpair.store.sqlite.incoming import SqliteIncoming
 from poolpair.store.sqlite.lease import SqliteLease
@@ -136,7 +136,7 @@ class SqliteStore:
         with self._translated():
             self._defined.bind_anew()
             with readable():
-                self._c.execute("ATTACH DATABASE ? AS pkg", (f"file:{rows}?mode=ro&immutable=1",))
+                self._c.execute("ATTACH DATABASE ? AS pkg", (uri_of(rows, "mode=ro&immutable=1"),))
             try:
                 incoming = SqliteIncoming(self._c, self._bound, self._begin_as_bound)
                 incoming.open(channel, tables)
