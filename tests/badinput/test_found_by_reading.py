@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from poolpair.decisions import begin_verify
 from poolpair.model import Channel
 from poolpair.moves import Move
 from poolpair.pipeline import pack as packing
@@ -176,4 +177,27 @@ def test_a_scratch_folder_of_any_name(tmp_path: Path) -> None:
     ground.do("a", "INSERT INTO item VALUES ('u@a', 'n', 1)")
     ground.whole()
     assert ground.quarantined("b") == ()
+    stop(ground)
+
+
+@pytest.mark.parametrize("columns", [63, 64, 130, 1200])
+def test_a_table_without_a_key_may_have_very_many_columns(tmp_path: Path, columns: int) -> None:
+    """A row is told by all of them: it is changed, deleted and compared in parts as any other, and the parts are those of a short row."""
+    names = [f"c{n}" for n in range(columns - 1)]
+    ground = make_ground(
+        tmp_path,
+        schema=f"CREATE TABLE wide (owner TEXT NOT NULL, {', '.join(names)});",
+        profile=entry("wide", "owner", *names),
+        columns={"wide": "owner, c0, c5, " + names[-1]},
+    )
+    for pool in ("a", "b"):
+        ground.do(pool, *(f"INSERT INTO wide (owner, c0, {names[-1]}) VALUES ('u@{pool}', {n}, 'x')" for n in range(600)))
+    first_copy(ground)
+    ground.do("a", "UPDATE wide SET c5 = 'y' WHERE c0 < 3", "DELETE FROM wide WHERE c0 = 5 AND owner = 'u@a'")
+    whole(ground)
+    ground.tamper("b", "UPDATE wide SET c5 = 'stray' WHERE owner = 'u@a' AND c0 = 7")
+    begin_verify(ground.sites["a"], Channel.USERS, repair=True)
+    ground.settle()
+    assert ground.ask("b", "SELECT count(*) FROM wide WHERE c5 = 'stray'") == [(0,)]
+    assert ground.rows("a") == ground.rows("b")
     stop(ground)

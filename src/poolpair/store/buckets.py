@@ -65,7 +65,12 @@ def _encode_rare(value: object) -> bytes:
 
 def bucket_of(key: Sequence[object], of: int) -> int:
     """The bucket of a group key among `of`."""
-    return int.from_bytes(blake2b(encode_values(key), digest_size=4).digest(), "big") % of
+    return bucket_of_encoded(encode_values(key), of)
+
+
+def bucket_of_encoded(key: bytes, of: int) -> int:
+    """The bucket of a group key that is encoded already; parts of it are encoded alike, and put together."""
+    return int.from_bytes(blake2b(key, digest_size=4).digest(), "big") % of
 
 
 def row_hash(values: Sequence[object]) -> int:

@@ -16,9 +16,13 @@ from poolpair.model import BucketSet, TableShape
 from poolpair.store.ledger import ledger_info, ledger_table
 from poolpair.store.profile import Profile, ProfileTable
 from poolpair.store.profile_check import ColumnInfo, Problem, TableInfo, check_profile, unique_key_within
-from poolpair.store.sqlite.connection import PREFIX, literal, quote
+from poolpair.store.sqlite.connection import PREFIX, chained, literal, quote
 from poolpair.store.sqlite.index_terms import UniqueKey
 from poolpair.store.sqlite.schema import describe_tables, replace_keys, what_else
+
+
+ENCODED_MAX = 60
+"""Values of a key that are passed to one function, each with its type; SQLite passes 127 arguments at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +145,7 @@ class Bound:
     def same_key(self, left: str, right: str) -> str:
         """Compare the key of two aliases, NULL-safe."""
         each = (f"{left}.{quote(name)} IS {right}.{quote(name)}{self.as_compared(name)}" for name in self.spec.key)
-        return " AND ".join(each)
+        return chained("AND", each)
 
     def as_compared(self, name: str) -> str:
         """What is said behind a comparison of a key column with anything, whose own collation may be another; mostly nothing."""
@@ -158,7 +162,10 @@ class Bound:
             parts.append(
                 f"typeof({column}), CASE typeof({column}) WHEN 'text' THEN CAST({column} AS BLOB) ELSE {column} END"
             )
-        return f"poolpair_bucket({of}, {', '.join(parts)})"
+        if len(parts) <= ENCODED_MAX:
+            return f"poolpair_bucket({of}, {', '.join(parts)})"
+        chunks = (", ".join(parts[at : at + ENCODED_MAX]) for at in range(0, len(parts), ENCODED_MAX))
+        return f"poolpair_bucket_encoded({of}, {', '.join(f'poolpair_encoded({chunk})' for chunk in chunks)})"
 
     def in_buckets(self, buckets: BucketSet) -> str:
         """The condition for rows in some buckets; whoever wants all of them asks no key for its bucket."""

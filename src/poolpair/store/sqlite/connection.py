@@ -8,17 +8,19 @@ undecoded.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
 from poolpair.errors import Code, PoolpairError
-from poolpair.store.buckets import Text, bucket_of
+from poolpair.store.buckets import Text, bucket_of_encoded, encode_values
 
 PREFIX = "poolpair_"
 CACHE_KIB = 32 * 1024
 """Of the application's database, as far as it is used: a large package touches many pages, each more than once."""
+CHAIN_MAX = 400
+"""Conditions in a row; SQLite reads a chain of a thousand as an expression a thousand deep, and refuses it."""
 OWN_TRIGGERS = f"type = 'trigger' AND tbl_name = ? COLLATE NOCASE AND name NOT GLOB '{PREFIX}*'"
 """Finds a table's triggers of the application's in the catalogue, which has the table's name as each trigger spells it."""
 
@@ -61,7 +63,23 @@ def connect(path: Path, lock_wait_s: float, *, read_only: bool = False) -> sqlit
         connection.execute("PRAGMA cell_size_check = ON")
         connection.execute(f"PRAGMA main.cache_size = -{CACHE_KIB}")
         connection.create_function("poolpair_bucket", -1, _sql_bucket, deterministic=True)
+        connection.create_function("poolpair_encoded", -1, _sql_encoded, deterministic=True)
+        connection.create_function("poolpair_bucket_encoded", -1, _sql_bucket_encoded, deterministic=True)
     return connection
+
+
+def chained(operator: str, terms: Iterable[str]) -> str:
+    """Join conditions as they are read best, and very many as a tree."""
+    listed = list(terms)
+    return f" {operator} ".join(listed) if len(listed) <= CHAIN_MAX else as_tree(operator, listed)
+
+
+def as_tree(operator: str, terms: Iterable[str]) -> str:
+    """Join as a tree, whose depth does not matter."""
+    parts = list(terms)
+    while len(parts) > 1:
+        parts = [f"({f' {operator} '.join(parts[at : at + 2])})" for at in range(0, len(parts), 2)]
+    return parts[0]
 
 
 def uri_of(path: Path, query: str) -> str:
@@ -85,10 +103,17 @@ def together(connection: sqlite3.Connection) -> Iterator[None]:
 
 def _sql_bucket(of: int, *typed: object) -> int:
     """Compute poolpair_bucket(of, typeof(k1), k1 with text cast to blob, ...): Python would refuse text that is not UTF-8."""
+    return _sql_bucket_encoded(of, _sql_encoded(*typed))
+
+
+def _sql_encoded(*typed: object) -> bytes:
+    """Encode a part of a key: SQLite passes no more than 127 values to a function."""
     pairs = zip(typed[::2], typed[1::2], strict=True)
-    return bucket_of(
-        [Text(value) if kind == "text" and isinstance(value, bytes) else value for kind, value in pairs], of
-    )
+    return encode_values([Text(value) if kind == "text" and isinstance(value, bytes) else value for kind, value in pairs])
+
+
+def _sql_bucket_encoded(of: int, *parts: bytes) -> int:
+    return bucket_of_encoded(b"".join(parts), of)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from poolpair.store import ledger
 from poolpair.store.sqlite import file_spool
 from poolpair.store.sqlite.binding import Bound
-from poolpair.store.sqlite.connection import PREFIX, literal, quote, text, together
+from poolpair.store.sqlite.connection import PREFIX, chained, literal, quote, text, together
 from poolpair.store.sqlite.index_terms import Term, UniqueKey
 
 DOCUMENT_TABLE = (
@@ -148,7 +148,7 @@ def triggers(b: Bound, pools: Sequence[str]) -> dict[str, str]:
         _watched(b, "NEW"),
         _watched(b, "OLD"),
     )
-    moved = " OR ".join(f"OLD.{quote(name)} IS NOT NEW.{quote(name)}" for name in b.spec.key)
+    moved = chained("OR", (f"OLD.{quote(name)} IS NOT NEW.{quote(name)}" for name in b.spec.key))
     take_new, take_old = (f"{refuse(b, row, pools)}{_log(b, row)}" for row in ("NEW", "OLD"))
     name = f"{PREFIX}{b.n}"
     made = {
@@ -187,7 +187,7 @@ def _watched(b: Bound, row: str) -> str:
 
 def _log(b: Bound, row: str) -> str:
     keys = ", ".join(f"{row}.{quote(name)}" for name in b.spec.key)
-    same = " AND ".join(f"{quote(name)} IS {row}.{quote(name)}" for name in b.spec.key)
+    same = chained("AND", (f"{quote(name)} IS {row}.{quote(name)}" for name in b.spec.key))
     log = f"{PREFIX}log_{b.n}"
     return f"DELETE FROM {log} WHERE {same}; INSERT INTO {log} ({b.key}, poolpair_gen) SELECT {keys}, value FROM {PREFIX}gen;"
 

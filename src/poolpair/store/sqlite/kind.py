@@ -16,12 +16,11 @@ from poolpair.store.profile import Profile
 from poolpair.store.profile_check import Problem
 from poolpair.store.sqlite import setup
 from poolpair.store.sqlite.binding import bind
-from poolpair.store.sqlite.connection import connect, quote, text, translated
+from poolpair.store.sqlite.connection import as_tree, connect, quote, text, translated
 from poolpair.store.sqlite.looking import stuck_words
 from poolpair.store.sqlite.schema import describe_all
 from poolpair.store.sqlite.store import SqliteStore
 from poolpair.store.sqlite.trial import problems_of
-from poolpair.store.sqlite.writing import as_tree
 from poolpair.units import show_bytes
 from poolpair.wording import STUCK_HINT
 

@@ -15,7 +15,7 @@ from poolpair.store.buckets import Text
 from poolpair.store.ledger import COLUMNS, TABLE, entry_of, ledger_row, row_of
 from poolpair.store.row_text import Row, rows_from_text, rows_to_text
 from poolpair.store.sqlite.binding import Bound
-from poolpair.store.sqlite.connection import PREFIX, quote, text
+from poolpair.store.sqlite.connection import PREFIX, chained, quote, text
 from poolpair.store.sqlite.fencing import deciding
 from poolpair.store.sqlite.refusing import refusal_of, savepoint, without_triggers
 from poolpair.store.values import Choice, LedgerEntry, LedgerNote, Reclaimed, RecoverPlan
@@ -209,7 +209,7 @@ def _is_decided(row: Row) -> bool:
 def _is_key(b: Bound, key: Row, alias: str = "") -> str:
     prefix = f"{alias}." if alias else ""
     pairs = zip(b.spec.key, key, strict=True)
-    return " AND ".join(f"{prefix}{quote(name)} IS {_mark(value)}{b.as_compared(name)}" for name, value in pairs)
+    return chained("AND", (f"{prefix}{quote(name)} IS {_mark(value)}{b.as_compared(name)}" for name, value in pairs))
 
 
 def _same(one: tuple[Row, ...], other: tuple[Row, ...]) -> bool:

@@ -17,6 +17,8 @@ from poolpair.store.profile_check import Problem, TableInfo, check_profile
 from poolpair.store.sqlite.connection import PREFIX, folded, quote, text
 from poolpair.store.sqlite.schema import describe_tables, what_else
 
+COLUMNS_MAX = 1_998
+"""SQLite takes 2,000, and tables of ours have up to two more than the application's."""
 _OBJECTS = f"""
 SELECT type, name, tbl_name, sql FROM main.sqlite_master m WHERE sql IS NOT NULL AND name NOT GLOB 'sqlite_*' AND name NOT GLOB '{PREFIX}*'
 AND NOT EXISTS (SELECT 1 FROM pragma_table_list l WHERE l.schema = 'main' AND l.type = 'shadow' AND l.name = m.tbl_name)
@@ -96,6 +98,8 @@ def _reasons(
         return
     memory.execute("SAVEPOINT trial")
     try:
+        if len(info.columns) > COLUMNS_MAX:
+            yield f"it has {len(info.columns)} columns, and more than {COLUMNS_MAX:,} cannot be carried"
         for thing in things:
             if thing.kind == "trigger" and folded(thing.table) == folded(spec.name) and not spec.runs(thing.name):
                 memory.execute(f"DROP TRIGGER IF EXISTS {quote(thing.name)}")

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.store.sqlite.binding import Bound
-from poolpair.store.sqlite.connection import PREFIX, quote
+from poolpair.store.sqlite.connection import PREFIX, as_tree, quote
 from poolpair.store.sqlite.refusing import savepoint, without_any
 
 
@@ -95,11 +95,3 @@ def _differs(one: str, other: str, column: str) -> str:
 def any_of(conditions: Iterable[str]) -> str:
     """Join conditions by OR."""
     return as_tree("OR", conditions)
-
-
-def as_tree(operator: str, terms: Iterable[str]) -> str:
-    """Join as a tree: SQLite reads a chain of a thousand as an expression a thousand deep, and refuses it."""
-    parts = list(terms)
-    while len(parts) > 1:
-        parts = [f"({f' {operator} '.join(parts[at : at + 2])})" for at in range(0, len(parts), 2)]
-    return parts[0]
