@@ -201,3 +201,19 @@ def test_a_table_without_a_key_may_have_very_many_columns(tmp_path: Path, column
     assert ground.ask("b", "SELECT count(*) FROM wide WHERE c5 = 'stray'") == [(0,)]
     assert ground.rows("a") == ground.rows("b")
     stop(ground)
+
+
+def test_an_integer_key_that_runs_downwards_is_no_row_number(tmp_path: Path) -> None:
+    """INTEGER PRIMARY KEY DESC may be NULL, more than once: such rows are carried and told apart from those that have a number."""
+    ground = make_ground(
+        tmp_path,
+        schema="CREATE TABLE down (id INTEGER PRIMARY KEY DESC, owner TEXT NOT NULL, value);",
+        profile=entry("down", "id", "owner"),
+        columns={"down": "id, owner, value"},
+    )
+    ground.do("a", "INSERT INTO down VALUES (NULL, 'u@a', 'x'), (NULL, 'u@a', 'y'), (5, 'u@a', 'z')")
+    first_copy(ground)
+    ground.do("a", "UPDATE down SET value = 'changed' WHERE value = 'y'", "INSERT INTO down VALUES (NULL, 'u@a', 'w')")
+    ground.do("a", "INSERT OR REPLACE INTO down VALUES (5, 'v@a', 'in its place')", "DELETE FROM down WHERE value = 'x'")
+    whole(ground)
+    stop(ground)

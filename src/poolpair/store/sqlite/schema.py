@@ -67,7 +67,10 @@ def _describe(connection: sqlite3.Connection, name: str, *, without_rowid: bool,
     )
     collations = _own_collations(connection, name, sql, [text(r[0]) for r in rows])
     primary = tuple(text(r[0]) for r in sorted((r for r in rows if r[3]), key=lambda r: int(r[3])))
-    alias = len(primary) == 1 and not without_rowid and any(r[3] and text(r[1]).upper() == "INTEGER" for r in rows)
+    integer = len(primary) == 1 and not without_rowid and any(r[3] and text(r[1]).upper() == "INTEGER" for r in rows)
+    # INTEGER PRIMARY KEY DESC is no row number: it has an index as any other column has.
+    indexed = connection.execute("SELECT 1 FROM pragma_index_list(?) WHERE origin = 'pk'", (name,)).fetchone()
+    alias = integer and indexed is None
     columns = tuple(
         ColumnInfo(
             name=text(r[0]),
