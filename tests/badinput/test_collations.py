@@ -68,9 +68,9 @@ def test_rows_that_only_an_index_tells_apart_are_one_group(ground: Ground) -> No
 
 
 def test_a_log_of_an_earlier_release_is_made_anew_with_all_it_holds(ground: Ground) -> None:
-    """What was logged, and not sent when the service was replaced by this one, arrives; both copies are compared, and the key compares as it should."""
+    """What was logged, and not sent when the service was replaced by this one, arrives; and the key compares as it should."""
     ground.stop("a")
-    (sql,) = (row[0] for row in ground.ask("a", "SELECT sql FROM sqlite_master WHERE name = 'poolpair_log_2'"))
+    (sql,) = (str(row[0]) for row in ground.ask("a", "SELECT sql FROM sqlite_master WHERE name = 'poolpair_log_2'"))
     assert "NOCASE" in sql
     assert "RTRIM" in sql
     ground.do(

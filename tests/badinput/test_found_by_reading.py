@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from poolpair.decisions import begin_verify
+from poolpair.errors import Code
 from poolpair.model import Channel
 from poolpair.moves import Move
 from poolpair.pipeline import pack as packing
@@ -17,7 +18,7 @@ from poolpair.protocol import Want
 from poolpair.serving.plan import advance, order
 from poolpair.state import Intent
 from poolpair.wiring import initialise
-from tests.badinput.ground import Ground, first_copy, make_ground
+from tests.badinput.ground import Ground, first_copy, make_ground, said
 from tests.badinput.test_hostile_tables import entry
 from tests.badinput.test_tables import parked, retried
 from tests.badinput.test_values import whole
@@ -130,7 +131,9 @@ def test_each_rebuild_that_puts_the_triggers_back_is_seen(ground: Ground) -> Non
 
 def test_triggers_that_were_away_for_a_moment_are_missed(ground: Ground) -> None:
     """Dropped, and put back by whoever dropped them, in the same order and at the same place: what was written between arrives."""
-    listed = ground.ask("a", "SELECT name, sql FROM sqlite_master WHERE name GLOB 'poolpair_[0-9]*_*' AND type = 'trigger'")
+    listed = ground.ask(
+        "a", "SELECT name, sql FROM sqlite_master WHERE name GLOB 'poolpair_[0-9]*_*' AND type = 'trigger'"
+    )
     for value in ("once", "twice"):
         ground.do(
             "a",
@@ -145,7 +148,10 @@ def test_triggers_that_were_away_for_a_moment_are_missed(ground: Ground) -> None
 def test_a_value_that_an_index_cannot_compute_parks_one_group(ground: Ground) -> None:
     """An index over JSON that only b has, and a text that is none: one group waits with SQLite's words, its neighbours arrive."""
     ground.do("b", "CREATE INDEX spoken ON item (json_extract(value, '$.x'))")
-    ground.do("a", *(f"INSERT INTO item VALUES ('u@a', 'n{n}', {n if n != 4 else chr(39) + '{bad' + chr(39)})" for n in range(9)))
+    ground.do(
+        "a",
+        *(f"INSERT INTO item VALUES ('u@a', 'n{n}', {n if n != 4 else chr(39) + '{bad' + chr(39)})" for n in range(9)),
+    )
     ground.do("a", "UPDATE item SET value = '{worse' WHERE owner = 'u@a' AND name = 'i00003'")
     parked(ground, {"n4": "malformed JSON", "i00003": "malformed JSON"})
     assert ground.command("b", "parked", "retry").exit_code == 1
@@ -180,7 +186,7 @@ def test_a_scratch_folder_of_any_name(tmp_path: Path) -> None:
     stop(ground)
 
 
-@pytest.mark.parametrize("columns", [63, 64, 130, 1200])
+@pytest.mark.parametrize("columns", [64, 130, pytest.param(1998, marks=pytest.mark.long)])
 def test_a_table_without_a_key_may_have_very_many_columns(tmp_path: Path, columns: int) -> None:
     """A row is told by all of them: it is changed, deleted and compared in parts as any other, and the parts are those of a short row."""
     names = [f"c{n}" for n in range(columns - 1)]
@@ -191,9 +197,15 @@ def test_a_table_without_a_key_may_have_very_many_columns(tmp_path: Path, column
         columns={"wide": "owner, c0, c5, " + names[-1]},
     )
     for pool in ("a", "b"):
-        ground.do(pool, *(f"INSERT INTO wide (owner, c0, {names[-1]}) VALUES ('u@{pool}', {n}, 'x')" for n in range(600)))
+        ground.do(
+            pool, *(f"INSERT INTO wide (owner, c0, {names[-1]}) VALUES ('u@{pool}', {n}, 'x')" for n in range(600))
+        )
     first_copy(ground)
-    ground.do("a", "UPDATE wide SET c5 = 'y' WHERE c0 < 3", "DELETE FROM wide WHERE c0 = 5 AND owner = 'u@a'")
+    ground.do(
+        "a",
+        "UPDATE wide SET c5 = 'y' WHERE c0 < 3 AND owner = 'u@a'",
+        "DELETE FROM wide WHERE c0 = 5 AND owner = 'u@a'",
+    )
     whole(ground)
     ground.tamper("b", "UPDATE wide SET c5 = 'stray' WHERE owner = 'u@a' AND c0 = 7")
     begin_verify(ground.sites["a"], Channel.USERS, repair=True)
@@ -214,6 +226,22 @@ def test_an_integer_key_that_runs_downwards_is_no_row_number(tmp_path: Path) -> 
     ground.do("a", "INSERT INTO down VALUES (NULL, 'u@a', 'x'), (NULL, 'u@a', 'y'), (5, 'u@a', 'z')")
     first_copy(ground)
     ground.do("a", "UPDATE down SET value = 'changed' WHERE value = 'y'", "INSERT INTO down VALUES (NULL, 'u@a', 'w')")
-    ground.do("a", "INSERT OR REPLACE INTO down VALUES (5, 'v@a', 'in its place')", "DELETE FROM down WHERE value = 'x'")
+    ground.do(
+        "a", "INSERT OR REPLACE INTO down VALUES (5, 'v@a', 'in its place')", "DELETE FROM down WHERE value = 'x'"
+    )
     whole(ground)
     stop(ground)
+
+
+def test_a_table_wider_than_ours_can_be_is_refused(tmp_path: Path) -> None:
+    """Tables of ours have up to two columns more than the application's: with 1,999 `init` says so, before anything is made."""
+    many = ", ".join(f"c{n}" for n in range(1997))
+    ground = make_ground(
+        tmp_path,
+        schema=f"CREATE TABLE item (owner TEXT PRIMARY KEY NOT NULL, name, {many});",
+        profile=entry("item", "owner"),
+        columns={"item": "owner"},
+    )
+    code, detail = said(ground.command("a", "init"))
+    assert (code, "it has 1999 columns" in detail) == (Code.PROFILE, True), detail
+    assert ground.ask("a", "SELECT name FROM sqlite_master WHERE name LIKE 'poolpair%'") == []

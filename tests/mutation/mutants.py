@@ -1970,4 +1970,28 @@ MUTANTS = (
         new="        if held and held[0] and self.living():",
         test="tests/postgres/test_front_ends.py::test_a_command_that_keeps_services_away_is_not_taken_for_a_dead_one",
     ),
+    Mutant(
+        name="recovery-obeys-on-conflict-replace",
+        rule="what the server accepted is not deleted by what a returned pool hands in",
+        file="store/sqlite/ledgering.py",
+        old='f"INSERT OR ABORT INTO {b.table} ({names}) VALUES ({marks}) {conflict}"',
+        new='f"INSERT INTO {b.table} ({names}) VALUES ({marks}) {conflict}"',
+        test="tests/badinput/test_found_by_reading.py::test_recovery_does_not_obey_what_a_table_says_of_conflicts",
+    ),
+    Mutant(
+        name="cut-from-tables-that-changed",
+        rule="a package is cut from the tables that were looked at",
+        file="store/sqlite/store.py",
+        old="                if rows is not None:\n                    self._defined.refuse_changed(view.definition())\n",
+        new="",
+        test="tests/badinput/test_found_by_reading.py::test_a_migration_while_a_package_is_cut_is_in_the_next_one",
+    ),
+    Mutant(
+        name="parked-by-number",
+        rule="a parked group is of the table that it was parked of",
+        file="store/sqlite/parking.py",
+        old="(b for b in bound if b.spec.name == name)",
+        new="(b for b in bound if b.n == number)",
+        test="tests/badinput/test_whole.py::test_a_parked_group_is_of_its_table_whatever_tables_come",
+    ),
 )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import psycopg
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel
 from poolpair.store.postgres.bound import GONE, Bound, by_number, listed
+from poolpair.store.postgres.capturing import CAPTURE, CaptureState
 from poolpair.store.postgres.database import SCHEMA, Database, quote
-from poolpair.store.postgres.install import beginning_to_apply
+from poolpair.store.postgres.documents import read_document
+from poolpair.store.postgres.install import beginning_to_apply, triggers
 from poolpair.store.postgres.refusals import is_refusal, reason_of
 from poolpair.store.postgres.skipping import without_triggers
 from poolpair.store.postgres.transaction import forget_parked
@@ -57,7 +60,7 @@ def unpark(database: Database, b: Bound, named: Iterable[str]) -> None:
 
 def list_parked(database: Database, bound: tuple[Bound, ...], channel: Channel | None) -> tuple[ParkedGroup, ...]:
     """Every parked group, oldest first."""
-    tables = by_number(bound)
+    tables = _by_number_then(database, bound)
     columns = "id, tbl, channel, key, reason, package_id, since_utc"
     found = database.rows(f"SELECT {columns} FROM {SCHEMA}.parked ORDER BY id")
     return tuple(
@@ -80,9 +83,11 @@ def retry_parked(database: Database, bound: tuple[Bound, ...], group_id: int) ->
     found = database.row(f"SELECT tbl FROM {SCHEMA}.parked WHERE id = $1", group_id)
     if found is None:
         raise PoolpairError(Code.USAGE, f"no parked group has the number {group_id}")
-    b = by_number(bound).get(found[0])
-    if b is None:
-        raise PoolpairError(Code.SCHEMA, "its table is not there")
+    b = _by_number_then(database, bound).get(found[0])
+    if b is None or not _keeps(database, b):
+        return (
+            f"its table is not carried here any more, or by another key: `poolpair parked drop {group_id}` forgets it"
+        )
     home = database.row(f"SELECT {b.home} FROM {SCHEMA}.parked_key_{b.n} WHERE poolpair_id = $1", group_id)
     database.run(beginning_to_apply([str(home[0])] if home else []))
     refused: str | None = None
@@ -96,6 +101,34 @@ def retry_parked(database: Database, bound: tuple[Bound, ...], group_id: int) ->
     if refused is None:
         forget_parked(database, b.n, group_id)
     return refused
+
+
+def _by_number_then(database: Database, bound: tuple[Bound, ...]) -> dict[int, Bound]:
+    """Each table, under the number that it had when the database was prepared: what is parked lies under that.
+
+    Numbers are given anew when tables come or go, and `init` goes on only when nothing is parked any more.
+    """
+    known = read_document(database, CaptureState, CAPTURE)
+    noted = known.entries if known is not None else {}
+    tables, now = by_number(bound), {trigger.called: trigger.entry for trigger in triggers(bound)}
+    if all(now.get(called, then) == then for called, then in noted.items()):
+        return tables
+    return {
+        then: replace(tables[now[called]], spec=replace(tables[now[called]].spec, number=then))
+        for called, then in noted.items()
+        if called in now
+    }
+
+
+def _keeps(database: Database, b: Bound) -> bool:
+    """Whether what is parked has this table's key and all of its columns."""
+    query = (
+        "SELECT attname::text FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped"
+    )
+    keys, rows = (
+        {name for (name,) in database.rows(query, f"{SCHEMA}.parked_{kind}_{b.n}")} for kind in ("key", "row")
+    )
+    return keys == {"poolpair_id", *b.spec.key} and rows.issuperset(b.columns)
 
 
 def _applied_parked(b: Bound, group_id: int) -> list[str]:

@@ -7,13 +7,15 @@ import psycopg
 from poolpair.errors import Code, PoolpairError
 
 _LOCKED = {"55P03", "40P01", "57014", "40001", "25P03"}
+_TOO_MUCH = {"54000", "54001"}
+"""A value that is too long for an index, or too deep for what is computed over it."""
 _GONE = {"57P01", "57P02", "57P03", "57P05", "08000", "08003", "08006", "08001", "08004"}
 
 
 def is_refusal(error: psycopg.Error) -> bool:
     """Whether the store refused the values of a row (or a trigger did): one group is at fault, not the store."""
     state = error.sqlstate or ""
-    return state[:2] in {"21", "22", "23", "44", "P0", "PP"}
+    return state[:2] in {"21", "22", "23", "38", "44", "P0", "PP"} or state in _TOO_MUCH
 
 
 def reason_of(error: psycopg.Error) -> str:

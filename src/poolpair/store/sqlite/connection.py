@@ -109,7 +109,9 @@ def _sql_bucket(of: int, *typed: object) -> int:
 def _sql_encoded(*typed: object) -> bytes:
     """Encode a part of a key: SQLite passes no more than 127 values to a function."""
     pairs = zip(typed[::2], typed[1::2], strict=True)
-    return encode_values([Text(value) if kind == "text" and isinstance(value, bytes) else value for kind, value in pairs])
+    return encode_values(
+        [Text(value) if kind == "text" and isinstance(value, bytes) else value for kind, value in pairs]
+    )
 
 
 def _sql_bucket_encoded(of: int, *parts: bytes) -> int:

@@ -43,12 +43,12 @@ class Definitions:
     def bind_anew(self) -> None:
         """Bind to the tables as they are now, and let ours follow them, if it is for this profile that they were made."""
         for _ in range(BINDINGS):
-            self._bound_as = definition_of(self._c)  # first of all: what changes from here on is not what was bound
-            self.bound = bind(self._c, self._profile)
+            definition = definition_of(self._c)  # first of all: what changes from here on is not what was bound
+            self.bound, self._bound_as = bind(self._c, self._profile), definition
             known = known_settings(self._c)
             if known is not None and known.profile == self._profile.digest:
                 follow_tables(self._c, self.bound)
-            if definition_of(self._c) == self._bound_as:
+            if definition_of(self._c) == definition:
                 return
 
     def check(self) -> str:

@@ -113,7 +113,9 @@ def name_parked(connection: sqlite3.Connection) -> None:
 
 def _follow_key(connection: sqlite3.Connection, b: Bound, name: str, wanted: str) -> None:
     """Make a table of keys anew, with all that it holds, if type or collation of a key column is another than when it was made."""
-    found = connection.execute("SELECT sql FROM main.sqlite_master WHERE type = 'table' AND name = ?", (name,)).fetchone()
+    found = connection.execute(
+        "SELECT sql FROM main.sqlite_master WHERE type = 'table' AND name = ?", (name,)
+    ).fetchone()
     if found is None or text(found[0]) == wanted:
         return
     with together(connection):

@@ -17,6 +17,7 @@ from poolpair.store.profile_check import Problem
 from poolpair.store.sqlite import setup
 from poolpair.store.sqlite.binding import bind
 from poolpair.store.sqlite.connection import as_tree, connect, quote, text, translated
+from poolpair.store.sqlite.definitions import known_settings
 from poolpair.store.sqlite.looking import stuck_words
 from poolpair.store.sqlite.schema import describe_all
 from poolpair.store.sqlite.store import SqliteStore
@@ -66,7 +67,7 @@ class SqliteKind:
 
     def prepared(self) -> InstalledSettings | None:
         with closing(connect(self._path, self._lock_wait_s, read_only=True)) as connection, translated(self._path):
-            return setup.known_settings(connection)
+            return known_settings(connection)
 
     def problems(self, profile: Profile) -> tuple[Problem, ...]:
         with closing(connect(self._path, self._lock_wait_s, read_only=True)) as connection:

@@ -1,4 +1,4 @@
-"""Tells whether a tracked table, one of our tables or one of our triggers was dropped and made again: what was written meanwhile is in no log.
+"""Tells whether a tracked table, or a table or trigger of ours, was dropped and made again: what was written meanwhile is in no log.
 
 A tool that rebuilds a table may put our triggers back as they were, text by text, any number of times. What it makes comes to stand at the
 end of the catalogue; so the last table and the last trigger of ours are a mark, and when something of ours stands behind it another mark is
@@ -41,10 +41,8 @@ def _standing(connection: sqlite3.Connection, tables: Iterable[str]) -> str | No
     """The mark that nothing of ours, and none of these tables, stands behind."""
     tracked = set(tables)
     query = "SELECT type, name FROM main.sqlite_master WHERE type IN ('table', 'trigger') ORDER BY rowid"
-    last = {}
-    for kind, name in ((text(kind), text(name)) for kind, name in connection.execute(query)):
-        if name.startswith(PREFIX) or (kind == "table" and name in tracked):
-            last[kind] = name
+    listed = [(text(kind), text(name)) for kind, name in connection.execute(query)]
+    last = {kind: name for kind, name in listed if name.startswith(PREFIX) or (kind == "table" and name in tracked)}
     if last != {"table": TABLE, "trigger": TRIGGER}:
         return None
     found = connection.execute(f"SELECT mark FROM main.{TABLE}").fetchone()

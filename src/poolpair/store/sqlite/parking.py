@@ -48,7 +48,9 @@ def retry_parked(connection: sqlite3.Connection, bound: tuple[Bound, ...], group
         raise PoolpairError(Code.USAGE, f"no parked group has the number {group_id}")
     b = _as_parked(connection, bound, int(found[0]), text(found[1]))
     if b is None:
-        return f"its table is not carried here any more, or by another key: `poolpair parked drop {group_id}` forgets it"
+        return (
+            f"its table is not carried here any more, or by another key: `poolpair parked drop {group_id}` forgets it"
+        )
     whose = connection.execute(
         f"SELECT {b.home} FROM main.{PREFIX}parked_key_{b.n} WHERE poolpair_id = ?", (group_id,)
     ).fetchone()

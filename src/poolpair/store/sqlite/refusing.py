@@ -58,6 +58,7 @@ class Ranges:
 _OF_A_ROW = frozenset({"SQLITE_ERROR", "SQLITE_TOOBIG"})
 _OF_THE_SCHEMA = re.compile(
     r"no such |error in |unknown |near |wrong number of |misuse of |.* has no column named |.* has \d+ columns but "
+    r"|too many (?!levels)|Expression tree |at most |parser stack "
 )
 """What SQLite says when it cannot compile what runs at a table; that is no group's fault."""
 
@@ -73,7 +74,7 @@ def refusal_of(error: sqlite3.Error) -> sqlite3.IntegrityError | None:
 
 @contextmanager
 def savepoint(connection: sqlite3.Connection, name: str, table: int = 0, low: int = 0, high: int = 0) -> Iterator[None]:
-    """Undo what is done inside if the store refuses it, and say so by IntegrityError. Raises RolledBack if the whole transaction is gone."""
+    """Undo what is done inside if the store refuses it: then raises IntegrityError, or RolledBack if the whole transaction is gone."""
     connection.execute(f"SAVEPOINT {name}")
     try:
         yield

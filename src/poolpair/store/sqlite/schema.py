@@ -104,9 +104,7 @@ def _names(connection: sqlite3.Connection, query: str, table: str) -> tuple[str,
     return tuple(sorted(text(name) for (name,) in connection.execute(query, (table,))))
 
 
-def _unique_columns(
-    connection: sqlite3.Connection, name: str, collations: Mapping[str, str]
-) -> list[tuple[str, ...]]:
+def _unique_columns(connection: sqlite3.Connection, name: str, collations: Mapping[str, str]) -> list[tuple[str, ...]]:
     """Columns of every full unique index over plain columns in which no two rows are equal as the columns themselves compare."""
     found = []
     listed = connection.execute(
@@ -182,5 +180,7 @@ def _refuse_stored(connection: sqlite3.Connection, info: TableInfo, index: str, 
 
 def installed_triggers(connection: sqlite3.Connection) -> dict[str, str]:
     """Our capture triggers by name, in the order of the catalogue."""
-    query = f"SELECT name, sql FROM main.sqlite_master WHERE type = 'trigger' AND name GLOB '{PREFIX}[0-9]*' ORDER BY rowid"
+    query = (
+        f"SELECT name, sql FROM main.sqlite_master WHERE type = 'trigger' AND name GLOB '{PREFIX}[0-9]*' ORDER BY rowid"
+    )
     return {text(name): text(sql) for name, sql in connection.execute(query)}

@@ -1,0 +1,86 @@
+"""Parked groups while tables come and go: numbers of the profile are given anew, and each group stays of its own table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from poolpair.errors import Code, PoolpairError
+from tests.cluster import Cluster
+from tests.postgres.own_pair import ITEM, OwnPair, own_pair
+
+TABLES = ("alpha", "beta")
+SCHEMA = "".join(f"CREATE TABLE {name} (id integer PRIMARY KEY, title text);" for name in TABLES)
+REFUSE = (
+    "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not here'; END $$",
+    "CREATE TRIGGER no BEFORE INSERT ON beta FOR EACH ROW EXECUTE FUNCTION no()",
+)
+
+
+def park(pair: OwnPair) -> None:
+    """A group of table beta is parked at b, what refused it is gone, and no service works any more."""
+    pair.do("a", "INSERT INTO alpha VALUES (7, 'alpha seven')")
+    pair.do("b", *REFUSE)
+    pair.do("a", "INSERT INTO beta VALUES (7, 'beta seven')")
+    pair.settle()
+    assert [(group.table, group.key) for group in pair.sites["b"].store.parked()] == [("beta", "id=7")]
+    for pool in ("a", "b"):
+        pair.stop(pool)
+    pair.do("b", "DROP TRIGGER no ON beta")
+
+
+def test_a_parked_group_is_of_its_table_whatever_tables_come(cluster: Cluster, tmp_path: Path) -> None:
+    """A table that comes before it in the alphabet takes its number: the retry writes its own table still, and only then `init` goes on."""
+    with own_pair(
+        cluster, tmp_path / "pair", SCHEMA, "whole = true\n", TABLES, homes={"shared": "a", "*": "a"}
+    ) as pair:
+        park(pair)
+        for pool in ("a", "b"):
+            pair.do(pool, "CREATE TABLE aaa (id integer PRIMARY KEY, title text)")
+        refused = pair.command("b", "init").exception
+        assert isinstance(refused, PoolpairError)
+        assert refused.code is Code.PARKED
+        assert "\tbeta\tid=7\tnot here\t" in pair.command("b", "parked", "list").output
+        result = pair.command("b", "parked", "retry")
+        assert (result.exit_code, "applied" in result.output) == (0, True), result.output
+        assert pair.ask("b", "SELECT * FROM alpha") == [(7, "alpha seven")]
+        assert pair.ask("b", "SELECT * FROM beta") == [(7, "beta seven")]
+        for pool in ("a", "b"):
+            assert pair.command(pool, "init").exit_code == 0
+            pair.start(pool)
+        pair.whole()
+
+
+def test_a_parked_group_whose_table_went_can_be_dropped(cluster: Cluster, tmp_path: Path) -> None:
+    """It is listed, the retry says that its table is gone, and dropping it lets `init` go on."""
+    with own_pair(
+        cluster, tmp_path / "pair", SCHEMA, "whole = true\n", TABLES, homes={"shared": "a", "*": "a"}
+    ) as pair:
+        park(pair)
+        for pool in ("a", "b"):
+            pair.do(pool, "DROP TABLE beta")
+        assert "\tid=7\tnot here\t" in pair.command("b", "parked", "list").output
+        result = pair.command("b", "parked", "retry")
+        assert (result.exit_code, "its table is not carried here any more" in result.output) == (1, True), result.output
+        assert pair.command("b", "parked", "drop", "1", "--yes").exit_code == 0
+        for pool in ("a", "b"):
+            assert pair.command(pool, "init").exit_code == 0
+            pair.start(pool)
+        pair.tables = ("alpha",)
+        pair.settle(force=True)
+        assert pair.rows("a") == pair.rows("b")
+
+
+def test_a_value_too_long_for_an_index_parks_one_group(cluster: Cluster, tmp_path: Path) -> None:
+    """An index that only b has, and a value that it cannot hold: one group waits with the server's words, its neighbour arrives."""
+    schema = "CREATE TABLE item (owner text NOT NULL, name text NOT NULL, value text, PRIMARY KEY (owner, name))"
+    with own_pair(cluster, tmp_path / "pair", schema, ITEM, ("item",)) as pair:
+        pair.do("b", "CREATE INDEX long ON item (value)")
+        value = "(SELECT string_agg(md5(n::text), '') FROM generate_series(1, 1000) n)"
+        pair.do("a", f"INSERT INTO item VALUES ('u@a', 'n', 'x'), ('u@a', 'long', {value})")
+        pair.settle(force=True)
+        (group,) = pair.sites["b"].store.parked()
+        assert (group.key, group.reason.startswith("index row ")) == ("owner=u@a, name=long", True), group
+        assert pair.ask("b", "SELECT name FROM item") == [("n",)]
+        pair.do("b", "DROP INDEX long")
+        assert pair.command("b", "parked", "retry").exit_code == 0
+        pair.whole()
