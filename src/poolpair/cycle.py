@@ -39,6 +39,10 @@ def run_pass(site: Site, channel: Channel, *, force: bool = False, rescan: bool 
     site.store.refresh()
     imported, import_fault = _guarded(site, lambda: _import(site, channel))
     exported, export_fault = _guarded(site, lambda: _export(site, channel, force=force, rescan=rescan))
+    if (
+        export_fault is not None
+    ):  # whatever keeps us from sending, the log of what waits is not to grow with every write
+        _guarded(site, lambda: _shorten(site, channel))
     spoke, word_fault = _guarded(site, lambda: send_word(site, channel, force=force))
     if spoke:
         site.memory.unheard.pop(channel, None)  # what kept the last heartbeat back is over
@@ -109,6 +113,11 @@ def _export(site: Site, channel: Channel, *, force: bool, rescan: bool) -> bool:
     if captured.pending:
         site.store.shorten(channel)
     return moved
+
+
+def _shorten(site: Site, channel: Channel) -> bool:
+    site.store.shorten(channel)
+    return False
 
 
 def _begin_copy(site: Site, channel: Channel) -> None:

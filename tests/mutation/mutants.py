@@ -1994,4 +1994,28 @@ MUTANTS = (
         new="(b for b in bound if b.n == number)",
         test="tests/badinput/test_whole.py::test_a_parked_group_is_of_its_table_whatever_tables_come",
     ),
+    Mutant(
+        name="the-older-entry-stays",
+        rule="of a group's entries the one with the highest stamp stays",
+        file="store/sqlite/shortening.py",
+        old="ORDER BY poolpair_gen DESC, _rowid_ DESC",
+        new="ORDER BY poolpair_gen, _rowid_",
+        test="tests/badinput/test_long_logs.py",
+    ),
+    Mutant(
+        name="numbers-given-again-are-trusted",
+        rule="an entry goes only while the one that says the same stands",
+        file="store/sqlite/shortening.py",
+        old=" AND {found} AND {still})",
+        new=" AND {found})",
+        test="tests/badinput/test_long_logs.py",
+    ),
+    Mutant(
+        name="a-share-that-is-away-fills-the-disk",
+        rule="whatever keeps a pool from sending, its log is shortened",
+        file="cycle.py",
+        old="        _guarded(site, lambda: _shorten(site, channel))\n",
+        new="        pass\n",
+        test="tests/badinput/test_long_logs.py",
+    ),
 )

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from poolpair.model import ExportStatus
+from poolpair.store.sqlite import shortening
 from tests.badinput.ground import USERS_COOKIE, Ground, first_copy, make_ground
 
 HOUR_S = 3600.0
@@ -62,8 +63,11 @@ def test_t02_the_log_is_purged_before_the_partner_acknowledged(ground: Ground) -
     assert logged(ground, "a") == 0
 
 
-def test_t03_catching_up_after_six_hours_never_ends_while_the_application_writes(ground: Ground) -> None:
+def test_t03_catching_up_after_six_hours_never_ends_while_the_application_writes(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A partner that was away for six hours gets everything, although both applications write in every turn meanwhile."""
+    monkeypatch.setattr(shortening, "SHORTEN_ENTRIES", 71)  # so the last turn shortens the log
     ground.stop("b")
     for n in range(72):
         ground.do("a", f"INSERT OR REPLACE INTO item VALUES ('u@a', 'n{n % 50}', {n})")

@@ -1,1 +1,1 @@
-"""The store on SQLite: row triggers, one log row per key group, one counter; rows travel as an attached SQLite file."""
+"""The store on SQLite: row triggers that add to a log, one counter; rows travel as an attached SQLite file."""

@@ -1,8 +1,9 @@
 """What `init` puts into the application's database, and `uninstall` takes out: poolpair's own tables and the capture triggers.
 
 Everything of ours is called `poolpair_...`. A trigger logs the key group that changed, stamped with the present generation
-(`poolpair_gen.value`); drawing a token closes the generation. While an apply goes on, rows of the homes that it brings (`applying`)
-are not logged; what the application's own triggers write into other homes meanwhile is.
+(`poolpair_gen.value`); drawing a token closes the generation. It only adds to the log: to look there whether the key is logged already
+would cost the writer more than all the rest, so what stands there twice is taken out later (`shortening`). While an apply goes on, rows of
+the homes that it brings (`applying`) are not logged; what the application's own triggers write into other homes meanwhile is.
 
 `INSERT OR REPLACE` deletes conflicting rows without firing the delete trigger, so BEFORE triggers also log the keys of rows
 that share the values of any unique index which does not contain the group key, over expressions too.
@@ -67,7 +68,7 @@ def own_tables(bound: Iterable[Bound]) -> Iterator[str]:
     yield from (statement.strip() for statement in _without_comments(OWN_TABLES).split(";") if statement.strip())
     for b in bound:
         yield from (f"CREATE TABLE IF NOT EXISTS {name} ({columns})" for name, columns in _key_tables(b).items())
-        yield _log_index(b)
+        yield f"DROP INDEX IF EXISTS {PREFIX}log_{b.n}_key"  # of an earlier release, whose triggers looked for the key
         yield f"CREATE TABLE IF NOT EXISTS {PREFIX}parked_row_{b.n} (poolpair_id INTEGER NOT NULL, {b.column_list})"
         yield f"CREATE INDEX IF NOT EXISTS {PREFIX}parked_row_{b.n}_id ON {PREFIX}parked_row_{b.n} (poolpair_id)"
         yield f"CREATE TABLE IF NOT EXISTS {PREFIX}spool_row_{b.n} (poolpair_number INTEGER NOT NULL, {b.column_list})"
@@ -84,15 +85,11 @@ def _key_tables(b: Bound) -> dict[str, str]:
     }
 
 
-def _log_index(b: Bound) -> str:
-    return f"CREATE INDEX IF NOT EXISTS {PREFIX}log_{b.n}_key ON {PREFIX}log_{b.n} ({b.key})"
-
-
 def follow_tables(connection: sqlite3.Connection, bound: Iterable[Bound]) -> None:
     """Make our tables keep what the application's tables have now: keys that compare as theirs do, rows as wide as theirs are."""
     for b in bound:
         for name, columns in _key_tables(b).items():
-            _follow_key(connection, b, name, f"CREATE TABLE {name} ({columns})")
+            _follow_key(connection, name, f"CREATE TABLE {name} ({columns})")
     _widen_own_tables(connection, bound)
     name_parked(connection)
 
@@ -111,7 +108,7 @@ def name_parked(connection: sqlite3.Connection) -> None:
                 connection.execute(named, (text(table), int(found[1])))
 
 
-def _follow_key(connection: sqlite3.Connection, b: Bound, name: str, wanted: str) -> None:
+def _follow_key(connection: sqlite3.Connection, name: str, wanted: str) -> None:
     """Make a table of keys anew, with all that it holds, if type or collation of a key column is another than when it was made."""
     found = connection.execute(
         "SELECT sql FROM main.sqlite_master WHERE type = 'table' AND name = ?", (name,)
@@ -123,7 +120,6 @@ def _follow_key(connection: sqlite3.Connection, b: Bound, name: str, wanted: str
         connection.execute(f"DROP TABLE main.{name}")
         connection.execute(wanted)
         connection.execute(f"INSERT INTO main.{name} SELECT * FROM temp.poolpair_anew ORDER BY rowid")
-        connection.execute(_log_index(b))
         connection.execute("DROP TABLE temp.poolpair_anew")
 
 
@@ -189,9 +185,8 @@ def _watched(b: Bound, row: str) -> str:
 
 def _log(b: Bound, row: str) -> str:
     keys = ", ".join(f"{row}.{quote(name)}" for name in b.spec.key)
-    same = chained("AND", (f"{quote(name)} IS {row}.{quote(name)}" for name in b.spec.key))
     log = f"{PREFIX}log_{b.n}"
-    return f"DELETE FROM {log} WHERE {same}; INSERT INTO {log} ({b.key}, poolpair_gen) SELECT {keys}, value FROM {PREFIX}gen;"
+    return f"INSERT INTO {log} ({b.key}, poolpair_gen) SELECT {keys}, value FROM {PREFIX}gen;"
 
 
 def _log_conflicting(b: Bound, unique: UniqueKey, pools: Sequence[str]) -> str:

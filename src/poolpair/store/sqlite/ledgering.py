@@ -20,6 +20,9 @@ from poolpair.store.sqlite.fencing import deciding
 from poolpair.store.sqlite.refusing import refusal_of, savepoint, without_triggers
 from poolpair.store.values import Choice, LedgerEntry, LedgerNote, Reclaimed, RecoverPlan
 
+CHANGED = "temp.poolpair_changed"
+"""Keys of the groups that were logged after the token in question."""
+
 
 class Ledgering:
     """Works on one table within a transaction."""
@@ -28,6 +31,8 @@ class Ledgering:
         self._c = connection
         self._b = b
         self._note = note
+        self._followed = -1
+        """Up to which row the log was looked at, for `recover`; nothing is taken out of it in the transaction."""
 
     def reclaim(self, keys: str, rows: str, number: str, value: int) -> int:
         """Log every group of a list; put those whose kept rows differ from what stands here into the ledger. Returns how many."""
@@ -88,8 +93,20 @@ class Ledgering:
             self.write(key, theirs)
 
     def _was_changed(self, key: Row, token: int) -> bool:
-        query = f"SELECT 1 FROM {self._b.log} WHERE {_is_key(self._b, key)} AND poolpair_gen > ? LIMIT 1"
-        return self._c.execute(query, (*_bindable(key), token)).fetchone() is not None
+        self._follow_log(token)
+        query = f"SELECT 1 FROM {CHANGED} WHERE {_is_key(self._b, key)} LIMIT 1"
+        return self._c.execute(query, _bindable(key)).fetchone() is not None
+
+    def _follow_log(self, token: int) -> None:
+        """Have what was logged after a token by its key, up to now: the log itself has no index, and what is merged adds to it."""
+        b = self._b
+        if self._followed < 0:
+            self._c.execute(f"DROP TABLE IF EXISTS {CHANGED}")
+            self._c.execute(f"CREATE TABLE {CHANGED} ({b.key_types})")
+            self._c.execute(f"CREATE INDEX {CHANGED}_key ON {CHANGED.removeprefix('temp.')} ({b.key})")
+        later = f"SELECT {b.key} FROM {b.log} WHERE _rowid_ > ? AND poolpair_gen > ?"
+        self._c.execute(f"INSERT INTO {CHANGED} {later}", (self._followed, token))
+        self._followed = self._c.execute(f"SELECT coalesce(max(_rowid_), 0) FROM {b.log}").fetchone()[0]
 
     def _replaced(self, key: Row, rows: tuple[Row, ...]) -> bool:
         """Let the group consist of these rows; False, and nothing changed, if the table refuses them."""
@@ -149,7 +166,6 @@ class Ledgering:
     def _log(self, key: Row) -> None:
         b, bindable = self._b, _bindable(key)
         marks = ", ".join(map(_mark, key))
-        self._c.execute(f"DELETE FROM {b.log} WHERE {_is_key(self._b, key)}", bindable)
         stamp = f"(SELECT value FROM main.{PREFIX}gen)"
         self._c.execute(f"INSERT INTO {b.log} ({b.key}, poolpair_gen) VALUES ({marks}, {stamp})", bindable)
 

@@ -28,6 +28,7 @@ from poolpair.store.sqlite.looking import logs_foreign, stuck_words
 from poolpair.store.sqlite.parking import list_parked, retry_parked
 from poolpair.store.sqlite.readable import readable
 from poolpair.store.sqlite.refusing import RolledBack
+from poolpair.store.sqlite.shortening import Shortening
 from poolpair.store.sqlite.snapshot import SqliteSnapshot, definition_of
 from poolpair.store.sqlite.transaction import SqliteTransaction, read_document
 from poolpair.store.tree import TreeFile
@@ -48,6 +49,7 @@ class SqliteStore:
         with self._translated():
             self._defined = Definitions(self._c, path, profile)
         self._lease = SqliteLease(self._c, lock_path, clock, self._file)
+        self._shortening = Shortening(self._c)
 
     @property
     def _bound(self) -> tuple[Bound, ...]:
@@ -183,7 +185,9 @@ class SqliteStore:
             return Look(foreign=foreign, pending=SqliteTransaction(self._c, self._bound).pending(channel, since))
 
     def shorten(self, channel: Channel) -> None:
-        """The log has one row per key."""
+        """Leave one entry per key of a log that nobody prunes."""
+        with self._translated():
+            self._shortening.shorten((b for b in self._bound if b.spec.channel is channel), self.transaction)
 
     def slices(self, channel: Channel) -> tuple[Slice, ...]:
         """A first copy compares at once."""

@@ -18,6 +18,7 @@ from poolpair.store.sqlite.connection import PREFIX, text
 from poolpair.store.sqlite.fencing import set_fence
 from poolpair.store.sqlite.file_spool import SqliteFileSpool
 from poolpair.store.sqlite.ledgering import Ledgering, put_entry, replace_entry
+from poolpair.store.sqlite.looking import groups_since
 from poolpair.store.values import CatalogueFile, Choice, Dropped, LedgerEntry, LedgerNote
 
 T = TypeVar("T")
@@ -62,10 +63,8 @@ class SqliteTransaction:
         return self.token()
 
     def pending(self, channel: Channel, since: int) -> int:
-        """Count log entries after a token."""
-        total = 0
-        for b in self._of(channel):
-            total += self._c.execute(f"SELECT count(*) FROM {b.log} WHERE poolpair_gen > ?", (since,)).fetchone()[0]
+        """Count the groups that were logged after a token."""
+        total = sum(groups_since(self._c, b, since) for b in self._of(channel))
         if channel is Channel.CONFERENCES:
             total += self._c.execute("SELECT count(*) FROM main.poolpair_file WHERE gen > ?", (since,)).fetchone()[0]
         return total
@@ -79,7 +78,8 @@ class SqliteTransaction:
             where = f"coalesce({b.home}, '') NOT IN (SELECT value FROM json_each(?))"
             standing = f"EXISTS (SELECT 1 FROM {b.table} t WHERE {b.same_key('t', f'{PREFIX}log_{b.n}')})"
             counted = f"count({b.home}), count(*) FILTER (WHERE {b.home} IS NULL AND {standing}), count(*)"
-            found = self._c.execute(f"SELECT {counted} FROM {b.log} WHERE {where}", (homes,)).fetchone()
+            groups = f"(SELECT DISTINCT {b.key} FROM {b.log} WHERE {where}) AS {PREFIX}log_{b.n}"
+            found = self._c.execute(f"SELECT {counted} FROM {groups}", (homes,)).fetchone()
             foreign, unhomed = foreign + int(found[0]), unhomed + int(found[1])
             if found[2]:
                 self._c.execute(f"DELETE FROM {b.log} WHERE {where}", (homes,))
@@ -120,7 +120,7 @@ class SqliteTransaction:
 
     @staticmethod
     def _standing(b: Bound) -> str:
-        """Whether a group that the log names has rows: they are logged anew, and a key stands in the log once."""
+        """Whether a group that the log names has rows: they are logged anew, as those are that it does not name."""
         log = f"{PREFIX}log_{b.n}"
         return f"SELECT 1 FROM {b.table} t WHERE {b.same_key('t', log)}"
 
