@@ -87,7 +87,7 @@ def test_of_a_long_log_entries_are_counted(ground: Ground, monkeypatch: pytest.M
     for turn in range(5):
         ground.do("a", f"UPDATE item SET value = '{turn}' WHERE owner = 'u@a'")
     store = ground.sites["a"].store
-    assert store.pending(Channel.USERS, 0) == 60
+    assert store.pending(Channel.USERS, 0) == 30
     store.shorten(Channel.USERS)
     assert store.pending(Channel.USERS, 0) == 6
 

@@ -159,7 +159,7 @@ def triggers(b: Bound, pools: Sequence[str]) -> dict[str, str]:
     whole = {Term(name, "", "BINARY") for name in b.spec.key}
     for number, unique in enumerate(each for each in b.replace_keys if not whole <= set(each.terms)):
         for event in ("INSERT", "UPDATE"):
-            body = _log_conflicting(b, unique, pools)
+            body = _log_conflicting(b, unique, pools, but_itself=event == "UPDATE")
             made[f"{name}_replace_{number}_{event.lower()}"] = (
                 f"BEFORE {event} ON {table} WHEN {watching} BEGIN {body} END"
             )
@@ -189,17 +189,18 @@ def _log(b: Bound, row: str) -> str:
     return f"INSERT INTO {log} ({b.key}, poolpair_gen) SELECT {keys}, value FROM {PREFIX}gen;"
 
 
-def _log_conflicting(b: Bound, unique: UniqueKey, pools: Sequence[str]) -> str:
-    """Log the keys of rows in the way of NEW; twice the same key is harmless, the export takes it once."""
+def _log_conflicting(b: Bound, unique: UniqueKey, pools: Sequence[str], *, but_itself: bool) -> str:
+    """Log the keys of rows in the way of NEW; a row that is updated stands in its own way, and is logged afterwards."""
     where = " AND ".join(_in_the_way(b, term) for term in unique.terms)
     if unique.condition:
         where += f" AND ({unique.condition}) AND {_over_new(b, unique.condition)}"
     log, table = f"{PREFIX}log_{b.n}", quote(b.spec.name)
     stamp = f"(SELECT value FROM {PREFIX}gen)"
+    others = " AND rowid <> OLD.rowid" if but_itself and not b.info.without_rowid else ""
     fenced = f"SELECT poolpair_serving FROM {table} JOIN {PREFIX}fence ON poolpair_home = {b.home} WHERE {where} AND {b.scope} LIMIT 1"
     return (
         f"{_raise(fenced, pools)}"
-        f"INSERT INTO {log} ({b.key}, poolpair_gen) SELECT {b.key}, {stamp} FROM {table} WHERE {where} AND {b.scope};"
+        f"INSERT INTO {log} ({b.key}, poolpair_gen) SELECT {b.key}, {stamp} FROM {table} WHERE {where} AND {b.scope}{others};"
     )
 
 
