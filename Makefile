@@ -15,7 +15,7 @@ COMMA := ,
 SYSTEM_PACKAGES := chromium-headless-shell debootstrap fonts-dejavu-core git haproxy lua-dbi-postgresql lua-dbi-sqlite3 openssl pgbouncer postgresql prometheus prosody samba systemd systemd-container tmux
 
 # And those that only the long tests call.
-LONG_PACKAGES := etcd-server patroni
+LONG_PACKAGES := etcd-server fish patroni zsh
 
 # What was compiled is kept: the tests start the program hundreds of times.
 unexport PYTHONDONTWRITEBYTECODE

@@ -78,6 +78,7 @@ def _run(client: socket.socket, main: Callable[[], None]) -> int:
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = ["poolpair", *words]
+    sys.modules["__main__"].__package__ = None  # a program that is no module goes by its first word
     client.send(str(os.getpid()).encode())
     Thread(target=_die_with, args=(client,), daemon=True).start()
     status = 0

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from poolpair.cli import completing
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
 from poolpair.cli.ordering import ordered
 from poolpair.clock import SystemClock
@@ -22,6 +23,9 @@ from poolpair.management.seen import Deployment, StoreSeen, deployment_seen
 from poolpair.scratch import scratch_of
 from poolpair.supervisor import notify
 from poolpair.wiring import open_site, store_kind
+
+ROLES = "`reader` looks, `operator` orders as well."
+_roles = completing.one_of(("reader", "operator"))
 
 
 def register(app: typer.Typer) -> None:
@@ -107,7 +111,7 @@ def _deployment(config: PoolConfig) -> Callable[[], Deployment]:
 
 
 def token_show(
-    role: Annotated[str, typer.Argument(help="`reader` looks, `operator` orders as well.")] = "operator",
+    role: Annotated[str, typer.Argument(help=ROLES, autocompletion=_roles)] = "operator",
 ) -> None:
     """Print the tokens of a role, one a line with its name; without any the two that a pool begins with are made."""
     from poolpair.api.access import tokens_of
@@ -120,7 +124,7 @@ def token_show(
 
 def token_new(
     name: Annotated[str, typer.Argument(help="Whose it is; the audit names it.")],
-    role: Annotated[str, typer.Option(help="`reader` looks, `operator` orders as well.")] = "reader",
+    role: Annotated[str, typer.Option(help=ROLES, autocompletion=_roles)] = "reader",
 ) -> None:
     """Make a token and print it. `poolpair api` knows it at once; to take one back, delete its line in the file."""
     from poolpair.api.access import Role, add_token, tokens_of

@@ -78,8 +78,13 @@ def chosen_pool() -> PoolConfig:
         raise PoolpairError(
             Code.USAGE, "no pool file was given", hint="poolpair -c FILE COMMAND, or set POOLPAIR_CONFIG"
         )
-    if "cms" not in open_toml(Code.CONFIG, _Chosen.path).data:
-        return load_config(_Chosen.path)
+    return load_pool(_Chosen.path)
+
+
+def load_pool(path: Path) -> PoolConfig:
+    """Read a pool file, with what a management store says where there is one. Raises CONFIG."""
+    if "cms" not in open_toml(Code.CONFIG, path).data:
+        return load_config(path)
     from poolpair.management.effective import load_effective
 
-    return load_effective(_Chosen.path)
+    return load_effective(path)

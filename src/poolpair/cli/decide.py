@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from poolpair import decisions
+from poolpair.cli import completing
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
 from poolpair.cli.ordering import ordered
 from poolpair.errors import Code, PoolpairError
@@ -16,6 +17,8 @@ from poolpair.model import Channel
 from poolpair.pipeline.site import inbound_name, outbound_name
 from poolpair.state import Inbound, Outbound
 from poolpair.wiring import open_site
+
+Named = Annotated[str, typer.Argument(help="users or conferences.", autocompletion=completing.channels)]
 
 
 def register(app: typer.Typer) -> None:
@@ -97,14 +100,14 @@ def held_list() -> None:
     site.store.close()
 
 
-def held_apply(channel: Annotated[str, typer.Argument(help="users or conferences.")]) -> None:
+def held_apply(channel: Named) -> None:
     """Apply the held package after all: the deletions are meant."""
     chosen = channel_from_name(channel)
     with ordered(f"held apply {chosen}") as site:
         decisions.approve_held(site, chosen)
 
 
-def held_refuse(channel: Annotated[str, typer.Argument(help="users or conferences.")]) -> None:
+def held_refuse(channel: Named) -> None:
     """Refuse the held package: the partner's channel stops until its operator restores what was deleted, or sends again."""
     chosen = channel_from_name(channel)
     with ordered(f"held refuse {chosen}") as site:

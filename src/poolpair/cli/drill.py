@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from poolpair import documents
+from poolpair.cli import completing
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
 from poolpair.cli.ordering import ordered
 from poolpair.errors import Code, PoolpairError
@@ -23,7 +24,9 @@ def register(app: typer.Typer) -> None:
 
 
 def drill(
-    pool: Annotated[str, typer.Argument(help="The users' home pool, which is taken for dead.")],
+    pool: Annotated[
+        str, typer.Argument(help="The users' home pool, which is taken for dead.", autocompletion=completing.pools)
+    ],
     keep: Annotated[bool, typer.Option("--keep", help="Let the copy stay; the next drill removes it.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     timeout: Annotated[float, typer.Option(help="Seconds that the takeover on the copy may take.")] = 600.0,

@@ -12,6 +12,7 @@ import typer
 
 from poolpair.alongside import write_pulse
 from poolpair.asks import AskVerb
+from poolpair.cli import completing
 from poolpair.cli.asking import ask_partner
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
 from poolpair.cli.hook import runs_of, show_run
@@ -35,6 +36,7 @@ from poolpair.serving.stepping import hook_of
 from poolpair.serving.words import served_by
 from poolpair.wiring import open_site, working_site
 
+Home = Annotated[str, typer.Argument(help="The users' home pool.", autocompletion=completing.pools)]
 Disaster = Annotated[bool, typer.Option("--disaster", help="The pool that serves is dead: take over without it.")]
 WhatIf = Annotated[bool, typer.Option("--what-if", help="Print the plan and what it would cost; do nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
@@ -55,7 +57,7 @@ def register(app: typer.Typer) -> None:
 
 
 def failover(
-    pool: Annotated[str, typer.Argument(help="The users' home pool.")],
+    pool: Home,
     disaster: Disaster = False,
     what_if: WhatIf = False,
     yes: Yes = False,
@@ -78,7 +80,7 @@ def failover(
 
 
 def failback(
-    pool: Annotated[str, typer.Argument(help="The users' home pool.")],
+    pool: Home,
     disaster: Disaster = False,
     what_if: WhatIf = False,
     yes: Yes = False,

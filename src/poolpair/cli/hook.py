@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from poolpair.cli import completing
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
 from poolpair.errors import Code, PoolpairError
 from poolpair.moves import HOOK_RUNS, HookRun, HookStep, Plan, hook_name, plan_name
@@ -39,7 +40,7 @@ def hook_list() -> None:
 
 
 def hook_show(
-    step: Annotated[str, typer.Argument(help="Such as before-fence.")],
+    step: Annotated[str, typer.Argument(help="Such as before-fence.", autocompletion=completing.hook_steps)],
     pool: Annotated[str | None, typer.Option("--pool", help="Only for the users of this pool.")] = None,
 ) -> None:
     """Print what a hook wrote when it ran last."""

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from poolpair import decisions
+from poolpair.cli import completing
 from poolpair.cli.context import EXIT_STATUSES, talk
 from poolpair.cli.ordering import ordered
 from poolpair.errors import Code, PoolpairError
@@ -15,7 +16,10 @@ from poolpair.model import Channel
 from poolpair.pipeline.site import Site
 
 Named = Annotated[
-    list[str] | None, typer.Argument(metavar="[CHANNEL]...", help="users, conferences; all if none is named.")
+    list[str] | None,
+    typer.Argument(
+        metavar="[CHANNEL]...", help="users, conferences; all if none is named.", autocompletion=completing.channels
+    ),
 ]
 
 REASON_MAX = 200

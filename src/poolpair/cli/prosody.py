@@ -7,11 +7,15 @@ from typing import Annotated
 
 import typer
 
+from poolpair.cli import completing
 from poolpair.cli.context import EXIT_STATUSES, chosen_config
 from poolpair.config import PoolConfig
 from poolpair.errors import Code, PoolpairError
 
-Home = Annotated[str, typer.Argument(envvar="POOLPAIR_HOME", help="The pool whose hosts are meant.")]
+Home = Annotated[
+    str,
+    typer.Argument(envvar="POOLPAIR_HOME", help="The pool whose hosts are meant.", autocompletion=completing.pools),
+]
 Epoch = Annotated[
     str,
     typer.Option(

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from poolpair.alongside import write_pulse
+from poolpair.cli import completing
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
 from poolpair.cli.ordering import ordered
 from poolpair.config import PoolConfig
@@ -28,6 +29,7 @@ from poolpair.wiring import check_settings, initialise, open_site, working_site
 
 POLL_S = 0.05
 TIMEOUT_MAX_S = 7 * 24 * 3600
+_states = completing.one_of(("steady", "final"))
 
 
 def register(app: typer.Typer) -> None:
@@ -38,9 +40,14 @@ def register(app: typer.Typer) -> None:
 
 def sync(
     channel: Annotated[
-        str | None, typer.Option(help="users or conferences; PresenceFocus and DataConf mean the same.")
+        str | None,
+        typer.Option(
+            help="users or conferences; PresenceFocus and DataConf mean the same.", autocompletion=completing.channels
+        ),
     ] = None,
-    wait: Annotated[str | None, typer.Option(help="Wait until the state is `steady` or `final`.")] = None,
+    wait: Annotated[
+        str | None, typer.Option(help="Wait until the state is `steady` or `final`.", autocompletion=_states)
+    ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait at most.")] = 60.0,
 ) -> None:
     """Force one cycle now, with the service running or not; optionally wait for a state."""
@@ -59,7 +66,9 @@ def sync(
 
 def verify(
     repair: Annotated[bool, typer.Option("--repair", help="Send what differs.")] = False,
-    channel: Annotated[str | None, typer.Option(help="users or conferences.")] = None,
+    channel: Annotated[
+        str | None, typer.Option(help="users or conferences.", autocompletion=completing.channels)
+    ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait at most.")] = 600.0,
 ) -> None:
     """Compare the partner's copy of this pool's users and files with the original, bucket by bucket."""
