@@ -10,12 +10,13 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from poolpair.cli.bundle import without
-from poolpair.lab.pool import make_pools, service_command, wait_for
+from poolpair.cli.redacting import without, without_words
+from poolpair.lab.pool import Pool, make_pools, service_command, wait_for
 
 ROOT = Path(__file__).parents[2]
 UNITS = sorted((ROOT / "ops" / "systemd").glob("*.service"))
@@ -64,36 +65,90 @@ def test_systemd_hears_when_it_works_is_alive_and_ends_and_the_log_is_documents(
     assert all(line["sequence"] > 0 and len(line["package"]) == 32 and line["channel"] for line in packages)
 
 
+def _bundle(pool: Pool, *words: str) -> dict[str, str]:
+    """What is in a bundle of a pool, by name; nobody else may read the file."""
+    to = pool.folder / "bundle.tar.gz"
+    pool.must("support-bundle", str(to), *words)
+    assert to.stat().st_mode & 0o777 == 0o600
+    with tarfile.open(to) as bundle:
+        return {Path(each.name).name: bundle.extractfile(each).read().decode() for each in bundle.getmembers()}  # type: ignore[union-attr]
+
+
+def _must_hold_none(parts: dict[str, str], secrets: Iterable[str]) -> None:
+    for name, text in parts.items():
+        for secret in secrets:
+            assert secret not in text, f"{name} holds {secret!r}"
+
+
 @pytest.mark.timeout(120)
-def test_a_bundle_holds_no_secret(tmp_path: Path) -> None:
-    """Whatever stands in the files of secrets is in no part of it, nor what looks like one in the log; what helps is there."""
+def test_a_bundle_holds_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither what stands in the files of secrets, nor what hooks are told, nor what looks like one in the log; what helps is there."""
     a, _ = make_pools(tmp_path)
     a.must("token", "show")
     secrets = {word for word in re.split(r"[\s\",:{}\[\]]+", (tmp_path / "pair.key").read_text()) if len(word) > 20}
     secrets |= {line.split()[2] for line in (a.scratch / "api.tokens").read_text().splitlines()}
     assert len(secrets) >= 3
+    known = " ".join(secrets)
+    secrets |= {"hunter22", "abcdefgh12345678", "s3cret-of-a-hook", "s3cret-in-the-environment", "pw-in-a-url"}
+    with a.toml.open("a") as file:
+        file.write('[hooks]\nafter_apply = ["/bin/sh", "-c", "env; exit 3", "s3cret-of-a-hook"]\n')
+    (a.share / "UserServices/Data/PresenceFocusData/backup-0.zip").write_bytes(b"no package")
+    monkeypatch.setenv("PGPASSWORD", "s3cret-in-the-environment")
+    answer = a.run("failover", "b", "--disaster", "--accept-incomplete", "--yes")
+    assert "P312" in answer.talk, answer
     log = tmp_path / "service.log"
-    log.write_text(f"2026 said {' '.join(secrets)}\npassword = hunter22\nAuthorization: Bearer abcdefgh12345678\n")
-    to = tmp_path / "bundle.tar.gz"
-    a.must("support-bundle", str(to), "--log", str(log))
-    assert to.stat().st_mode & 0o777 == 0o600
-    with tarfile.open(to) as bundle:
-        parts = {Path(each.name).name: bundle.extractfile(each).read().decode() for each in bundle.getmembers()}  # type: ignore[union-attr]
-    for name, text in parts.items():
-        for secret in (*secrets, "hunter22", "abcdefgh12345678"):
-            assert secret not in text, f"{name} holds a secret"
-    assert json.loads(parts["status.json"])["pool"] == "a"
+    log.write_text(
+        f"2026 said {known}\npassword = hunter22\nAuthorization: Bearer abcdefgh12345678\n{answer.talk}"
+        'PGPASSWORD=s3cret-in-the-environment {"token": "abcdefgh12345678"} postgresql://u:pw-in-a-url@h/d\n'
+    )
+    parts = _bundle(a, "--log", str(log))
+    _must_hold_none(parts, secrets)
+    documents = {name: json.loads(text) for name, text in parts.items() if name.endswith(".json")}
+    assert documents["status.json"]["pool"] == "a"
     assert "sync.interval" in parts["settings.txt"]
-    assert {"orders.json", "history.json", "ledger.json", "parked.json", "version.txt"} <= parts.keys()
-    again = a.run("support-bundle", str(to))
+    assert "hooks.after_apply = /bin/sh with 3 words" in parts["settings.txt"]
+    assert "after-apply\tb\t/bin/sh with 3 words" in parts["hooks.txt"]
+    assert "SQLite 3." in parts["version.txt"]
+    assert "ok    " in parts["check.txt"]
+    assert {"orders.json", "history.json", "ledger.json", "parked.json", "quarantine.txt", "share.txt"} <= parts.keys()
+    again = a.run("support-bundle", str(tmp_path / "bundle.tar.gz"))
     assert (again.exit_status, "File exists" in again.talk) == (64, True)
+
+
+@pytest.mark.timeout(120)
+def test_a_bundle_of_a_pool_that_cannot_be_opened_says_why_and_holds_no_secret(tmp_path: Path) -> None:
+    """Neither its server nor its file server answers: passwords of both, as they are written and as they are meant, stay here."""
+    a, _ = make_pools(tmp_path)
+    login = tmp_path / "login"
+    login.write_text("username=svc-a\npassword=pa ss\n")
+    login.chmod(0o600)
+    text = a.toml.read_text().replace(
+        f'"sqlite:///{a.database}"', '"postgresql://svc:c%40t%2Fs@127.0.0.1:1/app?sslpassword=kitten"'
+    )
+    text = text.replace(
+        f'share = "{a.share}"',
+        f'share = "smb://127.0.0.1:1/pools/a"\nshare_credentials = "{login}"\nscratch = "{tmp_path}"',
+    )
+    assert "sslpassword" in text
+    assert "smb://" in text
+    a.toml.write_text(text)
+    parts = _bundle(a)
+    _must_hold_none(parts, ("c%40t%2Fs", "c@t/s", "kitten", "pa ss"))
+    assert "P2" in parts["check.txt"]
+    assert "smb://127.0.0.1:1/pools/a" in parts["settings.txt"]
 
 
 def test_what_looks_like_a_secret_is_taken_out() -> None:
     """A value after a word that names one; the rest of the line stays."""
     assert without("x password=abc y", ()) == "x password=*** y"
+    assert without("MY_API_KEY: 'a b', y", ()) == "MY_API_KEY: '***', y"
+    assert without('{"api_token": "abc", "n": 1}', ()) == '{"api_token": "***", "n": 1}'
+    assert (
+        without("at smb://ann:pw@host/x and http://host:80/x@y", ()) == "at smb://ann:***@host/x and http://host:80/x@y"
+    )
     assert without("key 1234567890 end", ("1234567890",)) == "key *** end"
     assert without("nothing here", ()) == "nothing here"
+    assert [without_words(each) for each in ((), ("a",), ("a", "b"))] == ["none", "a", "a with 1 word"]
 
 
 @pytest.mark.long

@@ -9,32 +9,36 @@ import io
 import os
 import platform
 import re
+import sqlite3
 import tarfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from poolpair import __version__, documents
-from poolpair.api.access import DEFAULT_NAME
 from poolpair.audit import AuditEntry, entries
+from poolpair.cli.check import run_checks
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
-from poolpair.config import PoolConfig
+from poolpair.cli.redacting import known_secrets, without, without_words
+from poolpair.config import PoolConfig, key_of
 from poolpair.errors import Code, PoolpairError
+from poolpair.format.layout import cookie_dir, data_dir
 from poolpair.history import last_day, moves
+from poolpair.moves import HOOK_RUNS, HookRun
 from poolpair.pipeline.site import Site
 from poolpair.report import gather
-from poolpair.scratch import scratch_of
-from poolpair.wiring import open_site
+from poolpair.share.port import TEMP
+from poolpair.wiring import open_site, profile_of
 
 LOG_MAX_BYTES = 2 * 1024**2
 _REFUSED = re.compile(r"refused: P[1-5][0-9]{2}")
-_HEADER = re.compile(r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie)(\s*[=:]\s*)[^\n]*")
-_SECRET = re.compile(r"(?i)\b(password|passwd|secret|token|bearer)\b(\s*[=:]\s*|\s+)\S+")
+LIBRARIES = ("cryptography", "fastapi", "psycopg", "pydantic", "smbprotocol", "typer", "uvicorn", "zstandard")
 
 
 def register(app: typer.Typer) -> None:
@@ -49,10 +53,7 @@ def support_bundle(
     """Gather status, settings, history, orders and a log for whoever helps. No secrets, and nothing of what users wrote."""
     config = chosen_config()
     secrets = known_secrets(config)
-    parts: dict[str, str] = {
-        "version.txt": f"poolpair {__version__}\nPython {platform.python_version()}\n{platform.platform()}\n",
-        "settings.txt": "".join(f"{each.key} = {each.value} ({each.source})\n" for each in config.sources),
-    }
+    parts: dict[str, str] = {"version.txt": _versions(), "settings.txt": _settings(config), "check.txt": _checks()}
     site = _opened(config, parts)
     if site is not None:
         try:
@@ -63,6 +64,27 @@ def support_bundle(
         parts["service.log"] = _tail(log)
     _write(to, {name: without(text, secrets) for name, text in parts.items()})
     talk.print(f"wrote {to}: {', '.join(sorted(parts))}; look into it before you send it", markup=False)
+
+
+def _versions() -> str:
+    lines = [f"poolpair {__version__}", f"Python {platform.python_version()}", platform.platform()]
+    lines += [f"SQLite {sqlite3.sqlite_version}", *(f"{name} {version(name)}" for name in LIBRARIES)]
+    return "\n".join(lines) + "\n"
+
+
+def _settings(config: PoolConfig) -> str:
+    """Every setting and where it comes from, and the profile; of a hook the program alone, since words that it is given may be secrets."""
+    shown = {f"hooks.{key_of(step)}": without_words(command) for step, command in config.hooks.commands}
+    lines = [f"{each.key} = {shown.get(each.key, each.value)} ({each.source})" for each in config.sources]
+    try:
+        lines.append(f"\nthe profile {config.profile}, digest {profile_of(config).digest}")
+    except PoolpairError as error:
+        lines.append(f"\n{error}; {error.hint}")
+    return "\n".join(lines) + "\n"
+
+
+def _checks() -> str:
+    return "".join(f"{line}\n" for line in dict.fromkeys(map(str, run_checks())))
 
 
 def _opened(config: PoolConfig, parts: dict[str, str]) -> Site | None:
@@ -95,6 +117,22 @@ def _without_detail(entry: AuditEntry) -> AuditEntry:
     return replace(entry, outcome=refused[0]) if refused else entry
 
 
+def _hooks(site: Site) -> str:
+    """How each hook ran last; what it wrote stays here."""
+    runs = site.store.read_all(HookRun, HOOK_RUNS).values()
+    return "".join(
+        f"{run.began_utc}\t{run.step}\t{run.home}\t{without_words(run.command)}\t{run.took_s} s\t{run.failure or 'well'}\n"
+        for run in runs
+    )
+
+
+def _share(site: Site) -> str:
+    """What stands in the own share; into the partner's nobody here may look."""
+    places = [place for channel in site.channels for place in (data_dir(channel), cookie_dir(channel))]
+    found = {place: site.own.list(place) for place in (*places, TEMP)}
+    return "".join(f"{place}/{each.name}\t{each.size_bytes}\n" for place in found for each in found[place])
+
+
 LOOKS: dict[str, Callable[[Site], str]] = {
     "status.json": lambda site: documents.encode_full(gather(site)),
     "history.json": lambda site: documents.encode_line(last_day(site)),
@@ -102,7 +140,11 @@ LOOKS: dict[str, Callable[[Site], str]] = {
     "orders.json": lambda site: documents.encode_line(tuple(map(_without_detail, entries(site)))),
     "parked.json": _parked,
     "ledger.json": _ledger,
-    "quarantine.txt": lambda site: "".join(f"{each.name}\t{each.size_bytes}\n" for each in site.own.quarantined()),
+    "hooks.txt": _hooks,
+    "share.txt": _share,
+    "quarantine.txt": lambda site: "".join(
+        f"{each.name}\t{each.size_bytes}\t{each.reason}\n" for each in site.own.quarantined()
+    ),
 }
 
 
@@ -111,34 +153,6 @@ def _told(site: Site, look: Callable[[Site], str]) -> str:
         return look(site)
     except PoolpairError as error:
         return f"{error}; {error.hint}\n"
-
-
-def known_secrets(config: PoolConfig) -> tuple[str, ...]:
-    """Every line and word of the files that hold secrets, and the password of the store's URL."""
-    files = [
-        config.partner.key_file,
-        config.share_credentials,
-        config.partner.share_credentials,
-        config.api.tokens or scratch_of(config) / DEFAULT_NAME,
-        config.api.certificate_key,
-        config.member_key,
-        config.cms.share_credentials if config.cms else None,
-    ]
-    found = set(re.findall(r"://[^/@:]*:([^/@]+)@", config.store)) | set(re.findall(r"password=([^&]+)", config.store))
-    for path in files:
-        try:
-            text = path.read_text(encoding="utf-8", errors="replace") if path else ""
-        except OSError:
-            continue
-        found |= {word for word in re.split(r"[\s\"',:={}\[\]]+", text) if len(word) >= 8}
-    return tuple(sorted(found, key=len, reverse=True))
-
-
-def without(text: str, secrets: Iterable[str]) -> str:
-    """A text with every known secret, and whatever is written like one, taken out."""
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    return _SECRET.sub(r"\1\2***", _HEADER.sub(r"\1\2***", text))
 
 
 def _tail(path: Path) -> str:
