@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
@@ -10,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 from poolpair.lab.compare import compare, content, doubled
-from poolpair.lab.pool import Pool, run_command, service_command, wait_for
+from poolpair.lab.pool import PROGRAM, Pool, run_command, service_command, wait_for
 from poolpair.lab.steps import wait_equal, wait_final
 
 Pools = tuple[Pool, Pool]
@@ -79,6 +80,27 @@ def test_sync_works_with_the_service_running_and_stopped(pair: Pools) -> None:
     answer = a.run("sync", "--channel", "PresenceFocus", "--wait", "final", "--timeout", "20")
     assert answer.exit_status == 0, answer.talk
     assert value(b) == "with the service stopped"
+
+
+def test_a_command_in_a_container_with_a_boot_id_of_its_own_says_the_same(pair: Pools, tmp_path: Path) -> None:
+    """Beside a service that sees the machine's: `sync --wait final` comes to its end, and `status` is green."""
+    a, b = pair
+    own = tmp_path / "boot_id"
+    own.write_text("11111111-2222-4333-8444-555555555555\n")
+    inside = [
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        f'mount --bind {own} /proc/sys/kernel/random/boot_id && exec "$@"',
+        "sh",
+    ]
+    program = [*inside, *PROGRAM, "-c", str(a.toml)]
+    edit(a, "seen from a container")
+    subprocess.run([*program, "sync", "--wait", "final"], check=True, timeout=90)
+    assert value(b) == "seen from a container"
+    told = subprocess.run([*program, "status", "--json"], capture_output=True, text=True, timeout=60, check=False)
+    assert (told.returncode, json.loads(told.stdout)["channels"][0]["export"]["status"]) == (0, "FinalState")
 
 
 def test_task_assignment_names_the_front_end(pair: Pools) -> None:

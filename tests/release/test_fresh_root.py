@@ -83,8 +83,8 @@ END
 systemctl enable poolpair@a poolpair@b poolpair-api@a look
 """
 LOOK = """exec > /looked 2>&1
-# nspawn shows a boot id of its own, but not to units that have a /proc of their own: so commands need one, too.
-as() { systemd-run --quiet --pipe --wait --collect -p User=notes -p ProtectProc=invisible poolpair -c /etc/poolpair/$1.toml "${@:2}"; }
+# nspawn shows a boot id of its own, but not to units that have a /proc of their own: commands and services do not see the same one.
+as() { runuser -u notes -- poolpair -c /etc/poolpair/$1.toml "${@:2}"; }
 systemctl is-active poolpair@a poolpair@b poolpair-api@a
 as a sync --wait final --timeout 600 && echo copied
 python3 -c 'from urllib.request import urlopen; print("serving", urlopen("http://127.0.0.1:7462/v1/serving/a").status)'

@@ -130,10 +130,20 @@ def _judged(site: Site, made: AskMade, partner: Cookie | None) -> Ask:
         # Given up or not: after the final package only the partner knows, and it takes over again if it is.
     elif plan is not None and plan.step is not PlanStep.DONE:
         return replace(ask, answer=AskAnswer.WITHDRAWN, detail=f"a {plan.move} was ordered here")
-    if made.boot_id != site.clock.boot_id() or site.clock.monotonic_s() - made.made_s > ASK_LIES_S:
+    if not _lies(site, made):
         detail = f"{site.partner} did not answer for {ASK_LIES_S / 60:.0f} minutes"
         return replace(ask, answer=AskAnswer.WITHDRAWN, detail=detail)
     return ask
+
+
+def _lies(site: Site, made: AskMade) -> bool:
+    """Whether its operator may still wait; of one made on another machine, or before this one was restarted, only the date tells."""
+    if made.boot_id == site.clock.boot_id():
+        return site.clock.monotonic_s() - made.made_s <= ASK_LIES_S
+    since_utc, now_utc, expires_utc = map(
+        datetime.fromisoformat, (made.ask.since_utc, site.clock.utc_iso(), made.ask.expires_utc)
+    )
+    return abs(now_utc - since_utc) <= expires_utc - since_utc
 
 
 def _ended(ask: Ask, wished: bool, why_not: str) -> Ask:

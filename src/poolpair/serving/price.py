@@ -12,6 +12,7 @@ from poolpair.model import Channel
 from poolpair.moves import STEPS_OF, Move, PlanStep
 from poolpair.pipeline.reach import reach_age_s
 from poolpair.pipeline.site import Site, inbound_name, outbound_name
+from poolpair.pulse import read_pulse
 from poolpair.report import application_here, application_there
 from poolpair.serving.ready import undrained
 from poolpair.serving.stepping import hook_of
@@ -71,7 +72,7 @@ def price(site: Site, move: Move, home: str) -> Iterator[str]:
 
 def _alive(site: Site) -> Iterator[str]:
     """That the partner may well be alive."""
-    age_s = reach_age_s(site, site.store.read(Inbound, inbound_name(site.lead)) or Inbound())
+    age_s = _reach_age_s(site, site.store.read(Inbound, inbound_name(site.lead)) or Inbound())
     if age_s is not None and age_s < SILENT_AFTER_S:
         yield f"{site.partner} was heard {show_age(age_s)} ago: if it is alive, a failover without --disaster loses nothing"
 
@@ -141,9 +142,15 @@ def _reaches(site: Site, inbound: Inbound) -> str:
     if inbound.applied is None:
         return "nothing"
     until = f"everything up to package {inbound.applied.sequence}, applied {inbound.applied_utc[:19]} UTC"
-    age_s = reach_age_s(site, inbound)
+    age_s = _reach_age_s(site, inbound)
     since = "" if age_s is None else f", and with it whatever {site.partner} had accepted until {show_age(age_s)} ago"
     return f"{until}{since}"
+
+
+def _reach_age_s(site: Site, inbound: Inbound) -> float | None:
+    """By the clock of the service, which may work on another machine."""
+    _, there = read_pulse(site, site.store.lease_holder())
+    return reach_age_s(there, inbound)
 
 
 def paid(site: Site, home: str) -> Iterator[str]:
