@@ -330,3 +330,50 @@ def test_the_hint_changes_with_the_folders(bench: Bench) -> None:
         assert bench.tree.hint() == before
         change()
         assert bench.tree.hint() != before
+
+
+def test_files_are_placed_together(bench: Bench) -> None:
+    """Nothing of what was written is seen before it is put; then all of it is, each with its time and mode."""
+    bench.write(b"a/x", b"old")
+    with bench.tree.placing() as placing:
+        for path in (b"b/z", b"a/x", b"a/y"):
+            placing.write(path, io.BytesIO(b"new" + path), size=6, mtime_ns=WHEN_NS, mode=0o777)
+        placing.sync()
+        assert paths(bench) == [b"a/x"]
+        assert read(bench, b"a/x") == b"old"
+        placed = placing.put({b"a/x": "aside"})
+    assert [file.path for file in placed] == [b"b/z", b"a/x", b"a/y"]
+    assert all(bench.tree.stat(file.path) == file for file in placed)
+    assert {(file.mtime_ns, file.mode) for file in placed} == {(WHEN_NS, 0o640)}
+    assert [read(bench, file.path) for file in placed] == [b"newb/z", b"newa/x", b"newa/y"]
+    assert bench.spooled() == {"aside": b"old"}
+
+
+def test_what_was_not_put_is_gone(bench: Bench) -> None:
+    """A batch that ends early, or with an error, leaves the tree as it was, without temporary files; so do files of a wrong length."""
+    bench.write(b"a/x", b"old")
+    with bench.tree.placing() as placing:
+        placing.write(b"a/x", io.BytesIO(b"new"), size=3, mtime_ns=WHEN_NS, mode=0o640)
+        placing.sync()
+        with pytest.raises(Refused):
+            placing.write(b"a/y", io.BytesIO(b"short"), size=9, mtime_ns=WHEN_NS, mode=0o640)
+    assert paths(bench) == [b"a/x"]
+    assert read(bench, b"a/x") == b"old"
+    if isinstance(bench, DirectoryBench):
+        assert [path.name for path in (bench.root / "a").iterdir()] == ["x"]
+
+
+def test_a_path_is_placed_once_in_a_batch(bench: Bench) -> None:
+    """A second file of one path is refused before anything was put; the next batch may place that path."""
+    with bench.tree.placing() as placing:
+        placing.write(b"x", io.BytesIO(b"x"), size=1, mtime_ns=WHEN_NS, mode=0o640)
+        with pytest.raises(Refused) as refused:
+            placing.write(b"x", io.BytesIO(b"y"), size=1, mtime_ns=WHEN_NS, mode=0o640)
+    assert refused.value.code is Code.DAMAGED
+    assert paths(bench) == []
+    with bench.tree.placing() as placing:
+        for data in (b"1", b"2"):
+            placing.write(b"x", io.BytesIO(data), size=1, mtime_ns=WHEN_NS, mode=0o640)
+            placing.sync()
+            placing.put({})
+    assert read(bench, b"x") == b"2"

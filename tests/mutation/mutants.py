@@ -845,8 +845,9 @@ MUTANTS = (
         name="neither-the-old-nor-the-new-file",
         rule="what was changed here stays in its place until the new file replaces it",
         file="pipeline/apply_files.py",
-        old="        changed = _local_change(site, tree, file)\n",
-        new="        changed = _local_change(site, tree, file)\n        if changed:\n            tree.set_aside(file.path, changed)\n",
+        old="            changed = _local_change(self._site, self._tree, file)\n",
+        new="            changed = _local_change(self._site, self._tree, file)\n"
+        "            if changed:\n                self._tree.set_aside(file.path, changed)\n",
         test="tests/simulation/test_simulation.py -k found",
     ),
     Mutant(

@@ -15,18 +15,74 @@ from poolpair.format.package import PackageReader
 from poolpair.pipeline.kept import CHUNK_BYTES, digest_of
 from poolpair.pipeline.site import Site
 from poolpair.store.port import Incoming
-from poolpair.store.tree import Tree
+from poolpair.store.tree import Placing, Tree, TreeFile
 from poolpair.store.values import CatalogueFile, PackedFile, as_on_disk
+
+BATCH_BYTES = 64 << 20
+"""So much is written, or `placed_together` files, before all of it is made durable and put in place."""
 
 
 def place_files(site: Site, tree: Tree, reader: PackageReader, incoming: Incoming) -> Iterator[CatalogueFile]:
     """Place every file of the package; a file that was changed here is set aside first."""
     with ExitStack() as stack:
         members = Members(reader, stack)
+        batch = _Batch(site, tree, stack.enter_context(tree.placing()))
         for packed in incoming.files():
             _check_owner(site, packed.file)
-            if packed.file.present:
-                yield _place_one(site, tree, packed.file, members.part(packed))
+            if not packed.file.present:
+                continue
+            content = members.part(packed)
+            if here := _already_here(tree, packed.file):
+                yield as_on_disk(packed.file, here)
+            else:
+                batch.write(packed.file, content)
+            content.drain()
+            if batch.is_full():
+                yield from batch.put()
+        yield from batch.put()
+
+
+def _already_here(tree: Tree, file: CatalogueFile) -> TreeFile | None:
+    here = tree.stat(file.path)
+    if here is not None and here.size == file.size and digest_of(partial(tree.open, file.path)) == file.sha256:
+        return here
+    return None
+
+
+class _Batch:
+    """Files of a package that are placed together."""
+
+    def __init__(self, site: Site, tree: Tree, placing: Placing) -> None:
+        self._site = site
+        self._tree = tree
+        self._placing = placing
+        self._files: list[CatalogueFile] = []
+
+    def write(self, file: CatalogueFile, content: Part) -> None:
+        """Write a file beside its place."""
+        self._placing.write(file.path, content, size=file.size, mtime_ns=file.mtime_ns, mode=file.mode)
+        self._files.append(file)
+
+    def is_full(self) -> bool:
+        """Whether enough was written."""
+        return (
+            len(self._files) >= self._site.limits.placed_together
+            or sum(file.size for file in self._files) >= BATCH_BYTES
+        )
+
+    def put(self) -> Iterator[CatalogueFile]:
+        """Put all in place. What stands there is looked at last of all, when nothing is to be waited for any more."""
+        if not self._files:
+            return
+        self._placing.sync()
+        asides: dict[bytes, str] = {}
+        for file in self._files:
+            changed = _local_change(self._site, self._tree, file)
+            if changed:
+                asides[file.path] = changed
+        placed = self._placing.put(asides)
+        yield from (as_on_disk(file, found) for file, found in zip(self._files, placed, strict=True))
+        self._files.clear()
 
 
 class Members:
@@ -56,17 +112,6 @@ def _check_owner(site: Site, file: CatalogueFile) -> None:
     owner = site.file_home(file.path)
     if owner is None or owner.home != file.home or owner.home in site.served():
         raise Refused(Code.FOREIGN_PACKAGE, "it carries a file that the profile does not give to the partner")
-
-
-def _place_one(site: Site, tree: Tree, file: CatalogueFile, content: Part) -> CatalogueFile:
-    here = tree.stat(file.path)
-    if here is not None and here.size == file.size and digest_of(partial(tree.open, file.path)) == file.sha256:
-        placed = here
-    else:
-        changed = _local_change(site, tree, file)
-        placed = tree.place(file.path, content, size=file.size, mtime_ns=file.mtime_ns, mode=file.mode, aside=changed)
-    content.drain()
-    return as_on_disk(file, placed)
 
 
 def _local_change(site: Site, tree: Tree, file: CatalogueFile) -> str:

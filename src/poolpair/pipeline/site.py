@@ -55,6 +55,8 @@ class Limits:
     piece_min_bytes: int = 64 * 1024
     piece_max_bytes: int = 64 * 1024**2
     """What of a package goes out at once; in between it is as much as the line takes in half a second."""
+    placed_together: int = 64
+    """Files that are made durable at once when a package is applied."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,9 @@ empty or absolute components are refused, and no component below the root may be
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -20,7 +19,6 @@ from poolpair.store.tree_files import (
     FileVanished,
     Source,
     TreeFile,
-    copy_exactly,
     entered,
     open_regular,
     subfolders,
@@ -29,12 +27,32 @@ from poolpair.store.tree_files import (
     tree_error,
     tree_file,
 )
-from poolpair.store.tree_spool import keep_in_spool, move_to_spool, open_in_spool, spare_in_spool
+from poolpair.store.tree_placing import MODE_MASK, TEMP_PREFIX, DirectoryPlacing
+from poolpair.store.tree_spool import keep_in_spool, move_to_spool, open_in_spool
 
-__all__ = ["DirectoryTree", "FileVanished", "Source", "Tree", "TreeFile", "safe_path", "text"]
+__all__ = ["MODE_MASK", "DirectoryTree", "FileVanished", "Placing", "Source", "Tree", "TreeFile", "safe_path", "text"]
 
-TEMP_PREFIX = b".poolpair-"
-MODE_MASK = 0o640
+
+class Placing(Protocol):
+    """Files that are written beside where they are to stand, and then put there together. What was not put is gone at the end."""
+
+    def write(self, path: bytes, content: Source, *, size: int, mtime_ns: int, mode: int) -> None:
+        """Write a file whole under another name, with its time, the folder's owner and at most `MODE_MASK`; folders are made.
+
+        Raises Refused(DAMAGED), and the old file stands, if `content` is not `size` bytes, or the path was written already.
+        """
+        ...
+
+    def sync(self) -> None:
+        """Make durable what was written."""
+        ...
+
+    def put(self, asides: Mapping[bytes, str]) -> tuple[TreeFile, ...]:
+        """Give everything written, which was synced, its own name, in that order and durably. Whoever reads sees the old or the new file.
+
+        What a file replaces lies in the spool before, under `asides[path]` or a like name, if that is given.
+        """
+        ...
 
 
 class Tree(Protocol):
@@ -63,12 +81,12 @@ class Tree(Protocol):
         """Whether something stands there that is neither a regular file nor a folder: a link or a device."""
         ...
 
-    def place(self, path: bytes, content: Source, *, size: int, mtime_ns: int, mode: int, aside: str = "") -> TreeFile:
-        """Write a file whole and durably, with its time, the folder's owner and at most `MODE_MASK`; folders are made.
+    def placing(self) -> AbstractContextManager[Placing]:
+        """Place several files. At no moment is there no file in the place of an old one."""
+        ...
 
-        What it replaces lies in the spool before, under `aside` or a like name, if that is given; at no moment is there no file.
-        Raises Refused(DAMAGED), and the old file stands, if `content` is not `size` bytes.
-        """
+    def place(self, path: bytes, content: Source, *, size: int, mtime_ns: int, mode: int, aside: str = "") -> TreeFile:
+        """Place one file, as `placing` does. What it replaces lies in the spool before, under `aside` or a like name, if that is given."""
         ...
 
     def remove(self, path: bytes) -> bool:
@@ -220,34 +238,23 @@ class DirectoryTree:
             return None
         return tree_file(path, found) if stat.S_ISREG(found.st_mode) else None
 
+    @contextmanager
+    def placing(self) -> Iterator[Placing]:
+        """Write beside, make durable, rename over."""
+        placing = DirectoryPlacing(self._spool, lambda path: self._folder(path, make=True))
+        try:
+            yield placing
+        finally:
+            placing.close()
+
     def place(self, path: bytes, content: Source, *, size: int, mtime_ns: int, mode: int, aside: str = "") -> TreeFile:
         """Write beside, make durable, rename over."""
         if aside:
             check_spool_name(aside)
-        # One temporary name per path: what a crash left is taken by the next try.
-        temp = TEMP_PREFIX + hashlib.sha256(path).hexdigest()[:24].encode()
-        with self._doing(f"place {text(path)}"), self._folder(path, make=True) as (at, name):
-            try:
-                with suppress(FileNotFoundError):
-                    os.unlink(temp, dir_fd=at)
-                fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=at)
-                with os.fdopen(fd, "wb", buffering=0) as sink:
-                    copy_exactly(content, sink, size)
-                    owner = os.fstat(at)
-                    with suppress(PermissionError):
-                        os.fchown(fd, owner.st_uid, owner.st_gid)
-                    os.fchmod(fd, mode & MODE_MASK)
-                    os.utime(fd, ns=(mtime_ns, mtime_ns))
-                    os.fsync(fd)
-                    if aside:
-                        spare_in_spool(name, at, self._spool, aside)
-                    os.rename(temp, name, src_dir_fd=at, dst_dir_fd=at)
-                    placed = tree_file(path, os.fstat(fd))  # after the rename, which changes ctime
-            finally:
-                with suppress(OSError):
-                    os.unlink(temp, dir_fd=at)
-            sync_folder(at)
-        return placed
+        with self.placing() as placing:
+            placing.write(path, content, size=size, mtime_ns=mtime_ns, mode=mode)
+            placing.sync()
+            return placing.put({path: aside})[0]
 
     def remove(self, path: bytes) -> bool:
         """Delete one regular file."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 CHUNK_BYTES = 1 << 20
+WRITE_BACK_BYTES = 8 << 20
+"""The disk is let begin after so much of a file."""
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _GONE = frozenset({errno.ENOENT, errno.ESTALE, errno.ENOTDIR, errno.ELOOP, errno.ENXIO})
@@ -141,6 +143,7 @@ class _Reader(io.FileIO):
 def copy_exactly(content: Source, sink: io.FileIO, size: int) -> None:
     """Copy to the end of `content`. Raises Refused(DAMAGED) unless that is `size` bytes."""
     left = size
+    begun = done = 0
     while True:
         try:
             chunk = content.read(CHUNK_BYTES)
@@ -152,6 +155,10 @@ def copy_exactly(content: Source, sink: io.FileIO, size: int) -> None:
         if left < 0:
             break
         write_all(sink, chunk)
+        done += len(chunk)
+        if done - begun >= WRITE_BACK_BYTES:
+            begin_writing_back(sink.fileno(), begun, done - begun)
+            begun = done
     if left:
         raise Refused(Code.DAMAGED, f"a file to be placed is not {size} bytes long, as its list says")
 
@@ -161,6 +168,12 @@ def write_all(sink: io.FileIO, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[sink.write(view) :]
+
+
+def begin_writing_back(fd: int, begins: int = 0, size: int = 0) -> None:
+    """Let the system write these bytes (to the end for 0) to the disk from now on: a sync that comes later waits less. Only a hint."""
+    with suppress(OSError):
+        os.posix_fadvise(fd, begins, size, os.POSIX_FADV_DONTNEED)
 
 
 def sync_folder(at: int) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from poolpair.errors import Code, PoolpairError, Refused
-from poolpair.store.tree import MODE_MASK, FileVanished, Source, TreeFile, check_spool_name, safe_path
+from poolpair.store.tree import MODE_MASK, FileVanished, Placing, Source, TreeFile, check_spool_name, safe_path
 
 _CHUNK_BYTES = 1 << 20
 
@@ -101,12 +101,26 @@ class MemoryTree:
         """Look at what was put there."""
         return path in self.odd
 
+    @contextmanager
+    def placing(self) -> Iterator[Placing]:
+        """Hold back until it is put."""
+        yield _Placing(self)
+
     def place(self, path: bytes, content: Source, *, size: int, mtime_ns: int, mode: int, aside: str = "") -> TreeFile:
         """Write a file whole."""
-        self._check_free(safe_path(path))
         if aside:
             check_spool_name(aside)
-        data = _read_exactly(content, size)
+        with self.placing() as placing:
+            placing.write(path, content, size=size, mtime_ns=mtime_ns, mode=mode)
+            return placing.put({path: aside})[0]
+
+    def check_free(self, path: bytes) -> None:
+        """Raise TREE if no file can stand there, Refused(MISNAMED) for what is no path."""
+        self._check_free(safe_path(path))
+
+    def put(self, path: bytes, data: bytes, mtime_ns: int, mode: int, aside: str) -> TreeFile:
+        """Replace a file, which is spared before."""
+        self.check_free(path)
         if aside and path in self._files:
             self._spare(path, aside)
         return self.write(path, data, mtime_ns=mtime_ns, mode=mode & MODE_MASK)
@@ -149,6 +163,30 @@ class MemoryTree:
             raise FileVanished
         with io.BytesIO(self.spooled[name]) as source:
             yield source
+
+
+@dataclass(frozen=True, slots=True)
+class _Placing:
+    """Implements `store.tree.Placing`."""
+
+    tree: MemoryTree
+    written: dict[bytes, tuple[bytes, int, int]] = field(default_factory=dict)
+
+    def write(self, path: bytes, content: Source, *, size: int, mtime_ns: int, mode: int) -> None:
+        """Hold it back."""
+        self.tree.check_free(path)
+        if path in self.written:
+            raise Refused(Code.DAMAGED, "a path is to be placed twice")
+        self.written[path] = (_read_exactly(content, size), mtime_ns, mode)
+
+    def sync(self) -> None:
+        """Memory is as durable as it gets."""
+
+    def put(self, asides: Mapping[bytes, str]) -> tuple[TreeFile, ...]:
+        """One after the other."""
+        placed = tuple(self.tree.put(path, *what, asides.get(path, "")) for path, what in self.written.items())
+        self.written.clear()
+        return placed
 
 
 def _read_exactly(content: Source, size: int) -> bytes:

@@ -53,6 +53,8 @@ FAILS_AFTER = {
     "other.deliver",
     "other.replace",
     "tree.place",
+    "tree.placing.put",
+    "tree.placing.write",
     "tree.remove",
     "tree.set_aside",
 }
@@ -60,6 +62,7 @@ FAILS_AFTER = {
 APPLY = "store.incoming.apply"
 RECOVER = "store.incoming.recover"
 LIST = "own.list"
+PLACING = "tree.placing"
 DELIVER = "other.deliver"
 TURN_AWAY = "own.quarantine"
 WATCHED = {APPLY, RECOVER, DELIVER, TURN_AWAY, "store.snapshot", "store.snapshot.export"}
@@ -275,7 +278,7 @@ class GatedContext:
             self._gate.writing -= self._writes
             self._context.__exit__(type(error), error, error.__traceback__)
             raise
-        if self._port == "store":
+        if self._port == "store" or self._point == PLACING:
             return Gated(found, self._port, self._point, self._gate)
         return found
 

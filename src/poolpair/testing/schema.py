@@ -39,6 +39,7 @@ LIMITS = Limits(
     parked_max=6,
     piece_min_bytes=1700,
     piece_max_bytes=1700,
+    placed_together=2,
 )
 _RANKS = home_ranks(HOMES)
 

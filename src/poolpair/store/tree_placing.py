@@ -1,0 +1,137 @@
+"""Placing files in a directory, many at a time: written beside, made durable together, renamed over, then their folders made durable.
+
+A file system commits once for all files that are synced at the same moment, but once for each if they come one after the other:
+with small files that is most of the time. No file gets its name before it is durable itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from poolpair.errors import Code, Refused
+from poolpair.store.tree_files import (
+    Source,
+    TreeFile,
+    begin_writing_back,
+    copy_exactly,
+    sync_folder,
+    text,
+    tree_error,
+    tree_file,
+)
+from poolpair.store.tree_spool import spare_in_spool
+
+TEMP_PREFIX = b".poolpair-"
+MODE_MASK = 0o640
+SYNCED_AT_ONCE = 8
+_TEMP_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+
+EnterFolder = Callable[[bytes], AbstractContextManager[tuple[int, bytes]]]
+"""Opens, and makes, the folder of a path; yields it and the file's name."""
+
+
+@dataclass(slots=True)
+class _Written:
+    """A file under its temporary name."""
+
+    path: bytes
+    name: bytes
+    temp: bytes
+    at: int
+    """The folder, open."""
+    fd: int
+
+
+@dataclass(slots=True)
+class DirectoryPlacing:
+    """Implements `store.tree.Placing`."""
+
+    spool: Path
+    enter: EnterFolder
+    written: dict[bytes, _Written] = field(default_factory=dict)
+    """By path, in the order of writing."""
+
+    def write(self, path: bytes, content: Source, *, size: int, mtime_ns: int, mode: int) -> None:
+        """Write beside."""
+        if path in self.written:
+            raise Refused(Code.DAMAGED, f"{text(path)} is to be placed twice")
+        with _doing(path), self.enter(path) as (at, name), ExitStack() as undo:
+            written = _create(path, name, at, undo)
+            with os.fdopen(os.dup(written.fd), "wb", buffering=0) as sink:
+                copy_exactly(content, sink, size)
+            owner = os.fstat(at)
+            with suppress(PermissionError):
+                os.fchown(written.fd, owner.st_uid, owner.st_gid)
+            os.fchmod(written.fd, mode & MODE_MASK)
+            os.utime(written.fd, ns=(mtime_ns, mtime_ns))
+            begin_writing_back(written.fd)
+            self.written[path] = written
+            undo.pop_all()
+
+    def sync(self) -> None:
+        """All at once: the file system needs one commit for them."""
+        files = tuple(self.written.values())
+        if len(files) == 1:
+            _sync(files[0])
+        elif files:
+            with ThreadPoolExecutor(min(SYNCED_AT_ONCE, len(files)), "sync") as pool:
+                for _ in pool.map(_sync, files):
+                    pass
+
+    def put(self, asides: Mapping[bytes, str]) -> tuple[TreeFile, ...]:
+        """Rename over, then make every folder durable once."""
+        placed = []
+        for file in self.written.values():
+            with _doing(file.path):
+                if aside := asides.get(file.path):
+                    spare_in_spool(file.name, file.at, self.spool, aside)
+                os.rename(file.temp, file.name, src_dir_fd=file.at, dst_dir_fd=file.at)
+                placed.append(tree_file(file.path, os.fstat(file.fd)))  # after the rename, which changes ctime
+        for path, at in {file.path.rpartition(b"/")[0]: file.at for file in self.written.values()}.items():
+            with _doing(path):
+                sync_folder(at)
+        self.close()
+        return tuple(placed)
+
+    def close(self) -> None:
+        """Take away what did not get its name."""
+        for file in self.written.values():
+            _discard(file)
+        self.written.clear()
+
+
+def _create(path: bytes, name: bytes, at: int, undo: ExitStack) -> _Written:
+    # One temporary name per path: what a crash left is taken by the next try.
+    temp = TEMP_PREFIX + hashlib.sha256(path).hexdigest()[:24].encode()
+    with suppress(FileNotFoundError):
+        os.unlink(temp, dir_fd=at)
+    fd = os.open(temp, _TEMP_FLAGS, 0o600, dir_fd=at)
+    written = _Written(path=path, name=name, temp=temp, at=os.dup(at), fd=fd)
+    undo.callback(_discard, written)
+    return written
+
+
+def _discard(file: _Written) -> None:
+    with suppress(OSError):
+        os.unlink(file.temp, dir_fd=file.at)
+    os.close(file.fd)
+    os.close(file.at)
+
+
+def _sync(file: _Written) -> None:
+    with _doing(file.path):
+        os.fsync(file.fd)
+
+
+@contextmanager
+def _doing(path: bytes) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise tree_error(error, f"place {text(path)}") from error
