@@ -1058,7 +1058,7 @@ MUTANTS = (
         name="a-changed-file-is-packed",
         rule="a file that changed while it was read waits",
         file="pipeline/pack_files.py",
-        old="        if member.raw_bytes - offset != file.size or digest.hexdigest() != file.sha256:\n",
+        old="        if member.raw_bytes - offset != file.size or found != file.sha256:\n",
         new="        if member.raw_bytes - offset > file.size:\n",
         test="tests/line/test_packing.py",
     ),

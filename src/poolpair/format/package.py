@@ -18,7 +18,7 @@ from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.format import documents
 from poolpair.format.container import MAX_ENTRIES, ContainerWriter, Entry, Section, read_directory
 from poolpair.format.contents import MemberReader, MemberWriter
-from poolpair.format.frames import FRAME_BYTES
+from poolpair.format.frames import FRAME_BYTES, FrameReader
 from poolpair.format.header import (
     HEADER,
     MAX_HEADER_BYTES,
@@ -198,12 +198,29 @@ class PackageReader:
         with io.BufferedReader(self._raw(name), FRAME_BYTES) as stream:
             yield stream
 
+    def member(self, name: str) -> Member | None:
+        """What the manifest says of a data member, None for a name that it does not list."""
+        found = self._members.get(name)
+        return found[1] if found else None
+
     def check(self, but: str = "") -> None:
         """Read every member to its end, before anything is applied; `but` is read by the caller. Raises as `open` does. Memory is flat."""
         buffer = bytearray(FRAME_BYTES)
-        for name in self._members.keys() - {but}:
-            with self._raw(name) as stream:
-                while stream.readinto(buffer):
+        for name in self._members:
+            if name != but:
+                with self._raw(name) as stream:
+                    while stream.readinto(buffer):
+                        pass
+
+    def authenticate(self, but: str = "") -> None:
+        """Read every member to its end, and prove no more than that the partner sealed it, all of it, as this member of this package.
+
+        Lengths and digests are proved by whoever reads it afterwards. Raises Refused(DAMAGED).
+        """
+        for name, (entry, member) in self._members.items():
+            if name != but:
+                frames = FrameReader(Section(self._source, entry), self._key, member.number, self._header)
+                while frames.read():
                     pass
 
     def _raw(self, name: str) -> MemberReader:

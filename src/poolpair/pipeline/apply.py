@@ -61,7 +61,7 @@ def apply(site: Site, channel: Channel, received: Received) -> bool:
             if reader.manifest != received.manifest:
                 raise Refused(Code.DAMAGED, "the package changed after it was first read")
             size_bytes = source.seek(0, SEEK_END)
-            reader.check(but=ROWS_MEMBER)
+            reader.authenticate(but=ROWS_MEMBER)  # the digest of each file is proved before it gets its name
             extract_rows(site, reader, rows)  # which reads that one to its end
             done = _apply_open(site, channel, reader, rows, proved)
     except FileVanished:

@@ -90,7 +90,7 @@ class Members:
 
     def __init__(self, reader: PackageReader, stack: ExitStack) -> None:
         self._reader = reader
-        self._stack = stack
+        self._opened = stack.enter_context(ExitStack())
         self._number = 0
         self._source: BinaryIO | io.BufferedReader | None = None
         self._offset = 0
@@ -99,12 +99,19 @@ class Members:
         """The bytes of a file, to be read before the next is asked for. Raises Refused(DAMAGED) if it has none."""
         if not packed.member:
             raise Refused(Code.DAMAGED, "a file in it has no place in it")
+        name = f"files/{packed.member:04d}"
         if packed.member != self._number or self._source is None:
+            self._opened.close()
             self._number, self._offset = packed.member, 0
-            self._source = self._stack.enter_context(self._reader.open(f"files/{packed.member:04d}"))
+            self._source = self._opened.enter_context(self._reader.open(name))
         _skip(self._source, packed.offset - self._offset)
         self._offset = packed.offset + packed.file.size
-        return Part(self._source, packed.file)
+        return Part(self._source, packed.file, proved=self._is_alone(name, packed.file))
+
+    def _is_alone(self, name: str, file: CatalogueFile) -> bool:
+        """Whether a file is all of its member: its digest is that member's, which gives its last bytes only when it is right."""
+        member = self._reader.member(name)
+        return member is not None and (member.raw_bytes, member.sha256) == (file.size, file.sha256)
 
 
 def _check_owner(site: Site, file: CatalogueFile) -> None:
@@ -139,14 +146,17 @@ def _skip(source: BinaryIO | io.BufferedReader, count: int) -> None:
 
 
 class Part(io.RawIOBase):
-    """The next bytes of a member as a file of their own. Its end is read only if they are what the list says: else Refused(DAMAGED)."""
+    """The next bytes of a member as a file of their own. Its end is read only if they are what the list says: else Refused(DAMAGED).
 
-    def __init__(self, source: BinaryIO | io.BufferedReader, file: CatalogueFile) -> None:
+    `proved`: whoever gives them digests them already, and holds the last ones back if they are not what the list says.
+    """
+
+    def __init__(self, source: BinaryIO | io.BufferedReader, file: CatalogueFile, *, proved: bool = False) -> None:
         super().__init__()
         self._source = source
         self._left = file.size
         self._wanted = file.sha256
-        self._digest = sha256()
+        self._digest = None if proved else sha256()
 
     def readable(self) -> bool:
         return True
@@ -157,6 +167,8 @@ class Part(io.RawIOBase):
         if wanted and not chunk:
             raise Refused(Code.DAMAGED, "a file in it lies beyond its member")
         self._left -= len(chunk)
+        if self._digest is None:
+            return chunk
         self._digest.update(chunk)
         if not chunk and size and self._digest.hexdigest() != self._wanted:
             raise Refused(Code.DAMAGED, "a file in it is not what its list says")

@@ -18,6 +18,10 @@ from poolpair.store.values import CatalogueFile, Cut, PackedFile
 
 FILES_MEMBER_BYTES = 64 << 20
 """A member of files is closed after this many bytes; the next file begins another."""
+ALONE_BYTES = 1 << 20
+"""A file from here on has a member of its own, whose digest is the file's: it is digested once."""
+ALONE_MAX = 50_000
+"""Members; half of what a package may have."""
 
 
 class FileMembers:
@@ -33,24 +37,34 @@ class FileMembers:
 
     def add(self, file: CatalogueFile, opened: Callable[[], AbstractContextManager[BinaryIO]]) -> PackedFile | None:
         """Pack a file that is there; None if what can be read is not what the list says. That lies unused in the member then."""
-        if self._member is None or self._member.raw_bytes >= FILES_MEMBER_BYTES:
-            self._stack.close()
-            self._number += 1
-            self._member = self._stack.enter_context(self._writer.member(f"files/{self._number:04d}"))
-        member, offset = self._member, self._member.raw_bytes
-        digest = sha256()
+        alone = file.size >= ALONE_BYTES and self._number < ALONE_MAX
+        member = self._member
+        if member is None or alone or member.raw_bytes >= FILES_MEMBER_BYTES:
+            member = self._begin()
+        offset = member.raw_bytes
+        digest = None if alone else sha256()
+        if alone:
+            self._member = None  # the next file begins another
         try:
             with opened() as source:
                 while chunk := source.read(CHUNK_BYTES):
-                    digest.update(chunk)
+                    if digest is not None:
+                        digest.update(chunk)
                     member.write(chunk)
         except FileVanished:
             return None
-        if member.raw_bytes - offset != file.size or digest.hexdigest() != file.sha256:
+        found = digest.hexdigest() if digest is not None else member.sha256
+        if member.raw_bytes - offset != file.size or found != file.sha256:
             return None
         self.count += 1
         self.bytes += file.size
         return PackedFile(file=file, member=self._number, offset=offset)
+
+    def _begin(self) -> MemberWriter:
+        self._stack.close()
+        self._number += 1
+        self._member = self._stack.enter_context(self._writer.member(f"files/{self._number:04d}"))
+        return self._member
 
     def add_deletion(self, file: CatalogueFile) -> PackedFile:
         """Pack the absence of a file."""
