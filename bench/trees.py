@@ -11,16 +11,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 
 from bench.peer import wait_until
 from bench.report import Report, machine
 from bench.sqlite_pair import SqlitePair
+from poolpair.config import load_config
+from poolpair.model import Channel
+from poolpair.pipeline.capture import capture
+from poolpair.wiring import open_site
 
-RAISED = '[sync]\ninterval = "3h"\nconference_max = "1GiB"\npackage_max = "8GiB"\n'
+SYNC = '[sync]\ninterval = "3h"\npackage_max = "{package_mb}MiB"\n'
 FIRST, NOTHING, CHANGED = "first copy, s", "no change, s", "20 files changed, s"
+COMMAND = "no change, by a command that waits for the partner's word, s"
 
 
 def options() -> argparse.Namespace:
@@ -29,6 +35,9 @@ def options() -> argparse.Namespace:
     parser.add_argument("--files", type=int, default=2000)
     parser.add_argument("--large", type=int, default=5)
     parser.add_argument("--large-mb", type=int, default=100)
+    parser.add_argument(
+        "--package-mb", type=int, default=256, help="package_max: smaller packages let both sides work at once"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     return parser.parse_args()
 
@@ -79,35 +88,43 @@ def rsync(source: Path, folder: Path) -> None:
 
 
 def unison(source: Path, folder: Path) -> None:
-    """Source and target."""
+    """Source and target; what it knows of them lies in the same folder, which is a fresh one each round."""
     quiet = ["-batch", "-auto", "-force", str(source), "-times", "-silent", "-logfile", "/dev/null"]
     place = {**os.environ, "HOME": str(folder), "UNISON": str(folder / ".unison")}
     subprocess.run(["unison", source, folder / "target", *quiet], check=True, env=place)
 
 
 def peers(source: Path, folder: Path, number: int, report: Report) -> None:
-    """Every peer that is installed."""
+    """Every peer that is installed, each on a copy of its own. One that fails is noted, and ends nothing."""
     for name, act in (("rsync", rsync), ("unison", unison)):
         if shutil.which(name) is None:
             continue
-        place = folder / name
-        shutil.rmtree(place, ignore_errors=True)
+        place = folder / f"{name}-{number}"
         for part in ("share", "target"):
             (place / part).mkdir(parents=True)
+        own = place / "source"
+        shutil.copytree(source, own)
+        try:
+            peer(name, partial(act, own, place), own, number, report)
+        except subprocess.CalledProcessError as error:
+            print(f"{name} failed in round {number}: {error}", flush=True)
+        else:
+            assert same(own, place / "target")
+        shutil.rmtree(place)
 
-        def go(act: Callable[[Path, Path], None] = act, place: Path = place) -> None:
-            act(source, place)
 
-        report.note(FIRST, name, timed(go))
-        report.note(NOTHING, name, timed(go))
-        change(source, number)
-        report.note(CHANGED, name, timed(go))
-        assert same(source, place / "target")
+def peer(name: str, go: Callable[[], None], source: Path, number: int, report: Report) -> None:
+    """First copy, no change, changes."""
+    subprocess.run(["sync", "-f", source], check=True)
+    report.note(FIRST, name, timed(go))
+    report.note(NOTHING, name, timed(go))
+    change(source, number)
+    report.note(CHANGED, name, timed(go))
 
 
-def ours(source: Path, folder: Path, number: int, report: Report) -> None:
+def ours(source: Path, folder: Path, number: int, chosen: argparse.Namespace, report: Report) -> None:
     """Inside running services: the first copy from the moment that both work, changes from the moment that they are there."""
-    pair = SqlitePair(folder / "pair", files=True, extra=RAISED)
+    pair = SqlitePair(folder / "pair", files=True, extra=SYNC.format(package_mb=chosen.package_mb))
     with ExitStack() as stack:
         stack.callback(pair.end)
         pair.begin(None)
@@ -116,11 +133,13 @@ def ours(source: Path, folder: Path, number: int, report: Report) -> None:
         pair.start("a")
         pair.prove("conferences")
         shutil.copytree(source, folder / "staged")
+        subprocess.run(["sync", "-f", folder], check=True)
         (folder / "staged").rename(tree / "all")
         report.note(FIRST, "poolpair", timed(lambda: wait_until("our files", lambda: _has_all(there / "all", source))))
         pair.command("a", "sync", "--wait", "final", "--timeout", "120")
+        report.note(NOTHING, "poolpair", no_change(pair.folder / "a.toml"))
         report.note(
-            NOTHING, "poolpair", timed(lambda: pair.command("a", "sync", "--wait", "final", "--timeout", "120"))
+            COMMAND, "poolpair", timed(lambda: pair.command("a", "sync", "--wait", "final", "--timeout", "120"))
         )
         change(tree / "all", number)
         wanted = {path: path.stat().st_mtime_ns for path in (tree / "all").glob("conf*/*.dat")}
@@ -131,6 +150,14 @@ def ours(source: Path, folder: Path, number: int, report: Report) -> None:
 
         report.note(CHANGED, "poolpair", timed(lambda: wait_until("our changes", is_there)))
         assert same(tree / "all", there / "all")
+
+
+def no_change(pool_file: Path) -> float:
+    """Seconds of a look at every file, as a service takes it: in a process that holds its site open."""
+    site = open_site(load_config(pool_file))
+    with closing(site.store):
+        capture(site, Channel.CONFERENCES, rescan=True)
+        return timed(lambda: capture(site, Channel.CONFERENCES, rescan=True))
 
 
 def _has_all(there: Path, source: Path) -> bool:
@@ -149,7 +176,7 @@ def main() -> None:
         source = folder / "source"
         make_tree(source, chosen)
         for number in range(chosen.rounds):
-            ours(source, folder, number, report)
+            ours(source, folder, number, chosen, report)
             peers(source, folder, number, report)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
