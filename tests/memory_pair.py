@@ -11,7 +11,8 @@ from poolpair.format.keys import SECRET_BYTES, KeyRing
 from poolpair.format.layout import POOL_JSON, PoolIdentity, data_dir, folders
 from poolpair.homes import settings_digest
 from poolpair.model import Channel, new_id
-from poolpair.pipeline.site import Limits, Site, outbound_name
+from poolpair.pipeline.limits import Limits
+from poolpair.pipeline.site import Site, outbound_name
 from poolpair.report import gather
 from poolpair.share.memory import MemoryShare
 from poolpair.state import Outbound, Seed

@@ -20,7 +20,8 @@ from poolpair.model import Channel, new_id
 from poolpair.parting import begin_with_another
 from poolpair.pipeline.adopt import fence_pools
 from poolpair.pipeline.identity import check_own_share
-from poolpair.pipeline.site import SCRATCH_SUFFIX, FileHome, Limits, Site, outbound_name
+from poolpair.pipeline.limits import Limits
+from poolpair.pipeline.site import SCRATCH_SUFFIX, FileHome, Site, outbound_name
 from poolpair.protocol import compare_anew
 from poolpair.report import PULSE, Pulse, pulse
 from poolpair.scratch import make_scratch, scratch_of

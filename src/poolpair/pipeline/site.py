@@ -19,6 +19,7 @@ from poolpair.format.keys import KeyRing
 from poolpair.hooks.port import Hooks, NoHooks
 from poolpair.model import Channel, Fault, Manifest, Position, Recovered, Reign, new_nonce
 from poolpair.moves import GateRules, HookStep
+from poolpair.pipeline.limits import Limits
 from poolpair.pipeline.packed import Flow, Packed, Traffic
 from poolpair.reigns import birth, serves
 from poolpair.share.port import OwnShare, PartnerShare
@@ -37,26 +38,6 @@ class FileHome:
 
     home: str
     conference: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Limits of one site; what happens at each is said where it is read."""
-
-    interval_s: float
-    heartbeat_s: float
-    eager: bool
-    window: int
-    conference_max_bytes: int
-    package_max_bytes: int
-    guard_fraction: float
-    guard_groups: int
-    parked_max: int
-    piece_min_bytes: int = 64 * 1024
-    piece_max_bytes: int = 64 * 1024**2
-    """What of a package goes out at once; in between it is as much as the line takes in half a second."""
-    placed_together: int = 64
-    """Files that are made durable at once when a package is applied."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from functools import cache
 
 from poolpair.homes import home_of, home_ranks, settings_digest
 from poolpair.model import Channel
-from poolpair.pipeline.site import FileHome, Limits
+from poolpair.pipeline.limits import Limits
+from poolpair.pipeline.site import FileHome
 from poolpair.store.memory.schema import Key, MemorySchema, MemoryTable, Row
 
 POOLS = ("a", "b")
