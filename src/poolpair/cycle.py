@@ -39,9 +39,8 @@ def run_pass(site: Site, channel: Channel, *, force: bool = False, rescan: bool 
     site.store.refresh()
     imported, import_fault = _guarded(site, lambda: _import(site, channel))
     exported, export_fault = _guarded(site, lambda: _export(site, channel, force=force, rescan=rescan))
-    if (
-        export_fault is not None
-    ):  # whatever keeps us from sending, the log of what waits is not to grow with every write
+    if export_fault is not None:
+        # Whatever keeps us from sending, the log of what waits is not to grow with every write.
         _guarded(site, lambda: _shorten(site, channel))
     spoke, word_fault = _guarded(site, lambda: send_word(site, channel, force=force))
     if spoke:
