@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,8 +38,20 @@ def slow_pair(tmp_path: Path) -> Iterator[Pair]:
 
 @pytest.fixture(scope="session")
 def experiment(tmp_path_factory: pytest.TempPathFactory) -> Seen:
-    """What one sees when lyncfe04's service is stopped, a sync is invoked at lyncfe03, and lyncfe04 is started again."""
-    return run_experiment(tmp_path_factory.mktemp("experiment"))
+    """What one sees when lyncfe04's service is stopped, a sync is invoked at lyncfe03, and lyncfe04 is started again.
+
+    Done by whichever worker of a run asks first; the others wait for it, and look at the same.
+    """
+    mine = tmp_path_factory.getbasetemp()
+    place = mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine
+    seen = place / "experiment.seen"
+    with (place / "experiment.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not seen.exists():
+            found = run_experiment(tmp_path_factory.mktemp("experiment"))
+            seen.write_bytes(pickle.dumps(found))
+        made: Seen = pickle.loads(seen.read_bytes())
+    return made
 
 
 def stop_all(pair: Pair) -> None:

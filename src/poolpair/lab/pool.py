@@ -57,6 +57,8 @@ class Pool:
     service: subprocess.Popen[bytes] | None = None
     elsewhere: Database | None = None
     """Its database, if that is not the file in `data`."""
+    program: tuple[str, ...] = PROGRAM
+    """What is run for it: another release may be installed elsewhere."""
 
     @property
     def store(self) -> Database:
@@ -132,12 +134,12 @@ class Pool:
 
     def run(self, *words: str) -> Answer:
         """Run one command for this pool to its end."""
-        return run_command("-c", str(self.toml), *words)
+        return run_command("-c", str(self.toml), *words, program=self.program)
 
     def spawn(self, *words: str) -> subprocess.Popen[bytes]:
         """Start one command for this pool and do not wait for it."""
         quiet = subprocess.DEVNULL
-        return subprocess.Popen([*PROGRAM, "-c", str(self.toml), *words], stdin=quiet, stdout=quiet, stderr=quiet)
+        return subprocess.Popen([*self.program, "-c", str(self.toml), *words], stdin=quiet, stdout=quiet, stderr=quiet)
 
     def must(self, *words: str) -> Answer:
         """Run one command that has to succeed. Raises NotSeen with what it said."""
@@ -167,7 +169,7 @@ class Pool:
         said = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self.service = subprocess.Popen(
-                service_command(self.toml), stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                service_command(self.toml, self.program), stdout=log, stderr=log, stdin=subprocess.DEVNULL
             )
         service = self.service
 
@@ -223,10 +225,10 @@ class Pool:
         self.store.change(*changes)
 
 
-def run_command(*words: str, timeout_s: float = COMMAND_S) -> Answer:
+def run_command(*words: str, timeout_s: float = COMMAND_S, program: tuple[str, ...] = PROGRAM) -> Answer:
     """Run `poolpair` with these words to its end. Raises TimeoutExpired if that is not in time."""
     done = subprocess.run(
-        [*PROGRAM, *words],
+        [*program, *words],
         capture_output=True,
         text=True,
         timeout=timeout_s,
@@ -237,9 +239,9 @@ def run_command(*words: str, timeout_s: float = COMMAND_S) -> Answer:
     return Answer(done.returncode, done.stdout, done.stderr)
 
 
-def service_command(toml: Path) -> list[str]:
+def service_command(toml: Path, program: tuple[str, ...] = PROGRAM) -> list[str]:
     """The command line of a service."""
-    return [*PROGRAM, "-c", str(toml), "run", *(["--allow-root"] if os.geteuid() == 0 else [])]
+    return [*program, "-c", str(toml), "run", *(["--allow-root"] if os.geteuid() == 0 else [])]
 
 
 def make_pools(folder: Path, **settings: str) -> tuple[Pool, Pool]:
