@@ -36,7 +36,10 @@ def options() -> argparse.Namespace:
     parser.add_argument("--large", type=int, default=5)
     parser.add_argument("--large-mb", type=int, default=100)
     parser.add_argument(
-        "--package-mb", type=int, default=256, help="package_max: smaller packages let both sides work at once"
+        "--package-mb",
+        type=int,
+        default=8192,
+        help="package_max: what finds no room in one package waits for the interval",
     )
     parser.add_argument("--rounds", type=int, default=3)
     return parser.parse_args()
