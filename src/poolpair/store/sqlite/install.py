@@ -97,15 +97,25 @@ def follow_tables(connection: sqlite3.Connection, bound: Iterable[Bound]) -> Non
 def name_parked(connection: sqlite3.Connection) -> None:
     """Groups that an earlier release parked have the number of their table only: the triggers know it by that number still."""
     have = {text(name) for (name,) in connection.execute("SELECT name FROM pragma_table_info('poolpair_parked')")}
-    if not have or "table_name" in have:
+    if not have:
+        return
+    named = "table_name" in have
+    unnamed = "SELECT DISTINCT tbl FROM main.poolpair_parked" + (" WHERE table_name = ''" if named else "")
+    numbers = {int(number) for (number,) in connection.execute(unnamed)}
+    if named and not numbers:
+        return
+    query = "SELECT name, tbl_name FROM main.sqlite_master WHERE type = 'trigger'"
+    triggers_of = (
+        (re.fullmatch(rf"{PREFIX}(\d+)_insert", text(name)), table) for name, table in connection.execute(query)
+    )
+    known = [(text(table), int(found[1])) for found, table in triggers_of if found and int(found[1]) in numbers]
+    if named and not known:
         return
     with together(connection):
-        connection.execute("ALTER TABLE main.poolpair_parked ADD COLUMN table_name TEXT NOT NULL DEFAULT ''")
-        query = "SELECT name, tbl_name FROM main.sqlite_master WHERE type = 'trigger'"
-        for trigger, table in connection.execute(query).fetchall():
-            if found := re.fullmatch(rf"{PREFIX}(\d+)_insert", text(trigger)):
-                named = "UPDATE main.poolpair_parked SET table_name = ? WHERE tbl = ?"
-                connection.execute(named, (text(table), int(found[1])))
+        if not named:
+            connection.execute("ALTER TABLE main.poolpair_parked ADD COLUMN table_name TEXT NOT NULL DEFAULT ''")
+        update = "UPDATE main.poolpair_parked SET table_name = ? WHERE tbl = ? AND table_name = ''"
+        connection.executemany(update, known)
 
 
 def _follow_key(connection: sqlite3.Connection, name: str, wanted: str) -> None:
