@@ -9,7 +9,6 @@ import io
 import os
 import platform
 import re
-import sqlite3
 import tarfile
 import time
 from collections.abc import Callable
@@ -67,6 +66,8 @@ def support_bundle(
 
 
 def _versions() -> str:
+    import sqlite3  # other commands do without
+
     lines = [f"poolpair {__version__}", f"Python {platform.python_version()}", platform.platform()]
     lines += [f"SQLite {sqlite3.sqlite_version}", *(f"{name} {version(name)}" for name in LIBRARIES)]
     return "\n".join(lines) + "\n"
