@@ -192,7 +192,8 @@ def test_a_database_that_is_moved_away_is_not_answered_for(tmp_path: Path) -> No
     assert asked.ready().ready
     with pair.sql("a") as connection:
         connection.execute("VACUUM INTO ?", (f"{path}.backup",))
-    path.rename(f"{path}.away")
+    for part in ("", "-wal", "-shm"):  # or what the old one had not put away yet would be read into the new one
+        Path(f"{path}{part}").rename(f"{path}.away{part}")
     assert asked.serving("a").why == f"P201: {path} is not there"
     assert not asked.ready().ready
     with pytest.raises(PoolpairError, match="is not there"):
