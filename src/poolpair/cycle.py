@@ -31,6 +31,8 @@ FATAL = frozenset({Code.LEASE, Code.STORE_REPLACED})
 """What ends a service: it works for nobody any more, or in a file that nobody sees."""
 PACKAGES_PER_PASS = 16
 """Packages applied, or delivered, before the other channels get their turn."""
+BYTES_PER_PASS = 64 << 20
+"""Delivered before they do: the package that gets there is the last of the pass."""
 
 
 def run_pass(site: Site, channel: Channel, *, force: bool = False, rescan: bool = False) -> bool:
@@ -90,6 +92,7 @@ def _export(site: Site, channel: Channel, *, force: bool, rescan: bool) -> bool:
     captured = capture(site, channel, rescan=rescan)
     mind_reshaped(site, channel)
     _begin_copy(site, channel)
+    sent_bytes = 0
     for cuts in range(PACKAGES_PER_PASS):
         out = site.store.read(Outbound, outbound_name(channel))
         assert out is not None
@@ -104,8 +107,12 @@ def _export(site: Site, channel: Channel, *, force: bool, rescan: bool) -> bool:
             break
         check_partner_share(site)
         moved = True
-        if not deliver(site, channel, pack(site, channel, wanted)):
+        packed = pack(site, channel, wanted)
+        if not deliver(site, channel, packed):
             break
+        sent_bytes += packed.intent.package_bytes
+        if sent_bytes >= BYTES_PER_PASS:
+            return moved
         captured = capture(site, channel)
     else:
         return moved
@@ -133,9 +140,10 @@ def _begin_copy(site: Site, channel: Channel) -> None:
 
 
 def _is_due(site: Site, channel: Channel, out: Outbound, *, force: bool) -> bool:
-    """Eager, unless something was left behind or is sent in vain: it would else be packed without end."""
-    counts = site.store.read(Counts, counts_name(channel))
-    eager = site.limits.eager and not (counts and counts.left_behind) and out.in_vain <= QUICK_TRIES
+    """Eager, unless something stays left behind or is sent in vain: it would else be packed without end."""
+    counts = site.store.read(Counts, counts_name(channel)) or Counts()
+    soon = counts.goes_on if counts.left_behind else site.limits.eager
+    eager = soon and out.in_vain <= QUICK_TRIES
     last = site.memory.cut_s.get(channel, site.memory.started_s)
     return force or eager or site.clock.monotonic_s() - last >= site.limits.interval_s
 

@@ -161,7 +161,8 @@ def _of_counts(channel: ChannelStatus, partner: str) -> Iterator[Remark]:
             yield Remark(text=text, hint=CATALOGUE[Code.SCHEMA].hint)
     if export.left_behind:
         named = ", ".join(export.left_behind[:5])
-        words = f"{len(export.left_behind)} conferences wait ({Code.TOO_LARGE}), too large, not at rest or not readable: {named}"
+        why = "too large, not at rest, not readable or without room in a package yet"
+        words = f"{len(export.left_behind)} conferences wait ({Code.TOO_LARGE}), {why}: {named}"
         yield Remark(text=f"{channel.channel} here: {words}", hint=CATALOGUE[Code.TOO_LARGE].hint)
 
 

@@ -77,6 +77,30 @@ def test_a_conference_that_is_too_large_waits_with_its_row(tmp_path: Path) -> No
     assert pair.files("a") == pair.files("b")
 
 
+def test_conferences_of_several_packages_do_not_wait_for_the_interval(tmp_path: Path) -> None:
+    """What the package had no room for goes by the next ones, at once: no clock moves."""
+    pair = _started(tmp_path, 'package_max = "1MiB"\nconference_max = "1MiB"\n')
+    uploads = pair.folder / "data-a" / "share%2ea%2eexample" / "http_file_share"
+    pair.clock.advance(130)
+    pair.settle()
+    for number in range(7):
+        (uploads / f"large{number}.bin").write_bytes(os.urandom(400_000))
+    pair.clock.advance(130)
+    pair.settle()
+    assert pair.files("a") == pair.files("b")
+    assert not pair.channel("a", Channel.CONFERENCES).export.left_behind
+
+
+def test_a_conference_that_no_package_has_room_for_is_not_tried_without_end(tmp_path: Path) -> None:
+    """It waits by name, and the pair comes to rest between two intervals."""
+    pair = _started(tmp_path, 'package_max = "1MiB"\nconference_max = "2MiB"\n')
+    _upload(pair, 1_500_000)
+    pair.clock.advance(130)
+    pair.settle()
+    assert SLOT in pair.channel("a", Channel.CONFERENCES).export.left_behind
+    assert not _described_at_b(pair)
+
+
 def test_a_conference_left_behind_in_a_seed_is_spared_and_sent_later(tmp_path: Path) -> None:
     """A file that moves while a repair is packed neither vanishes at the copy nor is forgotten."""
     pair = _started(tmp_path)

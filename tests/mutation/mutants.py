@@ -330,7 +330,7 @@ MUTANTS = (
         name="left-behind-is-forgotten",
         rule="what stayed behind is sent later",
         file="pipeline/pack.py",
-        old="            tx.postpone(channel, left_behind, site.served(), whole=compared)\n",
+        old="            tx.postpone(channel, behind.conferences, site.served(), whole=compared)\n",
         new="            del compared\n",
     ),
     Mutant(
@@ -543,6 +543,22 @@ MUTANTS = (
         file="pipeline/capture.py",
         old="    if homed or unhomed:\n",
         new="    if unhomed:\n",
+    ),
+    Mutant(
+        name="what-has-room-next-waits",
+        rule="conferences of several packages do not wait for the interval",
+        file="cycle.py",
+        old="counts.goes_on if counts.left_behind else site.limits.eager",
+        new="site.limits.eager and not counts.left_behind",
+        test="tests/line/test_conferences.py",
+    ),
+    Mutant(
+        name="what-never-has-room-is-tried-without-end",
+        rule="a conference that no package has room for waits for the interval",
+        file="pipeline/pack_files.py",
+        old="self.no_room > 0 and (not counts.no_room or self.no_room < counts.no_room)",
+        new="self.no_room > 0",
+        test="tests/line/test_conferences.py",
     ),
     Mutant(
         name="a-lost-lease-ends-nothing",
@@ -1066,8 +1082,8 @@ MUTANTS = (
         name="whole-is-not-whole",
         rule="a conference that a comparison left behind is logged whole",
         file="pipeline/pack.py",
-        old="tx.postpone(channel, left_behind, site.served(), whole=compared)",
-        new="tx.postpone(channel, left_behind, site.served(), whole=False)",
+        old="tx.postpone(channel, behind.conferences, site.served(), whole=compared)",
+        new="tx.postpone(channel, behind.conferences, site.served(), whole=False)",
     ),
     Mutant(
         name="old-packages-fit",

@@ -19,7 +19,7 @@ from poolpair.format.package import MemberWriter, PackageWriter
 from poolpair.model import FORMAT_VERSION, Channel, Manifest, PackageKind, Position, TableDigests, new_id
 from poolpair.pipeline.capture import CHUNK_BYTES
 from poolpair.pipeline.intents import find_intent
-from poolpair.pipeline.pack_files import FilePacking
+from poolpair.pipeline.pack_files import FilePacking, LeftBehind
 from poolpair.pipeline.packed import Packed
 from poolpair.pipeline.site import (
     Counts,
@@ -117,7 +117,7 @@ def _finish(site: Site, channel: Channel, wanted: Want, intent: Intent, since: i
         raise PoolpairError(Code.SCRATCH, f"cannot write a package to {site.scratch}: {error.strerror}") from error
     finally:
         rows.unlink(missing_ok=True)
-    manifest, left_behind, definition = written
+    manifest, behind, definition = written
     groups = manifest.groups + manifest.files
     intent = replace(intent, package_bytes=package_bytes, groups=groups, definition=definition)
     with site.store.transaction() as tx:
@@ -125,8 +125,8 @@ def _finish(site: Site, channel: Channel, wanted: Want, intent: Intent, since: i
         counts = tx.load(Counts, counts_name(channel)) or Counts()
         if channel is Channel.CONFERENCES:
             compared = bool(carries.digests or carries.buckets)
-            tx.postpone(channel, left_behind, site.served(), whole=compared)
-            tx.save(counts_name(channel), replace(counts, left_behind=tuple(sorted(left_behind))[:1000]))
+            tx.postpone(channel, behind.conferences, site.served(), whole=compared)
+            tx.save(counts_name(channel), behind.counted(counts))
     return Packed(path=path, intent=intent, manifest=manifest, wanted=carries, asked=wanted)
 
 
@@ -167,7 +167,7 @@ def _kind(wanted: Want) -> PackageKind:
 
 def _write(
     site: Site, channel: Channel, wanted: Want, intent: Intent, since: int, sink: BinaryIO, rows: Path
-) -> tuple[Manifest, frozenset[str], str] | None:
+) -> tuple[Manifest, LeftBehind, str] | None:
     """Write the package; None if its delta turns out to be larger than `package_max`, or tables have changed since the proof."""
     writer = PackageWriter(
         sink, site.ring, channel=channel, origin=site.pool, target=site.partner, position=intent.position, level=LEVEL
@@ -211,7 +211,7 @@ def _write(
         keep_replaced=overrule,
         left_behind=tuple(sorted(files.left_behind)),
     )
-    return writer.finish(manifest), frozenset(files.left_behind), definition
+    return writer.finish(manifest), files.behind(), definition
 
 
 def _digests(view: Snapshot, wanted: Want, cut: Cut, left_behind: AbstractSet[str]) -> tuple[TableDigests, ...]:
@@ -233,7 +233,7 @@ def _write_recovered(
     writer: PackageWriter,
     rows: Path,
     heard: Position | None,
-) -> tuple[Manifest, frozenset[str], str]:
+) -> tuple[Manifest, LeftBehind, str]:
     """Write what was spooled, and nothing else."""
     recovery = site.store.read(Recovery, recovery_name(channel, wanted.recovers))
     assert recovery is not None, "a recovery is forgotten only when it has arrived"
@@ -249,7 +249,7 @@ def _write_recovered(
     manifest = _manifest(site, channel, intent, Cut(channel=channel, served=(), since=None), exported)
     file_bytes = sum(each.file.size for each in packed if each.member)
     manifest = replace(manifest, files=len(packed), file_bytes=file_bytes)
-    return writer.finish(replace(manifest, recovered=recovery.brings, heard=heard)), frozenset(), ""
+    return writer.finish(replace(manifest, recovered=recovery.brings, heard=heard)), LeftBehind(), ""
 
 
 def _add_rows(writer: PackageWriter, rows: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from types import TracebackType
@@ -11,7 +12,7 @@ from typing import BinaryIO, Self
 
 from poolpair.format.package import MemberWriter, PackageWriter
 from poolpair.pipeline.kept import CHUNK_BYTES
-from poolpair.pipeline.site import Site
+from poolpair.pipeline.site import Counts, Site
 from poolpair.store.port import Snapshot
 from poolpair.store.tree import FileVanished
 from poolpair.store.values import CatalogueFile, Cut, PackedFile
@@ -22,6 +23,8 @@ ALONE_BYTES = 1 << 20
 """A file from here on has a member of its own, whose digest is the file's: it is digested once."""
 ALONE_MAX = 50_000
 """Members; half of what a package may have."""
+COUNTED_MAX = 1000
+"""Conferences left behind that are kept by name."""
 
 
 class FileMembers:
@@ -85,6 +88,25 @@ class FileMembers:
         self._stack.__exit__(kind, error, trace)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftBehind:
+    """The conferences that a package leaves behind."""
+
+    conferences: frozenset[str] = frozenset()
+    no_room: int = 0
+    """Those of them for which the package was only too full."""
+
+    def counted(self, counts: Counts) -> Counts:
+        """Count them.
+
+        What has room in the next package need not wait for the interval, as long as each package leaves fewer: a conference that
+        no package has room for would else be tried without end.
+        """
+        goes_on = self.no_room > 0 and (not counts.no_room or self.no_room < counts.no_room)
+        named = tuple(sorted(self.conferences))[:COUNTED_MAX]
+        return replace(counts, left_behind=named, no_room=self.no_room, goes_on=goes_on)
+
+
 class FilePacking:
     """Packs the changed files of a cut that may go, and tells which conferences stay behind."""
 
@@ -96,6 +118,7 @@ class FilePacking:
         self._view = view
         self._cut = cut
         self.left_behind: set[str] = set(left_behind)
+        self._no_room: set[str] = set()
 
     @property
     def count(self) -> int:
@@ -107,6 +130,10 @@ class FilePacking:
         """What they hold together."""
         return self._members.bytes
 
+    def behind(self) -> LeftBehind:
+        """What stays behind, known when everything is packed."""
+        return LeftBehind(conferences=frozenset(self.left_behind), no_room=len(self._no_room))
+
     def run(self) -> Iterator[PackedFile]:
         """Pack every file that may go and say where it lies; the rest goes to `left_behind`."""
         tree = self._site.tree
@@ -116,12 +143,12 @@ class FilePacking:
             for file in self._view.changed_files(self._cut):
                 if not file.present:
                     yield self._members.add_deletion(file)
-                # One that changed since the scan is seen by the next.
-                elif self._fits(file) and (packed := self._members.add(file, partial(tree.open, file.path))):
-                    yield packed
-                else:
+                elif file.conference in self.left_behind:
+                    continue  # and stays so
+                elif self.bytes + file.size > self._site.limits.package_max_bytes:
                     self.left_behind.add(file.conference)
-
-    def _fits(self, file: CatalogueFile) -> bool:
-        """Say whether the package has room; a conference that was left behind stays so."""
-        return file.conference not in self.left_behind and self.bytes + file.size <= self._site.limits.package_max_bytes
+                    self._no_room.add(file.conference)
+                elif packed := self._members.add(file, partial(tree.open, file.path)):
+                    yield packed
+                else:  # it changed since the scan; the next sees it
+                    self.left_behind.add(file.conference)

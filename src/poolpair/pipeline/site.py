@@ -270,7 +270,11 @@ class Counts:
     foreign_writes: int = 0
     quarantined: int = 0
     left_behind: tuple[str, ...] = ()
-    """Conferences that are larger than `conference_max`, or not at rest, and wait."""
+    """Conferences that are larger than `conference_max`, not at rest, or found no room, and wait."""
+    no_room: int = 0
+    """Those that the last package was too full for."""
+    goes_on: bool = False
+    """They need not wait for the interval: each package leaves fewer of them."""
     unreadable: tuple[str, ...] = ()
     """Files that this account may not read, and why; their conferences wait."""
     skipped_files: int = 0
