@@ -11,7 +11,7 @@ from poolpair.cycle import _export, _import, beat
 from poolpair.format.layout import data_dir
 from poolpair.moves import Move, Plan, PlanStep, plan_name
 from poolpair.pipeline.acknowledge import send_word
-from poolpair.pipeline.adopt import load_serving
+from poolpair.pipeline.fence import load_serving
 from poolpair.pipeline.site import inbound_name
 from poolpair.serving.plan import advance, order
 from poolpair.share.memory import Stored

@@ -14,7 +14,7 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import data_dir, package_name
 from poolpair.model import Channel, Fault, RefusedPackage, new_id, new_nonce
 from poolpair.moves import FENCE_OFF, FenceOff
-from poolpair.pipeline.adopt import fence
+from poolpair.pipeline.fence import fence
 from poolpair.pipeline.receive import REFUSED_KEPT
 from poolpair.pipeline.site import Site, inbound_name, outbound_name, serving_name
 from poolpair.service import REQUEST, Request

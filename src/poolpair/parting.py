@@ -12,7 +12,7 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import POOL_JSON, cookie_dir, data_dir
 from poolpair.model import Channel, Position, new_id
 from poolpair.moves import FENCE_OFF, GATE_WORD, FenceOff, GateWord, Plan, PlanStep, plan_name
-from poolpair.pipeline.adopt import load_serving
+from poolpair.pipeline.fence import load_serving
 from poolpair.pipeline.site import Site, recovery_prefix, serving_name
 from poolpair.reigns import begun, birth, serves, takes_writes
 from poolpair.share.port import FileVanished, OwnShare

@@ -245,7 +245,7 @@ class Fencing(StrEnum):
 
     NONE = ""
     FENCED = "fenced"
-    """A handover has begun; it may still be given up here."""
+    """A handover has begun, which may still be given up here, or another reign was heard of and is about to be adopted."""
     HANDING = "handing"
     """The final package is on its way: only another reign ends this."""
 

@@ -18,7 +18,7 @@ from poolpair.hooks.port import Hooks
 from poolpair.keyfile import KeyFile, read_key_file
 from poolpair.model import Channel, new_id
 from poolpair.parting import begin_with_another
-from poolpair.pipeline.adopt import fence_pools
+from poolpair.pipeline.fence import fence_pools
 from poolpair.pipeline.identity import check_own_share
 from poolpair.pipeline.limits import Limits
 from poolpair.pipeline.site import SCRATCH_SUFFIX, FileHome, Site, outbound_name

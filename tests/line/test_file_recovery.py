@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,7 @@ from poolpair.pipeline.adopt import adopt
 from poolpair.serving.plan import advance, order
 from poolpair.store.ledger_files import FILES, path_of, path_text, version_from
 from poolpair.store.port import Transaction
+from poolpair.store.tree import DirectoryTree
 from poolpair.store.values import Choice, LedgerEntry
 from tests.pair import Pair, make_pair
 
@@ -291,9 +295,10 @@ def test_what_is_written_while_the_fence_rises_is_handed_in(pair: Pair, monkeypa
     die(pair)
     site = pair.start("a")
     begin = site.store.transaction
+    fences = count(1)
 
     def begun(*, fencing: bool = False) -> AbstractContextManager[Transaction]:
-        if fencing:
+        if fencing and next(fences) == 2:  # by the first, before the look, rows are refused
             write(pair, "a", b"late", f"{UPLOADS}/late.bin")
         return begin(fencing=fencing)
 
@@ -302,6 +307,23 @@ def test_what_is_written_while_the_fence_rises_is_handed_in(pair: Pair, monkeypa
     monkeypatch.undo()
     settle(pair)
     assert pair.files("b")[f"{UPLOADS}/late.bin"] == b"late"
+
+
+def test_a_tree_that_cannot_be_read_keeps_no_pool_from_fencing_itself(pair: Pair) -> None:
+    """Rows are refused within the pass that hears of the takeover; files are handed in when the tree is back."""
+    die(pair)
+    write(pair, "a", b"before the fence", f"{UPLOADS}/new.bin")
+    site = pair.start("a")
+    assert site.tree is not None
+    pair.sites["a"] = replace(site, tree=DirectoryTree(pair.folder / "nowhere", site.scratch / "spool"))
+    pair.settle()
+    assert pair.sites["a"].serving("a").present.epoch == 0
+    with pair.sql("a") as connection, pytest.raises(sqlite3.IntegrityError, match="poolpair"):
+        connection.execute("UPDATE prosody SET value = 'beside the new server' WHERE host = 'a.example'")
+    pair.sites["a"] = site
+    settle(pair)
+    assert site.serving("a").present.epoch == 1
+    assert pair.files("b")[f"{UPLOADS}/new.bin"] == b"before the fence"
 
 
 def test_a_spooled_file_that_is_nowhere_is_named(pair: Pair) -> None:

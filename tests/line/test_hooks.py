@@ -10,7 +10,7 @@ import pytest
 from poolpair.errors import Code, PoolpairError
 from poolpair.hooks.memory import MemoryHooks
 from poolpair.moves import HookRun, HookStep, Move, Plan, PlanStep, hook_name, plan_name
-from poolpair.pipeline.adopt import load_serving
+from poolpair.pipeline.fence import load_serving
 from poolpair.reigns import serves, takes_writes
 from poolpair.report import gather
 from poolpair.serving.plan import advance, give_up, order, resume

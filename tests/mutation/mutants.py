@@ -561,6 +561,14 @@ MUTANTS = (
         test="tests/line/test_conferences.py",
     ),
     Mutant(
+        name="the-tree-is-looked-at-before-the-fence",
+        rule="who hears of a takeover fences itself, whatever becomes of its tree",
+        file="pipeline/adopt.py",
+        old="                    fence_first(site, home)\n",
+        new="                    pass\n",
+        test="tests/line/test_file_recovery.py",
+    ),
+    Mutant(
         name="a-lost-lease-ends-nothing",
         rule="a service that lost its lease ends",
         file="cycle.py",
@@ -1255,7 +1263,7 @@ MUTANTS = (
     Mutant(
         name="the-gate-is-no-fence",
         rule="while the gate is closed the database refuses what this pool serves",
-        file="pipeline/adopt.py",
+        file="pipeline/fence.py",
         old="    closed = tx.load(Gate, GATE) is not None\n",
         new="    closed = False\n",
         test="tests/line/test_gate.py",

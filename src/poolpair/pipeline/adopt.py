@@ -1,8 +1,9 @@
 """Adopt: learn who serves a home now, before anything else that a cookie or a package says. In: reigns. Out: `Serving`, spooled groups.
 
-Adopting fences first. In the same transaction, which begins when no writer is left that could have passed the old fence, every group
-that was accepted here and may be unknown to the new server is spooled: from the log where the taker's position is one of our packages
-and the log still reaches back to it, else the whole home. Only then is anything of the new reign applied here.
+Adopting fences first, before the tree of files is looked at. Then, in one transaction, which begins when no writer is left that could
+have passed the old fence, every group that was accepted here and may be unknown to the new server is spooled: from the log where the
+taker's position is one of our packages and the log still reaches back to it, else the whole home. Only then is anything of the new
+reign applied here.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from poolpair.errors import Code
-from poolpair.model import Channel, Fault, Position, Recovered, Reign, new_id, serving_pool
-from poolpair.moves import FENCE_OFF, GATE, FenceOff, Gate
+from poolpair.model import Channel, Fault, Position, Recovered, Reign, new_id
 from poolpair.pipeline.capture import scan
+from poolpair.pipeline.fence import fence, fence_first, load_serving
 from poolpair.pipeline.intents import find_intent
 from poolpair.pipeline.site import (
     Counts,
@@ -29,13 +30,11 @@ from poolpair.pipeline.site import (
 )
 from poolpair.pipeline.spooled_files import reclaim_files, spool_files
 from poolpair.protocol import compare_anew, rewound
-from poolpair.reigns import News, adopted, begun, birth, is_present, news, serves, takes_writes, was_ever_moved
+from poolpair.reigns import News, adopted, begun, is_present, news, serves, was_ever_moved
 from poolpair.state import Inbound, Outbound, Recovery, Seed, Serving
 from poolpair.store.port import Transaction
 from poolpair.store.values import LedgerNote
 
-PERHAPS = "(perhaps)"
-"""Follows the partner's name in what the application is told while the gate is closed."""
 SEQUENCE_GAP = 1000
 """Steps by which a sequence goes on above the last number that is known of the other pool: it may have given some that never left it."""
 LATE = late_name("")
@@ -57,7 +56,10 @@ def adopt(site: Site, theirs: Iterable[Reign], heard_s: float | None = None) -> 
         if _is_from_before_the_decision(site, mine, heard_s):
             continue
         if found and (mine.stopped is None or mine.accepts or not found.own):
-            if site.tree is not None and home in site.served():
+            stops = found.own and not mine.accepts
+            if site.tree is not None and home in site.served() and not stops:
+                if not found.own:
+                    fence_first(site, home)
                 scan(site, site.tree, rescan=True)  # what changed until now is ours, and not somebody's tampering
             _adopt(site, home, listed)
             _look_once_more(site)
@@ -249,32 +251,6 @@ def _take_hold(site: Site, tx: Transaction, home: str, note: LedgerNote) -> None
         keep = tuple(name for name in inbound.complete if name != home)
         tx.save(inbound_name(channel), replace(inbound, complete=keep))
     tx.claim_files(home)
-
-
-def fence(site: Site, tx: Transaction) -> None:
-    """Let the database refuse what this pool does not serve, unless an operator took the fence away."""
-    fence_pools(tx, site.pool, site.partner)
-
-
-def fence_pools(tx: Transaction, pool: str, partner: str) -> None:
-    """The same, by the names of the pools."""
-    servings = {home: load_serving(tx, home) for home in (pool, partner)}
-    off = tx.load(FenceOff, FENCE_OFF) is not None
-    closed = tx.load(Gate, GATE) is not None
-    tx.fence({} if off else refused_homes(servings, pool, partner, closed=closed))
-
-
-def refused_homes(servings: dict[str, Serving], pool: str, partner: str, *, closed: bool = False) -> dict[str, str]:
-    """Homes for which the application may not write here, and the pool that serves each, or will; `closed`: or may."""
-    refused = {home: mine for home, mine in servings.items() if not takes_writes(mine, pool, partner)}
-    servers = {home: serving_pool(mine.present, (pool, partner)) for home, mine in refused.items()}
-    doubtful = {home: f"{partner} {PERHAPS}" for home in servings if closed and home not in refused}
-    return {home: partner if server == pool else server for home, server in servers.items()} | doubtful
-
-
-def load_serving(tx: Transaction, home: str) -> Serving:
-    """What the store knows of who serves a home."""
-    return tx.load(Serving, serving_name(home)) or birth(home)
 
 
 def keeps_reign_set(site: Site, tx: Transaction, channel: Channel) -> bool:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from poolpair.model import Channel, Cookie, Manifest, Position, Recovered
-from poolpair.pipeline.adopt import load_serving, recoveries
+from poolpair.pipeline.adopt import recoveries
+from poolpair.pipeline.fence import load_serving
 from poolpair.pipeline.intents import find_intent
 from poolpair.pipeline.site import Site, inbound_name, recovery_name, recovery_prefix, serving_name
 from poolpair.reigns import confirmed, was_ever_moved

@@ -26,7 +26,7 @@ from poolpair.asks import (
 from poolpair.errors import CATALOGUE, Code, PoolpairError
 from poolpair.model import Ask, Cookie, new_id, serving_pool
 from poolpair.moves import Move, Plan, PlanStep, plan_name
-from poolpair.pipeline.adopt import load_serving
+from poolpair.pipeline.fence import load_serving
 from poolpair.pipeline.site import Site, outbound_name
 from poolpair.serving.plan import advance, give_up_within, order_within, words_of_plan
 from poolpair.serving.resolving import carry_out

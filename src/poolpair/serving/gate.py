@@ -25,7 +25,7 @@ from poolpair.moves import (
     hook_name,
 )
 from poolpair.pipeline.acknowledge import COOKIE_MAX_BYTES, hear_word
-from poolpair.pipeline.adopt import fence
+from poolpair.pipeline.fence import fence
 from poolpair.pipeline.site import Site
 from poolpair.reigns import takes_writes
 from poolpair.serving.hooked import call, common_words

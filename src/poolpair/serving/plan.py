@@ -13,7 +13,8 @@ from dataclasses import replace
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel, new_id, serving_pool
 from poolpair.moves import GATE_WORD, STEPS_OF, GateWord, Move, Plan, PlanStep, plan_name
-from poolpair.pipeline.adopt import begin_reign, fence, load_serving
+from poolpair.pipeline.adopt import begin_reign
+from poolpair.pipeline.fence import fence, load_serving
 from poolpair.pipeline.site import Site, inbound_name, outbound_name, serving_name
 from poolpair.reigns import serves
 from poolpair.serving.gate import is_gated

@@ -5,7 +5,7 @@ from __future__ import annotations
 from poolpair.format.layout import data_dir, parse_package_name
 from poolpair.model import serving_pool
 from poolpair.moves import GATE, Gate
-from poolpair.pipeline.adopt import refused_homes
+from poolpair.pipeline.fence import refused_homes
 from poolpair.reigns import takes_writes
 from poolpair.state import Fencing
 from poolpair.testing.accounts import Version, decisions, versions
