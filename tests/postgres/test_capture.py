@@ -200,7 +200,7 @@ def test_a_setting_kept_by_a_pooled_connection_hides_nothing(items: Copies) -> N
 
 
 def test_who_writes_as_a_replica_is_captured_too(items: Copies) -> None:
-    """A superuser's load with session_replication_role = replica, or a subscription, fires our triggers like any writer."""
+    """A superuser's load with session_replication_role = replica fires our triggers like any writer."""
     with items.connect(role="dba") as dba:
         dba.execute("SET session_replication_role = replica")
         dba.execute("INSERT INTO public.item VALUES (1, 'loaded')")

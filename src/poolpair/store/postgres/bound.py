@@ -143,11 +143,11 @@ class Bound:
         return " AND ".join(self._same(left, right, name) for name in self.spec.key)
 
     def _same(self, left: str, right: str, name: str) -> str:
-        one, other = f"{left}.{quote(name)}", f"{right}.{quote(name)}"
-        column = self.on.info.column(name)
+        column, equals, cast = self.on.info.column(name), self.type_of(name).equals, self.type_of(name).cast
+        one, other = f"{left}.{quote(name)}{cast}", f"{right}.{quote(name)}{cast}"
         if column is not None and column.not_null:
-            return f"{one} = {other}"
-        return f"({one} = {other} OR ({one} IS NULL AND {other} IS NULL))"
+            return f"{one} {equals} {other}"
+        return f"({one} {equals} {other} OR ({one} IS NULL AND {other} IS NULL))"
 
     def bucket(self, of: str) -> str:
         """The bucket of a row's key: the same on every server, for it hashes what is written."""

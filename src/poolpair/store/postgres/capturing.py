@@ -31,8 +31,9 @@ SELECT md5(coalesce(string_agg(part, ',' ORDER BY part), '')), (
   UNION ALL SELECT 't' || oid || ':' || xmin FROM pg_trigger WHERE tgrelid = ANY({oids})
   UNION ALL SELECT 'i' || inhrelid || ':' || xmin FROM pg_inherits WHERE inhparent = ANY({oids})
   UNION ALL SELECT 'x' || indexrelid || ':' || xmin FROM pg_index WHERE indrelid = ANY({oids})
-  UNION ALL SELECT 'c' || oid || ':' || relname || ':' || relnamespace || ':' || relrowsecurity || relforcerowsecurity FROM pg_class
-  WHERE oid = ANY({oids})
+  UNION ALL SELECT 'c' || oid || ':' || relname || ':' || relnamespace || ':' || relrowsecurity || relforcerowsecurity
+    || relpersistence::text FROM pg_class WHERE oid = ANY({oids})
+  UNION ALL SELECT 'e' || e.oid || ':' || e.xmin FROM pg_enum e WHERE e.enumtypid = ANY ({enums})
   UNION ALL SELECT 'r' || oid || ':' || xmin FROM pg_rewrite WHERE ev_class = ANY({oids})
   UNION ALL SELECT 'p' || p.oid || ':' || p.xmin FROM pg_proc p WHERE p.oid IN (
     SELECT tgfoid FROM pg_trigger WHERE tgrelid = ANY({oids}))
@@ -51,7 +52,7 @@ class CaptureState:
     """Of each trigger the profile's entry for its table."""
 
 
-def version(database: Database, bound: Iterable[Bound]) -> tuple[str, str]:
+def version(database: Database, bound: tuple[Bound, ...]) -> tuple[str, str]:
     """Texts that change whenever the catalogue rows of tracked tables and their triggers do, and whenever those of the fence do."""
     return version_of(database.rows(version_statement(database, bound)))
 
@@ -61,12 +62,17 @@ def version_of(rows: list[tuple[object, ...]]) -> tuple[str, str]:
     return str(rows[0][0]), str(rows[0][1])
 
 
-def version_statement(database: Database, bound: Iterable[Bound]) -> str:
+def version_statement(database: Database, bound: tuple[Bound, ...]) -> str:
     """What asks for `version`; it may stand between other statements."""
     oids = {place.oid for b in bound for place in (b.on.place, *b.on.partitions)}
-    listed = "'{" + ",".join(map(str, sorted(oids))) + "}'::oid[]"
+    enums = {column.enum_oid for b in bound for column in b.on.types.values() if column.enum_oid}
     fence = ", ".join(f"to_regprocedure({literal(signature)})" for signature in SIGNATURES)
-    return database.plans.execute("poolpair_version", _VERSION.replace("{oids}", listed).replace("{fence}", fence))
+    asked = _VERSION.replace("{oids}", _array(oids)).replace("{enums}", _array(enums)).replace("{fence}", fence)
+    return database.plans.execute("poolpair_version", asked)
+
+
+def _array(oids: Iterable[int]) -> str:
+    return "'{" + ",".join(map(str, sorted(oids))) + "}'::oid[]"
 
 
 def installed(database: Database) -> dict[tuple[int, str], tuple[str, str, str]]:
@@ -108,3 +114,14 @@ def check(database: Database, bound: tuple[Bound, ...], made: dict[str, str], kn
     doubts = database.rows(f"SELECT DISTINCT tbl, reason FROM {SCHEMA}.doubt ORDER BY 1")
     if doubts:
         raise PoolpairError(Code.CAPTURE_BROKEN, "; ".join(f"{table}: {reason}" for table, reason in doubts))
+
+
+FILES_OF = (
+    "SELECT array_agg(pg_relation_filenode(oid) ORDER BY oid)::text FROM pg_class WHERE oid = ANY($1::bigint[]::oid[])"
+)
+
+
+def files_of(database: Database, bound: tuple[Bound, ...]) -> str:
+    """A text that is another one after a table was written anew, or emptied, as a whole: it is empty to every older view then."""
+    row = database.row(FILES_OF, [place.oid for b in bound for place in (b.on.place, *b.on.partitions)])
+    return str(row[0]) if row else ""

@@ -5,8 +5,9 @@ A service looks once per pass. What is cut for the partner is cut in a view of i
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -23,6 +24,9 @@ from poolpair.store.postgres.install import follow_tables, made_of
 from poolpair.store.profile import Profile, ProfileTable
 
 Begin = Callable[[], AbstractContextManager[object]]
+Fix = Callable[[Path | None, str], list[TupleRow]]
+BINDS_MAX = 8
+"""In a row, before a chain of migrations is left to the next pass."""
 
 
 class Definitions:
@@ -68,11 +72,21 @@ class Definitions:
         whole = len(self.bound) == len(self._specs)  # a table that is not there has no row that could change
         if whole and self._version and self._look_at_version() == self._version:
             return
-        self.bind()
-        version = self._look_at_version()
+        version = self._bind_for_sure()
         with self._db.transaction():
             follow_tables(self._db, self.bound)
         self._version = version
+
+    def _bind_for_sure(self) -> str:
+        """Bind, and return the version that tells of just that: binding asks many things one after the other, while tables may change."""
+        self._told = None
+        self.bind()
+        for _ in range(BINDS_MAX):
+            before, version = self.bound, self._look_at_version()
+            self.bind()
+            if self.bound == before:
+                return version
+        raise PoolpairError(Code.STORE_LOCKED, f"{self._db.name}: tracked tables are being changed")
 
     def _look_at_version(self) -> str:
         version, self._fence = self._told or capturing.version(self._db, self.bound)
@@ -99,18 +113,28 @@ class Definitions:
     def _follow_partitions(self, begin: Begin) -> None:
         try:
             with begin():
-                if follow_partitions(self._db, self.bound):
-                    self._version = self._look_at_version()
+                followed = follow_partitions(self._db, self.bound)
+            if followed:
+                self._version = self._bind_for_sure()
         except PoolpairError as error:
             if not isinstance(error.__cause__, psycopg.errors.InsufficientPrivilege):
                 raise  # else the check that follows says what is missing
 
-    def asked_of(self, database: Database) -> str:
-        """What the view of a package asks first of all."""
-        return capturing.version_statement(database, self.bound)
+    @contextmanager
+    def unchanged(self, database: Database, fix: Fix, rows: Path | None) -> Iterator[None]:
+        """Around a view, which `fix` fixes by what it is to ask first. If `rows` are cut from it, the tables are what they are bound as.
 
-    def check_view(self, database: Database, answer: list[TupleRow]) -> None:
-        """In the view of a package: the tables are what they are bound as. Raises STORE_LOCKED, and the next pass binds anew."""
-        version, _ = capturing.version_of(answer)
+        Nor was one written anew before all was read: the view would have found it empty, its rows deleted. Raises STORE_LOCKED,
+        and the next pass binds anew.
+        """
+        if rows is None:
+            fix(None, "")
+            yield
+            return
+        files = capturing.files_of(database, self.bound)
+        version, _ = capturing.version_of(fix(rows, capturing.version_statement(database, self.bound)))
         if self._version and version != self._version:
             raise PoolpairError(Code.STORE_LOCKED, f"{database.name}: tracked tables are being changed")
+        yield
+        if capturing.files_of(database, self.bound) != files:
+            raise PoolpairError(Code.STORE_LOCKED, f"{database.name}: tracked tables are being written anew")

@@ -22,7 +22,10 @@ _TABLE = """
 SELECT c.oid::bigint, n.nspname, c.relname, c.relkind, row_security_active(c.oid),
        c.relpersistence = 'u',
        EXISTS (SELECT 1 FROM pg_inherits i WHERE i.inhparent = c.oid) AND c.relkind = 'r',
-       EXISTS (SELECT 1 FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type <> '1')
+       EXISTS (SELECT 1 FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type <> '1'),
+       EXISTS (SELECT 1 FROM pg_inherits i WHERE i.inhrelid = c.oid),
+       EXISTS (SELECT 1 FROM pg_subscription_rel s WHERE s.srrelid = c.oid
+               OR s.srrelid IN (SELECT relid FROM pg_partition_tree(c.oid)))
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relname = $1 AND n.nspname = ANY($2::text[]) AND c.relkind IN ('r', 'p')
 ORDER BY array_position($2::text[], n.nspname::text) LIMIT 1
@@ -40,10 +43,16 @@ SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), format_type(b.oid,
        a.attidentity <> '' OR coalesce(pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%', false),
        a.attidentity = 'a', d.oid IS NOT NULL OR a.attidentity <> '' OR b.defaulted,
        CASE WHEN a.attcollation NOT IN (0, base.typcollation) THEN quote_ident(cn.nspname) || '.' || quote_ident(co.collname) ELSE '' END,
-       base.typtype = 'e' OR (base.typname = ANY($2::text[]) AND base.typnamespace = 'pg_catalog'::regnamespace
+       base.typtype = 'e' AND base.oid = a.atttypid OR (base.typname = ANY($2::text[]) AND base.typnamespace = 'pg_catalog'::regnamespace
                               AND coalesce(co.collisdeterministic, true)),
        coalesce((SELECT string_agg(quote_literal(e.enumlabel), ',' ORDER BY e.enumlabel COLLATE "C") FROM pg_enum e
-                 WHERE e.enumtypid = coalesce(nullif(base.typelem, 0), base.oid)), '')
+                 WHERE e.enumtypid = coalesce(nullif(base.typelem, 0), base.oid)), ''),
+       coalesce((SELECT 'OPERATOR(' || quote_ident(s.nspname) || '.' || o.oprname || ')' FROM pg_opclass c
+                 JOIN pg_amop m ON m.amopfamily = c.opcfamily AND m.amopstrategy = 3
+                      AND m.amoplefttype = c.opcintype AND m.amoprighttype = c.opcintype
+                 JOIN pg_operator o ON o.oid = m.amopopr JOIN pg_namespace s ON s.oid = o.oprnamespace AND s.nspname <> 'pg_catalog'
+                 WHERE c.opcmethod = (SELECT oid FROM pg_am WHERE amname = 'btree') AND c.opcdefault AND c.opcintype = base.oid), '='),
+       coalesce(nullif(base.typelem, 0), base.oid)::bigint, base.typtype = 'e' AND base.oid <> a.atttypid
 FROM pg_attribute a
 JOIN based b ON b.attnum = a.attnum AND b.typtype <> 'd' JOIN pg_type base ON base.oid = b.oid
 LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
@@ -100,6 +109,12 @@ class ColumnType:
     """Whether `=` is the equality of what is written; else texts are compared."""
     told: str
     """As the partner must have it; with the labels of an enum."""
+    equals: str = "="
+    """The operator by which unique keys tell values apart, named with its schema where that is not the server's own: citext has one."""
+    cast: str = ""
+    """What it takes to compare values of a domain over an enum: the server has no operator for them."""
+    enum_oid: int = 0
+    """Of the enum that its values, or the elements of its arrays, are of."""
 
     @property
     def declared(self) -> str:
@@ -143,13 +158,28 @@ def describe_tables(database: Database, names: Iterable[str]) -> dict[str, Table
 
 
 def _describe(database: Database, name: str, row: tuple[object, ...]) -> Table:
-    oid, schema, relname, _, hidden, unlogged, inherited, ruled = row
+    oid, schema, relname, _, hidden, unlogged, inherited, ruled, part, subscribed = row
     assert isinstance(oid, int)
     keys = database.rows(_KEYS, oid)
     primary = next((list(columns) for is_primary, columns in keys if is_primary), [])
     columns, types = [], {}
     for column in database.rows(_COLUMNS, oid, _EXACT.split()):
-        called, declared, base, not_null, generated, serial, always, has_default, collate, exact, labels = column
+        (
+            called,
+            declared,
+            base,
+            not_null,
+            generated,
+            serial,
+            always,
+            has_default,
+            collate,
+            exact,
+            labels,
+            equals,
+            lowest,
+            hidden_enum,
+        ) = column
         columns.append(
             ColumnInfo(
                 name=called,
@@ -163,7 +193,16 @@ def _describe(database: Database, name: str, row: tuple[object, ...]) -> Table:
             )
         )
         told = f"{base}({labels})" if labels else base
-        types[called] = ColumnType(base=base, collate=collate, exact=exact, told=told)
+        enum_oid = lowest if labels else 0
+        types[called] = ColumnType(
+            base=base,
+            collate=collate,
+            exact=exact,
+            told=told,
+            equals=equals,
+            cast=f"::{base}" if hidden_enum else "",
+            enum_oid=enum_oid,
+        )
     troubles = [
         reason
         for applies, reason in (
@@ -171,6 +210,11 @@ def _describe(database: Database, name: str, row: tuple[object, ...]) -> Table:
             (inherited, "other tables inherit from it, and changes of them cannot be told apart from its own"),
             (ruled, "it has a rule, which would rewrite what arrives too: let the application use a trigger instead"),
             (unlogged, "it is UNLOGGED: after a crash of the server it is empty, and nothing would tell the partner"),
+            (
+                part,
+                "it is a part of another table, and what is written through that one sets off no trigger here: name that one",
+            ),
+            (subscribed, "a subscription writes into it, which sets off no statement trigger"),
             (
                 len(columns) > COLUMNS_MAX,
                 f"it has {len(columns)} columns; poolpair carries tables of up to {COLUMNS_MAX}",

@@ -146,10 +146,8 @@ class PostgresStore:
         view = PostgresSnapshot(database, self._bound, self._log.seen)
         try:
             with database.translated():
-                answer = view.begin(rows, self._defined.asked_of(database) if rows is not None else "")
-                if rows is not None:
-                    self._defined.check_view(database, answer)
-                yield view
+                with self._defined.unchanged(database, view.begin, rows):
+                    yield view
                 view.commit()
             kept = database
         except BaseException:  # whatever ended it: clean up, then let it pass
