@@ -593,6 +593,22 @@ MUTANTS = (
         test="tests/postgres/test_definitions.py",
     ),
     Mutant(
+        name="columns-come-uncompared",
+        rule="values that a migration made at each site are compared",
+        file="store/postgres/following.py",
+        old="    if again or known.digest != now.digest:\n",
+        new="    if again:\n",
+        test="tests/postgres/test_migrations.py",
+    ),
+    Mutant(
+        name="a-partition-comes-back-unseen",
+        rule="a partition that left and came back is compared",
+        file="store/postgres/following.py",
+        old="    if again or known.digest != now.digest:\n",
+        new="    if known.digest != now.digest:\n",
+        test="tests/postgres/test_migrations.py",
+    ),
+    Mutant(
         name="a-lost-lease-ends-nothing",
         rule="a service that lost its lease ends",
         file="cycle.py",

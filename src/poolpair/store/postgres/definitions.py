@@ -19,7 +19,7 @@ from poolpair.store.postgres.bound import Bound
 from poolpair.store.postgres.capturing import CAPTURE, CaptureState
 from poolpair.store.postgres.database import Database
 from poolpair.store.postgres.documents import read_document
-from poolpair.store.postgres.following import follow_partitions, moved
+from poolpair.store.postgres.following import follow_columns, follow_partitions, moved
 from poolpair.store.postgres.install import follow_tables, made_of
 from poolpair.store.profile import Profile, ProfileTable
 
@@ -102,7 +102,7 @@ class Definitions:
             self.look()
         if self._checked != (self._version, self._fence):
             if begin is not None:  # whoever only looks changes nothing
-                self._follow_partitions(begin)
+                self._follow(begin)
             known = read_document(self._db, CaptureState, CAPTURE) or CaptureState()
             capturing.check(self._db, self.bound, made_of(self.bound), known)
             fence = read_document(self._db, fencing.FenceState, fencing.FENCE) or fencing.FenceState()
@@ -110,9 +110,10 @@ class Definitions:
             self._checked, self._moved = (self._version, self._fence), moved(self._db)
         return self._moved
 
-    def _follow_partitions(self, begin: Begin) -> None:
+    def _follow(self, begin: Begin) -> None:
         try:
             with begin():
+                follow_columns(self._db, self.bound)
                 followed = follow_partitions(self._db, self.bound)
             if followed:
                 self._version = self._bind_for_sure()
