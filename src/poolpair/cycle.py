@@ -76,9 +76,9 @@ def _import(site: Site, channel: Channel) -> bool:
     site.memory.closing.pop(channel, None)
     moved = compare(site, channel)
     look_at_waiting(site, channel)
-    finish_deletions(site)
+    left = finish_deletions(site) if channel is Channel.CONFERENCES else None
     for _ in range(PACKAGES_PER_PASS):
-        received = receive(site, channel)
+        received = receive(site, channel, left)
         if received is None or not apply(site, channel, received):
             break
         moved = True

@@ -10,12 +10,12 @@ from functools import partial
 from hashlib import sha256
 from typing import BinaryIO
 
-from poolpair.errors import Code, Refused
+from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.format.package import PackageReader
 from poolpair.pipeline.kept import CHUNK_BYTES, digest_of
 from poolpair.pipeline.site import Site
 from poolpair.store.port import Incoming
-from poolpair.store.tree import Placing, Tree, TreeFile
+from poolpair.store.tree import Placing, Tree, TreeFile, text
 from poolpair.store.values import CatalogueFile, PackedFile, as_on_disk
 
 BATCH_BYTES = 64 << 20
@@ -180,19 +180,39 @@ class Part(io.RawIOBase):
             pass
 
 
-def finish_deletions(site: Site) -> None:
-    """Remove files whose deletion was applied; one that somebody changed or made here, before or since, is set aside."""
+def finish_deletions(site: Site) -> PoolpairError | None:
+    """Remove files whose deletion was applied; one that somebody changed or made here, before or since, is set aside.
+
+    One that cannot be removed now stays pending and keeps up no other; returns what is to be said of those.
+    """
     if site.tree is None:
+        return None
+    done: list[bytes] = []
+    failed: list[tuple[bytes, PoolpairError]] = []
+    for file in site.store.pending_deletions():
+        try:
+            _finish(site, site.tree, file)
+        except PoolpairError as error:
+            failed.append((file.path, error))
+        else:
+            done.append(file.path)
+    site.store.finish_deletions(done)
+    if not failed:
+        return None
+    path, error = failed[0]
+    more = f"; {len(failed) - 1} more" if len(failed) > 1 else ""
+    return PoolpairError(error.code, f"{text(path)} was deleted, and is still here: {error.detail}{more}")
+
+
+def _finish(site: Site, tree: Tree, file: CatalogueFile) -> None:
+    here = tree.stat(file.path)
+    if here is None:
         return
-    files = site.store.pending_deletions()
-    for file in files:
-        here = site.tree.stat(file.path)
-        if here is None:
-            continue
-        ours = not file.foreign and replace(file, present=True).rests(here)
-        digest = file.sha256 if ours else digest_of(partial(site.tree.open, file.path))
-        if ours or (not file.foreign and digest == file.sha256):
-            site.tree.remove(file.path)
-        elif digest is not None:
-            site.tree.set_aside(file.path, digest)
-    site.store.finish_deletions(file.path for file in files)
+    ours = not file.foreign and replace(file, present=True).rests(here)
+    digest = file.sha256 if ours else digest_of(partial(tree.open, file.path))
+    if ours or (not file.foreign and digest == file.sha256):
+        tree.remove(file.path)
+    elif (
+        digest is not None and file.home not in site.served()
+    ):  # else its users were taken over since, and it is theirs
+        tree.set_aside(file.path, digest)

@@ -40,12 +40,14 @@ class Received:
     manifest: Manifest
 
 
-def receive(site: Site, channel: Channel) -> Received | None:
-    """Sort what stands in Data; returns the package to apply next. A package that must wait leaves a fault for status."""
+def receive(site: Site, channel: Channel, waits: PoolpairError | None = None) -> Received | None:
+    """Sort what stands in Data; returns the package to apply next. A package that must wait leaves a fault for status.
+
+    `waits` is what waits besides: it is the fault if no package does.
+    """
     inbound = site.store.read(Inbound, inbound_name(channel)) or Inbound()
     candidates: list[Received] = []
     opened: list[Received] = []
-    waits: PoolpairError | None = None
     site.memory.crowded.discard(channel)
     left = NEW_PER_LOOK
     for name in _in_order(site, channel, inbound):

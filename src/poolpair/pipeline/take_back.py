@@ -105,7 +105,8 @@ def _take_files(
         return taken
     if site.tree is None:
         raise PoolpairError(Code.TREE, "the partner brings files, but `files` is not set in this pool's file")
-    finish_deletions(site)
+    if left := finish_deletions(site):
+        raise left  # else what still lies there would look like the application's own
     scan(site, site.tree, rescan=True)  # what was changed here until now counts as changed
     guarded = replace(guard, served=(plan.home,), buckets=(), approved=False)
     too_many = incoming.mass_file_delete(guarded) is not None  # an empty mount point looks the same
