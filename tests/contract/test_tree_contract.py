@@ -168,6 +168,7 @@ def test_a_missing_root_is_an_error_everywhere(bench: Bench) -> None:
     assert code_of(lambda: paths(bench)) is Code.TREE
     assert code_of(lambda: read(bench, b"x")) is Code.TREE
     assert code_of(lambda: bench.tree.stat(b"x")) is Code.TREE
+    assert code_of(lambda: bench.tree.is_odd(b"x")) is Code.TREE
     assert code_of(lambda: place(bench, b"x")) is Code.TREE
     assert code_of(lambda: bench.tree.remove(b"x")) is Code.TREE
     assert code_of(lambda: bench.tree.set_aside(b"x", "s")) is Code.TREE
@@ -184,6 +185,14 @@ def test_links_are_passed_over_and_counted(bench: Bench) -> None:
     with pytest.raises(FileVanished):
         read(bench, b"a/link")
     assert not bench.tree.remove(b"a/link")
+
+
+def test_what_lies_behind_a_link_is_odd(bench: Bench) -> None:
+    """A link in the place of a file or of a folder above it is told from what is not there, or is a file or folder."""
+    bench.write(b"a/x")
+    bench.link(b"a/link")
+    assert [bench.tree.is_odd(path) for path in (b"a/link", b"a/link/y", b"a/link/b/y")] == [True, True, True]
+    assert [bench.tree.is_odd(path) for path in (b"a/x", b"a", b"a/y", b"a/b/y", b"a/x/y")] == [False] * 5
 
 
 @pytest.mark.parametrize("path", OUTSIDE)

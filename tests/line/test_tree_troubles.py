@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -118,6 +119,57 @@ def test_one_unreadable_file_holds_up_its_conference_only(pair: Pair) -> None:
     pair.sites["a"] = site
     later(pair)
     assert copied(pair, secret) == b"one"
+    assert pair.channel("a", CONFERENCES).export.status is ExportStatus.FINAL
+
+
+def uploads(pair: Pair, host: str, count: int) -> Path:
+    """Files of a host at A that are copied; returns their folder."""
+    folder = pair.folder / "data-a" / host / "http_file_share"
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        (folder / f"kept{number}.bin").write_bytes(b"%d" % number)
+    later(pair)
+    assert sum(path.startswith(f"{host}/http_file_share/kept") for path in pair.files("b")) == count
+    return folder
+
+
+def test_a_folder_that_became_a_link_is_not_deleted(pair: Pair) -> None:
+    """Moved to a larger disk and linked: its files stay at the copy and status names them; put back, all is as before."""
+    uploads(pair, "share%2ea%2eexample", 1)
+    folder, before = uploads(pair, "share2%2ea%2eexample", 10), pair.files("b")
+    folder.rename(pair.folder / "larger")
+    folder.symlink_to(pair.folder / "larger")
+    later(pair)
+    assert pair.files("b") == before
+    found = pair.channel("a", CONFERENCES).export
+    assert sum("kept" in words and "link" in words for words in found.left_behind) == 10
+    assert found.status is not ExportStatus.FINAL
+    folder.unlink()
+    (pair.folder / "larger").rename(folder)
+    later(pair)
+    assert pair.files("b") == before
+    assert pair.channel("a", CONFERENCES).export.status is ExportStatus.FINAL
+
+
+def test_a_folder_with_a_stale_handle_is_not_empty(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file server says of a folder that it does not know it any more: the look fails as a whole, and nothing is taken for deleted."""
+    uploads(pair, "share2%2ea%2eexample", 10)
+    before, real = pair.files("b"), os.open
+
+    def stale(path: str | bytes, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if path == b"share2%2ea%2eexample":
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return real(path, flags, mode, dir_fd=dir_fd)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", stale)
+        later(pair)
+    fault = pair.channel("a", CONFERENCES).export.fault
+    assert fault is not None
+    assert fault.code is Code.TREE
+    assert "Stale" in fault.detail
+    later(pair)
+    assert pair.files("b") == before
     assert pair.channel("a", CONFERENCES).export.status is ExportStatus.FINAL
 
 

@@ -524,6 +524,22 @@ MUTANTS = (
         new="        tx.note_files([entry for entry in gone if entry.home in served], log=False)\n",
     ),
     Mutant(
+        name="what-lies-behind-a-link-is-deleted",
+        rule="a file behind a link was not deleted",
+        file="store/tree_files.py",
+        old="            return not stat.S_ISREG(mode)\n",
+        new="            return depth == len(parts) - 1 and not stat.S_ISREG(mode)\n",
+        test="tests/line/test_tree_troubles.py",
+    ),
+    Mutant(
+        name="a-stale-folder-is-empty",
+        rule="a folder that cannot be entered is never taken for an empty one",
+        file="store/tree_files.py",
+        old="error.errno not in _NO_FOLDER:\n",
+        new="error.errno not in _GONE:\n",
+        test="tests/line/test_tree_troubles.py",
+    ),
+    Mutant(
         name="a-file-is-not-logged",
         rule="a new file is sent",
         file="pipeline/capture.py",

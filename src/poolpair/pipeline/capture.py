@@ -164,11 +164,11 @@ def _count_files(tx: Transaction, entries: list[CatalogueFile]) -> None:
 
 
 def _note_vanished(site: Site, tree: Tree, unreadable: dict[str, str], paths: tuple[bytes, ...]) -> None:
-    """Note what is gone; a file in whose place a link or device stands now was not deleted: it is named, and its copy stays."""
+    """Note what is gone; a file in whose place, or above it, a link or device stands now was not deleted: it is named, its copy stays."""
     served = site.served()
     odd = {path: owner for path in paths if tree.is_odd(path) and (owner := site.file_home(path))}
     for path, owner in odd.items():
-        unreadable[owner.conference] = f"{text(path)} became a link or a device, which is not carried"
+        unreadable[owner.conference] = f"{text(path)} became a link or a device, or lies behind one: not carried"
     paths = tuple(path for path in paths if path not in odd)
     with site.store.transaction() as tx:
         known = [entry for path in paths if (entry := tx.file(path)) is not None]

@@ -20,6 +20,7 @@ from poolpair.store.tree_files import (
     Source,
     TreeFile,
     entered,
+    leads_to_odd,
     open_regular,
     subfolders,
     sync_folder,
@@ -78,7 +79,7 @@ class Tree(Protocol):
         ...
 
     def is_odd(self, path: bytes) -> bool:
-        """Whether something stands there that is neither a regular file nor a folder: a link or a device."""
+        """Whether something that is neither file nor folder, a link or a device, stands there or in the place of a folder above it."""
         ...
 
     def placing(self) -> AbstractContextManager[Placing]:
@@ -222,13 +223,13 @@ class DirectoryTree:
             return None
 
     def is_odd(self, path: bytes) -> bool:
-        """Look without following it."""
+        """Look at every step of the way, following none."""
+        parts, root = safe_path(path), self._open_root()
         try:
-            with self._folder(path) as (at, name), self._doing(f"look at {text(path)}"):
-                mode = os.stat(name, dir_fd=at, follow_symlinks=False).st_mode
-        except (FileVanished, PoolpairError):
-            return False
-        return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+            with self._doing(f"look at {text(path)}"):
+                return leads_to_odd(root, parts)
+        finally:
+            os.close(root)
 
     @staticmethod
     def _regular(path: bytes, name: bytes, at: int) -> TreeFile | None:

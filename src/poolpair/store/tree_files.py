@@ -21,7 +21,9 @@ WRITE_BACK_BYTES = 8 << 20
 """The disk is let begin after so much of a file."""
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_GONE = frozenset({errno.ENOENT, errno.ESTALE, errno.ENOTDIR, errno.ELOOP, errno.ENXIO})
+_NO_FOLDER = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO})
+_GONE = _NO_FOLDER | {errno.ESTALE}
+"""A file whose handle is stale was replaced or deleted; of a folder that says nothing, and its files must not look deleted."""
 _NO_SYNC = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.EBADF, errno.EROFS})
 
 
@@ -83,13 +85,28 @@ def _enter(part: bytes, at: int, *, make: bool) -> int:
             _make(part, at)
         return os.open(part, FOLDER_FLAGS, dir_fd=at)
     except OSError as error:
-        if error.errno not in _GONE:
+        if error.errno not in _NO_FOLDER:
             raise tree_error(error, f"enter folder {text(part)} of the tree") from error
         if not make:
             raise FileVanished from error
         raise PoolpairError(
             Code.TREE, f"{text(part)} in the tree is a link or no folder: nothing is placed below it"
         ) from error
+
+
+def leads_to_odd(root: int, parts: Sequence[bytes]) -> bool:
+    """Whether a link or device stands at the end of a way below `root`, or at an earlier step of it. Raises OSError, TREE."""
+    for depth, name in enumerate(parts):
+        try:
+            with entered(root, parts[:depth]) as at:
+                mode = os.stat(name, dir_fd=at, follow_symlinks=False).st_mode
+        except FileNotFoundError:
+            return False
+        except FileVanished:
+            return True  # it was a folder a moment ago: a later look tells
+        if not stat.S_ISDIR(mode):
+            return not stat.S_ISREG(mode)
+    return False
 
 
 def _make(part: bytes, at: int) -> None:

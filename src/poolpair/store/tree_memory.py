@@ -98,8 +98,10 @@ class MemoryTree:
         return stored.file if stored else None
 
     def is_odd(self, path: bytes) -> bool:
-        """Look at what was put there."""
-        return path in self.odd
+        """Look at what was put there, or above it."""
+        self._check_root()
+        parts = safe_path(path)
+        return any(b"/".join(parts[:depth]) in self.odd for depth in range(1, len(parts) + 1))
 
     @contextmanager
     def placing(self) -> Iterator[Placing]:
