@@ -220,6 +220,23 @@ def test_placing_is_remembered_across_a_crash(a: Bench, b: Bench, rows: Path) ->
         assert tx.pending(FILES, 0) == 0, "placed files are no changes of the target"
 
 
+def test_a_deletion_may_be_known_before_its_package_is_applied(a: Bench, b: Bench, rows: Path) -> None:
+    """One that is marked with what is to be placed is pending across a crash, and nobody's change; the others wait for the apply."""
+    note(a, ONE, TWO)
+    note(b, TWO, entry(b"way"), log=False)
+    cut = Cut(channel=FILES, served=("a",), since=0)
+    exported = cut_files(a, rows, cut)
+    with b.store.incoming(rows, FILES, exported.tables) as incoming:
+        incoming.mark_placing([b"way", b"never there"])
+    b.store.close()
+    b.store = b.open()
+    assert b.store.pending_deletions() == (replace(entry(b"way"), present=False),)
+    assert b.store.compare_tree([seen(TWO), seen(entry(b"way"))]) == TreeDiff(changed=(), vanished=())
+    b.store.finish_deletions([b"way"])
+    assert known(b, b"way") is None
+    assert known(b, b"two.bin") == TWO
+
+
 def test_an_applied_deletion_is_pending_until_it_is_finished(a: Bench, b: Bench, rows: Path) -> None:
     """A tombstone takes the file out of digests at once, and out of the catalogue when the disk followed."""
     note(a, ONE, TWO)

@@ -2,7 +2,8 @@
 
 In: `Received`. Out: the new `Inbound`, or nothing if the package waits. Order: every member is read to its end and authenticated; files
 are placed (their digests recorded first, so that a crash makes no echo); rows, catalogue and position commit together; then
-deleted files leave the disk and the package leaves the share. Killed anywhere, the next run goes on or does it again.
+deleted files leave the disk (one in the way of a placed one before that) and the package leaves the share. Killed anywhere, the next
+run goes on or does it again.
 
 A package without `digests` clears nothing; one with them is answered by `compare` before anything else is applied.
 """
@@ -18,7 +19,7 @@ from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.format.layout import data_dir
 from poolpair.format.package import PackageReader
 from poolpair.model import Channel, Manifest, PackageKind, Reign
-from poolpair.pipeline.apply_files import finish_deletions, place_files
+from poolpair.pipeline.apply_files import finish_deletions, in_the_way, place_files
 from poolpair.pipeline.compare import compare
 from poolpair.pipeline.pack import ROWS_MEMBER
 from poolpair.pipeline.reach import reaching
@@ -97,7 +98,10 @@ def _apply_open(site: Site, channel: Channel, reader: PackageReader, rows: Path,
         if site.tree is not None and manifest.files:
             if tripped := incoming.check(plan):
                 return _hold(site, channel, manifest, tripped)
-            incoming.mark_placing()
+            first = in_the_way(site, incoming, plan)
+            incoming.mark_placing(first)
+            if first:
+                finish_deletions(site)
             placed = list(place_files(site, site.tree, reader, incoming))
         elif manifest.files:
             raise PoolpairError(Code.TREE, "the partner sends files, but `files` is not set in this pool's file")

@@ -16,10 +16,29 @@ from poolpair.pipeline.kept import CHUNK_BYTES, digest_of
 from poolpair.pipeline.site import Site
 from poolpair.store.port import Incoming
 from poolpair.store.tree import Placing, Tree, TreeFile, text
-from poolpair.store.values import CatalogueFile, PackedFile, as_on_disk
+from poolpair.store.values import ApplyPlan, CatalogueFile, PackedFile, as_on_disk
 
 BATCH_BYTES = 64 << 20
 """So much is written, or `placed_together` files, before all of it is made durable and put in place."""
+
+
+def in_the_way(site: Site, incoming: Incoming, plan: ApplyPlan) -> list[bytes]:
+    """Files that the package deletes where it makes a folder of that name, or below a name that it gives to a file: they go first."""
+    placed: set[bytes] = set()
+    gone = [file.path for file in incoming.surplus_files(plan)]
+    for packed in incoming.files():
+        _check_owner(site, packed.file)
+        if packed.file.present:
+            placed.add(packed.file.path)
+        else:
+            gone.append(packed.file.path)
+    folders = {folder for path in placed if gone for folder in _above(path)}
+    return [path for path in gone if path in folders or not placed.isdisjoint(_above(path))]
+
+
+def _above(path: bytes) -> list[bytes]:
+    parts = path.split(b"/")
+    return [b"/".join(parts[:depth]) for depth in range(1, len(parts))]
 
 
 def place_files(site: Site, tree: Tree, reader: PackageReader, incoming: Incoming) -> Iterator[CatalogueFile]:
@@ -199,9 +218,9 @@ def finish_deletions(site: Site) -> PoolpairError | None:
     site.store.finish_deletions(done)
     if not failed:
         return None
-    path, error = failed[0]
+    path, first = failed[0]
     more = f"; {len(failed) - 1} more" if len(failed) > 1 else ""
-    return PoolpairError(error.code, f"{text(path)} was deleted, and is still here: {error.detail}{more}")
+    return PoolpairError(first.code, f"{text(path)} was deleted, and is still here: {first.detail}{more}")
 
 
 def _finish(site: Site, tree: Tree, file: CatalogueFile) -> None:

@@ -14,7 +14,7 @@ Raises `PoolpairError` with STORE_*, SCHEMA, CAPTURE_BROKEN, LEASE.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -172,8 +172,8 @@ class Incoming(Protocol):
         """Say whether the guard of the tree trips, unless the plan is approved."""
         ...
 
-    def mark_placing(self) -> None:
-        """Record, durably, which digest is about to be placed at which path."""
+    def mark_placing(self, deleted: Sequence[bytes] = ()) -> None:
+        """Record, durably, which digest is about to be placed at which path; `deleted` are known as such already, and pending."""
         ...
 
     def apply(

@@ -51,6 +51,8 @@ class Placing(Protocol):
     def put(self, asides: Mapping[bytes, str]) -> tuple[TreeFile, ...]:
         """Give everything written, which was synced, its own name, in that order and durably. Whoever reads sees the old or the new file.
 
+        A folder in the place of a file makes way if it holds nothing but empty folders; else raises TREE.
+
         What a file replaces lies in the spool before, under `asides[path]` or a like name, if that is given.
         """
         ...

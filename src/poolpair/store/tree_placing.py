@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from poolpair.errors import Code, Refused
 from poolpair.store.tree_files import (
+    FOLDER_FLAGS,
     Source,
     TreeFile,
     begin_writing_back,
@@ -91,7 +93,7 @@ class DirectoryPlacing:
             with _doing(file.path):
                 if aside := asides.get(file.path):
                     spare_in_spool(file.name, file.at, self.spool, aside)
-                os.rename(file.temp, file.name, src_dir_fd=file.at, dst_dir_fd=file.at)
+                _rename(file)
                 placed.append(tree_file(file.path, os.fstat(file.fd)))  # after the rename, which changes ctime
         for path, at in {file.path.rpartition(b"/")[0]: file.at for file in self.written.values()}.items():
             with _doing(path):
@@ -115,6 +117,28 @@ def _create(path: bytes, name: bytes, at: int, undo: ExitStack) -> _Written:
     written = _Written(path=path, name=name, temp=temp, at=os.dup(at), fd=fd)
     undo.callback(_discard, written)
     return written
+
+
+def _rename(file: _Written) -> None:
+    try:
+        os.rename(file.temp, file.name, src_dir_fd=file.at, dst_dir_fd=file.at)
+    except IsADirectoryError:
+        _clear(file.name, file.at)
+        os.rename(file.temp, file.name, src_dir_fd=file.at, dst_dir_fd=file.at)
+
+
+def _clear(name: bytes, at: int) -> None:
+    """Remove a folder that holds nothing but empty folders, or what a crash left of placing. Raises OSError if it holds more."""
+    below = os.open(name, FOLDER_FLAGS, dir_fd=at)
+    try:
+        for each in map(os.fsencode, os.listdir(below)):
+            if each.startswith(TEMP_PREFIX):
+                os.unlink(each, dir_fd=below)
+            elif stat.S_ISDIR(os.stat(each, dir_fd=below, follow_symlinks=False).st_mode):
+                _clear(each, below)
+    finally:
+        os.close(below)
+    os.rmdir(name, dir_fd=at)
 
 
 def _discard(file: _Written) -> None:

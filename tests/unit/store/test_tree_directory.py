@@ -105,6 +105,21 @@ def test_a_file_that_is_a_link_is_replaced_not_followed(root: Path, tmp_path: Pa
     assert not (root / "a" / "link").is_symlink()
 
 
+def test_empty_folders_make_way_for_a_file(root: Path) -> None:
+    """So does what a crash left of placing in them; one that holds anything else stays, and that is said."""
+    (root / "a" / "b" / "c").mkdir(parents=True)
+    (root / "a" / "b" / ".poolpair-left").write_bytes(b"half")
+    tree = tree_of(root)
+    place(tree, b"a/b")
+    assert read(tree, b"a/b") == b"placed"
+    (root / "d" / "e").mkdir(parents=True)
+    (root / "d" / "link").symlink_to(root / "a")
+    with pytest.raises(PoolpairError, match="could not place d"):
+        place(tree, b"d")
+    assert names_in(root) == ["a", "d"]
+    assert names_in(root / "d") == ["link"]
+
+
 def test_devices_are_passed_over_and_never_waited_for(root: Path) -> None:
     """A pipe is counted, and opening it says at once that there is no file."""
     os.mkfifo(root / "a" / "pipe")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from poolpair.store.memory.ledgering import Ledgering
 from poolpair.store.memory.rows import Groups, RowsFile, read_rows
 from poolpair.store.memory.schema import MemoryTable
 from poolpair.store.memory.snapshot import digest_groups, in_tree_buckets
-from poolpair.store.memory.state import Draft, FileEntry, values_of
+from poolpair.store.memory.state import Draft, FileEntry, Sheet, values_of
 from poolpair.store.memory.transaction import MemoryTransaction
 from poolpair.store.values import (
     Applied,
@@ -72,10 +72,11 @@ class MemoryIncoming:
             return MassDelete(table="the files", deletes=gone, of=total)
         return None
 
-    def mark_placing(self) -> None:
-        """Record which digest is about to be placed where."""
+    def mark_placing(self, deleted: Sequence[bytes] = ()) -> None:
+        """Record which digest is about to be placed where, and what is deleted."""
         with self._begin() as tx:
             files = tx.draft.files
+            _delete_files(files, deleted)
             for packed in self._content.files:
                 file = packed.file
                 if file.present:
@@ -149,10 +150,15 @@ class MemoryIncoming:
             return
         surplus = [file.path for file in self.surplus_files(plan)]
         tx.note_files(placed, log=False)
-        files = tx.draft.files
-        for path in [*(packed.file.path for packed in self._content.files if not packed.file.present), *surplus]:
-            if known := files.now.get(path):
-                files.edit[path] = FileEntry(file=replace(known.file, present=False), deleting=True)
+        tombstones = [packed.file.path for packed in self._content.files if not packed.file.present]
+        _delete_files(tx.draft.files, [*tombstones, *surplus])
+
+
+def _delete_files(files: Sheet[bytes, FileEntry], paths: Iterable[bytes]) -> None:
+    """Mark files as deleted, which are still to leave the disk."""
+    for path in paths:
+        if known := files.now.get(path):
+            files.edit[path] = FileEntry(file=replace(known.file, present=False), deleting=True)
 
 
 def open_rows(path: Path, disk: MemoryDisk, channel: Channel, shapes: tuple[TableShape, ...]) -> RowsFile:

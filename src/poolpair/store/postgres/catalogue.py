@@ -12,6 +12,8 @@ from poolpair.store.tree import TreeFile
 from poolpair.store.values import CatalogueFile, TreeDiff
 
 FILE = f"{SCHEMA}.file"
+DELETE_FILES = f"UPDATE {FILE} SET present = false, deleting = true, gen = least(gen, 0), placed_digest = '' WHERE"
+"""Marks files as deleted, which are still to leave the disk."""
 FOREIGN_GEN = -1
 """The stamp of a file that somebody changed here although its home is not served here: never sent."""
 STAMP = f"(SELECT coalesce(max(number), 0) + 1 FROM {TOKEN})"

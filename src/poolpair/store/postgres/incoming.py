@@ -7,7 +7,7 @@ and if they fail in the end everything is done again without waiting, so that th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -21,7 +21,15 @@ from poolpair.store.postgres.announcing import imported, reclaimed
 from poolpair.store.postgres.applying import TableApply
 from poolpair.store.postgres.bound import Bound, by_number
 from poolpair.store.postgres.capturing import version
-from poolpair.store.postgres.catalogue import COLUMNS, FILE, TREE, UNSOUND_FILE, catalogue_file, in_buckets
+from poolpair.store.postgres.catalogue import (
+    COLUMNS,
+    DELETE_FILES,
+    FILE,
+    TREE,
+    UNSOUND_FILE,
+    catalogue_file,
+    in_buckets,
+)
 from poolpair.store.postgres.copyin import CopiedIn
 from poolpair.store.postgres.database import Database
 from poolpair.store.postgres.digests import digest_named
@@ -118,10 +126,11 @@ class PostgresIncoming:
             )
             yield from map(catalogue_file, self._db.rows(surplus, list(plan.left_behind)))
 
-    def mark_placing(self) -> None:
-        """Record which digest is about to be placed where."""
+    def mark_placing(self, deleted: Sequence[bytes] = ()) -> None:
+        """Record which digest is about to be placed where, and what is deleted."""
         transaction = self._begin()
         try:
+            self._db.run(f"{DELETE_FILES} path = ANY ($1::bytea[])", list(deleted))
             self._db.run(
                 f"INSERT INTO {FILE} ({COLUMNS}, placed_digest)"
                 " SELECT path, 0, 0, 0, 0, 0, '', home, conference, false, 0, sha256 FROM pg_temp.f WHERE present"
@@ -269,6 +278,5 @@ class PostgresIncoming:
             return
         surplus = [f.path for f in self.surplus_files(plan)]
         transaction.note_files(placed, log=False)
-        gone = f"UPDATE {FILE} SET present = false, deleting = true, gen = least(gen, 0), placed_digest = ''"
-        self._db.run(f"{gone} WHERE path IN (SELECT path FROM pg_temp.f WHERE NOT present)")
-        self._db.run(f"{gone} WHERE path = ANY ($1::bytea[])", surplus)
+        self._db.run(f"{DELETE_FILES} path IN (SELECT path FROM pg_temp.f WHERE NOT present)")
+        self._db.run(f"{DELETE_FILES} path = ANY ($1::bytea[])", surplus)

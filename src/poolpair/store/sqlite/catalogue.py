@@ -11,6 +11,7 @@ from poolpair.store.values import CatalogueFile, TreeDiff
 
 FOREIGN_GEN = -1
 """The stamp of a file that somebody changed here although its home is not served here: never sent."""
+DELETE_FILES = "UPDATE main.poolpair_file SET present = 0, deleting = 1, gen = min(gen, 0), placing = '' WHERE"
 FILE_COLUMNS = "path, size, mtime_ns, inode, mode, ctime_ns, sha256, home, conference, present, gen"
 
 
@@ -36,6 +37,11 @@ def catalogue_file(row: tuple[object, ...]) -> CatalogueFile:
         present=bool(present),
         foreign=gen == FOREIGN_GEN,
     )
+
+
+def delete_files(c: sqlite3.Connection, paths: Iterable[bytes]) -> None:
+    """Mark files as deleted, which are still to leave the disk."""
+    c.executemany(f"{DELETE_FILES} path = ?", ((path,) for path in paths))
 
 
 def compare_tree(c: sqlite3.Connection, scan: Iterable[TreeFile]) -> TreeDiff:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from poolpair.changed import Changed
@@ -17,7 +17,7 @@ from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.model import Channel, TableShape
 from poolpair.store.sqlite.applying import TableApply
 from poolpair.store.sqlite.binding import Bound
-from poolpair.store.sqlite.catalogue import FILE_COLUMNS, catalogue_file
+from poolpair.store.sqlite.catalogue import DELETE_FILES, FILE_COLUMNS, catalogue_file, delete_files
 from poolpair.store.sqlite.connection import literal, text
 from poolpair.store.sqlite.ledgering import Ledgering
 from poolpair.store.sqlite.readable import FILE_ROW, UNSOUND_FILE, is_plain, readable
@@ -119,9 +119,10 @@ class SqliteIncoming:
             )
             yield from map(catalogue_file, self._c.execute(query, (buckets.home, json.dumps(plan.left_behind))))
 
-    def mark_placing(self) -> None:
-        """Record which digest is about to be placed where."""
+    def mark_placing(self, deleted: Sequence[bytes] = ()) -> None:
+        """Record which digest is about to be placed where, and what is deleted."""
         self._begin()
+        delete_files(self._c, deleted)
         self._c.execute(
             f"INSERT INTO main.poolpair_file ({FILE_COLUMNS}, placing)"
             " SELECT path, 0, 0, 0, 0, 0, '', home, conference, 0, 0, sha256 FROM pkg.f WHERE present = 1"
@@ -282,9 +283,8 @@ class SqliteIncoming:
             return
         surplus = [f.path for f in self.surplus_files(plan)]
         transaction.note_files(placed, log=False)
-        gone = "UPDATE main.poolpair_file SET present = 0, deleting = 1, gen = min(gen, 0), placing = ''"
-        self._c.execute(f"{gone} WHERE path IN (SELECT path FROM pkg.f WHERE present = 0)")
-        self._c.executemany(f"{gone} WHERE path = ?", ((path,) for path in surplus))
+        self._c.execute(f"{DELETE_FILES} path IN (SELECT path FROM pkg.f WHERE present = 0)")
+        delete_files(self._c, surplus)
 
 
 def _columns(what: str, names: list[str]) -> str:
