@@ -18,6 +18,7 @@ from poolpair.format.layout import cookie_dir, data_dir, task_file
 from poolpair.journal import Journal, PackageNote
 from poolpair.model import Channel
 from poolpair.pacing import Pace, listen_every
+from poolpair.pipeline.identity import check_own_share
 from poolpair.pipeline.pieces import any_waits
 from poolpair.pipeline.site import Site
 from poolpair.serving.asks import attend
@@ -73,6 +74,8 @@ class Service:
         self._fatal: Exception | None = None
         self._begun = False
         self._gate_fault = ""
+        self._is_named = False
+        self._house_faults: frozenset[str] = frozenset()
 
     def stop(self) -> None:
         """Ask the service to end after the present step; safe from a signal handler."""
@@ -87,7 +90,6 @@ class Service:
     def run(self) -> None:
         """Work until `stop`, after `begin`. Raises PoolpairError(LEASE) if another service took over."""
         site = self._site
-        site.own.write_small(task_file(site.lead), (site.front_end + "\n").encode())
         works: tuple[Callable[[Site], None], ...] = (
             self._beats,
             lambda other: count_what_has_no_home(other, self._stop, self._tell),
@@ -208,15 +210,32 @@ class Service:
             return {}
 
     def _housekeeping(self, now: float) -> None:
+        """What the own share does not take now it may take at a later look; why it does not is said once, until it is something else."""
+        said: set[str] = set()
+        for chore in (self._name_front_end, self._sweep):
+            try:
+                chore(now)
+            except PoolpairError as error:
+                if error.code in FATAL:
+                    raise
+                said.add(f"housekeeping: {error}")
+        for words in sorted(said - self._house_faults):
+            self._tell(words)
+        self._house_faults = frozenset(said)
+
+    def _name_front_end(self, _now: float) -> None:
+        """For people: nothing waits for it."""
         site = self._site
-        try:
-            if self._swept_s is None or now - self._swept_s >= TEMP_SWEEP_S:
-                site.own.sweep_temp(TEMP_OLD_S)
-                self._swept_s = now
-        except PoolpairError as error:
-            if error.code in FATAL:
-                raise
-            self._tell(f"housekeeping: {error}")
+        if not self._is_named:
+            check_own_share(site)
+            site.own.write_small(task_file(site.lead), (site.front_end + "\n").encode())
+            self._is_named = True
+
+    def _sweep(self, now: float) -> None:
+        if self._swept_s is None or now - self._swept_s >= TEMP_SWEEP_S:
+            check_own_share(self._site)
+            self._site.own.sweep_temp(TEMP_OLD_S)
+            self._swept_s = now
 
     def _tell_packages(self, moved: list[bool]) -> None:
         """Say what became of packages in this pass; if the store does not say it now, the next pass does."""

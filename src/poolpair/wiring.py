@@ -19,7 +19,7 @@ from poolpair.keyfile import KeyFile, read_key_file
 from poolpair.model import Channel, new_id
 from poolpair.parting import begin_with_another
 from poolpair.pipeline.fence import fence_pools
-from poolpair.pipeline.identity import check_own_share
+from poolpair.pipeline.identity import refuse_clone
 from poolpair.pipeline.limits import Limits
 from poolpair.pipeline.site import SCRATCH_SUFFIX, FileHome, Site, outbound_name
 from poolpair.protocol import compare_anew
@@ -207,11 +207,11 @@ def begin_work(site: Site, holder: str) -> None:
 
 @contextmanager
 def working_site(config: PoolConfig) -> Iterator[Site]:
-    """A site that holds the lease. Raises LEASE if a service works already, SHARE_* or CLONE if it must not work at all."""
+    """A site that holds the lease. Raises LEASE if a service works already, SHARE_FOREIGN or CLONE if it must not work at all."""
     site = open_site(config)
     try:
         check_settings(site)
-        check_own_share(site)
+        refuse_clone(site)
         begin_work(site, f"{config.front_end} (process {os.getpid()})")
         yield site
     finally:

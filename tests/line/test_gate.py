@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from poolpair.errors import Code
+from poolpair.errors import Code, PoolpairError
 from poolpair.hooks.memory import MemoryHooks
 from poolpair.moves import GATE_WORD, GateRules, GateWhy, GateWord, HookStep, Move
 from poolpair.pipeline.site import Site
@@ -106,6 +106,26 @@ def test_when_the_gate_is_closed(
         )
         is expected
     )
+
+
+def test_the_wait_begins_when_the_own_share_is_there(pair: MemoryPair) -> None:
+    """The partner may have taken over and could not say so: it has as long as ever once the share is back."""
+
+    def away(_operation: str, _folder: str) -> None:
+        raise PoolpairError(Code.SHARE_MISSING, "it is not there")
+
+    pair.crash("b")
+    share = pair.shares["a"]
+    before, share.before = share.before, away
+    a = restart(pair, "a", START)
+    assert "perhaps" in writes(pair, "a")
+    look(pair, 1000.0)
+    assert "perhaps" in writes(pair, "a")
+    share.before = before
+    look(pair, 100.0)
+    assert "perhaps" in writes(pair, "a")
+    look(pair, 30.0)
+    assert (writes(pair, "a"), ran(a)[-1]) == ("", "gate-open a")
 
 
 @pytest.mark.parametrize("away_s", [0.0, 600.0])

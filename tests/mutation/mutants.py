@@ -2139,4 +2139,20 @@ MUTANTS = (
         new="        pass\n",
         test="tests/badinput/test_long_logs.py",
     ),
+    Mutant(
+        name='a-share-that-is-away-ends-the-service',
+        rule='a pool whose own share is away begins, and closes its gate',
+        file='pipeline/identity.py',
+        old='        if error.code not in AWAY:\n            raise\n',
+        new='        raise\n',
+        test='tests/acceptance/test_own_share_away.py::test_the_gate_closes_before_the_own_share_is_there',
+    ),
+    Mutant(
+        name='the-wait-goes-on-without-the-share',
+        rule='the gate waits for a word from when the own share is there',
+        file='serving/gate.py',
+        old='now - max(memory.started_s, memory.unread_s)',
+        new='now - memory.started_s',
+        test='tests/line/test_gate.py::test_the_wait_begins_when_the_own_share_is_there',
+    ),
 )

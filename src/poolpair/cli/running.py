@@ -20,7 +20,7 @@ from poolpair.management.beside import management_beside
 from poolpair.management.effective import says_the_same
 from poolpair.management.replica import Replica
 from poolpair.moves import HookStep
-from poolpair.pipeline.identity import check_own_share
+from poolpair.pipeline.identity import check_own_share, refuse_clone
 from poolpair.scratch import make_scratch
 from poolpair.service import Service
 from poolpair.serving.imports import tell_of_imports
@@ -176,7 +176,7 @@ class _FrontEnd:
         self._found_store = True
         try:
             check_settings(site)
-            check_own_share(site)  # a clone has nobody to stand by for, whatever its own copy of the lease says
+            refuse_clone(site)  # it has nobody to stand by for, whatever its own copy of the lease says
             while self._is_to_go_on:
                 holder = site.store.lease_holder(self._config.front_end)
                 if holder is None:

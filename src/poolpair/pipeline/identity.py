@@ -8,6 +8,9 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import MAX_IDENTITY_BYTES, PoolIdentity, identity_file
 from poolpair.pipeline.site import Site
 
+AWAY = frozenset({Code.SHARE_MISSING, Code.SHARE_DENIED, Code.SHARE_FULL, Code.SHARE_READ_ONLY, Code.SHARE_FAILED})
+"""A share that cannot be looked at, or takes nothing now: it may be back at the next look."""
+
 
 def check_own_share(site: Site) -> None:
     """Refuse to work in a share that is another pool's, and to work at all as a copy of the store that owns it."""
@@ -25,6 +28,15 @@ def check_own_share(site: Site) -> None:
         raise PoolpairError(Code.SHARE_FOREIGN, detail, hint)
     if found.store_id != identity.store_id:
         raise PoolpairError(Code.CLONE, "the own share belongs to another database than this one")
+
+
+def refuse_clone(site: Site) -> None:
+    """`check_own_share` for whoever only begins to work, which takes no share: one that is away each pass looks for itself."""
+    try:
+        check_own_share(site)
+    except PoolpairError as error:
+        if error.code not in AWAY:
+            raise
 
 
 def check_partner_share(site: Site) -> None:

@@ -113,6 +113,8 @@ class Volatile:
     """Channels on which no table is known to wait."""
     confirmed_s: float | None = None
     """An earlier service of this boot had written, then, what the partner echoed last."""
+    unread_s: float = float("-inf")
+    """When the gate found the own share away last."""
     unconfirmed: bool = False
     """The service has started and nothing says yet that this pool still may serve."""
     gated: dict[str, bool] = field(default_factory=dict)

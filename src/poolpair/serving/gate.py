@@ -97,7 +97,8 @@ def tend(site: Site, tell: Callable[[str], None] = lambda _line: None) -> bool:
     closed, word = site.store.read(Gate, GATE), site.store.read(GateWord, GATE_WORD)
     memory, now = site.memory, site.clock.monotonic_s()
     age_s = now - memory.echoed_s if memory.echoed_s is not None else None
-    up_s = now - memory.started_s
+    read_share = _has_read_share(site)
+    up_s = now - max(memory.started_s, memory.unread_s)
     why = wanted(
         site.gate,
         closed.why if closed else None,
@@ -105,7 +106,7 @@ def tend(site: Site, tell: Callable[[str], None] = lambda _line: None) -> bool:
         has_word=word is not None,
         word_age_s=age_s,
         up_s=up_s,
-        read_share=_has_read_share(site),
+        read_share=read_share,
     )
     limit_s = site.gate.self_fence_after_s
     heard = age_s is not None and (limit_s is None or age_s < limit_s)
@@ -153,6 +154,7 @@ def _has_read_share(site: Site) -> bool:
     try:
         data = site.own.read_small(f"{cookie_dir(site.lead)}/{COOKIE_NAME}", COOKIE_MAX_BYTES)
     except PoolpairError:
+        site.memory.unread_s = site.clock.monotonic_s()  # only once it is back a partner that waited for it can speak
         return False
     return data is None or site.memory.heard.get(site.lead) == sha256(data).hexdigest()
 

@@ -10,6 +10,7 @@ from poolpair.format.layout import PackageName, data_dir, parse_package_name
 from poolpair.format.package import PackageReader
 from poolpair.model import Channel
 from poolpair.moves import STEPS_OF, Move, PlanStep
+from poolpair.pipeline.identity import AWAY
 from poolpair.pipeline.reach import reach_age_s
 from poolpair.pipeline.site import Site, inbound_name, outbound_name
 from poolpair.pulse import read_pulse
@@ -98,13 +99,21 @@ def _handover(site: Site, channel: Channel, home: str) -> Iterator[str]:
 
 
 def _takeover(site: Site, channel: Channel, home: str) -> Iterator[str]:
-    standing = [found for each in site.own.list(data_dir(channel)) if (found := parse_package_name(each.name))]
     parked = len(site.store.parked(channel))
     yield f"{channel}: here is {_until(site, channel, home)}"
-    yield f"{channel}: {len(standing)} packages stand; what cannot be applied of them goes to the ledger, as do {parked} parked groups"
-    for name in standing:
-        if why := _unreadable(site, channel, name):
-            yield f"{channel}: {name.name} cannot be read: nobody will know what is in it; {why}"
+    try:
+        standing = [found for each in site.own.list(data_dir(channel)) if (found := parse_package_name(each.name))]
+    except (
+        PoolpairError
+    ) as error:  # whoever takes over because a site is gone is not kept from it by a share that is gone
+        if error.code not in AWAY:
+            raise
+        yield f"{channel}: what stands cannot be read: {error}"
+    else:
+        yield f"{channel}: {len(standing)} packages stand; what cannot be applied of them goes to the ledger, as do {parked} parked groups"
+        for name in standing:
+            if why := _unreadable(site, channel, name):
+                yield f"{channel}: {name.name} cannot be read: nobody will know what is in it; {why}"
     yield f"{channel}: what {site.partner} accepted after that is not here, and will be accounted for when it returns"
 
 
@@ -124,7 +133,14 @@ def _quarantined(site: Site) -> Iterator[str]:
     """Packages that were turned away and are in no ledger, unless what came after them was applied: that stands on what was sent again."""
     found = (site.store.read(Inbound, inbound_name(channel)) for channel in site.channels)
     applied = {inbound.applied.stream: inbound.applied.sequence for inbound in found if inbound and inbound.applied}
-    for each in site.own.quarantined():
+    try:
+        refused = site.own.quarantined()
+    except PoolpairError as error:
+        if error.code not in AWAY:
+            raise
+        yield f"what is in Quarantine cannot be read: {error}"
+        return
+    for each in refused:
         name = parse_package_name(each.name[max(0, each.name.find("backup-")) :])
         is_made_up_for = name is not None and applied.get(name.stream, 0) > name.sequence
         if "backup-" in each.name and Code.STALE not in each.reason and not is_made_up_for:
