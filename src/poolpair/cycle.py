@@ -18,7 +18,7 @@ from poolpair.pipeline.apply_files import finish_deletions
 from poolpair.pipeline.capture import capture
 from poolpair.pipeline.compare import compare
 from poolpair.pipeline.deliver import deliver, let_go
-from poolpair.pipeline.identity import check_own_share, check_partner_share
+from poolpair.pipeline.identity import AWAY, check_own_share, check_partner_share
 from poolpair.pipeline.pack import mind_reshaped, pack
 from poolpair.pipeline.pieces import is_begun, may_send, note_wait
 from poolpair.pipeline.receive import receive
@@ -29,6 +29,8 @@ from poolpair.state import Inbound, Outbound
 
 FATAL = frozenset({Code.LEASE, Code.STORE_REPLACED})
 """What ends a service: it works for nobody any more, or in a file that nobody sees."""
+PASSING = AWAY | {Code.STORE_LOCKED, Code.STORE_MISSING, Code.SCRATCH, Code.TREE}
+"""What may be over at the next pass, which then applies what stands."""
 PACKAGES_PER_PASS = 16
 """Packages applied, or delivered, before the other channels get their turn."""
 BYTES_PER_PASS = 64 << 20
@@ -40,6 +42,8 @@ def run_pass(site: Site, channel: Channel, *, force: bool = False, rescan: bool 
     site.memory.serving.clear()
     site.store.refresh()
     imported, import_fault = _guarded(site, lambda: _import(site, channel))
+    if import_fault is not None and import_fault.code in PASSING:
+        site.memory.unfinished[channel] = f"{import_fault.code}: {import_fault.detail}"
     exported, export_fault = _guarded(site, lambda: _export(site, channel, force=force, rescan=rescan))
     if export_fault is not None:
         # Whatever keeps us from sending, the log of what waits is not to grow with every write.
@@ -72,17 +76,24 @@ def beat(site: Site, channel: Channel) -> bool:
 
 
 def _import(site: Site, channel: Channel) -> bool:
+    site.memory.unfinished.pop(channel, None)
     check_own_share(site)
     site.memory.closing.pop(channel, None)
     moved = compare(site, channel)
     look_at_waiting(site, channel)
     left = finish_deletions(site) if channel is Channel.CONFERENCES else None
+    goes_on = True
     for _ in range(PACKAGES_PER_PASS):
         received = receive(site, channel, left)
-        if received is None or not apply(site, channel, received):
+        if received is None:
+            goes_on = channel in site.memory.crowded
+            break
+        if not apply(site, channel, received):  # others may still be
             break
         moved = True
         _guarded(site, lambda: send_word(site, channel, force=False))
+    if goes_on:
+        site.memory.unfinished[channel] = "more stands than one pass takes"
     return moved or channel in site.memory.crowded
 
 

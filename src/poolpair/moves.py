@@ -92,6 +92,8 @@ class Plan:
     begun_utc: str = ""
     waits_for: str = ""
     """Why the present step is not over, in words."""
+    not_read: str = ""
+    """Why a takeover did not wait any longer for something that stood."""
     fault: Fault | None = None
     """The present step failed: nothing goes on until the operator orders it again, or gives it up."""
 

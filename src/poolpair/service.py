@@ -135,7 +135,7 @@ class Service:
         hints = self._read_hints()
         requested = self._requests() if hints is None or hints != self._hints else {}
         overdue = self._full_s is None or now - self._full_s >= min(FULL_LOOK_S, site.limits.interval_s)
-        wrong = self._faults or site.memory.unheard or any_waits(site)
+        wrong = self._faults or site.memory.unheard or site.memory.applying or any_waits(site)
         if hints is not None and hints == self._hints and not (requested or overdue or wrong):
             return False
         self._full_s = now

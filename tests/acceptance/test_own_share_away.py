@@ -95,6 +95,7 @@ def test_a_survivor_takes_over_without_its_own_share(pools: tuple[Pool, Pool]) -
         answer = b.must("failover", "a", "--disaster", "--yes")
         assert "users: what stands cannot be read: P211" in answer.out
         assert "served by pool b" in answer.out
+        assert "what stood and could not be read is not in it: users: P211" in answer.out
         assert write(b) == ""
 
 

@@ -109,6 +109,10 @@ class Volatile:
     faults: dict[Channel, Fault] = field(default_factory=dict)
     unheard: dict[Channel, Fault] = field(default_factory=dict)  # what keeps the heartbeat from the partner
     crowded: set[Channel] = field(default_factory=set)  # more stands there than was looked at
+    unfinished: dict[Channel, str] = field(default_factory=dict)
+    """Why the last pass may have left something that stands and can be applied."""
+    applying: dict[str, tuple[float, int]] = field(default_factory=dict)
+    """Plans that wait for passes to apply what stands: since when none got on, and how many packages were applied by then."""
     nothing_waits: set[Channel] = field(default_factory=set)
     """Channels on which no table is known to wait."""
     confirmed_s: float | None = None

@@ -17,6 +17,7 @@ from poolpair.pipeline.adopt import begin_reign
 from poolpair.pipeline.fence import fence, load_serving
 from poolpair.pipeline.site import Site, inbound_name, outbound_name, serving_name
 from poolpair.reigns import serves
+from poolpair.serving.applying import apply_what_stands
 from poolpair.serving.gate import is_gated
 from poolpair.serving.hooked import run_hook, welcome
 from poolpair.serving.ready import compare_first, forget_proof, hindrances, mend_files, tampered, undrained
@@ -114,7 +115,11 @@ def lacks(tx: Transaction, site: Site, home: str) -> tuple[Channel, ...]:
 def advance(site: Site, tell: Callable[[str], None] = lambda _line: None) -> bool:
     """Take one step of each plan that can take one; `tell` hears of a step that failed. Raises STORE_LOCKED, LEASE."""
     moved = welcome(site)
-    for plan in site.store.read_all(Plan, plan_name("")).values():
+    plans = site.store.read_all(Plan, plan_name("")).values()
+    waiting = {plan.plan_id for plan in plans if plan.step is PlanStep.APPLY}
+    for gone in site.memory.applying.keys() - waiting:  # given up, or another process's by now
+        del site.memory.applying[gone]
+    for plan in plans:
         if plan.step is PlanStep.DONE:
             continue
         site.store.refresh()
@@ -133,6 +138,8 @@ def _take(site: Site, plan: Plan, tell: Callable[[str], None]) -> bool:
     after = site.store.read(Plan, plan_name(plan.home))
     if after is not None and after.fault is not None and hook_of(plan.step):
         tell(f"{after.move} of {plan.home}: {after.fault.code}: {after.fault.detail}")
+    if after is not None and after.not_read != plan.not_read:
+        tell(f"{after.move} of {plan.home}: goes on without what stands and could not be read: {after.not_read}")
     if plan.step is PlanStep.COMPARE and after is not None and after.step is PlanStep.FENCE:
         _take(site, after, tell)
     return moved
@@ -239,13 +246,6 @@ def _confirm(site: Site, plan: Plan) -> bool:
     return True
 
 
-def _apply(site: Site, plan: Plan) -> bool:
-    """The pass before this step applied what could be applied."""
-    with stepping(site, plan) as tx:
-        go(tx, plan, next_step(site, plan))
-    return True
-
-
 def _serve(site: Site, plan: Plan) -> bool:
     with stepping(site, plan, fencing=True) as tx:
         mine = load_serving(tx, plan.home)
@@ -269,7 +269,7 @@ STEPS: dict[PlanStep, Callable[[Site, Plan], bool]] = {
     PlanStep.DRAIN: _drain,
     PlanStep.CONFIRM: _confirm,
     PlanStep.BEFORE_APPLY: run_hook,
-    PlanStep.APPLY: _apply,
+    PlanStep.APPLY: apply_what_stands,
     PlanStep.AFTER_APPLY: run_hook,
     PlanStep.BEFORE_SERVE: run_hook,
     PlanStep.SERVE: _serve,

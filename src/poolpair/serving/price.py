@@ -9,7 +9,7 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import PackageName, data_dir, parse_package_name
 from poolpair.format.package import PackageReader
 from poolpair.model import Channel
-from poolpair.moves import STEPS_OF, Move, PlanStep
+from poolpair.moves import STEPS_OF, Move, Plan, PlanStep, plan_name
 from poolpair.pipeline.identity import AWAY
 from poolpair.pipeline.reach import reach_age_s
 from poolpair.pipeline.site import Site, inbound_name, outbound_name
@@ -174,6 +174,9 @@ def paid(site: Site, home: str) -> Iterator[str]:
     for channel in site.channels:
         inbound = site.store.read(Inbound, inbound_name(channel)) or Inbound()
         yield f"{channel}: served is {_reaches(site, inbound)}"
+    plan = site.store.read(Plan, plan_name(home))
+    if plan is not None and plan.not_read:
+        yield f"what stood and could not be read is not in it: {plan.not_read}"
     entries = [entry for entry in site.store.ledger() if entry.home == home]
     standing = sum(entry.state is Choice.STANDING for entry in entries)
     undecided = sum(entry.state is Choice.OPEN for entry in entries)
