@@ -2179,4 +2179,20 @@ MUTANTS = (
         new="now_s < since_s",
         test="tests/line/test_apply_what_stands.py::test_a_share_that_is_gone_keeps_nobody_from_serving",
     ),
+    Mutant(
+        name='a-hook-of-another-user-ends-the-service',
+        rule='a hook that may not be signalled fails, and ends nothing else',
+        file='hooks/commands.py',
+        old='suppress(PermissionError, ProcessLookupError)',
+        new='suppress(ProcessLookupError)',
+        test='tests/unit/test_hook_commands.py::test_one_that_runs_as_another_user_is_left_and_never_met',
+    ),
+    Mutant(
+        name='a-hook-meets-itself',
+        rule='no hook runs beside one that is not over',
+        file='hooks/commands.py',
+        old='        return pid if goes_on else 0',
+        new='        return 0',
+        test='tests/unit/test_hook_commands.py::test_one_that_runs_as_another_user_is_left_and_never_met',
+    ),
 )

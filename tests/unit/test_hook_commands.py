@@ -149,6 +149,31 @@ def test_what_a_killed_service_left_running_is_ended_first(tmp_path: Path) -> No
     bystander.wait()
 
 
+def test_one_that_runs_as_another_user_is_left_and_never_met(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of it may be signalled: it counts as failed in time, ends no service, and does not run a second time beside itself."""
+
+    def refused(_group: int, _number: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("poolpair.hooks.commands.GRACE_S", 0.2)
+    there = tmp_path / "pid"
+    text = f"import os, time; open({str(there)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+    hooks = python(tmp_path, text, timeout_s=3.0)
+    with monkeypatch.context() as nobody:
+        nobody.setattr(os, "killpg", refused)
+        result = ran(hooks)
+        pid = int(there.read_text())
+        try:
+            assert result.failure == "not over after 3 s, and could not be ended"
+            for again in (hooks, made(tmp_path, "true")):  # the same service, and one that was started anew
+                assert ran(again).failure == f"not run: an earlier one (process {pid}) is not over, and could not be ended"
+        finally:
+            os.kill(pid, signal.SIGKILL)
+    wait_for("its end", partial(is_gone, pid), 10.0)
+    assert ran(hooks).failure.startswith("not over after 3 s, and ended")
+    assert not (tmp_path / RUNNING).exists()
+
+
 def test_an_application_that_was_started_anew_has_another_mark(tmp_path: Path) -> None:
     """By the file that it makes at its start: made anew, or written anew; without such a file nothing tells."""
     watched = tmp_path / "app.pid"

@@ -29,7 +29,7 @@ DRAIN_MAX_BYTES = 1 << 20
 """What a hook leaves in the pipe is read to here: a process that it left behind may go on writing."""
 LOOK_S = 0.1
 GRACE_S = 2.0
-"""Between SIGTERM and SIGKILL."""
+"""Between SIGTERM and SIGKILL, and after that for the end; what runs as another user may obey neither."""
 RUNNING = "hook.json"
 ASK_EVERY_S = 2.0
 """Nobody connects to the application more often than that to see whether it runs."""
@@ -55,6 +55,8 @@ class CommandHooks:
         self._note = scratch / RUNNING
         self._base = base
         self._interrupted = Stop()
+        self._left: subprocess.Popen[bytes] | None = None
+        """One that could not be ended."""
         self._down, self._asked_s = "", -ASK_EVERY_S
 
     def interrupt(self) -> None:
@@ -77,7 +79,10 @@ class CommandHooks:
     def run(self, step: HookStep, words: Mapping[str, str]) -> HookResult | None:
         if self._interrupted.is_set():
             return None
-        self._end_orphan()
+        if self._left is not None and self._left.poll() is not None:
+            self._left = None
+        if left := self._end_orphan():
+            return HookResult(failure=f"not run: an earlier one (process {left}) is not over, and could not be ended")
         began_s = time.monotonic()
         try:
             process = subprocess.Popen(
@@ -100,14 +105,17 @@ class CommandHooks:
             try:
                 ended = self._wait(process, output, began_s + self._timeout_s)
             except BaseException:  # such as Ctrl-C in a command that does the work of a service
-                self._end_group(process.pid)
-                process.wait()
+                self._end_group(process)
                 raise
             output.read(process.stdout.fileno(), DRAIN_MAX_BYTES)
-        self._note.unlink(missing_ok=True)
+        if process.returncode is None:
+            self._left = process
+        else:
+            self._note.unlink(missing_ok=True)
         if not ended and self._interrupted.is_set():
             return None
-        failure = _failure(process.returncode) if ended else f"not over after {self._timeout_s:g} s, and ended"
+        end = "could not be ended" if process.returncode is None else "ended"
+        failure = _failure(process.returncode) if ended else f"not over after {self._timeout_s:g} s, and {end}"
         took_s = round(time.monotonic() - began_s, 3)
         return HookResult(took_s=took_s, failure=failure, output=output.text(), cut=output.cut)
 
@@ -120,8 +128,7 @@ class CommandHooks:
         while not _is_over(process.pid):
             left_s = until_s - time.monotonic()
             if left_s <= 0 or self._interrupted.is_set():
-                self._end_group(process.pid)
-                process.wait()
+                self._end_group(process)
                 return False
             # What a hook writes wakes this at once; its end does not, hence the short look.
             if poller.poll(1000 * min(left_s, LOOK_S)) and not output.read(pipe, OUTPUT_MAX_BYTES):
@@ -130,38 +137,42 @@ class CommandHooks:
         return True
 
     @staticmethod
-    def _end_group(group: int) -> None:
-        """SIGTERM, and after a moment SIGKILL. The leader is not reaped yet, so the number is still the group's."""
-        os.killpg(group, signal.SIGTERM)
-        until_s = time.monotonic() + GRACE_S
-        while not _is_over(group) and time.monotonic() < until_s:
-            select.poll().poll(1000 * LOOK_S)
-        with suppress(
-            PermissionError
-        ):  # every process of the group that may be signalled was; what is left became another user's
-            os.killpg(group, signal.SIGKILL)
+    def _end_group(process: subprocess.Popen[bytes]) -> None:
+        """SIGTERM, and after a moment SIGKILL. The leader is not reaped before that, so the number is still the group's."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            # Every process of the group that may be signalled is; what is left became another user's, and is not waited for.
+            with suppress(PermissionError, ProcessLookupError):
+                os.killpg(process.pid, number)
+            until_s = time.monotonic() + GRACE_S
+            while not _is_over(process.pid) and time.monotonic() < until_s:
+                select.poll().poll(1000 * LOOK_S)
+        process.poll()
 
     def _write_note(self, pid: int) -> None:
         with suppress(OSError):  # without the note a second run may meet the first: hooks are to bear being repeated
             self._note.write_text(json.dumps({"pid": pid, "ticks": _start_ticks(pid)}))
 
-    def _end_orphan(self) -> None:
+    def _end_orphan(self) -> int:
+        """End what an earlier run left; gives its number if it goes on all the same."""
         try:
             noted = json.loads(self._note.read_text())
             pid, ticks = int(noted["pid"]), int(noted["ticks"])
             handle = os.pidfd_open(pid)
         except (OSError, ValueError, KeyError, TypeError):
-            return
+            return 0
+        goes_on = False
         try:
             if ticks and _start_ticks(pid) == ticks:  # the handle keeps its number from meaning another process
                 with suppress(OSError):
                     os.killpg(pid, signal.SIGKILL)
-                    poller = select.poll()
-                    poller.register(handle, select.POLLIN)
-                    poller.poll(1000 * GRACE_S)
+                poller = select.poll()
+                poller.register(handle, select.POLLIN)
+                goes_on = not poller.poll(1000 * GRACE_S)
         finally:
             os.close(handle)
-            self._note.unlink(missing_ok=True)
+            if not goes_on:
+                self._note.unlink(missing_ok=True)
+        return pid if goes_on else 0
 
 
 class _Output:
