@@ -20,6 +20,7 @@ from poolpair.model import Channel
 from poolpair.pacing import Pace, listen_every
 from poolpair.pipeline.identity import check_own_share
 from poolpair.pipeline.pieces import any_waits
+from poolpair.pipeline.reach import look_at_tree
 from poolpair.pipeline.site import Site
 from poolpair.serving.asks import attend
 from poolpair.serving.gate import begin, tend
@@ -195,7 +196,7 @@ class Service:
         """Ask in microseconds whether somebody wrote to the database, the share or the tree."""
         site, self._share_hint = self._site, self._look_at_share()
         try:
-            tree = site.tree.hint() if site.tree is not None else None
+            tree = look_at_tree(site, site.tree) if site.tree is not None else None
             return (site.store.hint(), self._share_hint, tree)
         except PoolpairError:
             return None

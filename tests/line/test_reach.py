@@ -12,7 +12,7 @@ from poolpair.model import Channel, Manifest, PackageKind
 from poolpair.moves import Move
 from poolpair.pipeline.capture import capture
 from poolpair.pipeline.pack import pack
-from poolpair.pipeline.reach import mark_of, reaching, sent
+from poolpair.pipeline.reach import look_at_tree, mark_of, reaching, sent
 from poolpair.pipeline.site import Claim, inbound_name, outbound_name
 from poolpair.protocol import Want
 from poolpair.serving.price import price
@@ -136,8 +136,32 @@ def test_a_tree_that_was_not_looked_at_since_it_changed_is_not_said_to_be_sent(p
     site.tree, site.channels = tree, (Channel.USERS, Channel.CONFERENCES)
     with site.store.transaction() as tx:
         tx.save(outbound_name(Channel.CONFERENCES), pair.outbound("a"))
-    site.memory.tree_hint = tree.hint()
-    assert all(sent(site))
+    echo, site.memory.tree_hint = site.memory.echo, look_at_tree(site, tree)
+    assert all(sent(site, echo))
     tree.write(b"a/report.pdf", b"written")
-    users, files = sent(site)
+    users, files = sent(site, "f" * 16)
+    assert (users != 0, files) == (True, 0), "the partner wrote again, and the tree was not looked at since"
+    assert all(sent(site, echo)), "what it had accepted when the partner wrote the other is sent"
+    look_at_tree(site, tree)
+    users, files = sent(site, echo)
     assert (users != 0, files) == (True, 0)
+
+
+def test_a_tree_that_hangs_keeps_no_heartbeat(pair: MemoryPair) -> None:
+    """Whoever touched it would wait without end, and hold the word back: the heartbeat touches none, and B goes on hearing A."""
+    site = pair.sites["a"]
+    site.tree, site.channels = _Hanging(), (Channel.USERS, Channel.CONFERENCES)
+    with site.store.transaction() as tx:
+        tx.save(outbound_name(Channel.CONFERENCES), pair.outbound("a"))
+    before = pair.sites["b"].memory.echo
+    assert beat(site, USERS)
+    beat(pair.sites["b"], USERS)
+    assert pair.sites["b"].memory.echo != before
+
+
+class _Hanging(MemoryTree):
+    """Its mount does not answer: a thread that asks is lost, which here is said."""
+
+    def hint(self) -> object:
+        """Hang."""
+        raise AssertionError("a heartbeat waits for the tree")

@@ -166,7 +166,9 @@ def test_one_that_runs_as_another_user_is_left_and_never_met(tmp_path: Path, mon
         try:
             assert result.failure == "not over after 3 s, and could not be ended"
             for again in (hooks, made(tmp_path, "true")):  # the same service, and one that was started anew
-                assert ran(again).failure == f"not run: an earlier one (process {pid}) is not over, and could not be ended"
+                assert (
+                    ran(again).failure == f"not run: an earlier one (process {pid}) is not over, and could not be ended"
+                )
         finally:
             os.kill(pid, signal.SIGKILL)
     wait_for("its end", partial(is_gone, pid), 10.0)

@@ -19,7 +19,7 @@ from poolpair.model import FORMAT_VERSION, Ask, Channel, Cookie, Fault, ImportSt
 from poolpair.pipeline.adopt import adopt, keeps_reign_set
 from poolpair.pipeline.identity import check_own_share, check_partner_share
 from poolpair.pipeline.intents import find_intent, settle_intents
-from poolpair.pipeline.reach import note_claims, sent
+from poolpair.pipeline.reach import note_claims, notice, sent
 from poolpair.pipeline.recovery import confirm, settle_recoveries
 from poolpair.pipeline.site import (
     NONCES_KEPT,
@@ -80,7 +80,8 @@ def listen(site: Site, channel: Channel) -> bool:
     if data is not None:
         with suppress(Refused):
             cookie = open_cookie(data, site.ring, reader_pool=site.pool, channel=channel)
-            site.memory.echo = cookie.nonce if cookie.origin == site.partner else site.memory.echo
+            if cookie.origin == site.partner:
+                notice(site, cookie.nonce)
     return data is not None
 
 
@@ -89,7 +90,7 @@ def _take_in(site: Site, channel: Channel, cookie: Cookie) -> Outbound:
     written = memory.written.get(cookie.echo)
     # Echoed even if it is a replay: two stores set back at once would else never believe each other again. And before the store
     # is asked: while that is locked, the partner must not take us for dead.
-    memory.echo = cookie.nonce
+    notice(site, cookie.nonce)
     with site.store.transaction(lazily=True) as tx:  # lost, the partner's next word says it again
         before = tx.load(Outbound, outbound_name(channel))
         assert before is not None
@@ -163,7 +164,7 @@ def _speak(site: Site, channel: Channel, *, force: bool, beat: bool) -> bool:
     memory, now = site.memory, site.clock.monotonic_s()
     memory.serial += 1
     nonce = new_nonce()
-    said = sent(site) if beat and channel is site.lead else ()  # while packages come, they tell as much
+    said = sent(site, echo) if beat and channel is site.lead else ()  # while packages come, they tell as much
     cookie = replace(content, serial=memory.serial, nonce=nonce, echo=echo, sent=said)
     data = seal_cookie(cookie, site.ring, target=site.partner)
     memory.written[nonce] = now

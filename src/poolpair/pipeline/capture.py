@@ -13,6 +13,7 @@ from hashlib import sha256
 
 from poolpair.errors import PoolpairError
 from poolpair.model import Channel
+from poolpair.pipeline.reach import look_at_tree
 from poolpair.pipeline.site import Counts, FileHome, Site, counts_name, inbound_name, outbound_name
 from poolpair.pipeline.spooled_files import spool_late
 from poolpair.protocol import compare_anew
@@ -102,7 +103,7 @@ def _count(tx: Transaction, channel: Channel, more: Dropped) -> None:
 def scan(site: Site, tree: Tree, *, rescan: bool) -> None:
     """Look at the tree if a directory changed, or if the last whole look is older than the interval."""
     memory, now = site.memory, site.clock.monotonic_s()
-    hint = tree.hint()
+    hint = look_at_tree(site, tree)
     due = memory.scanned_s is None or now - memory.scanned_s >= site.limits.interval_s
     if not (rescan or due or hint != memory.tree_hint):
         return

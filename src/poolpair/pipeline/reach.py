@@ -11,9 +11,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from poolpair.model import Channel, Cookie, Manifest, PackageKind, Position
-from poolpair.pipeline.site import Claim, Site, inbound_name, outbound_name
+from poolpair.pipeline.site import NONCES_KEPT, Claim, Site, inbound_name, outbound_name
 from poolpair.state import Inbound, Outbound, Reached
 from poolpair.store.port import Transaction
+from poolpair.store.tree import Tree
 
 
 def mark_of(position: Position) -> int:
@@ -21,21 +22,45 @@ def mark_of(position: Position) -> int:
     return position.sequence << 16 | int(position.stream[:4], 16)
 
 
-def sent(site: Site) -> tuple[int, ...]:
-    """Per channel the newest package, if at this moment nothing waits that is in none; else 0."""
-    return tuple(_sent(site, channel) for channel in site.channels)
+def look_at_tree(site: Site, tree: Tree) -> object:
+    """Read the tree's hint, and remember it for `sent`: the heartbeat, which says that, touches no tree. One that hangs would keep it."""
+    number = next(site.memory.order)
+    hint = tree.hint()
+    site.memory.tree_seen = (number, hint)
+    return hint
 
 
-def _sent(site: Site, channel: Channel) -> int:
+def notice(site: Site, nonce: str) -> None:
+    """The partner's newest nonce is to be echoed; when it was first known tells which looks at the tree came after it was written."""
+    memory = site.memory
+    memory.noticed.setdefault(nonce, next(memory.order))
+    while len(memory.noticed) > NONCES_KEPT:
+        memory.noticed.popitem(last=False)
+    memory.echo = nonce
+
+
+def sent(site: Site, echo: str) -> tuple[int, ...]:
+    """Per channel the newest package, if nothing waits that is in none and was accepted before the partner wrote `echo`; else 0."""
+    return tuple(_sent(site, channel, echo) for channel in site.channels)
+
+
+def _sent(site: Site, channel: Channel, echo: str) -> int:
     out = site.store.read(Outbound, outbound_name(channel))
     if out is None or out.base is None or out.stopped is not None:
         return 0
     # What this store accepted before it was set back is not here to be sent.
     if out.seed is not None and out.seed.overrule:
         return 0
-    if channel is Channel.CONFERENCES and site.tree is not None and site.tree.hint() != site.memory.tree_hint:
+    if channel is Channel.CONFERENCES and site.tree is not None and not _is_tree_known(site, echo):
         return 0
     return 0 if site.store.pending(channel, out.base_token) else mark_of(out.base)
+
+
+def _is_tree_known(site: Site, echo: str) -> bool:
+    """Whether the log tells of every file that was there when the partner wrote `echo`: the tree was looked at after that was known."""
+    memory = site.memory
+    number, hint = memory.tree_seen
+    return hint == memory.tree_hint and memory.noticed.get(echo, number) < number
 
 
 def note_claims(site: Site, tx: Transaction, cookie: Cookie) -> None:

@@ -7,8 +7,9 @@ echoed a new one, and lags are counted from the start.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from threading import RLock
 
@@ -84,6 +85,12 @@ class Volatile:
     """When there were none, the last time that anybody looked: what waits unseen is no older."""
     cut_s: dict[Channel, float] = field(default_factory=dict)
     tree_hint: object = None
+    order: Iterator[int] = field(default_factory=count)
+    """Numbers what two threads do, one after the other."""
+    noticed: OrderedDict[str, int] = field(default_factory=OrderedDict)
+    """The partner's newest nonces, each with its number when it was noticed first."""
+    tree_seen: tuple[int, object] = (-1, None)
+    """The tree's hint as it was read last, and a number from before that; in one value, for two threads."""
     scanned_s: float | None = None
     restless: dict[bytes, float] = field(default_factory=dict)
     """Files that were written to while they were read, and since when."""
