@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from poolpair.model import ImportStatus
+from poolpair.moves import Move
+from poolpair.serving.plan import advance, order
 from poolpair.wiring import initialise
 from tests.badinput.ground import SCHEMA, Ground
 
@@ -219,3 +221,29 @@ def test_a_refused_deletion_is_parked(ground: Ground) -> None:
     assert ground.ask("b", "SELECT name FROM item WHERE owner = 'u@a' AND name >= 'i00002'") == [("i00003",)]
     ground.do("b", "DROP TRIGGER no")
     retried(ground)
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_a_unique_value_that_a_dead_site_handed_on_is_merged(ground: Ground, step: int) -> None:
+    """Whoever takes it may come before whoever gave it up, in either direction: nothing of it is in the ledger."""
+    values = "'mail' || (CAST(name AS integer) + {})"
+    for pool in ("a", "b"):
+        ground.do(pool, "CREATE UNIQUE INDEX one ON item (value) WHERE value LIKE '%mail%'")
+        initialise(ground.config(pool))
+    ground.do("a", *(f"INSERT INTO item (owner, name, value) VALUES ('m@a', {n}, 'mail{n}')" for n in range(7)))
+    ground.whole()
+    ground.stop("a")
+    ground.do(
+        "a",
+        "UPDATE item SET value = 'old ' || value WHERE owner = 'm@a'",
+        f"UPDATE item SET value = {values.format(step)} WHERE owner = 'm@a'",
+    )
+    order(ground.sites["b"], Move.TAKEOVER, "a")
+    for _ in range(30):
+        ground.turn(force=True)
+        advance(ground.sites["b"])
+    ground.start("a")
+    ground.settle(force=True)
+    assert ground.sites["b"].store.ledger() == ()
+    assert (f"mail{3 + step}",) in ground.ask("b", "SELECT value FROM item WHERE owner = 'm@a' AND name = '3'")
+    assert ground.rows("a") == ground.rows("b")

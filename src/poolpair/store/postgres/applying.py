@@ -2,12 +2,11 @@
 
 The fast way is one DELETE and one INSERT. Only if the store refuses something are the groups tried by halves, each half in a
 savepoint, until the refused ones are known. Those are then taken out together and put in again, which is all that rows who swap
-a unique value need; what is refused even so is parked, and what stood here of it is put back.
+a unique value need, and what stood here of those that are refused even so is put back. What is refused is tried once more as long as
+something else was taken, in this table or in another; then it is parked.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable, Iterator
 
 import psycopg
 
@@ -15,8 +14,9 @@ from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.model import BucketSet
 from poolpair.store.postgres.bound import GONE, Bound, listed
 from poolpair.store.postgres.database import SCHEMA, Database
+from poolpair.store.postgres.halving import refused_of, still_refused
 from poolpair.store.postgres.parking import park, unpark
-from poolpair.store.postgres.refusals import is_refusal, reason_of
+from poolpair.store.postgres.refusals import is_refusal
 from poolpair.store.postgres.skipping import without_triggers
 from poolpair.store.postgres.statements import Span, Statements
 from poolpair.store.values import Applied, ApplyPlan, MassDelete
@@ -39,6 +39,9 @@ class TableApply:
         """Done by a statement for more tables than this one."""
         self._named_groups = 0
         """How many groups have rows; 0 until somebody asks."""
+        self._undeleted: dict[int, str] = {}
+        self._unwritten: dict[int, str] = {}
+        """What was refused so far, and why."""
 
     @property
     def bound(self) -> Bound:
@@ -140,11 +143,16 @@ class TableApply:
         self._is_deleted = True
 
     def delete(self) -> None:
-        """Delete the groups that are gone; parks those whose deletion is refused."""
+        """Delete the groups that are gone."""
         if self._deleted and not self._is_deleted:
             with without_triggers(self._db, self._b):
-                for low, reason in self._refused((1, self._deleted), lambda span: self._say.take(self._gone, span)):
-                    self._park(self._gone, low, reason)
+                self._undeleted = refused_of((1, self._deleted), self._take)
+
+    def _take(self, span: Span) -> None:
+        self._do(self._say.take(self._gone, span))
+
+    def _put(self, span: Span) -> None:
+        self._do(self._say.put(span))
 
     def writing(self) -> str:
         """One statement that writes all groups that have rows; empty if there is none."""
@@ -156,7 +164,7 @@ class TableApply:
         self._rows += rows
 
     def write(self) -> None:
-        """Write the groups that have rows; parks what is refused."""
+        """Write the groups that have rows."""
         if not self._has_rows or self._is_written:
             return
         if self._b.conflict is None:
@@ -169,9 +177,25 @@ class TableApply:
                 return
             if not self._named_groups:
                 self._list_named()
-            found = list(self._refused((1, self._named_groups), self._say.put))
-            if found:
-                self._write_refused(dict(found))
+            found = refused_of((1, self._named_groups), self._put)
+            # One alone could not be helped so; and a cascade would delete more.
+            self._unwritten = found if len(found) < 2 or self._b.on.is_cascaded else self._written_anew(found)
+
+    def again(self) -> bool:
+        """Try once more what was refused: what stood in its way may have gone. Says whether any of it was taken."""
+        before = len(self._undeleted) + len(self._unwritten)
+        if before:
+            with without_triggers(self._db, self._b):
+                self._undeleted = still_refused(self._undeleted, self._take)
+                self._unwritten = still_refused(self._unwritten, self._put)
+        return len(self._undeleted) + len(self._unwritten) < before
+
+    def give_up(self) -> None:
+        """Park what is refused still."""
+        for place, reason in self._undeleted.items():
+            self._park(self._gone, place, reason)
+        for place, reason in self._unwritten.items():
+            self._park(self._named, place, reason)
 
     def _list_named(self) -> None:
         """Number the groups that have rows, in the origin's order."""
@@ -196,28 +220,9 @@ class TableApply:
         written = self._db.tried(statements)
         self._rows += sum(rows for text, rows in zip(statements, written, strict=True) if text.startswith("INSERT"))
 
-    def _refused(self, span: Span, act: Callable[[Span], list[str]]) -> Iterator[tuple[int, str]]:
-        """Act on a range of groups; where it is refused, on its halves. Yields each group that is refused alone."""
-        try:
-            self._do(act(span))
-        except psycopg.Error as error:
-            if not is_refusal(error):
-                raise
-            low, high = span
-            if low == high:
-                yield low, reason_of(error)
-                return
-            middle = (low + high) // 2
-            yield from self._refused((low, middle), act)
-            yield from self._refused((middle + 1, high), act)
-
-    def _write_refused(self, refused: dict[int, str]) -> None:
-        """Take the refused groups out together, then in by halves; park and put back what is refused still."""
+    def _written_anew(self, refused: dict[int, str]) -> dict[int, str]:
+        """Take the refused groups out together, then in by halves; put back what stood here of those that are refused still."""
         b, s = self._b, self._db
-        if len(refused) == 1 or b.on.is_cascaded:  # alone it was refused already; and a cascade would delete more
-            for place, reason in refused.items():
-                self._park(self._named, place, reason)
-            return
         s.run(
             f"UPDATE {self._named} SET poolpair_refused = true WHERE poolpair_place = ANY ($1::bigint[])", list(refused)
         )
@@ -230,12 +235,11 @@ class TableApply:
         except psycopg.Error as error:
             if not is_refusal(error):
                 raise
-            found = list(refused.items())
-        else:
-            found = list(self._refused((1, self._named_groups), self._say.put_again))
-        for place, reason in found:
-            self._park(self._named, place, reason)
+            return refused
+        found = refused_of((1, self._named_groups), lambda span: self._do(self._say.put_again(span)))
+        for place in found:
             self._put_back(place)
+        return found
 
     def _put_back(self, place: int) -> None:
         """An older version is better than none: put back what stood here, if the store still takes it and it is not there."""

@@ -74,6 +74,14 @@ class Writes(Protocol):
         """Write what there is, unless it was."""
         ...
 
+    def again(self) -> bool:
+        """Try once more what was refused. Says whether any of it was taken."""
+        ...
+
+    def give_up(self) -> None:
+        """Nothing more is tried: what was refused stays so."""
+        ...
+
 
 def write_in_order(database: Database, tables: Sequence[Writes]) -> None:
     """Delete from the tables that refer to others first, write to them last."""
@@ -86,6 +94,10 @@ def write_in_order(database: Database, tables: Sequence[Writes]) -> None:
         _at_once(database, circle, lambda each: each.writing(), lambda each, rows: each.written(rows))
         for table in circle:
             table.write()
+    while any([table.again() for circle in ordered for table in circle]):  # each of them, every time
+        pass
+    for table in tables:
+        table.give_up()
 
 
 def _circles(tables: Iterable[Writes]) -> list[list[Writes]]:

@@ -6,8 +6,6 @@ here flows back. Nothing is parked: what a table refuses goes to the ledger, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 import psycopg
 
 from poolpair.errors import Code, Refused
@@ -16,10 +14,12 @@ from poolpair.store.postgres.circles import write_in_order
 from poolpair.store.postgres.database import Database, quote
 from poolpair.store.postgres.documents import seen_at
 from poolpair.store.postgres.fencing import begin_deciding
+from poolpair.store.postgres.halving import refused_of, still_refused
 from poolpair.store.postgres.ledgering import Theirs, differing, note_returned, put_differing, unite
 from poolpair.store.postgres.refusals import is_refusal
 from poolpair.store.postgres.skipping import without_triggers
 from poolpair.store.postgres.spooling import later_than
+from poolpair.store.postgres.statements import Span
 from poolpair.store.values import Reclaimed, RecoverPlan
 
 
@@ -69,6 +69,9 @@ class TableRecovery:
         self._groups = 0
         self._is_deleted = self._is_written = False
         """Done by a statement for more tables than this one."""
+        self._undeleted: dict[int, str] = {}
+        self._unwritten: dict[int, str] = {}
+        """What was refused so far, and why."""
 
     @property
     def bound(self) -> Bound:
@@ -119,7 +122,7 @@ class TableRecovery:
 
     def deletion(self) -> str:
         """One statement that deletes all that the returned pool had deleted."""
-        return self._take("delete", 1, self._groups)[0] if self._groups else ""
+        return self._taking("delete", (1, self._groups))[0] if self._groups else ""
 
     def deleted(self, _: int) -> None:
         """That statement was run."""
@@ -127,7 +130,7 @@ class TableRecovery:
 
     def writing(self) -> str:
         """One statement that writes all that the returned pool had written; empty where it takes two."""
-        return self._put(1, self._groups)[0] if self._groups and self._b.conflict is not None else ""
+        return self._putting((1, self._groups))[0] if self._groups and self._b.conflict is not None else ""
 
     def written(self, _: int) -> None:
         """That statement was run."""
@@ -137,58 +140,59 @@ class TableRecovery:
         """Delete groups that the returned pool had deleted."""
         if self._groups and not self._is_deleted:
             with without_triggers(self._db, self._b):
-                self._merge(lambda low, high: self._take("delete", low, high))
+                self._undeleted = refused_of((1, self._groups), self._take)
 
     def write(self) -> None:
         """Write what the returned pool had written."""
         if self._groups and not self._is_written:
             with without_triggers(self._db, self._b):
-                self._merge(self._put)
+                self._unwritten = refused_of((1, self._groups), self._put)
 
-    def _take(self, fate: str, low: int, high: int) -> list[str]:
+    def again(self) -> bool:
+        """Try once more what was refused: what stood in its way may have gone. Says whether any of it was taken."""
+        before = len(self._undeleted) + len(self._unwritten)
+        if before:
+            with without_triggers(self._db, self._b):
+                self._undeleted = still_refused(self._undeleted, self._take)
+                self._unwritten = still_refused(self._unwritten, self._put)
+        return len(self._undeleted) + len(self._unwritten) < before
+
+    def give_up(self) -> None:
+        """What is refused still goes to the ledger."""
+        if refused := [*self._undeleted, *self._unwritten]:
+            self._db.run(
+                f"UPDATE {self._fates} SET poolpair_fate = 'ledger' WHERE poolpair_place = ANY ($1::bigint[])", refused
+            )
+
+    def _take(self, span: Span) -> None:
+        self._db.tried(self._taking("delete", span))
+
+    def _put(self, span: Span) -> None:
+        self._db.tried(self._putting(span))
+
+    def _taking(self, fate: str, span: Span) -> list[str]:
         b = self._b
-        chosen = f"g.poolpair_fate = '{fate}' AND g.poolpair_place BETWEEN {low} AND {high}"
+        chosen = f"g.poolpair_fate = '{fate}' AND g.poolpair_place BETWEEN {span[0]} AND {span[1]}"
         return [
             f"DELETE FROM {b.table} t USING {self._fates} g WHERE {chosen} AND {b.same_key('t', 'g')} AND {b.scoped('t')}"
         ]
 
-    def _put(self, low: int, high: int) -> list[str]:
+    def _putting(self, span: Span) -> list[str]:
         b = self._b
         before: list[str] = []
         on_conflict = ""
         if b.conflict is None:
-            before = self._take("write", low, high)
+            before = self._taking("write", span)
         else:
             fresh = ", ".join(f"{q} = excluded.{q}" for q in map(quote, b.columns))
             differs = b.differs("t", "excluded", b.columns)
             on_conflict = f"ON CONFLICT ({listed(b.conflict)}) DO UPDATE SET {fresh} WHERE {differs}"
-        chosen = f"g.poolpair_fate = 'write' AND g.poolpair_place BETWEEN {low} AND {high} AND NOT r.{GONE}"
+        chosen = f"g.poolpair_fate = 'write' AND g.poolpair_place BETWEEN {span[0]} AND {span[1]} AND NOT r.{GONE}"
         rows = (
             f"INSERT INTO {b.table} AS t ({b.column_list}) SELECT {listed(b.columns, 'r')} FROM {self._brought} r"
             f" JOIN {self._fates} g ON {b.same_key('r', 'g')} WHERE {chosen} ORDER BY r.poolpair_place {on_conflict}"
         )
         return [*before, rows]
-
-    def _merge(self, act: Callable[[int, int], list[str]]) -> None:
-        refused = list(self._refused(1, self._groups, act))
-        if refused:
-            self._db.run(
-                f"UPDATE {self._fates} SET poolpair_fate = 'ledger' WHERE poolpair_place = ANY ($1::bigint[])", refused
-            )
-
-    def _refused(self, low: int, high: int, act: Callable[[int, int], list[str]]) -> Iterator[int]:
-        """Act on a range of groups; where it is refused, on its halves. Yields each group that is refused alone."""
-        try:
-            self._db.tried(act(low, high))
-        except psycopg.Error as error:
-            if not is_refusal(error):
-                raise
-            if low == high:
-                yield low
-                return
-            middle = (low + high) // 2
-            yield from self._refused(low, middle, act)
-            yield from self._refused(middle + 1, high, act)
 
     def settle(self) -> Reclaimed:
         """Put what was not merged into the ledger, and log every group."""

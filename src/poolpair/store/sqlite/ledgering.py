@@ -52,6 +52,7 @@ class Ledgering:
         if plan.lists:
             return self._list_standing(plan)
         b, total = self._b, Reclaimed()
+        refused: list[Row] = []
         with deciding(self._c):
             for key in self._c.execute(f"SELECT {b.key} FROM pkg.k{b.n} ORDER BY rowid").fetchall():
                 theirs = self._rows(f"pkg.r{b.n}", key)
@@ -59,14 +60,28 @@ class Ledgering:
                     self._unite(key, theirs)
                 elif _same(theirs, self._here(key)):
                     total = replace(total, equal=total.equal + 1)
-                elif plan.merge and not self._was_changed(key, plan.reign_token) and self._replaced(key, theirs):
-                    total = replace(total, merged=total.merged + 1)
+                elif plan.merge and not self._was_changed(key, plan.reign_token):
+                    if self._replaced(key, theirs):
+                        total = replace(total, merged=total.merged + 1)
+                    else:
+                        refused.append(key)
                 else:
                     total = replace(total, in_ledger=total.in_ledger + self._differing(key, theirs))
                 self._log(key)
+            left = self._tried_again(refused)
+            in_ledger = sum(self._differing(key, self._rows(f"pkg.r{b.n}", key)) for key in left)
         if plan.merge:
             self._returned(plan)
-        return total
+        merged = total.merged + len(refused) - len(left)
+        return replace(total, merged=merged, in_ledger=total.in_ledger + in_ledger)
+
+    def _tried_again(self, refused: list[Row]) -> list[Row]:
+        """Try each once more as long as any is taken: another may have given up the unique value that it takes. Gives the others."""
+        left, before = refused, len(refused) + 1
+        while left and len(left) < before:
+            before = len(left)
+            left = [key for key in reversed(left) if not self._replaced(key, self._rows(f"pkg.r{self._b.n}", key))]
+        return left
 
     def _list_standing(self, plan: RecoverPlan) -> Reclaimed:
         b, listed = self._b, 0
