@@ -2225,4 +2225,20 @@ MUTANTS = (
         new="        while left and len(left) < before and not refused:",
         test="tests/badinput/test_tables.py::test_a_unique_value_that_a_dead_site_handed_on_is_merged",
     ),
+    Mutant(
+        name="deleted-before-its-children-moved",
+        rule="a row is not deleted before what referred to it refers to another",
+        file="store/postgres/circles.py",
+        old="    for each in every if lost else ():",
+        new="    for each in ():",
+        test="tests/postgres/test_references.py::test_children_outlive_the_parent_that_they_were_taken_from",
+    ),
+    Mutant(
+        name="cascades-before-the-writes",
+        rule="beside a refused row too, a cascade takes no children that have another parent",
+        file="store/postgres/circles.py",
+        old="    late = [each for each in late if each.bound.on.is_cascaded]",
+        new="    late = []",
+        test="tests/postgres/test_references.py::test_so_they_do_beside_a_row_that_is_refused",
+    ),
 )

@@ -18,7 +18,7 @@ from poolpair.store.postgres.halving import refused_of, still_refused
 from poolpair.store.postgres.parking import park, unpark
 from poolpair.store.postgres.refusals import is_refusal
 from poolpair.store.postgres.skipping import without_triggers
-from poolpair.store.postgres.statements import Span, Statements
+from poolpair.store.postgres.statements import Span, Statements, together
 from poolpair.store.values import Applied, ApplyPlan, MassDelete
 
 PLACE = "poolpair_place bigint GENERATED ALWAYS AS IDENTITY, poolpair_refused boolean NOT NULL DEFAULT false"
@@ -218,7 +218,7 @@ class TableApply:
     def _do(self, statements: list[str]) -> None:
         """All of it, or nothing of it if something is refused."""
         written = self._db.tried(statements)
-        self._rows += sum(rows for text, rows in zip(statements, written, strict=True) if text.startswith("INSERT"))
+        self._rows += sum(rows for text, rows in zip(statements, written, strict=True) if not text.startswith("DELETE"))
 
     def _written_anew(self, refused: dict[int, str]) -> dict[int, str]:
         """Take the refused groups out together, then in by halves; put back what stood here of those that are refused still."""
@@ -230,8 +230,11 @@ class TableApply:
             f"CREATE TEMPORARY TABLE old_{b.n} ON COMMIT DROP AS SELECT a.poolpair_place, {listed(b.stored, 't')}"
             f" FROM {self._named} a JOIN {b.table} t ON {b.same_key('t', 'a')} WHERE a.poolpair_refused AND {b.scoped('t')}"
         )
+        take = self._say.take(self._named, None, " AND g.poolpair_refused")
+        if self._at_once([together(take, self._say.put_again((1, self._named_groups)))]):  # others may refer to them
+            return {}
         try:
-            s.tried(self._say.take(self._named, None, " AND g.poolpair_refused"))
+            s.tried(take)
         except psycopg.Error as error:
             if not is_refusal(error):
                 raise

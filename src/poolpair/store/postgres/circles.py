@@ -1,11 +1,14 @@
-"""Tables that refer to each other in a circle: none of them can be written first, so all are, by one statement.
+"""In which order the tables of a package are written, and which of them by one statement.
 
-The server looks at references that do not wait when a statement ends, and at its end all that its parts wrote is there.
+The server looks at references that do not wait when a statement ends, cascades included, and at its end all that its parts wrote is
+there. So tables that refer to each other in a circle, of which none can be written first, are written by one. So are deletions, with
+all writes, where a row may be deleted from which its children were taken in the same package: if the deletion came first it would be
+refused, or would take them and all that hangs on them; if it came last the unique values of the deleted row would not be free.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Protocol
 
@@ -15,6 +18,7 @@ from poolpair.store.postgres.bound import Bound
 from poolpair.store.postgres.database import Database
 from poolpair.store.postgres.refusals import is_refusal
 from poolpair.store.postgres.skipping import without_triggers
+from poolpair.store.postgres.statements import together
 
 
 def ranks_of(refers_to: Mapping[int, Collection[int]]) -> tuple[dict[int, int], dict[int, int]]:
@@ -84,20 +88,30 @@ class Writes(Protocol):
 
 
 def write_in_order(database: Database, tables: Sequence[Writes]) -> None:
-    """Delete from the tables that refer to others first, write to them last."""
+    """Delete from the tables that refer to others first, write to them last; what may only be done at once is tried so before.
+
+    If that is refused, what would take its children with it is deleted after the writes.
+    """
     ordered = _circles(tables)
-    for circle in reversed(ordered):
-        _at_once(database, circle, lambda each: each.deletion(), lambda each, rows: each.deleted(rows))
-        for table in circle:
-            table.delete()
+    late = [each for tied in _tied(ordered) if not _at_once(database, tied, tied) for each in tied]
+    late = [each for each in late if each.bound.on.is_cascaded]
+    _delete(database, [[table for table in circle if table not in late] for circle in ordered])
     for circle in ordered:
-        _at_once(database, circle, lambda each: each.writing(), lambda each, rows: each.written(rows))
+        _at_once(database, (), circle)
         for table in circle:
             table.write()
+    _delete(database, [[table for table in circle if table in late] for circle in ordered])
     while any([table.again() for circle in ordered for table in circle]):  # each of them, every time
         pass
     for table in tables:
         table.give_up()
+
+
+def _delete(database: Database, ordered: Sequence[Sequence[Writes]]) -> None:
+    for circle in reversed(ordered):
+        _at_once(database, circle, ())
+        for table in circle:
+            table.delete()
 
 
 def _circles(tables: Iterable[Writes]) -> list[list[Writes]]:
@@ -111,27 +125,46 @@ def _circles(tables: Iterable[Writes]) -> list[list[Writes]]:
     return found
 
 
-def _at_once(
-    database: Database,
-    circle: Sequence[Writes],
-    statement: Callable[[Writes], str],
-    done: Callable[[Writes, int], None],
-) -> None:
-    """What several tables have to do, and how many rows it wrote; if something is refused nothing is done, and each may try alone."""
-    mine = [(each, text) for each in circle if (text := statement(each))]
-    if len(mine) < 2:
-        return
+def _tied(ordered: Sequence[Sequence[Writes]]) -> list[list[Writes]]:
+    """Tables that references tie together, where rows are deleted to which rows that are written may have referred."""
+    every = [table for circle in ordered for table in circle]
+    gone, fresh = [each for each in every if each.deletion()], [each for each in every if each.writing()]
+    lost = [one for one in gone if any(_refers(other, one) for other in fresh)]
+    found: list[list[Writes]] = []
+    for each in every if lost else ():
+        joined = [tied for tied in found if any(_refers(each, other) or _refers(other, each) for other in tied)]
+        found = [tied for tied in found if tied not in joined]
+        found.append([*(table for tied in joined for table in tied), each])
+    return [[each for each in every if each in tied] for tied in found if any(each in tied for each in lost)]
+
+
+def _refers(one: Writes, other: Writes) -> bool:
+    """Whether a foreign key of one table refers to the other, or to itself."""
+    on, to = one.bound.on, other.bound.on.place.oid
+    return to in on.refers_to or (on.refers_to_itself and on.place.oid == to)
+
+
+def _at_once(database: Database, deletes: Sequence[Writes], writes: Sequence[Writes]) -> bool:
+    """What several tables have to do, by one statement; if something is refused nothing is done, and each may try alone.
+
+    Says whether it was done.
+    """
+    gone = [(each, text) for each in reversed(deletes) if (text := each.deletion())]
+    fresh = [(each, text) for each in writes if (text := each.writing())]
+    if len(gone) + len(fresh) < 2:
+        return False
     with ExitStack() as quiet:
-        for each, _ in mine:
+        for each in {each.bound.n: each for each, _ in (*gone, *fresh)}.values():
             quiet.enter_context(without_triggers(database, each.bound))
-        parts = ", ".join(f"poolpair_{n} AS ({text} RETURNING 1)" for n, (_, text) in enumerate(mine))
-        rows = " UNION ALL ".join(f"SELECT 1 FROM poolpair_{n}" for n in range(len(mine)))
         try:
-            (written,) = database.tried([f"WITH {parts} {rows}"])
+            (written,) = database.tried([together([text for _, text in gone], [text for _, text in fresh])])
         except psycopg.Error as error:
             if not is_refusal(error):
                 raise
-            return
-    for each, _ in mine:
-        done(each, written)
+            return False
+    for each, _ in gone:
+        each.deleted(0)
+    for each, _ in fresh:
+        each.written(written)
         written = 0  # nobody asks which of them wrote how many
+    return True

@@ -235,7 +235,10 @@ class Database:
             raise
 
     def tried(self, statements: Sequence[str]) -> list[int]:
-        """Run statements in a savepoint, in one round trip; gives how many rows each wrote. What is refused is undone, and raised."""
+        """Run statements in a savepoint, in one round trip; gives how many rows each wrote, or the number that it answers.
+
+        What is refused is undone, and raised.
+        """
         try:
             cursor = self._c.execute(
                 "; ".join(("SAVEPOINT poolpair_try", *statements, "RELEASE SAVEPOINT poolpair_try"))
@@ -247,7 +250,7 @@ class Database:
         written = []
         for _ in statements:
             cursor.nextset()
-            written.append(cursor.rowcount)
+            written.append(int(cursor.fetchall()[0][0]) if cursor.description else cursor.rowcount)
         return written
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
 """A received rows file, copied into temporary tables and checked against the tables; then applied in one transaction.
 
-What the server does not take as values of its own columns is refused with the package. Tables are deleted from before any is written
-to, children first, and written to parents first, so that foreign keys hold at every statement; constraints that can wait do wait,
-and if they fail in the end everything is done again without waiting, so that the groups at fault are found.
+What the server does not take as values of its own columns is refused with the package. Tables are deleted from children first, and
+written to parents first, or all at once, so that foreign keys hold at every statement (`circles` says how); constraints that can wait do
+wait, and if they fail in the end everything is done again without waiting, so that the groups at fault are found.
 """
 
 from __future__ import annotations

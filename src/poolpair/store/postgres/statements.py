@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from poolpair.store.postgres.bound import GONE, SCOPE_OF_ALL, Bound, listed
@@ -84,6 +85,18 @@ class Statements:
         )
         fresh = f"NOT EXISTS (SELECT 1 FROM {self.old} o WHERE o.poolpair_place = a.poolpair_place)"
         return [again, f"{plain} WHERE {fresh} {order}"]
+
+
+def together(deletions: Iterable[str], writes: Iterable[str]) -> str:
+    """One statement that does all of this, deletions first; it answers how many rows were written.
+
+    References to their rows, and their cascades, are looked at when it ends.
+    """
+    said = [f"{text} RETURNING false AS poolpair_written" for text in deletions]
+    said += [f"{text} RETURNING true AS poolpair_written" for text in writes]
+    parts = ", ".join(f"poolpair_{n} AS ({text})" for n, text in enumerate(said))
+    rows = " UNION ALL ".join(f"SELECT poolpair_written FROM poolpair_{n}" for n in range(len(said)))
+    return f"WITH {parts} SELECT count(*) FILTER (WHERE poolpair_written) FROM ({rows}) poolpair_all"
 
 
 def _within(alias: str, span: Span) -> str:
