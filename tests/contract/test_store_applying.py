@@ -384,6 +384,17 @@ def test_a_parked_group_is_tried_again(a: Bench, b: Bench, rows: Path) -> None:
     assert caught.value.code is Code.USAGE
 
 
+def test_a_retry_leaves_what_the_site_numbers(a: Bench, b: Bench, rows: Path) -> None:
+    """The row that stands is changed and not replaced: it keeps its place among the others."""
+    a.account("valjean", "old")
+    a.account("javert", 1)
+    carry(a, b, rows)
+    group_id = park_one(a, b, rows)
+    b.refuse_poison(refused=False)
+    assert b.store.retry_parked(group_id) is None
+    assert [row[1:] for row in b.rows("account")] == [("valjean", POISON), ("javert", 1)]
+
+
 def test_a_dropped_group_is_lacking(a: Bench, b: Bench, rows: Path) -> None:
     """After a drop the copy differs, and a repair brings the group again."""
     group_id = park_one(a, b, rows)

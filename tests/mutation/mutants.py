@@ -2241,4 +2241,20 @@ MUTANTS = (
         new="    late = []",
         test="tests/postgres/test_references.py::test_so_they_do_beside_a_row_that_is_refused",
     ),
+    Mutant(
+        name="a-retry-replaces-the-row",
+        rule="what is tried again changes the row that stands in its place",
+        file="store/postgres/parking.py",
+        old="    if b.conflict is not None and database.row(",
+        new="    if b.conflict is None and database.row(",
+        test="tests/postgres/test_parked_groups.py::test_a_retry_takes_nothing_from_whoever_refers_to_the_group",
+    ),
+    Mutant(
+        name="a-retry-numbers-the-row-anew",
+        rule="what is tried again keeps what the site numbers itself",
+        file="store/sqlite/parking.py",
+        old="    if b.conflict is not None and connection.execute(",
+        new="    if b.conflict is None and connection.execute(",
+        test="tests/contract/test_store_applying.py::test_a_retry_leaves_what_the_site_numbers",
+    ),
 )

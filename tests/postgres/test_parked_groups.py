@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from poolpair.errors import Code, PoolpairError
 from tests.cluster import Cluster
+from tests.postgres.copies import entry
 from tests.postgres.own_pair import ITEM, OwnPair, own_pair
 
 TABLES = ("alpha", "beta")
@@ -80,4 +83,25 @@ def test_a_value_too_long_for_an_index_parks_one_group(cluster: Cluster, tmp_pat
         assert pair.ask("b", "SELECT name FROM item") == [("n",)]
         pair.do("b", "DROP INDEX long")
         assert pair.command("b", "parked", "retry").exit_code == 0
+        pair.whole()
+
+
+@pytest.mark.parametrize("on", ["", "ON DELETE CASCADE"], ids=["", "cascade"])
+def test_a_retry_takes_nothing_from_whoever_refers_to_the_group(cluster: Cluster, tmp_path: Path, on: str) -> None:
+    """The row that stood is changed in its place; a deletion that was refused is tried as one."""
+    schema = f"""
+    CREATE TABLE person (id integer PRIMARY KEY, name text);
+    CREATE TABLE message (id integer PRIMARY KEY, person integer REFERENCES person {on});
+    """
+    profile = entry("person", "id") + entry("message", "id")
+    with own_pair(cluster, tmp_path / "pair", schema, profile, ("person", "message"), homes={"shared": "a"}) as pair:
+        pair.do("a", "INSERT INTO person VALUES (5, 'five')", "INSERT INTO message VALUES (1, 5), (2, 5)")
+        pair.whole()
+        pair.do("b", "ALTER TABLE person ADD CONSTRAINT short CHECK (name <> 'long')")
+        pair.do("a", "UPDATE person SET name = 'long'")
+        pair.settle(force=True)
+        assert [group.key for group in pair.sites["b"].store.parked()] == ["id=5"]
+        pair.do("b", "ALTER TABLE person DROP CONSTRAINT short")
+        assert pair.command("b", "parked", "retry").exit_code == 0
+        assert pair.ask("b", "SELECT id FROM message ORDER BY id") == [(1,), (2,)]
         pair.whole()

@@ -16,6 +16,7 @@ from poolpair.store.postgres.documents import read_document
 from poolpair.store.postgres.install import beginning_to_apply, triggers
 from poolpair.store.postgres.refusals import is_refusal, reason_of
 from poolpair.store.postgres.skipping import without_triggers
+from poolpair.store.postgres.statements import Statements
 from poolpair.store.postgres.transaction import forget_parked
 from poolpair.store.values import ApplyPlan, ParkedGroup
 
@@ -79,7 +80,7 @@ def list_parked(database: Database, bound: tuple[Bound, ...], channel: Channel |
 
 
 def retry_parked(database: Database, bound: tuple[Bound, ...], group_id: int) -> str | None:
-    """Replace what stands here of the group by the parked rows; returns the store's reason if it refuses again."""
+    """Let the parked rows stand for the group; returns the store's reason if it refuses again."""
     found = database.row(f"SELECT tbl FROM {SCHEMA}.parked WHERE id = $1", group_id)
     if found is None:
         raise PoolpairError(Code.USAGE, f"no parked group has the number {group_id}")
@@ -93,7 +94,7 @@ def retry_parked(database: Database, bound: tuple[Bound, ...], group_id: int) ->
     refused: str | None = None
     with without_triggers(database, b):
         try:
-            database.tried(_applied_parked(b, group_id))
+            database.tried(_applied_parked(database, b, group_id))
         except psycopg.Error as error:
             if not is_refusal(error):
                 raise
@@ -131,15 +132,16 @@ def _keeps(database: Database, b: Bound) -> bool:
     return keys == {"poolpair_id", *b.spec.key} and rows.issuperset(b.columns)
 
 
-def _applied_parked(b: Bound, group_id: int) -> list[str]:
+def _applied_parked(database: Database, b: Bound, group_id: int) -> list[str]:
+    mine = f"FROM {SCHEMA}.parked_row_{b.n} WHERE poolpair_id = {group_id}"
+    insert = f"INSERT INTO {b.table} AS t ({b.column_list}) SELECT {b.column_list} {mine} ORDER BY poolpair_place"
+    if b.conflict is not None and database.row(f"SELECT 1 {mine} LIMIT 1"):
+        return [
+            insert + Statements(b).on_conflict(b.conflict)
+        ]  # in its place: others may refer to it, and a cascade take them
     same = f"p.poolpair_id = {group_id} AND {b.same_key('t', 'p')}"
-    rows = (
-        f"SELECT {b.column_list} FROM {SCHEMA}.parked_row_{b.n} WHERE poolpair_id = {group_id} ORDER BY poolpair_place"
-    )
-    return [
-        f"DELETE FROM {b.table} t USING {SCHEMA}.parked_key_{b.n} p WHERE {same} AND {b.scoped('t')}",
-        f"INSERT INTO {b.table} ({b.column_list}) {rows}",
-    ]
+    gone = f"DELETE FROM {b.table} t USING {SCHEMA}.parked_key_{b.n} p WHERE {same} AND {b.scoped('t')}"
+    return [gone, insert]
 
 
 def describe_key(b: Bound, key: tuple[object, ...]) -> str:

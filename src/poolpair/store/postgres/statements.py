@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from poolpair.store.postgres.bound import GONE, SCOPE_OF_ALL, Bound, listed
@@ -50,13 +50,18 @@ class Statements:
         b = self.b
         if b.conflict is None:
             return [*self.take(self.named, span), self.insert(span)]
+        return [self.insert(span, self.on_conflict(b.conflict))]
+
+    def on_conflict(self, conflict: Sequence[str]) -> str:
+        """What follows `INSERT INTO ... AS t` where a group is one row: the row that stands is changed in its place, if it differs."""
+        b = self.b
         # The columns by which rows were found equal are left alone, unless equal values may be written in several ways.
-        set_anew = [name for name in b.columns if name not in b.conflict or not b.type_of(name).exact]
+        set_anew = [name for name in b.columns if name not in conflict or not b.type_of(name).exact]
         if not set_anew:
-            return [self.insert(span, f" ON CONFLICT ({listed(b.conflict)}) DO NOTHING")]
+            return f" ON CONFLICT ({listed(conflict)}) DO NOTHING"
         fresh = ", ".join(f"{q} = excluded.{q}" for q in map(quote, set_anew))
-        on_conflict = f" ON CONFLICT ({listed(b.conflict)}) DO UPDATE SET {fresh}"
-        return [self.insert(span, f"{on_conflict} WHERE {b.differs('t', 'excluded', set_anew)}")]
+        differs = b.differs("t", "excluded", set_anew)
+        return f" ON CONFLICT ({listed(conflict)}) DO UPDATE SET {fresh} WHERE {differs}"
 
     def insert(self, span: Span | None, on_conflict: str = "") -> str:
         """Insert the rows of some groups, or of all, in the origin's order where that means something."""

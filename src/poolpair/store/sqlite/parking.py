@@ -12,6 +12,7 @@ from poolpair.store.sqlite.connection import PREFIX, text
 from poolpair.store.sqlite.install import name_parked
 from poolpair.store.sqlite.refusing import savepoint, without_triggers
 from poolpair.store.sqlite.transaction import applying, forget_parked
+from poolpair.store.sqlite.writing import on_conflict
 from poolpair.store.values import ParkedGroup
 
 
@@ -37,7 +38,7 @@ def list_parked(connection: sqlite3.Connection, channel: Channel | None) -> tupl
 
 
 def retry_parked(connection: sqlite3.Connection, bound: tuple[Bound, ...], group_id: int) -> str | None:
-    """Replace what stands here of the group by the parked rows; returns the store's reason if it refuses again.
+    """Let the parked rows stand for the group; returns the store's reason if it refuses again.
 
     Raises RolledBack if that took the whole transaction with it.
     """
@@ -83,8 +84,14 @@ def _columns(connection: sqlite3.Connection, table: str) -> set[str]:
 
 
 def _apply_parked(connection: sqlite3.Connection, b: Bound, group_id: int) -> None:
+    mine = f"FROM main.{PREFIX}parked_row_{b.n} WHERE poolpair_id = {int(group_id)}"
+    insert = f"INSERT OR ABORT INTO {b.table} ({b.column_list}) SELECT {b.column_list} {mine} ORDER BY rowid"
+    if b.conflict is not None and connection.execute(f"SELECT 1 {mine} LIMIT 1").fetchone():
+        connection.execute(
+            f"{insert} {on_conflict(b, b.conflict)}"
+        )  # in its place, so that what this site numbers stays
+        return
     parked_key = f"SELECT * FROM main.{PREFIX}parked_key_{b.n} WHERE poolpair_id = {int(group_id)}"
     same = f"EXISTS (SELECT 1 FROM ({parked_key}) p WHERE {b.same_key('p', '_t')})".replace('"_t"', "_t")
     connection.execute(f"DELETE FROM {b.table} AS _t WHERE {b.scoped('_t')} AND {same}")
-    rows = f"SELECT {b.column_list} FROM main.{PREFIX}parked_row_{b.n} WHERE poolpair_id = ? ORDER BY rowid"
-    connection.execute(f"INSERT OR ABORT INTO {b.table} ({b.column_list}) {rows}", (group_id,))
+    connection.execute(insert)

@@ -23,16 +23,21 @@ def write_groups(connection: sqlite3.Connection, b: Bound, groups: str, gone: st
         insert = f"INSERT OR ABORT INTO {b.table} ({b.column_list}) SELECT {b.column_list} FROM {rows} ORDER BY rowid"
         return connection.execute(insert).rowcount
     delete_groups(connection, b, gone)
-    stays = b.same_when_equal & set(b.conflict)  # of a column that is set SQLite thinks that the row may move
+    return connection.execute(
+        f"INSERT OR ABORT INTO {b.table} ({b.column_list}) SELECT {b.column_list} FROM {rows} WHERE 1 ORDER BY rowid"
+        f" {on_conflict(b, b.conflict)}"
+    ).rowcount
+
+
+def on_conflict(b: Bound, conflict: Iterable[str]) -> str:
+    """What follows an INSERT where a group is one row: the row that stands is changed in its place, if it differs."""
+    stays = b.same_when_equal & set(conflict)  # of a column that is set SQLite thinks that the row may move
     given = [name for name in b.columns if name not in stays]
     update = "NOTHING"
     if given:
         differs = any_of(_differs(quote(b.spec.name), "excluded", name) for name in given)
         update = f"UPDATE SET {', '.join(f'{q} = excluded.{q}' for q in map(quote, given))} WHERE {differs}"
-    return connection.execute(
-        f"INSERT OR ABORT INTO {b.table} ({b.column_list}) SELECT {b.column_list} FROM {rows} WHERE 1 ORDER BY rowid"
-        f" ON CONFLICT ({', '.join(map(quote, b.conflict))}) DO {update}"
-    ).rowcount
+    return f"ON CONFLICT ({', '.join(map(quote, conflict))}) DO {update}"
 
 
 def delete_groups(connection: sqlite3.Connection, b: Bound, keys: str, extra: str = "1") -> None:
