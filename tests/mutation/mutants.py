@@ -2256,5 +2256,11 @@ MUTANTS = (
         old="    if b.conflict is not None and connection.execute(",
         new="    if b.conflict is None and connection.execute(",
         test="tests/contract/test_store_applying.py::test_a_retry_leaves_what_the_site_numbers",
+        name="a-table-is-left-out-unseen",
+        rule="what of a whole application nobody could carry is refused until `without` names it",
+        file="store/postgres/listing.py",
+        old='reason="; ".join(troubles))',
+        new='reason="; ".join(troubles), fatal=False)',
+        test="tests/postgres/test_whole_left_out.py",
     ),
 )

@@ -55,14 +55,20 @@ def examine() -> None:
     contents = tuple(kind.contents(profile, _owner(config)))
     files = _files(config, profile) if config.files is not None and profile.files else None
     _show(contents, files)
-    for problem in left_out(profile, kind.described()):
-        typer.echo(f"left out  {_line(problem.table)}: {problem.reason}")
+    for line in lines_of_left_out(kind, profile):
+        typer.echo(line)
     remarks = [f"{problem.table}: {problem.reason}" for problem in problems]
     dangers = [*_dangers(config, kind, contents, files), *remarks]
     for danger in dangers:
         typer.echo(f"mind      {_line(danger)}")
     if any(each.unhomed for each in contents) or (files is not None and files.unhomed):
         raise typer.Exit(1)
+
+
+def lines_of_left_out(kind: StoreKind, profile: Profile) -> Iterator[str]:
+    """Each table that stays at its site, and why, in a line."""
+    for problem in left_out(profile, kind.described()):
+        yield f"left out  {_line(problem.table)}: {problem.reason}"
 
 
 def _owner(config: PoolConfig) -> Owner:

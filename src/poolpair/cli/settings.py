@@ -10,6 +10,7 @@ import typer
 
 from poolpair.cli import deployment
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
+from poolpair.cli.examine import lines_of_left_out
 from poolpair.cli.ordering import ordered
 from poolpair.config import PoolConfig
 from poolpair.config_values import MANAGEMENT_PROFILE
@@ -89,6 +90,9 @@ def init(print_sql: Annotated[bool, typer.Option("--print-sql", help="Only print
         prepare_management(config)
     if done.repaired:
         talk.print(f"put back {len(done.repaired)} triggers; both copies will be compared", markup=False)
+    if (profile := profile_of(config)).whole:  # its tables are found, so nobody has read yet which are not carried
+        for line in lines_of_left_out(store_kind(config), profile):
+            talk.print(line, markup=False)
     with ordered("init"):  # which could not be entered before
         pass
     talk.print(

@@ -83,15 +83,14 @@ def choose(found: Described) -> tuple[tuple[Choice, ...], tuple[Problem, ...]]:
     """What is carried, in the order of names, and what is not, each with its reason; fatal if it would be missed."""
     known = sorted(found.tables, key=lambda info: info.name)
     keys = {info.name: _key_of(info) for info in known}
-    reasons = {info.name: _speaks_against(info, keys[info.name]) for info in known}
-    left = [Problem(table=table, reason=reason, fatal=False) for table, reason in reasons.items() if reason]
-    carried = [info for info in known if not reasons[info.name]]
+    against = {info.name: problem for info in known if (problem := _speaks_against(info, keys[info.name]))}
+    carried = [info for info in known if info.name not in against]
     drawn = _drawn_for(carried, found.sequences)
     choices = tuple(
         Choice(info=info, key=keys[info.name].columns, why=keys[info.name].why, sequences=drawn.get(info.name, ()))
         for info in carried
     )
-    return choices, tuple(sorted((*found.left, *left), key=lambda problem: problem.table))
+    return choices, tuple(sorted((*found.left, *against.values()), key=lambda problem: problem.table))
 
 
 def draft_profile(name: str, found: Described, trees: Collection[str] = ()) -> str:
@@ -104,10 +103,11 @@ def draft_profile(name: str, found: Described, trees: Collection[str] = ()) -> s
     return "\n".join(parts)
 
 
-def _speaks_against(info: TableInfo, key: _Key) -> str:
+def _speaks_against(info: TableInfo, key: _Key) -> Problem | None:
     if _MIGRATIONS.search(info.name.rpartition(".")[2]):
-        return "it seems to say which migrations ran, which is each site's own: migrate at both"
-    return "" if key.columns else "no column of it can tell its rows apart"
+        reason = "it seems to say which migrations ran, which is each site's own: migrate at both"
+        return Problem(table=info.name, reason=reason, fatal=False)
+    return None if key.columns else Problem(table=info.name, reason="no column of it can tell its rows apart")
 
 
 def _drawn_for(tables: Collection[TableInfo], sequences: Iterable[str]) -> dict[str, tuple[str, ...]]:

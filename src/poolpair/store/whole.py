@@ -29,34 +29,42 @@ def expanded(profile: Profile, found: Described, prepared: Iterable[PreparedTabl
     """The same profile with every table that it means: of a store that `init` prepared those that it found, each as it found it.
 
     What is captured, parked and spooled is kept by number and key, so these stay, whatever indexes came since. Tables that came, went, or
-    lost a column of their key show in the digest only. Raises PROFILE for what nobody could carry and the profile does not leave out.
+    lost a column of their key show in the digest only. Raises PROFILE for what nobody could carry and the profile does not leave out; once
+    the store is prepared that shows in the digest, too: whoever looks, or takes over, is not to be stopped by it.
     """
     whole = profile.whole
     if whole is None:
         return profile
-    fresh = _chosen(profile, whole, found)
+    choices, left = choose(found)
+    fresh, missed = _chosen(profile, whole, choices), _missed(profile, whole, left)
     named = len(profile.tables)
     known = {table.name: table for table in prepared if table.number > named}
     if not known:
+        if missed:
+            said = "; ".join(f"{problem.table}: {problem.reason}" for problem in missed)
+            raise PoolpairError(Code.PROFILE, f"{said}. If it is to stay each site's own, name it in `without`")
         tables = (*profile.tables, *(_table(n, choice) for n, choice in enumerate(fresh.values(), named + 1)))
         return replace(profile, tables=tables, digest=profile_digest(tables, profile.files, whole))
     stays = [table for table in known.values() if table.name in fresh and _has(fresh[table.name], table.key)]
     entries = [_table(table.number, replace(fresh[table.name], key=table.key)) for table in stays]
     tables = (*profile.tables, *sorted(entries, key=lambda entry: entry.number))
-    came = tuple(_table(0, choice) for name, choice in fresh.items() if name not in {table.name for table in stays})
+    came = [_table(0, choice) for name, choice in fresh.items() if name not in {table.name for table in stays}]
+    came += [ProfileTable(number=0, name=problem.table, channel=Channel.USERS, key=()) for problem in missed]
     digest = profile_digest((*tables, *came), profile.files, whole)
     return replace(profile, tables=tables, digest=digest, numbers=max(table.number for table in known.values()))
 
 
-def _chosen(profile: Profile, whole: Whole, found: Described) -> dict[str, Choice]:
-    """What a profile does not name itself and carries all the same, in the order of names. Raises PROFILE."""
-    choices, left = choose(found)
-    if missed := [problem for problem in left if problem.fatal and not is_left_out(whole, problem.table)]:
-        said = "; ".join(f"{problem.table}: {problem.reason}" for problem in missed)
-        raise PoolpairError(Code.PROFILE, f"{said}. If it is to stay each site's own, name it in `without`")
+def _chosen(profile: Profile, whole: Whole, choices: Iterable[Choice]) -> dict[str, Choice]:
+    """What a profile does not name itself and carries all the same, in the order of names."""
     named = {table.name for table in profile.tables}
     wanted = (choice for choice in choices if not is_left_out(whole, choice.info.name))
     return {choice.info.name: choice for choice in wanted if choice.info.name not in named}
+
+
+def _missed(profile: Profile, whole: Whole, left: Iterable[Problem]) -> list[Problem]:
+    """What would be missed at the partner, and nobody said that it may be. Of what a profile names itself it is judged elsewhere."""
+    named = {table.name for table in profile.tables}
+    return [each for each in left if each.fatal and each.table not in named and not is_left_out(whole, each.table)]
 
 
 def _has(choice: Choice, key: tuple[str, ...]) -> bool:
@@ -81,12 +89,13 @@ def refuse_newcomers(profile: Profile, describe: Callable[[], Described]) -> Non
     """Raise CAPTURE_BROKEN if tables came that a whole application's profile would carry: nothing captures them yet."""
     if profile.whole is None:
         return
-    carried = {table.name for table in profile.tables}
-    names = (choice.info.name for choice in choose(describe())[0])
-    if fresh := [name for name in names if name not in carried and not is_left_out(profile.whole, name)]:
-        detail = f"nothing captures table {', '.join(fresh)}, which is new here"
+    choices, left = choose(describe())
+    said = [f"nothing captures {each.table}: {each.reason}" for each in _missed(profile, profile.whole, left)]
+    if fresh := _chosen(profile, profile.whole, choices):
+        said.insert(0, f"nothing captures table {', '.join(fresh)}, which is new here")
+    if said:
         hint = "stop the service, run `poolpair -c FILE init`, and start it again; or name the table in `without` at both sites"
-        raise PoolpairError(Code.CAPTURE_BROKEN, detail, hint=hint)
+        raise PoolpairError(Code.CAPTURE_BROKEN, "; ".join(said), hint=hint)
 
 
 def is_left_out(whole: Whole, table: str) -> bool:

@@ -41,13 +41,16 @@ def describe_all(database: Database) -> Described:
     names = [str(name) for name, kind, _ in listed if kind not in _NO_TABLES]
     tables = describe_tables(database, names)
     heirs = {str(name) for name, _, inherits in listed if inherits}
-    reasons = {str(name): _NO_TABLES[kind] for name, kind, _ in listed if kind in _NO_TABLES}
+    left = [
+        Problem(table=str(name), reason=_NO_TABLES[kind], fatal=False) for name, kind, _ in listed if kind in _NO_TABLES
+    ]
     for name, table in tables.items():
         if troubles := [*table.troubles, *(["it inherits from another table"] if name in heirs else [])]:
-            reasons[name] = "; ".join(troubles)
+            left.append(Problem(table=name, reason="; ".join(troubles)))
+    names_left = {problem.table for problem in left}
     free = database.rows(_FREE, list(database.schemas), SCHEMA)
     return Described(
-        tables=tuple(table.info for name, table in tables.items() if name not in reasons),
-        left=tuple(Problem(table=name, reason=reason, fatal=False) for name, reason in reasons.items()),
+        tables=tuple(table.info for name, table in tables.items() if name not in names_left),
+        left=tuple(left),
         sequences=tuple(str(name) for (name,) in free),
     )

@@ -1,0 +1,77 @@
+"""What a whole application on PostgreSQL holds and nobody could carry: `init` refuses each kind until `without` names it, and says it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from poolpair.errors import Code
+from tests.badinput.ground import said
+from tests.cluster import Cluster
+from tests.postgres.own_pair import OwnPair, own_pair
+
+UNSEEN = {
+    "ruled": "CREATE TABLE ruled (id integer PRIMARY KEY); CREATE RULE r AS ON INSERT TO ruled WHERE NEW.id < 0 DO INSTEAD NOTHING",
+    "hidden": "CREATE TABLE hidden (id integer PRIMARY KEY); ALTER TABLE hidden ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
+    "unlogged": "CREATE UNLOGGED TABLE unlogged (id integer PRIMARY KEY)",
+    "parent": "CREATE TABLE parent (id integer PRIMARY KEY)",
+    "child": "CREATE TABLE child () INHERITS (parent)",
+    "shapeless": "CREATE TABLE shapeless (j json)",
+    "broad": f"CREATE TABLE broad ({', '.join(f'c{n} integer' for n in range(1599))})",
+}
+"""What would be missed at the partner."""
+REASONS = {
+    "ruled": "it has a rule",
+    "hidden": "row-level security",
+    "unlogged": "it is UNLOGGED",
+    "parent": "other tables inherit from it",
+    "child": "it inherits from another table",
+    "shapeless": "no column of it can tell its rows apart",
+    "broad": "it has 1599 columns",
+}
+NOTE = """
+CREATE TABLE note (id integer PRIMARY KEY); CREATE TABLE immigration (id integer PRIMARY KEY);
+CREATE TABLE django_migrations (id integer PRIMARY KEY);
+"""
+SEEN = "CREATE MATERIALIZED VIEW seen AS SELECT count(*) FROM note"
+HOMES = {"shared": "a", "*": "a"}
+
+
+@pytest.fixture
+def pair(cluster: Cluster, tmp_path: Path) -> Iterator[OwnPair]:
+    """Pool a serves everything, pool b stands by; nothing in it is left out that would be missed."""
+    with own_pair(cluster, tmp_path, f"{NOTE} {SEEN}", "whole = true\n", ("note",), homes=HOMES) as made:
+        yield made
+
+
+def without(pair: OwnPair, *names: str) -> None:
+    """Both pools leave these tables out."""
+    (pair.folder / "profile.toml").write_text(f"whole = true\nwithout = {list(names)}\n")
+
+
+def test_what_would_be_missed_is_refused_until_it_is_named(pair: OwnPair) -> None:
+    """A rule, row-level security, UNLOGGED, inheritance, too many columns, nothing to tell rows by: each is P102 at `init`, by its name."""
+    pair.stop("a")
+    pair.do("a", *UNSEEN.values())
+    for name, reason in REASONS.items():
+        without(pair, *(other for other in UNSEEN if other != name))
+        code, detail = said(pair.command("a", "init"))
+        assert (code, detail.startswith(f"{name}: {reason}"), "`without`" in detail) == (Code.PROFILE, True, True), detail
+    without(pair, *UNSEEN)
+    result = pair.command("a", "init")
+    assert result.exit_code == 0, result.output
+    left = {line.split()[2].rstrip(":") for line in result.output.splitlines() if line.startswith("left out")}
+    assert left == {*UNSEEN, "public.seen", "django_migrations"}
+
+
+def test_what_cannot_be_carried_any_more_stops_no_look(pair: OwnPair) -> None:
+    """Where such a table comes later, `status` goes on telling, and the next start says P104; `init` says which table."""
+    pair.do("a", UNSEEN["unlogged"])
+    assert pair.command("a", "status").exit_code == 0
+    pair.stop("a")
+    assert "P104 tables came, went or changed their keys" in pair.command("a", "check").output
+    assert said(pair.command("a", "init"))[1].startswith("unlogged: ")
+    without(pair, "unlogged")
+    assert pair.command("a", "init").exit_code == 0
