@@ -2263,4 +2263,12 @@ MUTANTS = (
         new='reason="; ".join(troubles), fatal=False)',
         test="tests/postgres/test_whole_left_out.py",
     ),
+    Mutant(
+        name='immigration-is-bookkeeping',
+        rule='only what tools for migrations write is taken for that',
+        file='store/drafting.py',
+        old='r"(^|_)(schema_)?migrations$"',
+        new='r"migrations?$"',
+        test='tests/unit/store/test_drafting.py',
+    ),
 )

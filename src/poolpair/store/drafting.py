@@ -16,10 +16,19 @@ from poolpair.store.profile_check import Problem, TableInfo, unique_key_within
 NOT_COMPARED = frozenset({"json", "xml", "point", "line", "lseg", "box", "path", "polygon", "circle"})
 """Types of PostgreSQL without an equality: they cannot tell rows apart."""
 _FLEETING = re.compile(r"(^|_)(sess(ion)?s?|cache|tokens?|nonces?|locks?|presence|temp|tmp)($|_)", re.IGNORECASE)
-_MIGRATIONS = re.compile(
-    r"migrations?$|^alembic_version$|^schema_version|^flyway_|^databasechangelog|^goose_db_version$|^ar_internal_metadata$",
-    re.IGNORECASE,
+_MIGRATIONS = re.compile(r"(^|_)(schema_)?migrations$", re.IGNORECASE)
+_BOOKKEEPING = frozenset(
+    {
+        *("alembic_version", "migrate_version", "south_migrationhistory", "migration", "aerich", "migratehistory"),
+        *("_yoyo_migration", "_yoyo_log", "_yoyo_version", "yoyo_lock"),
+        *("schema_version", "flyway_schema_history", "databasechangelog", "databasechangeloglock"),
+        *("ar_internal_metadata", "phinxlog", "migration_versions", "doctrine_migration_versions"),
+        *("goose_db_version", "atlas_schema_revisions", "refinery_schema_history", "sequelizemeta"),
+        *("knex_migrations_lock", "kysely_migration", "kysely_migration_lock", "pgmigrations"),
+        *("__efmigrationshistory", "__migrationhistory", "schemaversions", "play_evolutions", "play_evolutions_lock"),
+    }
 )
+"""Tables in which tools for migrations note what ran, beside those whose names end in `migrations`; in small letters."""
 EVERYWHERE = "*"
 """Instead of top folders: all files, wherever they lie."""
 _ONE_LINE = {number: " " for number in (*range(32), 127, 0x85, 0x2028, 0x2029)}
@@ -104,7 +113,8 @@ def draft_profile(name: str, found: Described, trees: Collection[str] = ()) -> s
 
 
 def _speaks_against(info: TableInfo, key: _Key) -> Problem | None:
-    if _MIGRATIONS.search(info.name.rpartition(".")[2]):
+    name = info.name.rpartition(".")[2]
+    if _MIGRATIONS.search(name) or name.lower() in _BOOKKEEPING:
         reason = "it seems to say which migrations ran, which is each site's own: migrate at both"
         return Problem(table=info.name, reason=reason, fatal=False)
     return None if key.columns else Problem(table=info.name, reason="no column of it can tell its rows apart")

@@ -61,6 +61,19 @@ def test_what_is_left_out_is_named_with_its_reason() -> None:
         assert f"#     {name}: " in text
 
 
+def test_only_what_tools_for_migrations_write_is_taken_for_that() -> None:
+    """Their tables are left out by name; data whose table is called much like one of them is carried."""
+    theirs = (
+        *("django_migrations", "migrations", "schema_migrations", "_prisma_migrations", "__diesel_schema_migrations"),
+        *("_sqlx_migrations", "knex_migrations", "knex_migrations_lock", "alembic_version", "flyway_schema_history"),
+        *("goose_db_version", "__EFMigrationsHistory", "phinxlog", "doctrine_migration_versions", "_yoyo_migration"),
+        *("DATABASECHANGELOG", "databasechangeloglock", "ar_internal_metadata", "app.schema_migrations", "migration"),
+    )
+    data = ("immigration", "immigrations", "bird_migration", "schema_versions_of_papers", "flyway_stations", "emigrations")
+    text = drafted(*(table(name, column("id", pk=1)) for name in (*theirs, *data)))
+    assert {each.name for each in parse_profile(text.encode(), "drafted").tables} == set(data)
+
+
 def test_questions_and_what_is_to_be_done_first() -> None:
     """Owners, what looks short-lived, triggers, numbers that the database insists on, and those that the application draws."""
     text = drafted(
