@@ -158,8 +158,11 @@ def _key_of(info: TableInfo) -> _Key:
     single = next((names for names in unique if unique_key_within(info, names) == names), None)
     if single:
         return _Key(single, "It has no primary key; these columns are unique.")
-    if unique:
-        return _Key(unique[0], "Unique but for NULL: rows that agree in these columns travel together.")
+    if unique:  # in a primary key of SQLite NULL is the exception; in another column it may be what most rows have
+        return _Key(
+            primary if primary in unique else unique[0],
+            "Unique but for NULL: rows that agree in these columns travel together.",
+        )
     every = tuple(column.name for column in info.columns if column.name in usable)
     return _Key(every, "It has no unique key, so a row is told by all it says: equal rows travel together.")
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from poolpair.store.drafting import Described, draft_profile
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+
+from poolpair.store.drafting import Described, choose, draft_profile
 from poolpair.store.profile_check import ColumnInfo, Problem, TableInfo
 from poolpair.store.profile_file import parse_profile
+from poolpair.store.sqlite.schema import describe_all
 
 
 def column(name: str, kind: str = "text", *, null: bool = False, pk: int = 0, always: bool = False) -> ColumnInfo:
@@ -47,6 +52,19 @@ def test_every_key_has_its_reason() -> None:
         assert text.count(said) == 1
 
 
+def test_the_primary_key_goes_before_what_is_unique_but_for_null() -> None:
+    """On SQLite it takes NULL too, but rows without an address are not to be one group; what is unique and never NULL goes before both."""
+    loose = table("user", column("name", null=True, pk=1), column("email", null=True))
+    strict = table("member", column("name", null=True, pk=1), column("number"))
+    text = drafted(
+        replace(loose, unique_keys=(("email",), ("name",))),
+        replace(strict, unique_keys=(("number",), ("name",))),
+    )
+    keys = {each.name: each.key for each in parse_profile(text.encode(), "drafted").tables}
+    assert keys == {"user": ("name",), "member": ("number",)}
+    assert text.count("Unique but for NULL") == 1
+
+
 def test_what_is_left_out_is_named_with_its_reason() -> None:
     """What cannot be carried, what has no key, and what says which migrations ran."""
     text = drafted(
@@ -69,7 +87,14 @@ def test_only_what_tools_for_migrations_write_is_taken_for_that() -> None:
         *("goose_db_version", "__EFMigrationsHistory", "phinxlog", "doctrine_migration_versions", "_yoyo_migration"),
         *("DATABASECHANGELOG", "databasechangeloglock", "ar_internal_metadata", "app.schema_migrations", "migration"),
     )
-    data = ("immigration", "immigrations", "bird_migration", "schema_versions_of_papers", "flyway_stations", "emigrations")
+    data = (
+        "immigration",
+        "immigrations",
+        "bird_migration",
+        "schema_versions_of_papers",
+        "flyway_stations",
+        "emigrations",
+    )
     text = drafted(*(table(name, column("id", pk=1)) for name in (*theirs, *data)))
     assert {each.name for each in parse_profile(text.encode(), "drafted").tables} == set(data)
 
@@ -89,3 +114,11 @@ def test_questions_and_what_is_to_be_done_first() -> None:
     assert found["auth_tokens"].triggers == "skip"
     assert set(found["auth_tokens"].sequences) == {"auth_tokens_numbers", "unknown"}
     assert {each.pattern for each in profile.files} == {"{name}", "up/{*path}"}
+
+
+def test_a_real_table_of_users_is_told_by_its_primary_key() -> None:
+    """SQLite lists the newest index first, which is that of the address."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE TABLE user (name TEXT PRIMARY KEY, email TEXT UNIQUE)")
+        choices, _ = choose(describe_all(connection))
+    assert [(choice.info.name, choice.key) for choice in choices] == [("user", ("name",))]
