@@ -58,7 +58,9 @@ def test_what_would_be_missed_is_refused_until_it_is_named(pair: OwnPair) -> Non
     for name, reason in REASONS.items():
         without(pair, *(other for other in UNSEEN if other != name))
         code, detail = said(pair.command("a", "init"))
-        assert (code, detail.startswith(f"{name}: {reason}"), "`without`" in detail) == (Code.PROFILE, True, True), detail
+        assert (code, detail.startswith(f"{name}: {reason}"), "`without`" in detail) == (Code.PROFILE, True, True), (
+            detail
+        )
     without(pair, *UNSEEN)
     result = pair.command("a", "init")
     assert result.exit_code == 0, result.output
@@ -75,3 +77,34 @@ def test_what_cannot_be_carried_any_more_stops_no_look(pair: OwnPair) -> None:
     assert said(pair.command("a", "init"))[1].startswith("unlogged: ")
     without(pair, "unlogged")
     assert pair.command("a", "init").exit_code == 0
+
+
+DOTTED = (
+    'CREATE TABLE "x.y" (id integer PRIMARY KEY)',
+    'CREATE SCHEMA z; CREATE TABLE z.y (id integer PRIMARY KEY); CREATE TABLE "z.y" (id integer PRIMARY KEY)',
+    'CREATE SCHEMA "z.z"; CREATE TABLE "z.z".y (id integer PRIMARY KEY)',
+    'CREATE SCHEMA u; CREATE SCHEMA "u.v"; CREATE TABLE "u.v".w (id integer PRIMARY KEY)',
+)
+"""Names with a dot of their own, also where another table of another schema seems to be meant."""
+
+
+def test_a_dot_in_a_name_is_no_schema(pair: OwnPair) -> None:
+    """Each such table is carried, and none is taken for another."""
+    pair.tables = ('"x.y"', "z.y", '"z.y"', '"z.z".y', '"u.v".w')
+    for pool in ("a", "b"):
+        pair.stop(pool)
+        pair.do(pool, *DOTTED)
+        assert pair.command(pool, "init").exit_code == 0
+        pair.start(pool)
+    pair.do("a", *(f"INSERT INTO {table} VALUES ({n})" for n, table in enumerate(pair.tables)))
+    pair.whole()
+    assert len(pair.rows("b")) == len(pair.tables)
+
+
+def test_a_table_that_no_name_means_alone_is_refused(pair: OwnPair) -> None:
+    """Schema u with a table v.w, and schema u.v with a table w: one of them is P102 until `without` names it."""
+    pair.stop("a")
+    pair.do("a", DOTTED[3], 'CREATE TABLE u."v.w" (id integer PRIMARY KEY)')
+    code, detail = said(pair.command("a", "init"))
+    assert (code, detail.split(".")[0:2]) == (Code.PROFILE, ["u", "v"]), detail
+    assert "a profile cannot name it" in detail

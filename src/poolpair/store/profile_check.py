@@ -37,6 +37,8 @@ class TableInfo:
 
     name: str
     columns: tuple[ColumnInfo, ...]
+    sql: str = ""
+    """How a statement names it, where that is more than its name in quotes."""
     unique_keys: tuple[tuple[str, ...], ...] = ()
     without_rowid: bool = False
     autoincrement: bool = False

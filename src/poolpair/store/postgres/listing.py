@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from poolpair.store.drafting import Described
 from poolpair.store.postgres.database import SCHEMA, Database
-from poolpair.store.postgres.schema import describe_tables
+from poolpair.store.postgres.schema import Table, describe_tables
 from poolpair.store.profile_check import Problem
 
 _ALL = """
@@ -13,7 +15,7 @@ SELECT CASE WHEN n.nspname = ANY ($1::text[]) AND n.nspname = (
          WHERE o.relname = c.relname AND o.relkind IN ('r', 'p') AND s.nspname = ANY ($1::text[])
          ORDER BY array_position($1::text[], s.nspname::text) LIMIT 1)
        THEN c.relname::text ELSE n.nspname || '.' || c.relname END, c.relkind::text,
-       EXISTS (SELECT 1 FROM pg_inherits i WHERE i.inhrelid = c.oid)
+       EXISTS (SELECT 1 FROM pg_inherits i WHERE i.inhrelid = c.oid), c.oid::bigint, n.nspname || '.' || c.relname
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'm', 'f') AND NOT c.relispartition AND c.relpersistence <> 't'
   AND n.nspname NOT IN ('pg_catalog', 'information_schema', $2)
@@ -38,14 +40,20 @@ _NO_TABLES = {
 def describe_all(database: Database) -> Described:
     """Describe every table but those of extensions and our own."""
     listed = database.rows(_ALL, list(database.schemas), SCHEMA)
-    names = [str(name) for name, kind, _ in listed if kind not in _NO_TABLES]
-    tables = describe_tables(database, names)
-    heirs = {str(name) for name, _, inherits in listed if inherits}
     left = [
-        Problem(table=str(name), reason=_NO_TABLES[kind], fatal=False) for name, kind, _ in listed if kind in _NO_TABLES
+        Problem(table=str(name), reason=_NO_TABLES[kind], fatal=False)
+        for name, kind, *_ in listed
+        if kind in _NO_TABLES
     ]
+    wanted = {int(oid): (str(name), str(full)) for name, kind, _, oid, full in listed if kind not in _NO_TABLES}
+    tables, mistaken = _described(database, wanted)
+    left += [
+        Problem(table=name, reason="a profile cannot name it: another table is called so, too") for name in mistaken
+    ]
+    heirs = {int(oid) for _, _, inherits, oid, _ in listed if inherits}
     for name, table in tables.items():
-        if troubles := [*table.troubles, *(["it inherits from another table"] if name in heirs else [])]:
+        inherits = ["it inherits from another table"] if table.place.oid in heirs else []
+        if troubles := [*table.troubles, *inherits]:
             left.append(Problem(table=name, reason="; ".join(troubles)))
     names_left = {problem.table for problem in left}
     free = database.rows(_FREE, list(database.schemas), SCHEMA)
@@ -54,3 +62,19 @@ def describe_all(database: Database) -> Described:
         left=tuple(left),
         sequences=tuple(str(name) for (name,) in free),
     )
+
+
+def _described(database: Database, wanted: Mapping[int, tuple[str, str]]) -> tuple[dict[str, Table], list[str]]:
+    """Tables by the name that a profile gives them, short if that means no other; and those that no name means alone.
+
+    A dot in a name may be taken for the one behind a schema: such a table needs its full name.
+    """
+    found: dict[str, Table] = {}
+    left = dict(wanted)
+    for length in (0, 1):
+        names = {names[length] for names in left.values()}
+        for name, on in describe_tables(database, names).items():
+            if on.place.oid in left and left[on.place.oid][length] == name:
+                found[name] = on
+                del left[on.place.oid]
+    return found, [full for _, full in left.values()]

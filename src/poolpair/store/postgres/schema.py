@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from poolpair.store.postgres.database import SCHEMA, Database, quote
@@ -26,9 +26,10 @@ SELECT c.oid::bigint, n.nspname, c.relname, c.relkind, row_security_active(c.oid
        EXISTS (SELECT 1 FROM pg_inherits i WHERE i.inhrelid = c.oid),
        EXISTS (SELECT 1 FROM pg_subscription_rel s WHERE s.srrelid = c.oid
                OR s.srrelid IN (SELECT relid FROM pg_partition_tree(c.oid)))
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relname = $1 AND n.nspname = ANY($2::text[]) AND c.relkind IN ('r', 'p')
-ORDER BY array_position($2::text[], n.nspname::text) LIMIT 1
+FROM unnest($1::text[], $2::text[]) WITH ORDINALITY reading (nspname, relname, place)
+JOIN pg_namespace n ON n.nspname = reading.nspname
+JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = reading.relname AND c.relkind IN ('r', 'p')
+ORDER BY reading.place LIMIT 1
 """
 _COLUMNS = """
 WITH RECURSIVE based AS (
@@ -150,11 +151,18 @@ def describe_tables(database: Database, names: Iterable[str]) -> dict[str, Table
     """Describe the named tables that exist; views and foreign tables are not tables here."""
     found: dict[str, Table] = {}
     for name in sorted(set(names)):
-        schema, _, bare = name.rpartition(".")
-        row = database.row(_TABLE, bare, [schema] if schema else list(database.schemas))
+        readings = list(_readings(name, database.schemas))
+        row = database.row(_TABLE, [schema for schema, _ in readings], [bare for _, bare in readings])
         if row is not None:
             found[name] = _describe(database, name, row)
     return found
+
+
+def _readings(name: str, schemas: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """What a name in a profile may mean, the likeliest first: either part may hold a dot, and so may one without a schema."""
+    for at in reversed([at for at, letter in enumerate(name) if letter == "."]):
+        yield name[:at], name[at + 1 :]
+    yield from ((schema, name) for schema in schemas)
 
 
 def _describe(database: Database, name: str, row: tuple[object, ...]) -> Table:
@@ -229,6 +237,7 @@ def _describe(database: Database, name: str, row: tuple[object, ...]) -> Table:
         place=Place(oid=oid, schema=str(schema), name=str(relname)),
         info=TableInfo(
             name=name,
+            sql=f"{quote(str(schema))}.{quote(str(relname))}",
             columns=tuple(columns),
             unique_keys=tuple(dict.fromkeys(tuple(names) for _, names in keys)),
             triggers=tuple(
