@@ -130,6 +130,24 @@ def test_what_nobody_would_see_is_refused(tmp_path: Path) -> None:
     assert made.command("a", "init").exit_code == 0
 
 
+def test_an_index_whose_trigger_writes_more_is_refused(tmp_path: Path) -> None:
+    """It counts in a table as well, so it rests where rows arrive, and the index would lack them: P102 until `without` names it."""
+    schema = (
+        "CREATE TABLE note (id INTEGER PRIMARY KEY, body); CREATE TABLE stats (n INTEGER PRIMARY KEY);"
+        "CREATE VIRTUAL TABLE words USING fts5 (body);"
+        "CREATE TRIGGER fill AFTER INSERT ON note BEGIN INSERT INTO words VALUES (NEW.body); UPDATE stats SET n = n + 1; END;"
+    )
+    made = make_ground(tmp_path, schema=schema, profile="whole = true\n", columns={"note": "id"}, homes=HOMES)
+    code, detail = said(made.command("a", "init"))
+    assert (code, "words: it is a virtual table (fts5)" in detail, "fill, which writes tables" in detail) == (
+        Code.PROFILE,
+        True,
+        True,
+    )
+    (tmp_path / "profile.toml").write_text('whole = true\nwithout = ["words"]\n')
+    assert made.command("a", "init").exit_code == 0
+
+
 def taken_again(site: Ground, reason: str, *way: str) -> None:
     """One group that came from A is parked at B for this reason, and stays so until that is out of the way; then it is taken."""
     site.settle()

@@ -35,12 +35,17 @@ class Virtual:
     kind: str
     content: str | None
     filled_by: tuple[str, ...]
+    """Triggers that run where rows arrive, too."""
+    resting: tuple[str, ...] = ()
+    """Triggers that write into it and do not: they write tables as well, or are a view's."""
 
     @property
     def problem(self) -> Problem:
         """Why it is not carried; fatal if what is in it would be missed."""
         what = f"it is a virtual table ({self.kind}), which has no triggers"
-        if self.filled_by:
+        if self.resting:
+            what += f"; {', '.join(self.resting)}, which writes tables too or is of a view, does not run where rows arrive"
+        elif self.filled_by:
             return Problem(
                 table=self.name, reason=f"{what}; {', '.join(self.filled_by)} fill it at each site", fatal=False
             )
@@ -51,6 +56,8 @@ class Virtual:
                 reason=f"{what}; what it indexes is in {self.content}: after a takeover, {rebuilt}",
                 fatal=False,
             )
+        if self.resting:
+            return Problem(table=self.name, reason=f"{what}: it would lack what comes from the partner")
         return Problem(
             table=self.name, reason=f"{what}, and no trigger fills it: what the application puts there cannot be seen"
         )
@@ -65,10 +72,11 @@ def written_by(sql: str) -> set[str]:
 def index_triggers(connection: sqlite3.Connection) -> Mapping[str, tuple[str, ...]]:
     """Per table of the application's (folded), those of its triggers that write into nothing but virtual tables."""
     virtual = {folded(name) for name in _virtual_names(connection)}
+    views = {folded(text(name)) for (name,) in connection.execute("SELECT name FROM main.sqlite_master WHERE type = 'view'")}
     found: dict[str, tuple[str, ...]] = {}
     for name, table, sql in _triggers(connection):
         written = written_by(sql)
-        if written and written <= virtual:
+        if written and written <= virtual and folded(table) not in views:
             found[folded(table)] = (*found.get(folded(table), ()), name)
     return found
 
@@ -76,15 +84,20 @@ def index_triggers(connection: sqlite3.Connection) -> Mapping[str, tuple[str, ..
 def virtual_tables(connection: sqlite3.Connection) -> tuple[Virtual, ...]:
     """Every virtual table, in the order of names."""
     triggers = list(_triggers(connection))
+    run = {trigger for names in index_triggers(connection).values() for trigger in names}
     found = []
     for name in sorted(_virtual_names(connection)):
         query = "SELECT sql FROM main.sqlite_master WHERE type = 'table' AND name = ?"
         sql = text(connection.execute(query, (name,)).fetchone()[0])
         kind, content = _KIND.match(sql), _CONTENT.search(sql)
-        filled_by = tuple(sorted(trigger for trigger, _, body in triggers if folded(name) in written_by(body)))
+        writers = sorted(trigger for trigger, _, body in triggers if folded(name) in written_by(body))
         found.append(
             Virtual(
-                name, _plain(kind["kind"]) if kind else "?", _plain(content["table"]) if content else None, filled_by
+                name,
+                _plain(kind["kind"]) if kind else "?",
+                _plain(content["table"]) if content else None,
+                filled_by=tuple(trigger for trigger in writers if trigger in run),
+                resting=tuple(trigger for trigger in writers if trigger not in run),
             )
         )
     return tuple(found)
