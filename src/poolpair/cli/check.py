@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pathlib import Path
 import typer
 
 from poolpair.cli.context import EXIT_STATUSES, chosen_config
+from poolpair.cli.examine import some_names
 from poolpair.config import PoolConfig
 from poolpair.errors import CATALOGUE, Code, PoolpairError
 from poolpair.format.layout import cookie_dir, data_dir, folders
@@ -24,9 +26,11 @@ from poolpair.pipeline.identity import check_own_share, check_partner_share
 from poolpair.pipeline.site import Site
 from poolpair.scratch import scratch_of
 from poolpair.store import ledger
-from poolpair.store.tree import FileVanished
-from poolpair.units import show_bytes
-from poolpair.wiring import check_settings, open_site, profile_of, store_kind
+from poolpair.store.own_places import outside
+from poolpair.store.profile import is_meant
+from poolpair.store.tree import FileVanished, text
+from poolpair.units import show_bytes, show_count
+from poolpair.wiring import check_settings, open_site, own_places, profile_of, store_kind
 
 FAIL = "FAIL"
 NETWORK = {
@@ -118,7 +122,7 @@ def _site(config: PoolConfig, site: Site) -> Iterator[Line]:
             hint = CATALOGUE[checked.code].hint if checked.code else ""
             yield Line("partner's share", checked.words, checked.code, hint)
     yield from _space(config, site)
-    yield _one("files", lambda: _files(config, site))
+    yield from _files(config, site)
     yield from _application(config)
     for step, command in site.hooks.commands.items():
         yield _one(f"hook {step}", partial(_program, command))
@@ -218,16 +222,36 @@ def _space(config: PoolConfig, site: Site) -> Iterator[Line]:
     yield _one("disk", lambda: roomy("the scratch folder", scratch_free, Code.SCRATCH))
 
 
-def _files(config: PoolConfig, site: Site) -> str:
-    if site.tree is None:
-        return "`files` is not set: rows are carried, no files"
-    count = size = 0
-    for file in site.tree.scan(lambda path: site.file_home(path) is not None):
-        with suppress(FileVanished), site.tree.open(file.path):
-            pass
-        count, size = count + 1, size + file.size
-    left_out = f", {site.tree.skipped} links or devices left out" if site.tree.skipped else ""
-    return f"{config.files} is readable: {count} files of {show_bytes(size)} belong{left_out}"
+def _files(config: PoolConfig, site: Site) -> Iterator[Line]:
+    tree, folder = site.tree, config.files
+    if tree is None or folder is None:
+        yield Line("files", "`files` is not set: rows are carried, no files")
+        return
+    profile, belongs = profile_of(config), outside(folder, own_places(config))
+    others: Counter[str] = Counter()
+
+    def wanted(path: bytes) -> bool:
+        if site.file_home(path) is not None:
+            return True
+        if profile.files and belongs(path) and not is_meant(profile, path):
+            top, slash, _ = path.partition(b"/")
+            others[text(top + slash)] += 1
+        return False
+
+    def look() -> str:
+        count = size = 0
+        for file in tree.scan(wanted):
+            with suppress(FileVanished), tree.open(file.path):
+                pass
+            count, size = count + 1, size + file.size
+        left_out = f", {tree.skipped} links or devices left out" if tree.skipped else ""
+        return f"{folder} is readable: {count} files of {show_bytes(size)} belong{left_out}"
+
+    yield _one("files", look)
+    if others:
+        where = some_names(sorted(others))
+        count = show_count(others.total(), "file")
+        yield Line("files", f"to know: {count} below {folder} match no pattern, and stay at this site: in {where}")
 
 
 def _application(config: PoolConfig) -> Iterator[Line]:

@@ -124,19 +124,20 @@ def _dangers(
     if any(each.shared for each in contents) and SHARED not in dict(config.homes):
         yield f'tables are home = "shared", and [homes] does not say whose that is: add {SHARED} = "{config.pool}"'
     if fleeting := [each.table for each in contents if is_fleeting(each.table)]:
-        yield f"{_some(fleeting)}: looks short-lived. Carried, it is there after a takeover; left out, less travels"
+        yield f"{some_names(fleeting)}: looks short-lived. Carried, it is there after a takeover; left out, less travels"
     if files is None:
         yield "no files are carried: what the rows refer to on disk, if anything, stays at its site"
         return
     if files.other:
         yield f"{show_count(files.other, 'file')} below `files` match no pattern, and stay at their site"
     if files.databases:
-        yield f"{_some(files.databases)}: a database carried as a file is torn if it is written to meanwhile"
+        yield f"{some_names(files.databases)}: a database carried as a file is torn if it is written to meanwhile"
     if files.large:
-        yield f"{_some(files.large)}: larger than conference_max, held until that is raised"
+        yield f"{some_names(files.large)}: larger than conference_max, held until that is raised"
 
 
-def _some(names: list[str] | tuple[str, ...]) -> str:
+def some_names(names: list[str] | tuple[str, ...]) -> str:
+    """Names in one line; of many the first."""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(map(_line, names[:SHOWN])) + more
 

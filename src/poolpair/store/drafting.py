@@ -47,6 +47,10 @@ _HEAD = """\
 #
 # Because the other pool homes nobody, numbers that the database gives (serials, identities) travel as they are.
 """
+_LATER = """\
+# One rule for each folder that was there. What comes into other folders later is taken by none of these, and stays at its site;
+# `check` counts it. One rule with the pattern "{*path}" takes everything, but for what its skip = ["cache/*"] names.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +112,8 @@ def draft_profile(name: str, found: Described, trees: Collection[str] = ()) -> s
     head = _HEAD + "".join(_before(choice.info for choice in choices)) + "".join(_left_out(left))
     parts = [head, f"description = {_quoted(name)}\n"]
     parts += ["".join(_entry(choice)) for choice in choices]
+    if set(trees) - {EVERYWHERE}:
+        parts.append(_LATER)
     parts += ["".join(_files(top)) for top in sorted(set(trees))]
     return "\n".join(parts)
 

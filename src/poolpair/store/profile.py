@@ -181,6 +181,11 @@ def match_path(profile: Profile, path: bytes) -> MatchedPath | None:
     return next((found for rule in profile.files if (found := path_rule(rule).match(path))), None)
 
 
+def is_meant(profile: Profile, path: bytes) -> bool:
+    """Whether some pattern fits a path, also where `skip` leaves it out: what no pattern fits, nobody may have thought of."""
+    return any(path_rule(rule).expression.fullmatch(path) for rule in profile.files)
+
+
 def _shown(raw: bytes) -> str:
     """A name as text that every store accepts: bytes that are no UTF-8 are escaped, each by its number."""
     return raw.decode("utf-8", "backslashreplace")

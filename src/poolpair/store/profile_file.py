@@ -119,10 +119,15 @@ class _Entry:
         if not isinstance(value, str) or not value.strip() or "\0" in value:
             self.problem(key, f"expected a text, not {type_name(value) if not isinstance(value, str) else repr(value)}")
             return None
-        return value.strip()
+        return value
+
+    def expression(self, key: str) -> str | None:
+        """SQL, or None; blanks around it mean nothing."""
+        value = self.text(key)
+        return value.strip() if value else None
 
     def needed(self, key: str) -> str:
-        """A text that must be there."""
+        """A text that must be there, blanks and all: a name may begin with one."""
         if key not in self._values:
             self.problem(key, "missing")
         return self.text(key) or ""
@@ -172,16 +177,16 @@ def _table(number: int, entry: _Entry) -> ProfileTable:
         name=name,
         channel=Channel(entry.choice("channel", Channel.USERS.value, Channel.CONFERENCES.value)),
         key=key,
-        where=entry.text("where"),
-        home_key=entry.text("home_key"),
-        principal=entry.text("principal"),
+        where=entry.expression("where"),
+        home_key=entry.expression("home_key"),
+        principal=entry.expression("principal"),
         shared=entry.choice("home", "", "shared") == "shared",
         leave_out=entry.texts("leave_out"),
         order_by=entry.texts("order_by"),
         sequences=entry.texts("sequences"),
         triggers="fire" if fire is None else "skip",
         fire=fire or (),
-        conference=entry.text("conference"),
+        conference=entry.expression("conference"),
     )
 
 

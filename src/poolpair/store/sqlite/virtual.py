@@ -44,7 +44,9 @@ class Virtual:
         """Why it is not carried; fatal if what is in it would be missed."""
         what = f"it is a virtual table ({self.kind}), which has no triggers"
         if self.resting:
-            what += f"; {', '.join(self.resting)}, which writes tables too or is of a view, does not run where rows arrive"
+            what += (
+                f"; {', '.join(self.resting)}, which writes tables too or is of a view, does not run where rows arrive"
+            )
         elif self.filled_by:
             return Problem(
                 table=self.name, reason=f"{what}; {', '.join(self.filled_by)} fill it at each site", fatal=False
@@ -72,7 +74,9 @@ def written_by(sql: str) -> set[str]:
 def index_triggers(connection: sqlite3.Connection) -> Mapping[str, tuple[str, ...]]:
     """Per table of the application's (folded), those of its triggers that write into nothing but virtual tables."""
     virtual = {folded(name) for name in _virtual_names(connection)}
-    views = {folded(text(name)) for (name,) in connection.execute("SELECT name FROM main.sqlite_master WHERE type = 'view'")}
+    views = {
+        folded(text(name)) for (name,) in connection.execute("SELECT name FROM main.sqlite_master WHERE type = 'view'")
+    }
     found: dict[str, tuple[str, ...]] = {}
     for name, table, sql in _triggers(connection):
         written = written_by(sql)
