@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,10 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.keyfile import new_key_file
 from poolpair.lab.pool import run_command
 from poolpair.model import ImportStatus
-from poolpair.wiring import initialise
+from poolpair.store.sqlite.binding import bind
+from poolpair.store.sqlite.connection import connect
+from poolpair.store.sqlite.setup import refuse_homeless
+from poolpair.wiring import home_triples, initialise, profile_of
 from tests.badinput.ground import HOMES, ITEM, PROFILE, SCHEMA, Ground, make_ground, said, write_toml
 
 
@@ -69,6 +74,22 @@ def test_a_profile_whose_rows_have_no_home_is_refused_by_init(tmp_path: Path) ->
     assert caught.value.code is Code.PROFILE
     assert "no pattern of [homes] matches any row of item" in caught.value.detail
     assert made.ask("a", "SELECT name FROM sqlite_master WHERE name GLOB 'poolpair*'") == []
+
+
+def test_the_look_for_homes_ends_at_the_first_row_that_has_one(tmp_path: Path) -> None:
+    """It holds the write lock, also beside a live application: a table of many rows takes it no longer than one of few."""
+    steps = []
+    for rows in (2, 3000):
+        (tmp_path / str(rows)).mkdir()
+        made = make_ground(tmp_path / str(rows), rows=rows)
+        with closing(connect(made.path("a"), 1.0)) as connection:
+            bound = bind(connection, profile_of(made.config("a")))
+            taken = count()
+            connection.set_progress_handler(lambda taken=taken: next(taken) < 0, 1)
+            refuse_homeless(connection, bound, home_triples(made.config("a")))
+            connection.set_progress_handler(None, 0)
+            steps.append(next(taken))
+    assert steps[0] == steps[1] > 0
 
 
 def test_an_empty_table_is_no_wrong_profile(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def install(
         refuse_fatal(problems_of(c, profile))
         bound = bind(c, profile)
         before = text(c.execute("PRAGMA main.journal_mode").fetchone()[0])
-        _refuse_homeless(c, bound, homes)
+        refuse_homeless(c, bound, homes)
         found = known_settings(c)
         refuse_newer(found, str(path))
         if not is_settled(found, settings, profile.digest):
@@ -115,7 +115,7 @@ def install(
     return done
 
 
-def _refuse_homeless(c: sqlite3.Connection, bound: tuple[Bound, ...], homes: Sequence[tuple[int, str, str]]) -> None:
+def refuse_homeless(c: sqlite3.Connection, bound: tuple[Bound, ...], homes: Sequence[tuple[int, str, str]]) -> None:
     """A table all of whose rows belong to nobody means a wrong home_key or wrong [homes]. Tried out, and taken back."""
     c.execute("BEGIN IMMEDIATE")
     try:
@@ -124,11 +124,14 @@ def _refuse_homeless(c: sqlite3.Connection, bound: tuple[Bound, ...], homes: Seq
         for b in bound:
             if b.spec.home_is_pool:
                 continue
-            rows, homed = c.execute(f"SELECT count(*), count({b.home}) FROM {b.table} WHERE {b.scope}").fetchone()
-            if rows and not homed:
+            rows = f"SELECT 1 FROM {b.table} WHERE {b.scope}"  # the first of them will do: writers wait meanwhile
+            any_row, any_homed = c.execute(
+                f"SELECT EXISTS ({rows}), EXISTS ({rows} AND {b.home} IS NOT NULL)"
+            ).fetchone()
+            if any_row and not any_homed:
                 raise PoolpairError(
                     Code.PROFILE,
-                    f"no pattern of [homes] matches any row of {b.spec.name} ({rows} rows): home_key or [homes] is wrong",
+                    f"no pattern of [homes] matches any row of {b.spec.name}: home_key or [homes] is wrong",
                 )
     finally:
         c.execute("ROLLBACK")
