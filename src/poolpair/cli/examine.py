@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import typer
@@ -17,7 +18,7 @@ from poolpair.store.drafting import is_fleeting
 from poolpair.store.kind import StoreKind
 from poolpair.store.own_places import outside
 from poolpair.store.profile import Profile, match_path
-from poolpair.store.tree import DirectoryTree, TreeFile, text
+from poolpair.store.tree import DirectoryTree, FileVanished, TreeFile, text
 from poolpair.store.whole import left_out
 from poolpair.units import show_bytes, show_count
 from poolpair.wiring import own_places, profile_of, store_kind
@@ -104,16 +105,18 @@ def _files(config: PoolConfig, profile: Profile) -> _Files:
             continue
         count, size = count + 1, size + file.size
         unhomed += home_of(found.home_key, patterns) is None
-        databases += [text(file.path)] if _is_database(tree, file) else []
+        databases += [text(file.path)] if is_database(tree, file) else []
         large += [text(file.path)] if file.size > config.sync.conference_max_bytes else []
     return _Files(count, size, unhomed, tuple(databases), tuple(large), other)
 
 
-def _is_database(tree: DirectoryTree, file: TreeFile) -> bool:
+def is_database(tree: DirectoryTree, file: TreeFile) -> bool:
+    """Whether a file is a database of SQLite's; one that went meanwhile is none."""
     if file.size < len(SQLITE_HEAD):
         return False
-    with tree.open(file.path) as source:
+    with suppress(FileVanished), tree.open(file.path) as source:
         return source.read(len(SQLITE_HEAD)) == SQLITE_HEAD
+    return False
 
 
 def _dangers(

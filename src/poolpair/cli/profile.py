@@ -57,10 +57,14 @@ def draft(
 
 def _trees(folder: Path, ours: Iterable[Path]) -> set[str]:
     """The top folders, and "" for files that lie in none; or all, if there are many or a pattern cannot name one."""
-    if not folder.is_dir():
-        raise PoolpairError(Code.USAGE, f"--files: {folder} is no folder")
     belongs, found = outside(folder, ours), set[str]()
-    for entry in os.scandir(folder):
+    try:
+        entries = list(os.scandir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        raise PoolpairError(Code.USAGE, f"--files: {folder} is no folder") from None
+    except OSError as error:
+        raise PoolpairError(Code.USAGE, f"--files: cannot list {folder}: {error.strerror}") from error
+    for entry in entries:
         if not belongs(os.fsencode(entry.name)):
             continue
         if entry.is_dir(follow_symlinks=False):

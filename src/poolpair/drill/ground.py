@@ -10,7 +10,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -67,20 +67,29 @@ def _check_room(config: PoolConfig, folder: Path) -> None:
     kind = store_kind(config)
     needed = kind.size_bytes() if kind.local_file() is not None else 0
     if config.files is not None:
-        needed += sum(entry.stat(follow_symlinks=False).st_size for entry in _files_below(config.files))
+        needed += sum(sizes_below(config.files))
     free = shutil.disk_usage(folder).free
     if free < ROOM * needed:
         detail = f"{folder} has {free:,} bytes free; a copy of store and files takes about {needed:,}"
         raise PoolpairError(Code.SCRATCH, detail, "set `scratch` to a disk with more room")
 
 
-def _files_below(folder: Path) -> Iterator[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                yield from _files_below(Path(entry.path))
-            elif entry.is_file(follow_symlinks=False):
-                yield entry
+def sizes_below(top: Path) -> Iterator[int]:
+    """In bytes. The tree lives: what goes meanwhile counts no more. Raises DRILL where a folder cannot be read."""
+    folders = [top]
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                found = list(entries)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise PoolpairError(Code.DRILL, f"cannot list {error.filename}: {error.strerror}") from error
+        folders += [Path(entry.path) for entry in found if entry.is_dir(follow_symlinks=False)]
+        for entry in found:
+            with suppress(FileNotFoundError):
+                if entry.is_file(follow_symlinks=False):
+                    yield entry.stat(follow_symlinks=False).st_size
 
 
 def lay_out(config: PoolConfig, site: Site, folder: Path, url: str) -> Ground:

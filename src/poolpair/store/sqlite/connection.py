@@ -8,6 +8,7 @@ undecoded.
 from __future__ import annotations
 
 import sqlite3
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -42,8 +43,7 @@ def literal(text: str) -> str:
 
 def connect(path: Path, lock_wait_s: float, *, read_only: bool = False) -> sqlite3.Connection:
     """Open the database. Raises STORE_MISSING, STORE_LOCKED, STORE_BROKEN."""
-    if not path.is_file():
-        raise PoolpairError(Code.STORE_MISSING, f"{path} is not there")
+    _refuse_absent(path)
     mode = "ro" if read_only else "rw"
     with translated(path):
         connection = sqlite3.connect(
@@ -66,6 +66,18 @@ def connect(path: Path, lock_wait_s: float, *, read_only: bool = False) -> sqlit
         connection.create_function("poolpair_encoded", -1, _sql_encoded, deterministic=True)
         connection.create_function("poolpair_bucket_encoded", -1, _sql_bucket_encoded, deterministic=True)
     return connection
+
+
+def _refuse_absent(path: Path) -> None:
+    """Whether it is a file; `Path.is_file` raises in some releases of Python where a folder may not be entered."""
+    try:
+        is_file = stat.S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        is_file = False
+    except OSError as error:
+        raise PoolpairError(Code.STORE_MISSING, f"{path} cannot be looked at: {error.strerror}") from error
+    if not is_file:
+        raise PoolpairError(Code.STORE_MISSING, f"{path} is not there")
 
 
 def chained(operator: str, terms: Iterable[str]) -> str:

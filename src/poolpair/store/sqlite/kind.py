@@ -62,7 +62,7 @@ class SqliteKind:
         )
 
     def described(self) -> Described:
-        with closing(connect(self._path, self._lock_wait_s, read_only=True)) as connection:
+        with closing(connect(self._path, self._lock_wait_s, read_only=True)) as connection, translated(self._path):
             return describe_all(connection)
 
     def prepared(self) -> InstalledSettings | None:
@@ -70,7 +70,7 @@ class SqliteKind:
             return known_settings(connection)
 
     def problems(self, profile: Profile) -> tuple[Problem, ...]:
-        with closing(connect(self._path, self._lock_wait_s, read_only=True)) as connection:
+        with closing(connect(self._path, self._lock_wait_s, read_only=True)) as connection, translated(self._path):
             return problems_of(connection, profile)
 
     def contents(self, profile: Profile, owner: Owner) -> Iterator[Contents]:
