@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from poolpair.errors import Code
+from poolpair.store.drafting import choose
+from poolpair.store.open import kind_of
 from tests.badinput.ground import said
 from tests.cluster import Cluster
 from tests.postgres.own_pair import OwnPair, own_pair
@@ -108,3 +110,36 @@ def test_a_table_that_no_name_means_alone_is_refused(pair: OwnPair) -> None:
     code, detail = said(pair.command("a", "init"))
     assert (code, detail.split(".")[0:2]) == (Code.PROFILE, ["u", "v"]), detail
     assert "a profile cannot name it" in detail
+
+
+UNEQUAL = """
+CREATE DOMAIN doc AS json; CREATE DOMAIN docs AS doc[]; CREATE TYPE mood AS ENUM ('up', 'down');
+CREATE TYPE flat AS (n integer, m mood); CREATE TYPE deep AS (n integer, j docs);
+CREATE TABLE bare (a varchar(9), d doc, l docs, p jsonpath, x xid, g point, r int4range, m mood[], f flat, e deep, c cidr);
+"""
+ROW = "('x', '[1]', ARRAY['{}']::docs, '$.a', '7', '(1,2)', '[1,4)', '{up}', '(1,up)', '(1,{})', '10.0.0.0/8')"
+
+
+def test_what_cannot_be_compared_is_in_no_key(pair: OwnPair) -> None:
+    """Rows of a table without a key are told by all that can be, whatever domains hide: the application writes on after `init`."""
+    for pool in ("a", "b"):
+        pair.stop(pool)
+        pair.do(pool, UNEQUAL)
+        assert pair.command(pool, "init").exit_code == 0
+        pair.start(pool)
+    pair.do("a", f"INSERT INTO bare VALUES {ROW}, {ROW}", "UPDATE bare SET a = 'y'")
+    pair.tables = ("bare",)
+    pair.whole()
+    assert len(pair.rows("b")) == 2
+    choices, _ = choose(kind_of(pair.config("a").store, 1.0, Path).described())
+    assert {choice.info.name: choice.key for choice in choices}["bare"] == ("a", "r", "m", "f", "c")
+
+
+def test_a_key_that_cannot_be_compared_is_refused(pair: OwnPair) -> None:
+    """A profile that names such a column in `key` is P102: capture would fail inside the application's own statements."""
+    pair.stop("a")
+    pair.do("a", UNEQUAL)
+    entry = '[[tables]]\nname = "bare"\nkey = ["a", "e"]\nhome = "shared"\n'
+    (pair.folder / "profile.toml").write_text(f"whole = true\n{entry}")
+    code, detail = said(pair.command("a", "init"))
+    assert (code, 'key column "e" is public.deep' in detail) == (Code.PROFILE, True), detail

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 
 from poolpair.store.profile_check import Problem, TableInfo, unique_key_within
 
-NOT_COMPARED = frozenset({"json", "xml", "point", "line", "lseg", "box", "path", "polygon", "circle"})
-"""Types of PostgreSQL without an equality: they cannot tell rows apart."""
 _FLEETING = re.compile(r"(^|_)(sess(ion)?s?|cache|tokens?|nonces?|locks?|presence|temp|tmp)($|_)", re.IGNORECASE)
 _MIGRATIONS = re.compile(r"(^|_)(schema_)?migrations$", re.IGNORECASE)
 _BOOKKEEPING = frozenset(
@@ -156,7 +154,7 @@ def _left_out(left: Iterable[Problem]) -> Iterator[str]:
 
 def _key_of(info: TableInfo) -> _Key:
     """The columns that tell which rows belong together, and why these; none if there are none."""
-    usable = {column.name for column in info.columns if not column.generated and _compares(column.declared_type)}
+    usable = {column.name for column in info.columns if not column.generated and column.compares}
     primary = tuple(c.name for c in sorted(info.columns, key=lambda column: column.pk_rank) if c.pk_rank)
     if primary and usable.issuperset(primary) and unique_key_within(info, primary):
         return _Key(primary)
@@ -171,10 +169,6 @@ def _key_of(info: TableInfo) -> _Key:
         )
     every = tuple(column.name for column in info.columns if column.name in usable)
     return _Key(every, "It has no unique key, so a row is told by all it says: equal rows travel together.")
-
-
-def _compares(declared_type: str) -> bool:
-    return declared_type.lower().split("(")[0].rstrip("[] ") not in NOT_COMPARED
 
 
 def _entry(choice: Choice) -> Iterator[str]:

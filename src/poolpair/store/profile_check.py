@@ -27,6 +27,8 @@ class ColumnInfo:
     serial: bool = False
     """Each site numbers it by itself (SQLite: INTEGER PRIMARY KEY)."""
     has_default: bool = False
+    compares: bool = True
+    """Whether its values can be told apart: some types of PostgreSQL have no equality."""
     numbered_always: bool = False
     """The database takes no number from a statement (PostgreSQL: GENERATED ALWAYS AS IDENTITY)."""
 
@@ -122,6 +124,8 @@ def _misfits(spec: ProfileTable, info: TableInfo, *, serials_travel: bool) -> It
         left_out = column.name in spec.leave_out
         if column.name.lower().startswith("poolpair_") or (column.name.lower() == "rowid" and not column.serial):
             yield f'column "{column.name}" has a name that poolpair needs for itself: rename it'
+        if not column.compares and column.name in spec.key:
+            yield f'key column "{column.name}" is {column.declared_type}, whose values cannot be compared: leave it out of key'
         if column.generated and column.name in spec.key:
             yield f'key column "{column.name}" is generated and cannot travel; name the columns that it is made of'
         if left_out and column.not_null and not (column.serial or column.has_default or column.generated):

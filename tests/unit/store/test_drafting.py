@@ -12,9 +12,13 @@ from poolpair.store.profile_file import parse_profile
 from poolpair.store.sqlite.schema import describe_all
 
 
-def column(name: str, kind: str = "text", *, null: bool = False, pk: int = 0, always: bool = False) -> ColumnInfo:
+def column(
+    name: str, kind: str = "text", *, null: bool = False, pk: int = 0, always: bool = False, compares: bool = True
+) -> ColumnInfo:
     """A column."""
-    return ColumnInfo(name=name, declared_type=kind, not_null=not null, pk_rank=pk, numbered_always=always)
+    return ColumnInfo(
+        name=name, declared_type=kind, not_null=not null, pk_rank=pk, numbered_always=always, compares=compares
+    )
 
 
 def table(
@@ -38,7 +42,7 @@ def test_every_key_has_its_reason() -> None:
         table("plain", column("id", pk=1), column("x")),
         table("named", column("a"), column("b"), unique=(("b",),)),
         table("loose", column("a", null=True), column("b"), unique=(("a",),)),
-        table("bare", column("a"), column("j", "json"), column("p", "point")),
+        table("bare", column("a"), column("j", "json", compares=False), column("p", "point", compares=False)),
     )
     profile = parse_profile(text.encode(), "drafted")
     assert {each.name: each.key for each in profile.tables} == {
@@ -70,7 +74,7 @@ def test_what_is_left_out_is_named_with_its_reason() -> None:
     text = drafted(
         table("alembic_version", column("version_num", pk=1)),
         table("django_migrations", column("id", pk=1)),
-        table("shapeless", column("j", "json")),
+        table("shapeless", column("j", "json", compares=False)),
         table("kept", column("id", pk=1)),
         left=(Problem(table="seen", reason="it is a materialized view", fatal=False),),
     )

@@ -31,6 +31,8 @@ JOIN pg_namespace n ON n.nspname = reading.nspname
 JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = reading.relname AND c.relkind IN ('r', 'p')
 ORDER BY reading.place LIMIT 1
 """
+# The last: nothing that the type is made of lacks a default order, be it its own or that of a type which reads it as it is. With less (xid
+# has an equality and no order) keys are captured, and not sorted where they arrive.
 _COLUMNS = """
 WITH RECURSIVE based AS (
   SELECT a.attnum, t.oid, t.typtype, t.typbasetype, t.typdefault IS NOT NULL AS defaulted
@@ -53,7 +55,18 @@ SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), format_type(b.oid,
                       AND m.amoplefttype = c.opcintype AND m.amoprighttype = c.opcintype
                  JOIN pg_operator o ON o.oid = m.amopopr JOIN pg_namespace s ON s.oid = o.oprnamespace AND s.nspname <> 'pg_catalog'
                  WHERE c.opcmethod = (SELECT oid FROM pg_am WHERE amname = 'btree') AND c.opcdefault AND c.opcintype = base.oid), '='),
-       coalesce(nullif(base.typelem, 0), base.oid)::bigint, base.typtype = 'e' AND base.oid <> a.atttypid
+       coalesce(nullif(base.typelem, 0), base.oid)::bigint, base.typtype = 'e' AND base.oid <> a.atttypid,
+       NOT EXISTS (WITH RECURSIVE part AS (
+           SELECT base.oid, base.typtype, base.typcategory, base.typelem, base.typbasetype, base.typrelid
+           UNION
+           SELECT t.oid, t.typtype, t.typcategory, t.typelem, t.typbasetype, t.typrelid FROM part JOIN pg_type t ON
+             (part.typtype = 'd' AND t.oid = part.typbasetype) OR (part.typcategory = 'A' AND t.oid = part.typelem)
+             OR (part.typtype = 'c' AND t.oid IN (SELECT i.atttypid FROM pg_attribute i
+                 WHERE i.attrelid = part.typrelid AND i.attnum > 0 AND NOT i.attisdropped)))
+         SELECT FROM part WHERE typtype = 'b' AND (typcategory <> 'A' OR typelem = 0) AND NOT EXISTS (
+           SELECT FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod AND m.amname = 'btree'
+           WHERE o.opcdefault AND (o.opcintype = part.oid OR EXISTS (SELECT FROM pg_cast k WHERE k.castsource = part.oid
+             AND k.casttarget = o.opcintype AND k.castmethod = 'b' AND k.castcontext = 'i'))))
 FROM pg_attribute a
 JOIN based b ON b.attnum = a.attnum AND b.typtype <> 'd' JOIN pg_type base ON base.oid = b.oid
 LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
@@ -187,6 +200,7 @@ def _describe(database: Database, name: str, row: tuple[object, ...]) -> Table:
             equals,
             lowest,
             hidden_enum,
+            compares,
         ) = column
         columns.append(
             ColumnInfo(
@@ -197,6 +211,7 @@ def _describe(database: Database, name: str, row: tuple[object, ...]) -> Table:
                 generated=generated,
                 serial=serial,
                 has_default=has_default,
+                compares=compares,
                 numbered_always=always,
             )
         )
