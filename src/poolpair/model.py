@@ -86,6 +86,8 @@ class TableShape:
     name: str
     key: tuple[str, ...]
     columns: tuple[str, ...]
+    types: tuple[str, ...] = ()
+    """What becomes of a value in each column (SQLite: affinity, collation); empty from whoever does not tell, or tells in the rows file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ from poolpair.model import (
     RefusedPackage,
     Reign,
     TableDigests,
+    TableShape,
 )
 from poolpair.slice import Slice
 
@@ -92,6 +93,8 @@ class Owed:
     """The digests are of what changed after this comparison."""
     changed: Changed | None = None
     """What was found here of that, when it was applied."""
+    tables: tuple[TableShape, ...] = ()
+    """The order of columns in which the partner computed them."""
 
 
 class SeedPhase(StrEnum):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from itertools import count
 from pathlib import Path
@@ -76,6 +78,11 @@ def test_a_profile_whose_rows_have_no_home_is_refused_by_init(tmp_path: Path) ->
     assert made.ask("a", "SELECT name FROM sqlite_master WHERE name GLOB 'poolpair*'") == []
 
 
+def count_steps(connection: sqlite3.Connection, taken: Iterator[int]) -> None:
+    """Count what the database does."""
+    connection.set_progress_handler(lambda: next(taken) < 0, 1)
+
+
 def test_the_look_for_homes_ends_at_the_first_row_that_has_one(tmp_path: Path) -> None:
     """It holds the write lock, also beside a live application: a table of many rows takes it no longer than one of few."""
     steps = []
@@ -85,7 +92,7 @@ def test_the_look_for_homes_ends_at_the_first_row_that_has_one(tmp_path: Path) -
         with closing(connect(made.path("a"), 1.0)) as connection:
             bound = bind(connection, profile_of(made.config("a")))
             taken = count()
-            connection.set_progress_handler(lambda taken=taken: next(taken) < 0, 1)
+            count_steps(connection, taken)
             refuse_homeless(connection, bound, home_triples(made.config("a")))
             connection.set_progress_handler(None, 0)
             steps.append(next(taken))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.badinput.ground import Ground, first_copy, make_ground
+from tests.line.test_file_recovery import take_over
 
 SCHEMA = """
 CREATE TABLE seat (id INTEGER PRIMARY KEY, owner TEXT NOT NULL, name TEXT NOT NULL, chair TEXT UNIQUE, colour,
@@ -293,3 +294,57 @@ def test_a_rolled_back_transaction_sends_nothing(odd: Ground) -> None:
         connection.rollback()
     odd.settle()
     assert odd.channel("a").export.watermarks == before
+
+
+REPLACED = """
+CREATE TABLE excluded (id INTEGER PRIMARY KEY, v);
+CREATE TABLE page (id INTEGER PRIMARY KEY, slot TEXT NOT NULL DEFAULT 'main' UNIQUE, v);
+CREATE TABLE "bare" (id INTEGER PRIMARY KEY, slot TEXT NOT NULL DEFAULT main UNIQUE, other TEXT NOT NULL DEFAULT "main" UNIQUE, v);
+CREATE TABLE auto (id INTEGER PRIMARY KEY AUTOINCREMENT, v);
+"""
+NAMED = {"excluded": "id, v", "page": "id, slot, v", "bare": "id, slot, other, v", "auto": "id, v"}
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Ground]:
+    """A whole application that a serves."""
+    homes = {"shared": "a", "*": "a"}
+    made = make_ground(tmp_path, schema=REPLACED, profile="whole = true\n", columns=NAMED, homes=homes)
+    made.do("a", "INSERT INTO excluded VALUES (1, 'one')", "INSERT INTO auto VALUES (1, 1)")
+    made.do(
+        "a", "INSERT INTO page VALUES (1, 'main', 1), (2, 'x', 2)", "INSERT INTO bare VALUES (1, 'main', 'main', 1)"
+    )
+    yield first_copy(made)
+    for pool in tuple(made.sites):
+        made.stop(pool)
+
+
+def test_a_table_called_excluded(served: Ground) -> None:
+    """In an upsert that is a name of SQLite's own."""
+    served.do("a", "UPDATE excluded SET v = 'changed'")
+    whole(served)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT OR REPLACE INTO page (id, slot) VALUES (3, NULL)",
+        "UPDATE OR REPLACE page SET slot = NULL WHERE id = 2",
+        "INSERT OR REPLACE INTO bare (id, slot, other) VALUES (3, NULL, 'x')",
+        "INSERT OR REPLACE INTO bare (id, slot, other) VALUES (3, 'x', NULL)",
+    ],
+)
+def test_replace_by_a_default(served: Ground, statement: str) -> None:
+    """REPLACE puts the default where NULL may not stand, and then deletes whoever has that."""
+    served.do("a", statement)
+    whole(served)
+
+
+@pytest.mark.parametrize("number", ["NULL", "'abc'", "9223372036854775807"])
+def test_a_last_number_that_cannot_be(served: Ground, number: str) -> None:
+    """The application may write what it likes into sqlite_sequence, such as max(id) of an empty table."""
+    served.do("a", f"UPDATE sqlite_sequence SET seq = {number}", "UPDATE auto SET v = 2")
+    whole(served)
+    served.stop("a")
+    take_over(served, "b")
+    assert served.ask("b", "SELECT v FROM auto") == [(2,)]

@@ -178,6 +178,7 @@ def _record(site: Site, tx: Transaction, manifest: Manifest, applied: Applied) -
                 hands=_handed(manifest),
                 since=manifest.since,
                 changed=applied.changed,
+                tables=manifest.tables,
             ),
         )
     if manifest.heard is not None and was_ever_moved(site.serving(home) for home in site.homes):

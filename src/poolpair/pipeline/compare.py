@@ -34,7 +34,8 @@ def compare(site: Site, channel: Channel) -> bool:
         reread(site, site.tree, owed, homes)
     with site.store.snapshot() as view:
         definition = view.definition()
-        found = differing(owed.digests, view.digests(channel, homes, owed.digests, frozenset(owed.left_behind)))
+        here = view.digests(channel, homes, owed.digests, frozenset(owed.left_behind), owed.tables)
+        found = differing(owed.digests, here)
     unequal = {buckets.home for buckets in found}
     handed = tuple(reign for reign in owed.hands if _may_take(site, reign, unequal, owed))
     with site.store.transaction(fencing=bool(handed)) as tx:

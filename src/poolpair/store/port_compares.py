@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 from typing import Protocol
 
-from poolpair.model import Channel, TableDigests
+from poolpair.model import Channel, TableDigests, TableShape
 from poolpair.store.values import Cut
 
 
@@ -18,8 +18,12 @@ class Compares(Protocol):
         homes: tuple[str, ...],
         like: tuple[TableDigests, ...] | None,
         left_behind: AbstractSet[str],
+        shapes: tuple[TableShape, ...] = (),
     ) -> tuple[TableDigests, ...]:
-        """Digest the homes' groups, parked ones as if applied; bucket counts chosen here, or as in `like`."""
+        """Digest the homes' groups, parked ones as if applied; bucket counts chosen here, or as in `like`.
+
+        A row is digested in the order of the columns: of `shapes`, where these are the partner's tables, else of ours.
+        """
         ...
 
     def changed_digests(self, cut: Cut) -> tuple[TableDigests, ...]:

@@ -29,6 +29,8 @@ class ColumnInfo:
     has_default: bool = False
     compares: bool = True
     """Whether its values can be told apart: some types of PostgreSQL have no equality."""
+    default: str = ""
+    """Its default as the table says it (SQLite)."""
     numbered_always: bool = False
     """The database takes no number from a statement (PostgreSQL: GENERATED ALWAYS AS IDENTITY)."""
 

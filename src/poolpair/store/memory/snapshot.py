@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
-from poolpair.model import BucketSet, Channel, TableDigests
+from poolpair.model import BucketSet, Channel, TableDigests, TableShape
 from poolpair.store.buckets import Tally, bucket_of, buckets_for
 from poolpair.store.memory.rows import Groups, RowsFile
 from poolpair.store.memory.schema import Key, MemorySchema, MemoryTable
@@ -106,8 +106,10 @@ class MemorySnapshot:
         homes: tuple[str, ...],
         like: tuple[TableDigests, ...] | None,
         left_behind: AbstractSet[str],
+        shapes: tuple[TableShape, ...] = (),
     ) -> tuple[TableDigests, ...]:
-        """Digest every table of the channel, per home; the tree too, for meeting files."""
+        """Digest every table of the channel, per home; the tree too, for meeting files. Both pools have one schema here."""
+        del shapes
         known = {(digests.home, digests.table): len(digests.counts) for digests in like or ()}
         found: list[TableDigests] = []
         for home in homes:

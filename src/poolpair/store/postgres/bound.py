@@ -8,7 +8,7 @@ compared with `=`, which an index serves.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from poolpair.model import TableShape
 from poolpair.store.postgres.database import SCHEMA, literal, quote
@@ -172,6 +172,12 @@ class Bound:
             for name in names
             for cast in ("" if self.type_of(name).exact else "::text",)
         )
+
+    def in_order_of(self, shapes: Iterable[TableShape]) -> Bound:
+        """With the columns in the order of the partner's table, in which it digests rows; as it is if that has others."""
+        mine = (self.spec.name, self.spec.key)
+        told = next((shape.columns for shape in shapes if (shape.name, shape.key) == mine), ())
+        return replace(self, columns=told) if set(told) == set(self.columns) else self
 
     def shape(self) -> TableShape:
         """What the manifest says of this table."""

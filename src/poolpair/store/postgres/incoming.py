@@ -73,9 +73,11 @@ class PostgresIncoming:
         self._undo = undo
         self._waiting: tuple[WaitingTable, ...] = ()
         self._in: CopiedIn | None = None
+        self._shapes: tuple[TableShape, ...] = ()
 
     def open(self, rows: Path, channel: Channel, tables: tuple[TableShape, ...]) -> None:
         """Compare the origin's tables with ours, and copy in what does not wait."""
+        self._shapes = tables
         specs = tuple(spec for spec in self._specs if spec.channel is channel)
         bound, theirs = by_number(b for b in self._bound if b.spec.channel is channel), carried(specs, tables)
         self._waiting = waiting(specs, bound, theirs, sections(rows))
@@ -214,7 +216,8 @@ class PostgresIncoming:
     def _changed(self, plan: ApplyPlan, written: list[Bound]) -> Changed:
         """Digest what stands here now of the groups that were named."""
         named = {b.n: f"(SELECT DISTINCT {b.key} FROM pg_temp.r{b.n})" for b in written}
-        digests = tuple(digest_named(self._db, b, home, named[b.n]) for b in written for home in plan.served)
+        told = [b.in_order_of(self._shapes) for b in written]
+        digests = tuple(digest_named(self._db, b, home, named[b.n]) for b in told for home in plan.served)
         return Changed(digests=digests, definition=version(self._db, self._all)[0])
 
     def _end_waiting(self) -> None:

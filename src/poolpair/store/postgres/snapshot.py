@@ -12,7 +12,7 @@ from pathlib import Path
 
 from psycopg.rows import TupleRow
 
-from poolpair.model import Channel, TableDigests
+from poolpair.model import Channel, TableDigests, TableShape
 from poolpair.store.buckets import buckets_for
 from poolpair.store.postgres.bound import GONE, SCOPE_OF_ALL, Bound, listed
 from poolpair.store.postgres.capturing import version
@@ -188,13 +188,14 @@ class PostgresSnapshot:
         homes: tuple[str, ...],
         like: tuple[TableDigests, ...] | None,
         left_behind: AbstractSet[str],
+        shapes: tuple[TableShape, ...] = (),
     ) -> tuple[TableDigests, ...]:
         """Digest every table of the channel, per home; the tree too, for meeting files."""
         found, left = [], sorted(left_behind)
         for home in homes:
             for b in self._of(channel):
                 of = _buckets_like(like, home, b.n) or buckets_for(self._count(b.table))
-                found.append(digest_table(self._db, b, home, of, left))
+                found.append(digest_table(self._db, b.in_order_of(shapes), home, of, left))
             if channel is Channel.CONFERENCES:
                 of = _buckets_like(like, home, TREE) or buckets_for(self._count(FILE))
                 found.append(digest_files(self._db, home, of, left))

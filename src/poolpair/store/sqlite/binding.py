@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import BucketSet, TableShape
@@ -17,6 +17,7 @@ from poolpair.store.ledger import ledger_info, ledger_table
 from poolpair.store.profile import Profile, ProfileTable
 from poolpair.store.profile_check import ColumnInfo, Problem, TableInfo, check_profile, unique_key_within
 from poolpair.store.sqlite.connection import PREFIX, chained, literal, quote
+from poolpair.store.sqlite.drift import kind_of
 from poolpair.store.sqlite.index_terms import UniqueKey
 from poolpair.store.sqlite.schema import describe_tables, replace_keys, what_else
 
@@ -180,7 +181,18 @@ class Bound:
 
     def shape(self) -> TableShape:
         """What the manifest says of this table."""
-        return TableShape(name=self.spec.name, key=self.spec.key, columns=self.columns)
+        return TableShape(name=self.spec.name, key=self.spec.key, columns=self.columns, types=self._types)
+
+    def in_order_of(self, shapes: Iterable[TableShape]) -> Bound:
+        """With the columns in the order of the partner's table, in which it digests rows; as it is if that has others."""
+        mine = (self.spec.name, self.spec.key)
+        told = next((shape.columns for shape in shapes if (shape.name, shape.key) == mine), ())
+        return replace(self, columns=told) if set(told) == set(self.columns) else self
+
+    @property
+    def _types(self) -> tuple[str, ...]:
+        columns = {column.name: column for column in self.info.columns}
+        return tuple(kind_of(columns[name].declared_type, columns[name].collation) for name in self.columns)
 
 
 def bind(connection: sqlite3.Connection, profile: Profile) -> tuple[Bound, ...]:

@@ -14,12 +14,12 @@ from poolpair.store.prepared import SETTINGS, InstalledSettings
 from poolpair.store.profile import Profile
 from poolpair.store.sqlite.binding import Bound, bind
 from poolpair.store.sqlite.connection import PREFIX
+from poolpair.store.sqlite.documents import read_document
 from poolpair.store.sqlite.fencing import wanted_triggers
 from poolpair.store.sqlite.install import follow_tables
 from poolpair.store.sqlite.marking import capture_mark
 from poolpair.store.sqlite.schema import describe_all, installed_triggers
 from poolpair.store.sqlite.snapshot import definition_of
-from poolpair.store.sqlite.transaction import read_document
 from poolpair.store.whole import refuse_newcomers
 
 BINDINGS = 3

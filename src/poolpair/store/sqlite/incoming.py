@@ -19,6 +19,7 @@ from poolpair.store.sqlite.applying import TableApply
 from poolpair.store.sqlite.binding import Bound
 from poolpair.store.sqlite.catalogue import DELETE_FILES, FILE_COLUMNS, catalogue_file, delete_files
 from poolpair.store.sqlite.connection import literal, text
+from poolpair.store.sqlite.drift import refuse_other_tables
 from poolpair.store.sqlite.ledgering import Ledgering
 from poolpair.store.sqlite.readable import FILE_ROW, UNSOUND_FILE, is_plain, readable
 from poolpair.store.sqlite.refusing import Ranges, RolledBack
@@ -45,22 +46,13 @@ class SqliteIncoming:
         self._c = connection
         self._bound = bound
         self._begin = begin
+        self._shapes: tuple[TableShape, ...] = ()
 
     def open(self, channel: Channel, tables: tuple[TableShape, ...]) -> None:
         """Compare the origin's tables with ours, and the file with what was said of it."""
         bound = [b for b in self._bound if b.spec.channel is channel]
-        theirs, ours = [(t.name, t.key) for t in tables], [(b.spec.name, b.spec.key) for b in bound]
-        if theirs != ours:
-            raise PoolpairError(Code.SCHEMA, f"the partner tracks {theirs}, this pool {ours}")
-        for shape, b in zip(tables, bound, strict=True):
-            if set(shape.columns) != set(b.columns):
-                missing, more = sorted(set(shape.columns) - set(b.columns)), sorted(set(b.columns) - set(shape.columns))
-                raise PoolpairError(
-                    Code.SCHEMA,
-                    f"table {b.spec.name}: {_columns('is lacking here', missing)}{_columns('is lacking at the partner', more)}".rstrip(
-                        "; "
-                    ),
-                )
+        refuse_other_tables(tables, tuple(b.shape() for b in bound))
+        self._shapes = tables
         with readable():
             self._check_file(bound)
 
@@ -196,7 +188,8 @@ class SqliteIncoming:
         total = replace(total, alone=not any(b.info.triggers for b in bound))
         if not plan.digests:
             return total
-        each = ((home, b, f"SELECT {b.key} FROM pkg.k{b.n}") for home in plan.served for b in bound)
+        told = [b.in_order_of(self._shapes) for b in bound]
+        each = ((home, b, f"SELECT {b.key} FROM pkg.k{b.n}") for home in plan.served for b in told)
         digests = tuple(digest_named(self._c, b, home, keys) for home, b, keys in each)
         return replace(total, changed=Changed(digests=digests, definition=definition_of(self._c)))
 
@@ -285,10 +278,6 @@ class SqliteIncoming:
         transaction.note_files(placed, log=False)
         self._c.execute(f"{DELETE_FILES} path IN (SELECT path FROM pkg.f WHERE present = 0)")
         delete_files(self._c, surplus)
-
-
-def _columns(what: str, names: list[str]) -> str:
-    return f"column {', '.join(names)} {what}; " if names else ""
 
 
 def _add(one: Applied, other: Applied) -> Applied:

@@ -21,6 +21,7 @@ from poolpair.store.sqlite.binding import Bound
 from poolpair.store.sqlite.connection import PREFIX, chained, literal, quote, text, together
 from poolpair.store.sqlite.index_terms import Term, UniqueKey
 
+_NO_TEXT = frozenset({"NULL", "TRUE", "FALSE", "CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP"})
 DOCUMENT_TABLE = (
     "CREATE TABLE IF NOT EXISTS poolpair_document (name TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID"
 )
@@ -217,7 +218,7 @@ def _log_conflicting(b: Bound, unique: UniqueKey, pools: Sequence[str], *, but_i
 def _in_the_way(b: Bound, term: Term) -> str:
     """Whether a row equals NEW in one term of an index."""
     if term.column:
-        return f"{quote(term.column)} = NEW.{quote(term.column)} COLLATE {term.collation}"
+        return f"{quote(term.column)} = {_new(b, term.column)} COLLATE {term.collation}"
     return f"({term.expression}) = {_over_new(b, term.expression)} COLLATE {term.collation}"
 
 
@@ -225,8 +226,19 @@ def _over_new(b: Bound, expression: str) -> str:
     """An expression of an index, computed over NEW's values under their names."""
     # Only columns that it may name: the application could not drop one of the others while our trigger speaks of it.
     named = [column.name for column in b.info.columns if column.name.lower() in expression.lower()]
-    values = ", ".join(f"NEW.{quote(name)} AS {quote(name)}" for name in named or [b.info.columns[0].name])
+    values = ", ".join(f"{_new(b, name)} AS {quote(name)}" for name in named or [b.info.columns[0].name])
     return f"(SELECT {expression} FROM (SELECT {values}))"
+
+
+def _new(b: Bound, name: str) -> str:
+    """What a column will hold: REPLACE puts the default where NULL may not stand, after the triggers that come before have run."""
+    column = b.info.column(name)
+    if column is None or not (column.not_null and column.default):
+        return f"NEW.{quote(name)}"
+    # DEFAULT main and DEFAULT "main" are the text, where elsewhere a column would be meant.
+    word = column.default[1:-1].replace('""', '"') if column.default.startswith('"') else column.default
+    named = column.default.startswith('"') or (word.isidentifier() and word.upper() not in _NO_TEXT)
+    return f"coalesce(NEW.{quote(name)}, ({literal(word) if named else column.default}))"
 
 
 def home_rows(patterns: Iterable[tuple[int, str, str]]) -> Iterator[str]:

@@ -141,7 +141,8 @@ class Ledgering:
             updates = ", ".join(f"{quote(name)} = excluded.{quote(name)}" for name in b.columns)
             conflict = f"ON CONFLICT ({', '.join(map(quote, b.conflict))}) DO UPDATE SET {updates}"
             # OR ABORT: a constraint of the table's own with ON CONFLICT REPLACE would delete a row that the server accepted.
-            self._c.execute(f"INSERT OR ABORT INTO {b.table} ({names}) VALUES ({marks}) {conflict}", _bindable(rows[0]))
+            insert = f"INSERT OR ABORT INTO {b.table} AS poolpair_here ({names}) VALUES ({marks}) {conflict}"
+            self._c.execute(insert, _bindable(rows[0]))
             return
         self._c.execute(f"DELETE FROM {b.table} WHERE {_is_key(self._b, key)} AND {b.scope}", _bindable(key))
         for row in rows:

@@ -3,6 +3,9 @@
 A tool that rebuilds a table may put our triggers back as they were, text by text, any number of times. What it makes comes to stand at the
 end of the catalogue; so the last table and the last trigger of ours are a mark, and when something of ours stands behind it another mark is
 made. VACUUM numbers the catalogue's rows anew, but keeps tables in order, and triggers.
+
+Nor is anything logged when columns are dropped, made or renamed: both sites may come to have the same tables again, and other values in
+them. So another mark is made when the columns of tracked tables are others than when they were last looked at.
 """
 
 from __future__ import annotations
@@ -10,22 +13,48 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
 
 from poolpair.model import new_id
 from poolpair.store.sqlite.connection import PREFIX, text, together
+from poolpair.store.sqlite.documents import read_document, write_document
 
+COLUMNS = "store/columns"
 TABLE = f"{PREFIX}mark"
 TRIGGER = f"{PREFIX}mark_last"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """The columns of tracked tables when they were last looked at: a digest."""
+
+    digest: str
+
+
 def capture_mark(connection: sqlite3.Connection, tables: Iterable[str]) -> str:
     """The mark, another one than before if there is a reason for doubt; it is in the database before anybody hears it."""
-    standing = _standing(connection, tables)
-    if standing is not None:
+    names = sorted(tables)
+    standing, now = _standing(connection, names), _columns(connection, names)
+    known = read_document(connection, Columns, COLUMNS)
+    if standing is not None and now == known:
         return standing
-    fresh = new_id()
-    _lay(connection, fresh)
-    return fresh
+    same = standing is not None and known is None  # an earlier release did not look at columns
+    mark = standing if standing is not None and same else new_id()
+    with together(connection):
+        write_document(connection, COLUMNS, now)
+        if mark != standing:
+            _lay(connection, mark)
+    return mark
+
+
+def _columns(connection: sqlite3.Connection, tables: Iterable[str]) -> Columns:
+    digest = sha256()
+    for table in tables:
+        query = 'SELECT cid, name, type, "notnull", dflt_value, pk, hidden FROM pragma_table_xinfo(?) ORDER BY cid'
+        for row in connection.execute(query, (table,)):
+            digest.update(repr((table, *row)).encode())
+    return Columns(digest=digest.hexdigest())
 
 
 @contextmanager

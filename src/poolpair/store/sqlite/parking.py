@@ -12,7 +12,7 @@ from poolpair.store.sqlite.connection import PREFIX, text
 from poolpair.store.sqlite.install import name_parked
 from poolpair.store.sqlite.refusing import savepoint, without_triggers
 from poolpair.store.sqlite.transaction import applying, forget_parked
-from poolpair.store.sqlite.writing import on_conflict
+from poolpair.store.sqlite.writing import HERE, on_conflict
 from poolpair.store.values import ParkedGroup
 
 
@@ -85,7 +85,7 @@ def _columns(connection: sqlite3.Connection, table: str) -> set[str]:
 
 def _apply_parked(connection: sqlite3.Connection, b: Bound, group_id: int) -> None:
     mine = f"FROM main.{PREFIX}parked_row_{b.n} WHERE poolpair_id = {int(group_id)}"
-    insert = f"INSERT OR ABORT INTO {b.table} ({b.column_list}) SELECT {b.column_list} {mine} ORDER BY rowid"
+    insert = f"INSERT OR ABORT INTO {b.table} AS {HERE} ({b.column_list}) SELECT {b.column_list} {mine} ORDER BY rowid"
     if b.conflict is not None and connection.execute(f"SELECT 1 {mine} LIMIT 1").fetchone():
         connection.execute(
             f"{insert} {on_conflict(b, b.conflict)}"

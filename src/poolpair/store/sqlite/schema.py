@@ -58,7 +58,7 @@ def describe_all(connection: sqlite3.Connection) -> Described:
 
 def _describe(connection: sqlite3.Connection, name: str, *, without_rowid: bool, strict: bool) -> TableInfo:
     rows = connection.execute(
-        'SELECT name, type, "notnull", pk, hidden, dflt_value IS NOT NULL FROM pragma_table_xinfo(?)', (name,)
+        'SELECT name, type, "notnull", pk, hidden, dflt_value FROM pragma_table_xinfo(?)', (name,)
     ).fetchall()
     sql = text(
         connection.execute("SELECT sql FROM main.sqlite_master WHERE type = 'table' AND name = ?", (name,)).fetchone()[
@@ -81,7 +81,8 @@ def _describe(connection: sqlite3.Connection, name: str, *, without_rowid: bool,
             generated=bool(r[4]),
             collation=collations.get(text(r[0]), "BINARY"),
             serial=alias and bool(r[3]),
-            has_default=bool(r[5]),
+            has_default=r[5] is not None,
+            default=text(r[5]) if r[5] is not None else "",
         )
         for r in rows
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 
+from poolpair.store.row_text import INTEGER_MAX
 from poolpair.store.sqlite.binding import Bound
 
 
@@ -12,7 +13,9 @@ def last_numbers(connection: sqlite3.Connection, bound: Iterable[Bound]) -> dict
     """The number that each gave last, by table and column."""
     found: dict[str, int] = {}
     for name, table in _counted(connection, bound):
-        row = connection.execute("SELECT seq FROM main.sqlite_sequence WHERE name = ?", (table,)).fetchone()
+        # Anybody may write there: what is no number is none to SQLite either, which then goes by the rows.
+        number = "SELECT seq FROM main.sqlite_sequence WHERE name = ? AND typeof(seq) = 'integer'"
+        row = connection.execute(number, (table,)).fetchone()
         if row is not None:
             found[name] = int(row[0])
     return found
@@ -23,8 +26,8 @@ def raise_numbers(connection: sqlite3.Connection, bound: Iterable[Bound], told: 
     for name, table in _counted(connection, bound):
         if name not in told:
             continue
-        least = told[name] + gap
-        raised = "UPDATE main.sqlite_sequence SET seq = max(seq, ?) WHERE name = ?"
+        least = min(told[name] + gap, INTEGER_MAX)
+        raised = "UPDATE main.sqlite_sequence SET seq = max(iif(typeof(seq) = 'integer', seq, 0), ?) WHERE name = ?"
         if connection.execute(raised, (least, table)).rowcount == 0:
             connection.execute("INSERT INTO main.sqlite_sequence (name, seq) VALUES (?, ?)", (table, least))
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from poolpair.clock import SystemClock
-from poolpair.documents import encode
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import new_id
 from poolpair.store import ledger
@@ -28,12 +27,13 @@ from poolpair.store.profile import Profile
 from poolpair.store.sqlite.binding import Bound, bind, refuse_fatal
 from poolpair.store.sqlite.connection import PREFIX, connect, location_of, quote, text, translate
 from poolpair.store.sqlite.definitions import known_settings
+from poolpair.store.sqlite.documents import read_document, write_document
 from poolpair.store.sqlite.fencing import install_triggers, known_pools, wanted_triggers
 from poolpair.store.sqlite.install import DOCUMENT_TABLE, HOME_TABLE, follow_tables, home_rows, own_tables, triggers
 from poolpair.store.sqlite.lease import SqliteLease
 from poolpair.store.sqlite.schema import installed_triggers
 from poolpair.store.sqlite.store import IDENTITY
-from poolpair.store.sqlite.transaction import SqliteTransaction, read_document
+from poolpair.store.sqlite.transaction import SqliteTransaction
 from poolpair.store.sqlite.trial import problems_of
 from poolpair.store.values import StoreIdentity
 
@@ -101,14 +101,14 @@ def install(
         if identity is None:
             here = location_of(path)
             identity = StoreIdentity(store_id=new_id(), location=here, home_location=here)
-            _save(c, IDENTITY, identity)
+            write_document(c, IDENTITY, identity)
             if read_document(c, JournalMode, MODE_BEFORE) is None:  # else the pair before this one noted it
-                _save(c, MODE_BEFORE, JournalMode(mode=before))
+                write_document(c, MODE_BEFORE, JournalMode(mode=before))
         repaired = install_triggers(c, wanted_triggers(c, bound))
         changed = known is not None and (known.settings, known.profile) != (settings, profile.digest)
         if changed:
             _doubt_catalogue(c)
-        _save(c, SETTINGS, settled_with(settings, profile))
+        write_document(c, SETTINGS, settled_with(settings, profile))
         done = Installed(store_id=identity.store_id, fresh=fresh, repaired=() if fresh else repaired, changed=changed)
         record(SqliteTransaction(c, bound), done)
         c.execute("COMMIT")
@@ -170,10 +170,6 @@ def _drop_tables_of_old_profile(c: sqlite3.Connection) -> None:
             c.execute(f"DROP TABLE main.{quote(name)}")
 
 
-def _save(c: sqlite3.Connection, name: str, value: object) -> None:
-    c.execute("INSERT OR REPLACE INTO main.poolpair_document (name, body) VALUES (?, ?)", (name, encode(value)))
-
-
 @contextmanager
 def uninstalled(
     path: Path, lock_wait_s: float, *, lock_path: Path, keep_wal: bool = False
@@ -212,7 +208,7 @@ def unpaired(
             c.execute(f"DROP {kind.upper()} main.{quote(name)}")
         c.execute(f"UPDATE OR REPLACE main.{ledger.TABLE} SET home = ?", (pool,))
         c.execute("DELETE FROM main.poolpair_document WHERE name <> ?", (MODE_BEFORE,))
-        _save(c, UNPAIRED, word)
+        write_document(c, UNPAIRED, word)
         c.execute("COMMIT")
     return tuple(name for _, name in gone)
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
-from poolpair.model import BucketSet, Channel, TableDigests
+from poolpair.model import BucketSet, Channel, TableDigests, TableShape
 from poolpair.store.buckets import Tally, buckets_for
 from poolpair.store.sqlite import spooling
 from poolpair.store.sqlite.binding import Bound
@@ -161,6 +161,7 @@ class SqliteSnapshot:
         homes: tuple[str, ...],
         like: tuple[TableDigests, ...] | None,
         left_behind: AbstractSet[str],
+        shapes: tuple[TableShape, ...] = (),
     ) -> tuple[TableDigests, ...]:
         """Digest every table of the channel, per home; the tree too, for meeting files."""
         found: list[TableDigests] = []
@@ -168,7 +169,7 @@ class SqliteSnapshot:
         for home in homes:
             for b in self._of(channel):
                 of = _buckets_like(like, home, b.n) or buckets_for(self._count(b))
-                found.append(self._digest_table(b, home, of, left))
+                found.append(self._digest_table(b.in_order_of(shapes), home, of, left))
             if channel is Channel.CONFERENCES:
                 count = self._c.execute("SELECT count(*) FROM main.poolpair_file").fetchone()[0]
                 found.append(self._digest_files(home, _buckets_like(like, home, TREE) or buckets_for(count), left))

@@ -21,6 +21,7 @@ from poolpair.store.sqlite.binding import Bound
 from poolpair.store.sqlite.catalogue import FILE_COLUMNS, catalogue_file, compare_tree
 from poolpair.store.sqlite.connection import connect, file_of, location_of, text, translate, uri_of
 from poolpair.store.sqlite.definitions import Definitions
+from poolpair.store.sqlite.documents import read_document
 from poolpair.store.sqlite.incoming import SqliteIncoming
 from poolpair.store.sqlite.lease import SqliteLease
 from poolpair.store.sqlite.ledgering import entries
@@ -30,7 +31,7 @@ from poolpair.store.sqlite.readable import readable
 from poolpair.store.sqlite.refusing import RolledBack
 from poolpair.store.sqlite.shortening import Shortening
 from poolpair.store.sqlite.snapshot import SqliteSnapshot, definition_of
-from poolpair.store.sqlite.transaction import SqliteTransaction, read_document
+from poolpair.store.sqlite.transaction import SqliteTransaction
 from poolpair.store.tree import TreeFile
 from poolpair.store.values import CatalogueFile, LeaseHolder, LedgerEntry, Look, ParkedGroup, StoreIdentity, TreeDiff
 

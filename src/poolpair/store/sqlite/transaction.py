@@ -7,7 +7,6 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
-from poolpair.documents import decode, encode
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel
 from poolpair.store.ledger import row_of
@@ -15,6 +14,7 @@ from poolpair.store.sqlite import serials, spooling
 from poolpair.store.sqlite.binding import Bound
 from poolpair.store.sqlite.catalogue import FILE_COLUMNS, FOREIGN_GEN, catalogue_file
 from poolpair.store.sqlite.connection import PREFIX, text
+from poolpair.store.sqlite.documents import read_document, write_document
 from poolpair.store.sqlite.fencing import set_fence
 from poolpair.store.sqlite.file_spool import SqliteFileSpool
 from poolpair.store.sqlite.ledgering import Ledgering, put_entry, replace_entry
@@ -37,9 +37,7 @@ class SqliteTransaction:
 
     def save(self, name: str, value: object) -> None:
         """Write a document."""
-        self._c.execute(
-            "INSERT OR REPLACE INTO main.poolpair_document (name, body) VALUES (?, ?)", (name, encode(value))
-        )
+        write_document(self._c, name, value)
 
     def delete(self, name: str) -> None:
         """Forget a document."""
@@ -280,12 +278,6 @@ class SqliteTransaction:
 
     def _of(self, channel: Channel) -> tuple[Bound, ...]:
         return tuple(b for b in self._bound if b.spec.channel is channel)
-
-
-def read_document(connection: sqlite3.Connection, cls: type[T], name: str) -> T | None:
-    """Read one document."""
-    row = connection.execute("SELECT body FROM main.poolpair_document WHERE name = ?", (name,)).fetchone()
-    return decode(cls, text(row[0])) if row else None
 
 
 def applying(homes: Iterable[str]) -> str:

@@ -15,6 +15,9 @@ from poolpair.store.sqlite.binding import Bound
 from poolpair.store.sqlite.connection import PREFIX, as_tree, quote
 from poolpair.store.sqlite.refusing import savepoint, without_any
 
+HERE = "poolpair_here"
+"""The table in an upsert: in one that is itself called excluded, `excluded` would be the row that stands."""
+
 
 def write_groups(connection: sqlite3.Connection, b: Bound, groups: str, gone: str, rows: str) -> int:
     """Make the groups listed in one table be the rows that another has, and those of `gone` be none; gives how many rows were written."""
@@ -24,18 +27,18 @@ def write_groups(connection: sqlite3.Connection, b: Bound, groups: str, gone: st
         return connection.execute(insert).rowcount
     delete_groups(connection, b, gone)
     return connection.execute(
-        f"INSERT OR ABORT INTO {b.table} ({b.column_list}) SELECT {b.column_list} FROM {rows} WHERE 1 ORDER BY rowid"
+        f"INSERT OR ABORT INTO {b.table} AS {HERE} ({b.column_list}) SELECT {b.column_list} FROM {rows} WHERE 1 ORDER BY rowid"
         f" {on_conflict(b, b.conflict)}"
     ).rowcount
 
 
 def on_conflict(b: Bound, conflict: Iterable[str]) -> str:
-    """What follows an INSERT where a group is one row: the row that stands is changed in its place, if it differs."""
+    """What follows INSERT INTO a table AS `HERE` where a group is one row: the row that stands is changed in its place, if it differs."""
     stays = b.same_when_equal & set(conflict)  # of a column that is set SQLite thinks that the row may move
     given = [name for name in b.columns if name not in stays]
     update = "NOTHING"
     if given:
-        differs = any_of(_differs(quote(b.spec.name), "excluded", name) for name in given)
+        differs = any_of(_differs(HERE, "excluded", name) for name in given)
         update = f"UPDATE SET {', '.join(f'{q} = excluded.{q}' for q in map(quote, given))} WHERE {differs}"
     return f"ON CONFLICT ({', '.join(map(quote, conflict))}) DO {update}"
 
