@@ -42,6 +42,20 @@ def test_a_column_with_a_name_of_ours_is_refused(tmp_path: Path, name: str) -> N
     assert f'item: column "{name}" has a name that poolpair needs for itself: rename it' in detail
 
 
+def test_a_key_that_hides_the_row_numbers_of_the_log_is_refused(tmp_path: Path) -> None:
+    """The log of keys has the key's columns, and its rows are told by `_rowid_`."""
+    ground = make_ground(
+        tmp_path,
+        schema="CREATE TABLE item (_rowid_ TEXT PRIMARY KEY NOT NULL, v)",
+        profile="whole = true\n",
+        columns={},
+        homes={"shared": "a", "*": "a"},
+    )
+    code, detail = said(ground.command("a", "init"))
+    assert code is Code.PROFILE
+    assert 'column "_rowid_" has a name that poolpair needs for itself: rename it' in detail
+
+
 @pytest.mark.parametrize("name", ["oid", "_rowid_"])
 def test_other_names_of_the_rowid_are_names_like_any(tmp_path: Path, name: str) -> None:
     """Columns called oid or _rowid_ travel like others."""

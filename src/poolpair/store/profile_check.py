@@ -124,7 +124,8 @@ def _misfits(spec: ProfileTable, info: TableInfo, *, serials_travel: bool) -> It
                 yield f'{label} names column "{name}", which the table has not{hint}'
     for column in info.columns:
         left_out = column.name in spec.leave_out
-        if column.name.lower().startswith("poolpair_") or (column.name.lower() == "rowid" and not column.serial):
+        hides = {"rowid", "_rowid_"} if column.name in spec.key else {"rowid"}  # as the log of keys names its rows
+        if column.name.lower().startswith("poolpair_") or (column.name.lower() in hides and not column.serial):
             yield f'column "{column.name}" has a name that poolpair needs for itself: rename it'
         if not column.compares and column.name in spec.key:
             yield f'key column "{column.name}" is {column.declared_type}, whose values cannot be compared: leave it out of key'

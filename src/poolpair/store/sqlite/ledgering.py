@@ -22,6 +22,8 @@ from poolpair.store.values import Choice, LedgerEntry, LedgerNote, Reclaimed, Re
 
 CHANGED = "temp.poolpair_changed"
 """Keys of the groups that were logged after the token in question."""
+BROUGHT = "temp.poolpair_brought"
+"""The keys of the rows that a returned pool brings, and where each lies."""
 
 
 class Ledgering:
@@ -53,9 +55,10 @@ class Ledgering:
             return self._list_standing(plan)
         b, total = self._b, Reclaimed()
         refused: list[Row] = []
+        self._find_by_key()
         with deciding(self._c):
             for key in self._c.execute(f"SELECT {b.key} FROM pkg.k{b.n} ORDER BY rowid").fetchall():
-                theirs = self._rows(f"pkg.r{b.n}", key)
+                theirs = self._brought(key)
                 if b.spec.home_is_pool:
                     self._unite(key, theirs)
                 elif _same(theirs, self._here(key)):
@@ -69,7 +72,7 @@ class Ledgering:
                     total = replace(total, in_ledger=total.in_ledger + self._differing(key, theirs))
                 self._log(key)
             left = self._tried_again(refused)
-            in_ledger = sum(self._differing(key, self._rows(f"pkg.r{b.n}", key)) for key in left)
+            in_ledger = sum(self._differing(key, self._brought(key)) for key in left)
         if plan.merge:
             self._returned(plan)
         merged = total.merged + len(refused) - len(left)
@@ -80,15 +83,16 @@ class Ledgering:
         left, before = refused, len(refused) + 1
         while left and len(left) < before:
             before = len(left)
-            left = [key for key in reversed(left) if not self._replaced(key, self._rows(f"pkg.r{self._b.n}", key))]
+            left = [key for key in reversed(left) if not self._replaced(key, self._brought(key))]
         return left
 
     def _list_standing(self, plan: RecoverPlan) -> Reclaimed:
         b, listed = self._b, 0
+        self._find_by_key()
         keys = f"SELECT {b.key} FROM pkg.k{b.n} WHERE {b.scope} ORDER BY rowid"
         for key in self._c.execute(keys).fetchall() if not b.spec.home_is_pool else ():
             if self._home(key) == plan.home:
-                listed += self._differing(key, self._rows(f"pkg.r{b.n}", key))
+                listed += self._differing(key, self._brought(key))
         return Reclaimed(in_ledger=listed)
 
     def _returned(self, plan: RecoverPlan) -> None:
@@ -157,6 +161,23 @@ class Ledgering:
 
     def _rows(self, table: str, key: Row, extra: str = "1") -> tuple[Row, ...]:
         query = f"SELECT {self._b.column_list} FROM {table} WHERE {_is_key(self._b, key)} AND {extra} ORDER BY rowid"
+        return tuple(self._c.execute(query, _bindable(key)).fetchall())
+
+    def _find_by_key(self) -> None:
+        """Have the rows that were brought by their key: a rows file has no index, and each group is looked up in it."""
+        b = self._b
+        self._c.execute(f"DROP TABLE IF EXISTS {BROUGHT}")
+        self._c.execute(f"CREATE TABLE {BROUGHT} ({b.key_types}, poolpair_row INTEGER)")
+        self._c.execute(f"CREATE INDEX {BROUGHT}_key ON {BROUGHT.removeprefix('temp.')} ({b.key})")
+        self._c.execute(f"INSERT INTO {BROUGHT} SELECT {b.key}, rowid FROM pkg.r{b.n}")
+
+    def _brought(self, key: Row) -> tuple[Row, ...]:
+        b = self._b
+        columns = ", ".join(f"r.{quote(name)}" for name in b.columns)
+        query = (
+            f"SELECT {columns} FROM {BROUGHT} g CROSS JOIN pkg.r{b.n} r ON r.rowid = g.poolpair_row"
+            f" WHERE {_is_key(b, key, 'g')} ORDER BY r.rowid"
+        )
         return tuple(self._c.execute(query, _bindable(key)).fetchall())
 
     def _differing(self, key: Row, theirs: tuple[Row, ...]) -> int:
