@@ -29,7 +29,7 @@ REASONS = {
     "hidden": "row-level security",
     "unlogged": "it is UNLOGGED",
     "parent": "other tables inherit from it",
-    "child": "it inherits from another table",
+    "child": "it is a part of another table",
     "shapeless": "no column of it can tell its rows apart",
     "broad": "it has 1599 columns",
 }

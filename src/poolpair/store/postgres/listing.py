@@ -15,7 +15,7 @@ SELECT CASE WHEN n.nspname = ANY ($1::text[]) AND n.nspname = (
          WHERE o.relname = c.relname AND o.relkind IN ('r', 'p') AND s.nspname = ANY ($1::text[])
          ORDER BY array_position($1::text[], s.nspname::text) LIMIT 1)
        THEN c.relname::text ELSE n.nspname || '.' || c.relname END, c.relkind::text,
-       EXISTS (SELECT 1 FROM pg_inherits i WHERE i.inhrelid = c.oid), c.oid::bigint, n.nspname || '.' || c.relname
+       c.oid::bigint, n.nspname || '.' || c.relname
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'm', 'f') AND NOT c.relispartition AND c.relpersistence <> 't'
   AND n.nspname NOT IN ('pg_catalog', 'information_schema', $2)
@@ -42,19 +42,15 @@ def describe_all(database: Database) -> Described:
     listed = database.rows(_ALL, list(database.schemas), SCHEMA)
     left = [
         Problem(table=str(name), reason=_NO_TABLES[kind], fatal=False)
-        for name, kind, *_ in listed
+        for name, kind, _, _ in listed
         if kind in _NO_TABLES
     ]
-    wanted = {int(oid): (str(name), str(full)) for name, kind, _, oid, full in listed if kind not in _NO_TABLES}
+    wanted = {int(oid): (str(name), str(full)) for name, kind, oid, full in listed if kind not in _NO_TABLES}
     tables, mistaken = _described(database, wanted)
     left += [
         Problem(table=name, reason="a profile cannot name it: another table is called so, too") for name in mistaken
     ]
-    heirs = {int(oid) for _, _, inherits, oid, _ in listed if inherits}
-    for name, table in tables.items():
-        inherits = ["it inherits from another table"] if table.place.oid in heirs else []
-        if troubles := [*table.troubles, *inherits]:
-            left.append(Problem(table=name, reason="; ".join(troubles)))
+    left += [Problem(table=name, reason="; ".join(table.troubles)) for name, table in tables.items() if table.troubles]
     names_left = {problem.table for problem in left}
     free = database.rows(_FREE, list(database.schemas), SCHEMA)
     return Described(
