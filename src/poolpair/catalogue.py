@@ -16,7 +16,7 @@ CATALOGUE: dict[Code, Entry] = {
         _I,
         64,
         "the pool file has a wrong, unknown or missing key",
-        "correct the key that the message names; `poolpair config show` prints every value",
+        "correct the key that the message names",
     ),
     Code.PROFILE: Entry(
         _I,
@@ -143,7 +143,7 @@ CATALOGUE: dict[Code, Entry] = {
         _P,
         2,
         "no space or permission in the scratch folder",
-        "free space beside the store or set `scratch` in the pool file",
+        "free space there; to set another `scratch`, stop the service and move what lies in it first",
     ),
     Code.TREE: Entry(
         _P, 2, "the tree of files is missing or unreadable", "mount it or correct `files`; no deletion was sent"
@@ -182,7 +182,7 @@ CATALOGUE: dict[Code, Entry] = {
         _D,
         2,
         "the partner's operator refused a package",
-        "restore what was deleted here, or send it again with `poolpair sync`",
+        "restore what was deleted here, then `poolpair sync`; or `poolpair sync` alone, if it was meant",
     ),
     Code.UNHOMED: Entry(
         _D, 1, "rows belong to no pool: no pattern of [homes] matches", "add a pattern to [homes] on both sides"
