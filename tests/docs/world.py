@@ -65,7 +65,7 @@ db new/notes.sqlite "DELETE FROM notes WHERE owner = 'many'"
 {UNTIL.format(command="poolpair -c b.toml held list", words="users")}
 """,
     "See to a refused group": f"""
-db b/notes.sqlite "CREATE TRIGGER no_toast BEFORE INSERT ON notes WHEN NEW.title = 'toast' BEGIN SELECT RAISE(ABORT, 'no toast'); END"
+db b/notes.sqlite "CREATE UNIQUE INDEX one_body ON notes (body)"
 db new/notes.sqlite "INSERT INTO notes VALUES ('ann', 'toast', 'rye')"
 {UNTIL.format(command="poolpair -c b.toml parked list", words="toast")}
 """,
