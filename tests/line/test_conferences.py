@@ -77,6 +77,24 @@ def test_a_conference_that_is_too_large_waits_with_its_row(tmp_path: Path) -> No
     assert pair.files("a") == pair.files("b")
 
 
+def test_the_reach_of_a_copy_ends_where_a_conference_waits(tmp_path: Path) -> None:
+    """Packages that leave it behind come all the time, and none says that everything from before it is there."""
+    pair = _started(tmp_path, 'conference_max = "1MiB"\n')
+    pair.live(30)
+    before = pair.channel("b", Channel.CONFERENCES).imports.reach_age_s
+    assert before is not None
+    assert before <= 20
+    _upload(pair, 2_000_000)
+    small = pair.folder / "data-a" / "share%2ea%2eexample" / "http_file_share" / "small.bin"
+    for number in range(3):
+        small.write_bytes(b"s" * (number + 1))
+        pair.live(130, step_s=5.0)
+        assert pair.files("b")[f"share%2ea%2eexample/http_file_share/{small.name}"] == small.read_bytes()
+    after = pair.channel("b", Channel.CONFERENCES).imports.reach_age_s
+    assert after is not None
+    assert after >= 390
+
+
 def test_conferences_of_several_packages_do_not_wait_for_the_interval(tmp_path: Path) -> None:
     """What the package had no room for goes by the next ones, at once: no clock moves."""
     pair = _started(tmp_path, 'package_max = "1MiB"\nconference_max = "1MiB"\n')

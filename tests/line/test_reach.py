@@ -10,7 +10,7 @@ import pytest
 from poolpair.cycle import beat
 from poolpair.model import Channel, Manifest, PackageKind
 from poolpair.moves import Move
-from poolpair.pipeline.capture import capture
+from poolpair.pipeline.capture import capture, scan
 from poolpair.pipeline.pack import pack
 from poolpair.pipeline.reach import look_at_tree, mark_of, reaching, sent
 from poolpair.pipeline.site import Claim, inbound_name, outbound_name
@@ -145,6 +145,23 @@ def test_a_tree_that_was_not_looked_at_since_it_changed_is_not_said_to_be_sent(p
     look_at_tree(site, tree)
     users, files = sent(site, echo)
     assert (users != 0, files) == (True, 0)
+
+
+def test_files_that_cannot_be_read_or_do_not_rest_are_not_said_to_be_sent(pair: MemoryPair) -> None:
+    """They are in no log, so that nothing seems to wait; one that went away is not waited for."""
+    site, tree = pair.sites["a"], MemoryTree()
+    site.tree, site.channels = tree, (Channel.USERS, Channel.CONFERENCES)
+    with site.store.transaction() as tx:
+        tx.save(outbound_name(Channel.CONFERENCES), pair.outbound("a"))
+    scan(site, tree, rescan=True)
+    assert all(sent(site, site.memory.echo))
+    site.memory.unreadable = frozenset({"standup"})
+    assert not all(sent(site, site.memory.echo))
+    site.memory.unreadable = frozenset()
+    site.memory.restless[b"a/gone.pdf"] = 0.0
+    assert not all(sent(site, site.memory.echo))
+    scan(site, tree, rescan=True)
+    assert all(sent(site, site.memory.echo))
 
 
 def test_a_tree_that_hangs_keeps_no_heartbeat(pair: MemoryPair) -> None:

@@ -2363,4 +2363,20 @@ MUTANTS = (
         new="if not column.generated}",
         test="tests/postgres/test_whole_left_out.py",
     ),
+    Mutant(
+        name="a-package-that-leaves-something-vouches",
+        rule="a package vouches only for what it left nothing of behind",
+        file="pipeline/reach.py",
+        old=" or manifest.left_behind\n",
+        new="\n",
+        test="tests/line/test_conferences.py::test_the_reach_of_a_copy_ends_where_a_conference_waits",
+    ),
+    Mutant(
+        name="files-that-nobody-could-read-are-sent",
+        rule="files that cannot be read are not said to be sent",
+        file="pipeline/reach.py",
+        old="if memory.unreadable or memory.restless:",
+        new="if memory.restless:",
+        test="tests/line/test_reach.py::test_files_that_cannot_be_read_or_do_not_rest_are_not_said_to_be_sent",
+    ),
 )

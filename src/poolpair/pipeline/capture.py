@@ -119,6 +119,9 @@ def scan(site: Site, tree: Tree, *, rescan: bool) -> None:
     for start in range(0, len(diff.vanished), BATCH_FILES):
         _note_vanished(site, tree, unreadable, diff.vanished[start : start + BATCH_FILES])
     _note_unreadable(site, unreadable)
+    for path in tuple(memory.restless):
+        if tree.stat(path) is None:
+            del memory.restless[path]
     memory.tree_hint, memory.scanned_s = hint, now
 
 

@@ -59,6 +59,8 @@ def _sent(site: Site, channel: Channel, echo: str) -> int:
 def _is_tree_known(site: Site, echo: str) -> bool:
     """Whether the log tells of every file that was there when the partner wrote `echo`: the tree was looked at after that was known."""
     memory = site.memory
+    if memory.unreadable or memory.restless:  # files of which no log tells
+        return False
     number, hint = memory.tree_seen
     return hint == memory.tree_hint and memory.noticed.get(echo, number) < number
 
@@ -80,7 +82,8 @@ def note_claims(site: Site, tx: Transaction, cookie: Cookie) -> None:
 def reaching(site: Site, inbound: Inbound, manifest: Manifest) -> Inbound:
     """The same after this package was applied."""
     written_s = site.memory.written.get(manifest.echo)
-    carries_all = manifest.kind is not PackageKind.RECOVERED and not (manifest.fills or manifest.skips)
+    lacks = manifest.fills or manifest.skips or manifest.left_behind
+    carries_all = manifest.kind is not PackageKind.RECOVERED and not lacks
     if carries_all and written_s is not None:
         inbound = _reached(site, inbound, written_s)
     return _claimed(site, manifest.channel, inbound, later=carries_all)
