@@ -13,6 +13,7 @@ from poolpair.format.layout import data_dir
 from poolpair.moves import Move, Plan, plan_name
 from poolpair.pipeline.acknowledge import hear_word
 from poolpair.reigns import serves
+from poolpair.serving.ordering import Act, act_for, carry_out
 from poolpair.serving.plan import advance, give_up, order
 from poolpair.state import SeedPhase
 from poolpair.store.values import Choice
@@ -228,6 +229,28 @@ def test_a_copy_that_lost_something_since_the_takeover_was_ordered_is_not_served
         pass
     assert serves(serving(pair, "b"), "b", "a")
     assert not serving(pair, "b").present.complete
+
+
+def test_a_copy_that_becomes_whole_takes_nobody_over_by_itself(pair: MemoryPair) -> None:
+    """The partner lives again and brings what was lacking: it is taken over when the order is given again, and not before."""
+    site = pair.sites["b"]
+    order(site, Move.TAKEOVER, "a")
+    call_complete(pair, "b")
+    for _ in range(4):
+        advance(site)
+    plan = site.store.read(Plan, plan_name("a"))
+    assert plan is not None
+    assert plan.fault is not None
+    assert plan.fault.code is Code.INCOMPLETE
+    call_complete(pair, "b", "a")
+    settle(pair)
+    assert takes_writes(pair) == ("a",)
+    act = act_for(site, "a", away=True, disaster=True)
+    assert act is Act.RESUME
+    call_complete(pair, "b")
+    carry_out(site, act, "a", disaster=True, accept_incomplete=True)
+    settle(pair)
+    assert takes_writes(pair) == ("b",)
 
 
 def test_what_was_spooled_at_a_handover_is_lacking_in_the_copy(pair: MemoryPair) -> None:

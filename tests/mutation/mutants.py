@@ -2379,4 +2379,12 @@ MUTANTS = (
         new="if memory.restless:",
         test="tests/line/test_reach.py::test_files_that_cannot_be_read_or_do_not_rest_are_not_said_to_be_sent",
     ),
+    Mutant(
+        name="a-copy-that-becomes-whole-is-taken",
+        rule="a takeover of a copy that lost something waits for its operator",
+        file="serving/plan.py",
+        old="replace(plan, waits_for=why.detail, fault=site.fault(why))",
+        new="replace(plan, waits_for=why.detail)",
+        test="tests/line/test_failover_moves.py::test_a_copy_that_becomes_whole_takes_nobody_over_by_itself",
+    ),
 )

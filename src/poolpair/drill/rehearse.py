@@ -116,6 +116,8 @@ def _take_over(copy: Site, home: str, timeout_s: float) -> tuple[float, int]:
     before, began_s = _applied(copy), time.monotonic()
     order(copy, Move.TAKEOVER, home)
     while (plan := copy.store.read(Plan, plan_name(home))) is not None and plan.step is not PlanStep.DONE:
+        if plan.fault is not None:
+            raise PoolpairError(plan.fault.code, plan.fault.detail)
         if time.monotonic() - began_s > timeout_s:
             raise PoolpairError(Code.DRILL, f"the takeover stands at {plan.step} after {show_age(timeout_s)}")
         for channel in copy.channels:

@@ -69,7 +69,7 @@ def carry_out(site: Site, act: Act, home: str, *, disaster: bool, accept_incompl
     """Write what the service, here or at the partner, is to do. Raises USAGE, INCOMPLETE."""
     carriers: dict[Act, Callable[[], object]] = {
         Act.ORDER: lambda: order(site, move_of(disaster=disaster), home, accept_incomplete=accept_incomplete),
-        Act.RESUME: lambda: resume(site, home),
+        Act.RESUME: lambda: resume(site, home, accept_incomplete=accept_incomplete),
         Act.GIVE_UP: lambda: give_up(site, home),
         Act.ASK: lambda: make_ask(site, AskVerb.HANDOVER, home),
         Act.ASK_TO_GIVE_UP: lambda: make_ask(site, AskVerb.GIVE_UP, home),

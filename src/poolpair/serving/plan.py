@@ -21,7 +21,7 @@ from poolpair.serving.applying import apply_what_stands
 from poolpair.serving.gate import is_gated
 from poolpair.serving.hooked import run_hook, welcome
 from poolpair.serving.ready import compare_first, forget_proof, hindrances, mend_files, tampered, undrained
-from poolpair.serving.stepping import Overtaken, first_step, go, hook_of, next_step, stepping, wait
+from poolpair.serving.stepping import Overtaken, first_step, go, next_step, stepping, wait
 from poolpair.serving.words import served_by
 from poolpair.state import Fencing, Inbound, Outbound, Seed
 from poolpair.store.port import Transaction
@@ -69,12 +69,12 @@ def _again(tx: Transaction, running: Plan, *, accept_incomplete: bool) -> Plan:
     return again
 
 
-def resume(site: Site, home: str) -> None:
+def resume(site: Site, home: str, *, accept_incomplete: bool = False) -> None:
     """Take the failed step of a plan again, whoever ordered it."""
     with site.store.transaction() as tx:
         plan = tx.load(Plan, plan_name(home))
         if plan is not None:
-            _again(tx, plan, accept_incomplete=False)
+            _again(tx, plan, accept_incomplete=accept_incomplete)
 
 
 def words_of_plan(plan: Plan) -> str:
@@ -102,8 +102,12 @@ def _problem(site: Site, tx: Transaction, move: Move, home: str, *, accept_incom
     if move is Move.TAKEOVER and here:
         return PoolpairError(Code.USAGE, served_by(site, home, "here already"))
     if move is Move.TAKEOVER and not accept_incomplete and (lacking := lacks(tx, site, home)):
-        return PoolpairError(Code.INCOMPLETE, f"the copy of {home} here is not complete on {', '.join(lacking)}")
+        return _incomplete(home, lacking)
     return None
+
+
+def _incomplete(home: str, lacking: tuple[Channel, ...]) -> PoolpairError:
+    return PoolpairError(Code.INCOMPLETE, f"the copy of {home} here is not complete on {', '.join(lacking)}")
 
 
 def lacks(tx: Transaction, site: Site, home: str) -> tuple[Channel, ...]:
@@ -136,7 +140,7 @@ def _take(site: Site, plan: Plan, tell: Callable[[str], None]) -> bool:
     """Take a step; one that leads from the comparison to the fence is followed by the next at once, for the log grows meanwhile."""
     moved = STEPS[plan.step](site, plan)
     after = site.store.read(Plan, plan_name(plan.home))
-    if after is not None and after.fault is not None and hook_of(plan.step):
+    if after is not None and after.fault is not None and after.fault != plan.fault:
         tell(f"{after.move} of {plan.home}: {after.fault.code}: {after.fault.detail}")
     if after is not None and after.not_read != plan.not_read:
         tell(f"{after.move} of {plan.home}: goes on without what stands and could not be read: {after.not_read}")
@@ -254,8 +258,10 @@ def _serve(site: Site, plan: Plan) -> bool:
             return True
         lacking = lacks(tx, site, plan.home)
         if lacking and not plan.accept_incomplete:
-            tx.save(plan_name(plan.home), replace(plan, waits_for=f"the copy is not complete on {', '.join(lacking)}"))
-            return False
+            # As for an order: nobody is taken over by a copy that becomes complete some day, from a partner that lives again.
+            why = _incomplete(plan.home, lacking)
+            tx.save(plan_name(plan.home), replace(plan, waits_for=why.detail, fault=site.fault(why)))
+            return True
         fresh = begin_reign(site, tx, plan.home, "takeover", complete=not lacking)
         go(tx, replace(plan, reign_id=fresh.present.reign_id), next_step(site, plan))
     return True
