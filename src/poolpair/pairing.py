@@ -78,6 +78,15 @@ class Answer:
     proof: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    """What stays with the side that joins, until it is known that its answer lies in the other's share."""
+
+    invitation: Invitation
+    answer: Answer
+    secret: str = field(repr=False)
+
+
 def invite(key_file: Path, pool: str, partner: str, lasts: timedelta, now: datetime) -> Invitation:
     """Make an invitation, or give the one that still counts. Raises KEY_FILE if there is a key file already, or no place for one."""
     if key_file.exists():
@@ -154,6 +163,26 @@ def join(path: Path, pool: str, partner: str) -> tuple[Invitation, Answer, bytes
     return invitation, Answer(_VERSION, invitation.pair_id, public, _proof(secret, public)), secret
 
 
+def keep_answer(key_file: Path, invitation: Invitation, answer: Answer, secret: bytes) -> tuple[Answer, bytes]:
+    """Keep an answer before it is given, or return the one that was kept of the same invitation: it may have arrived unsaid.
+
+    Raises KEY_FILE if there is a key file already, or no place for one.
+    """
+    beside = _joined_beside(key_file)
+    if key_file.exists():
+        forget(key_file)
+        raise PoolpairError(
+            Code.KEY_FILE, f"{key_file} exists and is kept", "choose another path, or move the old file away"
+        )
+    with suppress(PoolpairError):  # what was damaged was never given
+        known = _decoded(_Joined, read_private(beside), beside)
+        if known.invitation == invitation:
+            return known.answer, bytes.fromhex(known.secret)
+    beside.unlink(missing_ok=True)
+    create_private(beside, _text(_Joined(invitation, answer, secret.hex())))
+    return answer, secret
+
+
 def accept(key_file: Path, data: bytes, now: datetime) -> str | None:
     """Make the key file if `data` answers the invitation that waits; None if it is no answer to it. Gives the words to be compared.
 
@@ -197,9 +226,10 @@ def refuse_second(key_file: Path, partner: str, now: datetime) -> None:
 
 
 def forget(key_file: Path) -> None:
-    """The invitation counts no more."""
-    with suppress(OSError):
-        _beside(key_file).unlink(missing_ok=True)
+    """The invitation counts no more, here or as one that was answered."""
+    for beside in (_beside(key_file), _joined_beside(key_file)):
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
 def encode_answer(answer: Answer) -> bytes:
@@ -228,6 +258,10 @@ def _proof(secret: bytes, public: str) -> str:
 
 def _beside(key_file: Path) -> Path:
     return key_file.with_name(f"{key_file.name}.invited")
+
+
+def _joined_beside(key_file: Path) -> Path:
+    return key_file.with_name(f"{key_file.name}.joined")
 
 
 def _waiting(key_file: Path) -> _Invited | None:

@@ -8,10 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from poolpair.cli.main import app
+from poolpair.errors import Code, PoolpairError
 from poolpair.lab.compare import compare
 from poolpair.lab.pool import PROGRAM, Pool
 from poolpair.lab.steps import wait_final
+from poolpair.share.directory import DirectoryPartnerShare
 
 WORDS = re.compile(r"[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}")
 
@@ -70,3 +74,29 @@ def test_a_side_that_cannot_answer_joins_nothing(pools: tuple[Pool, Pool], tmp_p
     again = a.run("pair", "invite", str(carried))
     assert again.exit_status == 64
     assert "this pool is paired" in again.talk
+
+
+def test_an_answer_that_arrived_unsaid_is_given_once_more(
+    pools: tuple[Pool, Pool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line was cut when the answer lay there: the other side has the key, and the command given again makes no other one."""
+    a, b = pools
+    carried = tmp_path / "b.invite"
+    assert a.run("pair", "invite", str(carried), "--no-wait").exit_status == 1
+    replace = DirectoryPartnerShare.replace
+
+    def cut(share: DirectoryPartnerShare, folder: str, name: str, data: bytes, temp_name: str) -> None:
+        replace(share, folder, name, data, temp_name)
+        raise PoolpairError(Code.SHARE_FAILED, "the line was cut")
+
+    with monkeypatch.context() as line:
+        line.setattr(DirectoryPartnerShare, "replace", cut)
+        assert CliRunner().invoke(app, ["-c", str(b.toml), "pair", "join", str(carried)]).exit_code != 0
+    kept = carried.read_bytes()
+    a.must("pair", "invite", str(carried))
+    assert not (tmp_path / "b.key").exists()
+    carried.write_bytes(kept)
+    carried.chmod(0o600)
+    b.must("pair", "join", str(carried))
+    assert (tmp_path / "a.key").read_bytes() == (tmp_path / "b.key").read_bytes()
+    assert sorted(path.name for path in tmp_path.glob("*.key*")) == ["a.key", "b.key"]

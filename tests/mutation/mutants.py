@@ -2387,4 +2387,12 @@ MUTANTS = (
         new="replace(plan, waits_for=why.detail)",
         test="tests/line/test_failover_moves.py::test_a_copy_that_becomes_whole_takes_nobody_over_by_itself",
     ),
+    Mutant(
+        name="an-answer-is-made-anew",
+        rule="an answer that may have arrived is given again as it was",
+        file="pairing.py",
+        old="        if known.invitation == invitation:\n",
+        new="        if known is None:\n",
+        test="tests/acceptance/test_pairing.py::test_an_answer_that_arrived_unsaid_is_given_once_more",
+    ),
 )

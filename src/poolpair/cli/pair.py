@@ -23,8 +23,10 @@ from poolpair.pairing import (
     check_place,
     encode_answer,
     fingerprint,
+    forget,
     invite,
     join,
+    keep_answer,
     refuse_second,
     write_invitation,
 )
@@ -104,13 +106,15 @@ def pair_join(path: Annotated[Path, typer.Argument(help="The invitation that was
         over = f"by this machine's clock its time was over at {invitation.expires_utc}"
         raise PoolpairError(Code.KEY_FILE, f"{path}: {over}", "make another with `pair invite`, or correct the clocks")
     key_file = config.partner.key_file
-    new_key_file(key_file, pair_id=answer.pair_id, secret=secret)
+    answer, secret = keep_answer(key_file, invitation, answer, secret)
     try:
         partner_share(config).replace(FOLDER, COOKIE_NAME, encode_answer(answer), f"{config.pool}-{new_nonce()}.part")
     except PoolpairError as error:
-        key_file.unlink(missing_ok=True)  # the partner will never hear of this secret
+        # It may lie there all the same, and be taken: the same one is given again.
         detail = f"the answer cannot be left in {config.partner.share}: {error.detail}"
         raise PoolpairError(Code(error.code), detail, "mend it, and give the command again") from error
+    new_key_file(key_file, pair_id=answer.pair_id, secret=secret)
+    forget(key_file)
     path.unlink(missing_ok=True)
     talk.print(f"{key_file} is made, and {path} removed. Both sides must show: {fingerprint(secret)}", markup=False)
     talk.print(
