@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from poolpair.cycle import _import, beat, run_pass
-from poolpair.decisions import approve_held
+from poolpair.decisions import approve_held, refuse_held
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.cookie import open_cookie
 from poolpair.format.layout import COOKIE_NAME, cookie_dir, data_dir
@@ -215,3 +215,34 @@ def test_the_exit_status_is_0_only_if_both_sides_are_well(
         imports=replace(channel.imports, **imports),  # type: ignore[arg-type]
     )
     assert replace(status, channels=(spoilt,)).exit_status == expected
+
+
+class _Killed(BaseException):
+    """The process ends."""
+
+
+def test_what_was_refused_is_not_applied_though_it_still_stands(pair: MemoryPair) -> None:
+    """The command was killed between its commit and the share: the package goes with the next pass, whatever the guard says by then."""
+    a, b = pair.sites["a"], pair.sites["b"]
+    _delete(pair, 0, 9)
+    run_pass(a, USERS)
+    _import(b, USERS)
+    assert pair.channel("b").imports.held == 1
+
+    def killed(operation: str, _folder: str) -> None:
+        if operation == "remove":
+            raise _Killed
+
+    share, limits = pair.shares["b"], b.limits
+    before, share.before = share.before, killed
+    with pytest.raises(_Killed):
+        refuse_held(b, USERS)
+    share.before, b.limits = before, replace(limits, guard_fraction=1.0)
+    assert len(pair.packages("b")) == 1
+    _import(b, USERS)
+    assert (len(pair.rows("b")["account"]), pair.packages("b")) == (20, [])
+    beat(b, USERS)
+    run_pass(a, USERS)
+    stopped = pair.outbound("a").stopped
+    assert stopped is not None
+    assert stopped.code is Code.REFUSED_BY_PARTNER

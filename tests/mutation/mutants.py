@@ -2395,4 +2395,12 @@ MUTANTS = (
         new="        if known is None:\n",
         test="tests/acceptance/test_pairing.py::test_an_answer_that_arrived_unsaid_is_given_once_more",
     ),
+    Mutant(
+        name="a-refused-package-that-stands-is-applied",
+        rule="what an operator refused is never applied",
+        file="pipeline/receive.py",
+        old="            if manifest.position.package_id in held_back:",
+        new="            if manifest.position.package_id in ():",
+        test="tests/line/test_words_and_guards.py::test_what_was_refused_is_not_applied_though_it_still_stands",
+    ),
 )

@@ -49,6 +49,7 @@ def receive(site: Site, channel: Channel, waits: PoolpairError | None = None) ->
     candidates: list[Received] = []
     opened: list[Received] = []
     site.memory.crowded.discard(channel)
+    held_back = {each.package_id for each in inbound.refused if each.code is Code.HELD}
     left = NEW_PER_LOOK
     for name in _in_order(site, channel, inbound):
         left -= name.name not in site.memory.manifests
@@ -61,6 +62,9 @@ def receive(site: Site, channel: Channel, waits: PoolpairError | None = None) ->
         try:
             manifest = _manifest(site, channel, name)
             if manifest is None:
+                continue
+            if manifest.position.package_id in held_back:  # and somebody was killed before it was taken away
+                _discard(site, channel, inbound, name)
                 continue
             opened.append(Received(name=name, manifest=manifest))
             if manifest.follows == inbound.applied:
