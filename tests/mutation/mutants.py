@@ -2403,4 +2403,12 @@ MUTANTS = (
         new="            if manifest.position.package_id in ():",
         test="tests/line/test_words_and_guards.py::test_what_was_refused_is_not_applied_though_it_still_stands",
     ),
+    Mutant(
+        name="a-name-that-is-not-durable",
+        rule="a file that stands is durable before it is acknowledged",
+        file="store/tree_placing.py",
+        old="            with _doing(path), self.enter(path) as (at, _):\n                sync_folder(at)\n",
+        new="",
+        test="tests/unit/store/test_tree_directory.py::test_the_name_of_a_file_that_stands_is_made_durable_once_per_folder",
+    ),
 )

@@ -45,13 +45,15 @@ def place_files(site: Site, tree: Tree, reader: PackageReader, incoming: Incomin
     """Place every file of the package; a file that was changed here is set aside first."""
     with ExitStack() as stack:
         members = Members(reader, stack)
-        batch = _Batch(site, tree, stack.enter_context(tree.placing()))
+        placing = stack.enter_context(tree.placing())
+        batch = _Batch(site, tree, placing)
         for packed in incoming.files():
             _check_owner(site, packed.file)
             if not packed.file.present:
                 continue
             content = members.part(packed)
             if here := _already_here(tree, packed.file):
+                placing.stands(packed.file.path)
                 yield as_on_disk(packed.file, here)
             else:
                 batch.write(packed.file, content)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -28,34 +28,10 @@ from poolpair.store.tree_files import (
     tree_error,
     tree_file,
 )
-from poolpair.store.tree_placing import MODE_MASK, TEMP_PREFIX, DirectoryPlacing
+from poolpair.store.tree_placing import MODE_MASK, TEMP_PREFIX, DirectoryPlacing, Placing
 from poolpair.store.tree_spool import keep_in_spool, move_to_spool, open_in_spool
 
 __all__ = ["MODE_MASK", "DirectoryTree", "FileVanished", "Placing", "Source", "Tree", "TreeFile", "safe_path", "text"]
-
-
-class Placing(Protocol):
-    """Files that are written beside where they are to stand, and then put there together. What was not put is gone at the end."""
-
-    def write(self, path: bytes, content: Source, *, size: int, mtime_ns: int, mode: int) -> None:
-        """Write a file whole under another name, with its time, the folder's owner and at most `MODE_MASK`; folders are made.
-
-        Raises Refused(DAMAGED), and the old file stands, if `content` is not `size` bytes, or the path was written already.
-        """
-        ...
-
-    def sync(self) -> None:
-        """Make durable what was written."""
-        ...
-
-    def put(self, asides: Mapping[bytes, str]) -> tuple[TreeFile, ...]:
-        """Give everything written, which was synced, its own name, in that order and durably. Whoever reads sees the old or the new file.
-
-        A folder in the place of a file makes way if it holds nothing but empty folders; else raises TREE.
-
-        What a file replaces lies in the spool before, under `asides[path]` or a like name, if that is given.
-        """
-        ...
 
 
 class Tree(Protocol):

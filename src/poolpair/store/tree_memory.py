@@ -184,6 +184,9 @@ class _Placing:
     def sync(self) -> None:
         """Memory is as durable as it gets."""
 
+    def stands(self, path: bytes) -> None:
+        """As durable as that."""
+
     def put(self, asides: Mapping[bytes, str]) -> tuple[TreeFile, ...]:
         """One after the other."""
         placed = tuple(self.tree.put(path, *what, asides.get(path, "")) for path, what in self.written.items())

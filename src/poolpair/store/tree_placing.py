@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from poolpair.errors import Code, Refused
 from poolpair.store.tree_files import (
@@ -38,6 +39,34 @@ EnterFolder = Callable[[bytes], AbstractContextManager[tuple[int, bytes]]]
 """Opens, and makes, the folder of a path; yields it and the file's name."""
 
 
+class Placing(Protocol):
+    """Files that are written beside where they are to stand, and then put there together. What was not put is gone at the end."""
+
+    def write(self, path: bytes, content: Source, *, size: int, mtime_ns: int, mode: int) -> None:
+        """Write a file whole under another name, with its time, the folder's owner and at most `MODE_MASK`; folders are made.
+
+        Raises Refused(DAMAGED), and the old file stands, if `content` is not `size` bytes, or the path was written already.
+        """
+        ...
+
+    def sync(self) -> None:
+        """Make durable what was written."""
+        ...
+
+    def stands(self, path: bytes) -> None:
+        """Make the name of a file durable that is in its place: whoever put it there may have been killed before that."""
+        ...
+
+    def put(self, asides: Mapping[bytes, str]) -> tuple[TreeFile, ...]:
+        """Give everything written, which was synced, its own name, in that order and durably. Whoever reads sees the old or the new file.
+
+        A folder in the place of a file makes way if it holds nothing but empty folders; else raises TREE.
+
+        What a file replaces lies in the spool before, under `asides[path]` or a like name, if that is given.
+        """
+        ...
+
+
 @dataclass(slots=True)
 class _Written:
     """A file under its temporary name."""
@@ -52,12 +81,14 @@ class _Written:
 
 @dataclass(slots=True)
 class DirectoryPlacing:
-    """Implements `store.tree.Placing`."""
+    """Implements `Placing`."""
 
     spool: Path
     enter: EnterFolder
     written: dict[bytes, _Written] = field(default_factory=dict)
     """By path, in the order of writing."""
+    durable: set[bytes] = field(default_factory=set)
+    """Folders in which `stands` made every name durable."""
 
     def write(self, path: bytes, content: Source, *, size: int, mtime_ns: int, mode: int) -> None:
         """Write beside."""
@@ -85,6 +116,14 @@ class DirectoryPlacing:
             with ThreadPoolExecutor(min(SYNCED_AT_ONCE, len(files)), "sync") as pool:
                 for _ in pool.map(_sync, files):
                     pass
+
+    def stands(self, path: bytes) -> None:
+        """Once for all that stand in a folder: what is placed there after that is made durable as it is put."""
+        folder = path.rpartition(b"/")[0]
+        if folder not in self.durable:
+            with _doing(path), self.enter(path) as (at, _):
+                sync_folder(at)
+            self.durable.add(folder)
 
     def put(self, asides: Mapping[bytes, str]) -> tuple[TreeFile, ...]:
         """Rename over, then make every folder durable once."""

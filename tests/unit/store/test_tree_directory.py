@@ -246,3 +246,24 @@ def test_a_spool_without_space_keeps_the_file_in_the_tree(tmp_path: Path) -> Non
         assert error.value.code is Code.SCRATCH
         assert names_in(disk / "spool") == []
     assert paths(tree) == [b"x"]
+
+
+def test_the_name_of_a_file_that_stands_is_made_durable_once_per_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever put it there may have been killed before its folder was synced, and the power may go as soon as it is acknowledged."""
+    for name in ("one", "two"):
+        (tmp_path / "tree" / "folder").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "tree" / "folder" / name).write_bytes(b"there")
+    synced: list[int] = []
+    fsync = os.fsync
+
+    def noted(handle: int) -> None:
+        synced.append(os.fstat(handle).st_ino)
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    with DirectoryTree(tmp_path / "tree", tmp_path / "spool").placing() as placing:
+        for path in (b"folder/one", b"folder/two"):
+            placing.stands(path)
+    assert synced == [(tmp_path / "tree" / "folder").stat().st_ino]
