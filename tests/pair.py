@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from poolpair.cycle import beat, count_unhomed, due_beats, run_pass
 from poolpair.errors import PoolpairError
 from poolpair.keyfile import new_key_file
 from poolpair.model import Channel
+from poolpair.pipeline.acknowledge import listen
+from poolpair.pipeline.reach import look_at_tree
 from poolpair.pipeline.site import Site
 from poolpair.report import gather
 from poolpair.serving.asks import attend
@@ -99,6 +101,7 @@ class Pair:
         """A heartbeat of every running pool, and a second so that each hears the other's answer."""
         for _ in range(2):
             for site in self.sites.values():
+                _look(site)
                 for channel in site.channels:
                     beat(site, channel)
             self.turn()
@@ -129,6 +132,7 @@ class Pair:
         if now - last_s < site.limits.heartbeat_s:
             return
         every = now - last_all_s >= site.limits.interval_s
+        _look(site)
         for channel in due_beats(site, every=every):
             beat(site, channel)
         self.beaten[pool] = (now, now if every else last_all_s)
@@ -195,6 +199,15 @@ class Pair:
     def package_files(self, pool: str) -> list[Path]:
         """Packages that stand in a pool's share."""
         return sorted(self.share(pool).glob("*/Data/*/backup-*.zip"))
+
+
+def _look(site: Site) -> None:
+    """The line of a service hears a word and looks at its tree some milliseconds after it came: nearly always before its own heartbeat."""
+    with suppress(PoolpairError):
+        listen(site, site.lead)
+    if site.tree is not None:
+        with suppress(PoolpairError):
+            look_at_tree(site, site.tree)
 
 
 def make_pair(
