@@ -448,11 +448,8 @@ MUTANTS = (
         name="listening-swallows",
         rule="the heartbeat listens only for the nonce",
         file="pipeline/acknowledge.py",
-        old="            site.memory.echo = cookie.nonce if cookie.origin == site.partner else site.memory.echo\n",
-        new=(
-            "            site.memory.echo = cookie.nonce if cookie.origin == site.partner else site.memory.echo\n"
-            "            site.memory.heard[channel] = sha256(data).hexdigest()\n"
-        ),
+        old="                notice(site, cookie.nonce)\n",
+        new="                notice(site, cookie.nonce)\n                site.memory.heard[channel] = sha256(data).hexdigest()\n",
         test="tests/line/test_words_and_guards.py",
     ),
     Mutant(
@@ -1272,8 +1269,8 @@ MUTANTS = (
         name="a-hook-outlives-its-timeout",
         rule="at the timeout the whole process group of a hook is ended",
         file="hooks/commands.py",
-        old="            os.killpg(group, signal.SIGKILL)\n",
-        new="            os.kill(group, signal.SIGKILL)\n",
+        old="                os.killpg(process.pid, number)\n",
+        new="                os.kill(process.pid, number)\n",
         test="tests/unit/test_hook_commands.py",
     ),
     Mutant(
