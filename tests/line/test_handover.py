@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import BinaryIO, cast
 
 import pytest
 
@@ -13,9 +14,11 @@ from poolpair.cycle import run_pass
 from poolpair.model import Channel, ExportStatus
 from poolpair.moves import Move, Plan, PlanStep, plan_name
 from poolpair.pipeline.capture import scan
+from poolpair.pipeline.site import Site
 from poolpair.serving.plan import advance, order
 from poolpair.share.port import OwnShare
 from poolpair.state import Fencing, Intent
+from poolpair.store.tree import DirectoryTree, Tree
 from tests.pair import Pair, make_pair
 
 
@@ -35,12 +38,112 @@ def test_meeting_files_are_drained_too(tmp_path: Path) -> None:
     assert plan is not None
     assert plan.waits_for == "conferences: changes are on their way"
     assert pair.sites["a"].serving("a").present.epoch == 0
+    _hand_over(pair)
+    assert pair.sites["b"].serving("a").present.epoch == 1
+    assert pair.files("b")["share%2ea%2eexample/http_file_share/last.bin"] == b"written while the fence rose"
+
+
+def test_a_file_changed_in_place_is_drained_too(tmp_path: Path) -> None:
+    """No folder shows that it was: behind the fence the whole tree is looked at once, and B has the newer one when it begins to serve."""
+    pair, path = _with_a_file(tmp_path)
+    order(pair.sites["a"], Move.HANDOVER, "a")
+    while pair.sites["a"].serving("a").fencing is Fencing.NONE:
+        advance(pair.sites["a"])
+        pair.turn()
+    with path.open("r+b") as file:
+        file.write(b"newer")
+    _hand_over(pair)
+    assert pair.sites["b"].serving("a").present.epoch == 1
+    assert pair.files("b")[str(path.relative_to(pair.folder / "data-a"))] == b"newer"
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_file_that_is_still_written_to_is_waited_for(tmp_path: Path, *, deleted: bool) -> None:
+    """An application may finish a file behind the fence, or give it up: the plan names it, and hands over what there is in the end."""
+    pair, path = _with_a_file(tmp_path)
+    site = pair.sites["a"]
+    inner = _tree(site)
+
+    class Written:
+        def open(self, name: bytes) -> AbstractContextManager[BinaryIO]:
+            if name.endswith(b"last.bin"):
+                with path.open("ab") as file:
+                    file.write(b", longer")
+            return inner.open(name)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(inner, name)
+
+    pair.sites["a"] = replace(site, tree=cast("Tree", Written()))
+    order(pair.sites["a"], Move.HANDOVER, "a")
+    while pair.sites["a"].serving("a").fencing is Fencing.NONE:
+        advance(pair.sites["a"])
+        pair.turn()
+    path.write_bytes(b"new")
+    _hand_over(pair)
+    plan = pair.sites["a"].store.read(Plan, plan_name("a"))
+    assert plan is not None
+    assert plan.waits_for.endswith("last.bin is still being written to")
+    assert pair.sites["b"].serving("a").present.epoch == 0
+    pair.sites["a"] = site
+    if deleted:
+        path.unlink()
+    _hand_over(pair)
+    assert pair.sites["b"].serving("a").present.epoch == 1
+    assert pair.files("b") == pair.files("a")
+
+
+def test_a_tree_that_is_away_is_waited_for(tmp_path: Path) -> None:
+    """Whether a file was changed cannot be told then."""
+    pair, _ = _with_a_file(tmp_path)
+    order(pair.sites["a"], Move.HANDOVER, "a")
+    while pair.sites["a"].serving("a").fencing is Fencing.NONE:
+        advance(pair.sites["a"])
+        pair.turn()
+    site = pair.sites["a"]
+    pair.sites["a"] = replace(site, tree=DirectoryTree(tmp_path / "away", tmp_path / "spool"))
+    advance(pair.sites["a"])
+    plan = pair.sites["a"].store.read(Plan, plan_name("a"))
+    assert plan is not None
+    assert "could not open" in plan.waits_for
+    pair.sites["a"] = site
+    _hand_over(pair)
+    assert pair.sites["b"].serving("a").present.epoch == 1
+
+
+def _with_a_file(tmp_path: Path) -> tuple[Pair, Path]:
+    """A pair at rest, and a file of a's that B has; the database, whose journal comes and goes, does not lie in the tree."""
+    pair = _at_rest(tmp_path)
+    path = pair.folder / "data-a" / "share%2ea%2eexample" / "http_file_share" / "last.bin"
+    inner = _tree(pair.sites["a"])
+
+    class Quiet:
+        def hint(self) -> object:
+            return path.parent.stat().st_mtime_ns
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(inner, name)
+
+    pair.sites["a"] = replace(pair.sites["a"], tree=cast("Tree", Quiet()))
+    path.write_bytes(b"older")
+    pair.settle()
+    assert pair.files("b")[str(path.relative_to(pair.folder / "data-a"))] == b"older"
+    return pair, path
+
+
+def _tree(site: Site) -> Tree:
+    assert site.tree is not None
+    return site.tree
+
+
+def _hand_over(pair: Pair) -> None:
+    """Passes and steps, in which no time goes by, until B serves."""
     for _ in range(20):
+        if pair.sites["b"].serving("a").present.epoch == 1:
+            return
         pair.turn(force=True)
         for site in pair.sites.values():
             advance(site)
-    assert pair.sites["b"].serving("a").present.epoch == 1
-    assert pair.files("b")["share%2ea%2eexample/http_file_share/last.bin"] == b"written while the fence rose"
 
 
 def test_on_sqlite_too_only_what_changed_is_compared_behind_the_fence(tmp_path: Path) -> None:

@@ -118,6 +118,9 @@ def scan(site: Site, tree: Tree, *, rescan: bool) -> None:
     _note(site, tree, batch, unreadable)
     for start in range(0, len(diff.vanished), BATCH_FILES):
         _note_vanished(site, tree, unreadable, diff.vanished[start : start + BATCH_FILES])
+    if memory.restless:
+        moving = {found.path for found in diff.changed}
+        memory.restless = {path: since_s for path, since_s in memory.restless.items() if path in moving}
     _note_unreadable(site, unreadable)
     for path in tuple(memory.restless):
         if tree.stat(path) is None:

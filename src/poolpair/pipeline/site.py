@@ -94,6 +94,7 @@ class Volatile:
     scanned_s: float | None = None
     restless: dict[bytes, float] = field(default_factory=dict)
     """Files that were written to while they were read, and since when."""
+    seen_behind: set[str] = field(default_factory=set)  # plans behind whose fence every file was looked at
     unreadable: frozenset[str] = frozenset()
     """Conferences one of whose files could not be read at the last scan."""
     store_hint: object = None
@@ -120,8 +121,7 @@ class Volatile:
     """Why the last pass may have left something that stands and can be applied."""
     applying: dict[str, tuple[float, int]] = field(default_factory=dict)
     """Plans that wait for passes to apply what stands: since when none got on, and how many packages were applied by then."""
-    nothing_waits: set[Channel] = field(default_factory=set)
-    """Channels on which no table is known to wait."""
+    nothing_waits: set[Channel] = field(default_factory=set)  # on which no table is known to wait
     confirmed_s: float | None = None
     """An earlier service of this boot had written, then, what the partner echoed last."""
     unread_s: float = float("-inf")

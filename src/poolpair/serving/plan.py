@@ -20,7 +20,15 @@ from poolpair.reigns import serves
 from poolpair.serving.applying import apply_what_stands
 from poolpair.serving.gate import is_gated
 from poolpair.serving.hooked import run_hook, welcome
-from poolpair.serving.ready import compare_first, forget_proof, hindrances, mend_files, tampered, undrained
+from poolpair.serving.ready import (
+    compare_first,
+    forget_proof,
+    hindrances,
+    look_behind_fence,
+    mend_files,
+    tampered,
+    undrained,
+)
 from poolpair.serving.stepping import Overtaken, first_step, go, next_step, stepping, wait
 from poolpair.serving.words import served_by
 from poolpair.state import Fencing, Inbound, Outbound, Seed
@@ -212,6 +220,8 @@ def _fence(site: Site, plan: Plan) -> bool:
 
 
 def _drain(site: Site, plan: Plan) -> bool:
+    if why := look_behind_fence(site, plan):
+        return wait(site, plan, why)
     for channel in site.channels:
         if why := undrained(site, channel, plan.home):
             return wait(site, plan, why)

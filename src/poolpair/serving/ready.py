@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel
 from poolpair.moves import Plan
 from poolpair.pipeline.adopt import keeps_reign_set
+from poolpair.pipeline.capture import scan
 from poolpair.pipeline.site import Counts, Site, counts_name, outbound_name
 from poolpair.report import application_there
 from poolpair.serving.stepping import go, next_step, stepping, wait
 from poolpair.state import Outbound, Seed
 from poolpair.store.port import Transaction
+from poolpair.store.tree import text
 
 
 def compare_first(site: Site, plan: Plan) -> bool:
@@ -66,6 +69,27 @@ def hindrances(site: Site, home: str) -> str:
         return why
     down = application_there(site)
     return f"the application at {site.partner} does not run: {down.detail}" if down else ""
+
+
+def look_behind_fence(site: Site, plan: Plan) -> str:
+    """Look at every file once when nobody is to write any more: one that was changed in place shows in no folder.
+
+    Says what is to be waited for: a tree that is away, a file that an application still writes to.
+    """
+    if site.tree is None or Channel.CONFERENCES not in site.channels or plan.plan_id in site.memory.seen_behind:
+        return ""
+    try:
+        scan(site, site.tree, rescan=True)
+    except PoolpairError as error:
+        if error.code is not Code.TREE:
+            raise
+        return f"{Channel.CONFERENCES}: {error.detail}"
+    for path in sorted(site.memory.restless):
+        owner = site.file_home(path)
+        if owner is not None and owner.home == plan.home:
+            return f"{Channel.CONFERENCES}: {text(path)} is still being written to"
+    site.memory.seen_behind.add(plan.plan_id)
+    return ""
 
 
 def undrained(site: Site, channel: Channel, home: str) -> str:
