@@ -24,6 +24,7 @@ from poolpair.serving.plan import advance, order
 from poolpair.store.ledger_files import FILES, path_of, path_text, version_from
 from poolpair.store.port import Transaction
 from poolpair.store.tree import DirectoryTree
+from poolpair.store.tree_placing import DirectoryPlacing
 from poolpair.store.values import Choice, LedgerEntry
 from tests.pair import Pair, make_pair
 
@@ -240,6 +241,67 @@ def test_a_file_that_moved_on_is_not_decided_blindly(pair: Pair) -> None:
     ours = version_from(only_entry(pair).ours)
     assert ours is not None
     assert spooled(pair, "b")[ours.sha256] == b"newer"
+
+
+def written_at_sync(monkeypatch: pytest.MonkeyPatch, pair: Pair, data: bytes) -> None:
+    """While B makes durable what is to take a file's place, its application writes that file once."""
+    real, spool, news = DirectoryPlacing.sync, pair.sites["b"].scratch / "spool", [data]
+
+    def sync(self: DirectoryPlacing) -> None:
+        real(self)
+        if news and self.spool == spool and PATH.encode() in self.written:
+            write(pair, "b", news.pop())
+
+    monkeypatch.setattr(DirectoryPlacing, "sync", sync)
+
+
+@pytest.mark.parametrize("stood", [True, False])
+def test_what_the_server_writes_while_a_file_is_merged_stays(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, *, stood: bool
+) -> None:
+    """Writing it out takes a while: what stands there is looked at last, and then it is in the ledger, with both versions."""
+    if not stood:
+        delete(pair, "a")
+        settle(pair)
+    die(pair)
+    write(pair, "a", b"theirs")
+    pair.start("a")
+    written_at_sync(monkeypatch, pair, b"ours")
+    settle(pair)
+    entry = only_entry(pair)
+    theirs = version_from(entry.theirs)
+    assert theirs is not None
+    for pool in ("a", "b"):
+        assert pair.files(pool)[PATH] == b"ours"
+        assert spooled(pair, pool)[theirs.sha256] == b"theirs"
+    resolve_ledger(pair.sites["b"], entry.entry_id, Choice.THEIRS, force=True)
+    settle(pair)
+    assert pair.files("a")[PATH] == pair.files("b")[PATH] == b"theirs"
+
+
+def test_what_is_replaced_by_a_merge_is_kept(pair: Pair) -> None:
+    """Whoever has it open may write to it at the very moment."""
+    die(pair)
+    write(pair, "a", b"theirs")
+    pair.start("a")
+    settle(pair)
+    assert pair.files("b")[PATH] == b"theirs"
+    assert spooled(pair, "b")[sha256(b"before").hexdigest()] == b"before"
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_what_is_written_while_it_is_decided_stays(pair: Pair, monkeypatch: pytest.MonkeyPatch, *, force: bool) -> None:
+    """Nothing is decided then, forced or not."""
+    entry = both_wrote(pair)
+    with monkeypatch.context() as patch:
+        written_at_sync(patch, pair, b"newest")
+        with pytest.raises(PoolpairError) as caught:
+            resolve_ledger(pair.sites["b"], entry.entry_id, Choice.THEIRS, force=force)
+    assert caught.value.code is Code.LEDGER_MOVED
+    assert (pair.files("b")[PATH], only_entry(pair).state) == (b"newest", Choice.OPEN)
+    resolve_ledger(pair.sites["b"], entry.entry_id, Choice.THEIRS, force=True)
+    assert pair.files("b")[PATH] == b"theirs"
+    assert b"newest" in spooled(pair, "b").values()
 
 
 def test_the_other_pool_decides_after_the_users_went_back(pair: Pair) -> None:

@@ -129,6 +129,11 @@ class Members:
         self._offset = packed.offset + packed.file.size
         return Part(self._source, packed.file, proved=self._is_alone(name, packed.file))
 
+    def again(self, packed: PackedFile) -> Part:
+        """The same bytes once more."""
+        self._source = None
+        return self.part(packed)
+
     def _is_alone(self, name: str, file: CatalogueFile) -> bool:
         """Whether a file is all of its member: its digest is that member's, which gives its last bytes only when it is right."""
         member = self._reader.member(name)

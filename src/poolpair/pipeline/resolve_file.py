@@ -51,6 +51,7 @@ def refuse_on_its_way(serving: Serving | None, partner: str) -> None:
 def _put_theirs(
     site: Site, tree: Tree, entry: LedgerEntry, path: bytes, owner: FileHome, *, force: bool
 ) -> tuple[LedgerEntry, CatalogueFile | None]:
+    before = tree.stat(path)  # before it is read: what is written from now on is seen
     theirs, ours, here = version_from(entry.theirs), version_from(entry.ours), _version(tree, path)
     digest, wanted = (version.sha256 if version else None for version in (here, theirs))
     if digest not in (wanted, ours.sha256 if ours else None) and not force:
@@ -62,7 +63,7 @@ def _put_theirs(
         if here is not None:
             with tree.open(path) as source:
                 keep(tree, here.sha256, source, size=here.size, mtime_ns=here.mtime_ns)
-        noted = _placed(tree, name, path, theirs, owner)
+        noted = _placed(tree, name, path, theirs, owner, before)
     else:
         assert here is not None
         tree.set_aside(path, here.sha256)
@@ -79,7 +80,7 @@ def _put_beside(site: Site, tree: Tree, entry: LedgerEntry, path: bytes) -> Cata
     if owner is None or owner.home != entry.home:
         detail = f"the profile does not give {text(beside)} to the same users"
         raise PoolpairError(Code.USAGE, detail, f"take it from {site.scratch / 'spool' / name}, and decide --ours")
-    return _placed(tree, name, beside, theirs, owner)
+    return _placed(tree, name, beside, theirs, owner, tree.stat(beside))
 
 
 def beside_path(path: bytes, theirs: FileVersion) -> bytes:
@@ -98,9 +99,16 @@ def _kept(site: Site, tree: Tree, theirs: FileVersion) -> str:
     return name
 
 
-def _placed(tree: Tree, name: str, path: bytes, version: FileVersion, owner: FileHome) -> CatalogueFile:
-    with tree.kept(name) as content:
-        placed = tree.place(path, content, size=version.size, mtime_ns=version.mtime_ns, mode=version.mode)
+def _placed(
+    tree: Tree, name: str, path: bytes, version: FileVersion, owner: FileHome, before: TreeFile | None
+) -> CatalogueFile:
+    """Put a kept version in its place, unless what stands there, looked at last of all, is not `before` any more: raises LEDGER_MOVED."""
+    with tree.kept(name) as content, tree.placing() as placing:
+        placing.write(path, content, size=version.size, mtime_ns=version.mtime_ns, mode=version.mode)
+        placing.sync()
+        if tree.stat(path) != before:
+            raise PoolpairError(Code.LEDGER_MOVED, f"{text(path)} was written again meanwhile")
+        (placed,) = placing.put({})
     return _file(path, owner, placed, version.sha256)
 
 

@@ -1,7 +1,7 @@
 """Take back: what a returned partner had accepted for a home that is served here. In: a recovered package. Out: merged, or in the ledger.
 
 Files first, as everywhere. Whatever becomes of one, it is logged, so that what stands here flows back; what goes to the ledger is kept
-beside the tree before the entry is made. Nothing is deleted for good: a file whose deletion is merged is set aside. Killed anywhere, it is
+beside the tree before the entry is made. Nothing is lost for good: a file that is replaced, or deleted, lies aside. Killed anywhere, it is
 done again with the same end: what was merged is equal then, and an entry that is there stays.
 """
 
@@ -23,7 +23,7 @@ from poolpair.pipeline.site import Site
 from poolpair.reigns import may_merge
 from poolpair.store.ledger_files import FILES, file_entry, path_of
 from poolpair.store.port import Incoming, Transaction
-from poolpair.store.tree import Tree
+from poolpair.store.tree import Source, Tree
 from poolpair.store.values import (
     Applied,
     ApplyPlan,
@@ -145,12 +145,14 @@ def _take(
     found = fate(file, here, rests=_rests(tree, file.path, here), changed=changed, merge=merge)
     content = None if lost or not file.present else members.part(packed)
     if found is Fate.MERGE and content is not None:
-        placed = tree.place(file.path, content, size=file.size, mtime_ns=file.mtime_ns, mode=file.mode)
-        here = as_on_disk(file, placed)
+        placed = _place(tree, file, content, here)
+        if placed is None:
+            found, content = Fate.LEDGER, members.again(packed)
+        here = placed or here
     elif found is Fate.MERGE and here is not None:
         tree.set_aside(file.path, here.sha256)
         here = None
-    elif found is Fate.LEDGER:
+    if found is Fate.LEDGER:
         if content is not None:
             keep(tree, file.sha256, content, size=file.size, mtime_ns=file.mtime_ns)
         note = replace(plan.note, why=plan.note.why + NOWHERE) if lost else plan.note
@@ -158,6 +160,17 @@ def _take(
     if content is not None:
         content.drain()
     taken.stand.append(here or replace(file, present=False, sha256="", size=0))
+
+
+def _place(tree: Tree, file: CatalogueFile, content: Source, here: CatalogueFile | None) -> CatalogueFile | None:
+    """Put a file in its place; None if what stands there, looked at last of all, is not `here` any more. What it replaces is kept."""
+    with tree.placing() as placing:
+        placing.write(file.path, content, size=file.size, mtime_ns=file.mtime_ns, mode=file.mode)
+        placing.sync()
+        if not _rests(tree, file.path, here):
+            return None
+        (placed,) = placing.put({file.path: here.sha256 if here is not None and here.present else file.sha256})
+    return as_on_disk(file, placed)
 
 
 def _rests(tree: Tree, path: bytes, here: CatalogueFile | None) -> bool:
