@@ -341,6 +341,19 @@ def test_the_hint_changes_with_the_folders(bench: Bench) -> None:
         assert bench.tree.hint() != before
 
 
+def test_what_is_written_later_is_stamped_no_earlier(bench: Bench) -> None:
+    """The tree's own clock tells which files may still change without a trace in their times; asking leaves none."""
+    bench.write(b"a/x")
+    before, hint = bench.tree.now_ns(), bench.tree.hint()
+    assert bench.tree.now_ns() >= before > 0
+    assert bench.tree.hint() == hint
+    bench.write(b"a/y")
+    found = bench.tree.stat(b"a/y")
+    assert found is not None
+    assert found.ctime_ns >= before
+    assert (paths(bench), bench.spooled()) == ([b"a/x", b"a/y"], {})
+
+
 def test_files_are_placed_together(bench: Bench) -> None:
     """Nothing of what was written is seen before it is put; then all of it is, each with its time and mode."""
     bench.write(b"a/x", b"old")

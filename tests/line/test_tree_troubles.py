@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ import pytest
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel, ExportStatus
-from poolpair.store.tree import FileVanished, Tree
+from poolpair.store.tree import FileVanished, Tree, TreeFile
 from tests.pair import Pair, make_pair
 
 CONFERENCES = Channel.CONFERENCES
@@ -73,6 +73,58 @@ def test_a_change_that_hides_is_found(pair: Pair) -> None:
     assert (path.stat().st_size, path.stat().st_mtime_ns, path.stat().st_ino) == (3, info.st_mtime_ns, info.st_ino)
     later(pair)
     assert copied(pair, path) == b"two"
+
+
+def test_two_writes_within_one_tick_are_both_seen(pair: Pair) -> None:
+    """On a file system whose clock stands still for a while: what was read in the tick of its last write is read once more, not again."""
+    site = pair.sites["a"]
+    inner, read = site.tree, list[bytes]()
+    assert inner is not None
+    coarse = Coarse(hindered(inner, read.append))
+    pair.sites["a"] = replace(site, tree=cast("Tree", coarse))
+    path = upload(pair, "slot.bin", b"one")
+    coarse.stamp(path)
+    later(pair)
+    assert copied(pair, path) == b"one"
+    with path.open("r+b") as file:
+        file.write(b"two")
+    later(pair)
+    assert copied(pair, path) == b"two"
+    coarse.tick += 1
+    later(pair)
+    read.clear()
+    later(pair)
+    assert read == []
+
+
+class Coarse:
+    """A tree whose clock is set by hand: all of what was written lately bears the time of one tick."""
+
+    def __init__(self, inner: Tree) -> None:
+        self.tick = 1
+        self._inner = inner
+        self._stamps: dict[bytes, int] = {}
+
+    def stamp(self, path: Path) -> None:
+        """A file was written within this tick."""
+        self._stamps[path.name.encode()] = self.tick
+
+    def _stamped(self, file: TreeFile) -> TreeFile:
+        tick = self._stamps.get(file.path.rpartition(b"/")[2])
+        return file if tick is None else replace(file, mtime_ns=tick, ctime_ns=tick)
+
+    def scan(self, wanted: Callable[[bytes], bool]) -> Iterator[TreeFile]:
+        return map(self._stamped, self._inner.scan(wanted))
+
+    def stat(self, path: bytes) -> TreeFile | None:
+        found = self._inner.stat(path)
+        return found and self._stamped(found)
+
+    def now_ns(self) -> int:
+        return self.tick
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._inner, name)
 
 
 def test_a_file_that_vanishes_while_a_package_is_applied_hinders_nothing(pair: Pair) -> None:

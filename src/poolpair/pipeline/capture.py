@@ -1,8 +1,9 @@
 """Capture: find out what changed here since the last package. In: the store's log, the tree of files. Out: `Captured`.
 
 Rows are logged by triggers while the application writes; here they are only counted. Files are found by a scan that compares size,
-time and inode with the catalogue and hashes only what differs. A file that an unfinished apply was about to place is no change of
-ours; a file of a home not served here that changed is counted as foreign and shown.
+time and inode with the catalogue and hashes only what differs; and once more what was written to in the present tick of its file
+system's clock. A file that an unfinished apply was about to place is no change of ours; a file of a home not served here that changed is
+counted as foreign and shown.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from poolpair.store.values import CatalogueFile, Dropped
 
 CAPTURE_MARK = "capture/mark"
 CHUNK_BYTES = 1 << 20
+UNSETTLED_NS = -1
+"""The time of change that is noted of a file which may change again under the one that it has: the next scan reads it once more."""
 BATCH_FILES = 500
 """Files hashed between two commits: the application waits for one batch at most."""
 
@@ -109,13 +112,14 @@ def scan(site: Site, tree: Tree, *, rescan: bool) -> None:
         return
     unreadable: dict[str, str] = {}
     diff = site.store.compare_tree(tree.scan(lambda path: site.file_home(path) is not None))
+    tick_ns = tree.now_ns() if diff.changed else 0
     batch: list[TreeFile] = []
     for found in diff.changed:
         batch.append(found)
         if len(batch) == BATCH_FILES:
-            _note(site, tree, batch, unreadable)
+            _note(site, tree, batch, unreadable, tick_ns)
             batch = []
-    _note(site, tree, batch, unreadable)
+    _note(site, tree, batch, unreadable, tick_ns)
     for start in range(0, len(diff.vanished), BATCH_FILES):
         _note_vanished(site, tree, unreadable, diff.vanished[start : start + BATCH_FILES])
     if memory.restless:
@@ -138,8 +142,13 @@ def _note_unreadable(site: Site, unreadable: dict[str, str]) -> None:
             tx.save(counts_name(Channel.CONFERENCES), replace(counts, unreadable=said))
 
 
-def _note(site: Site, tree: Tree, files: list[TreeFile], unreadable: dict[str, str]) -> None:
-    hashed = list(_hash_all(site, tree, files, unreadable))
+def _unless_settled(entry: CatalogueFile, tick_ns: int) -> CatalogueFile:
+    """A file whose last write is no older than the tick in which it is read may be written to within that tick, which no time shows."""
+    return replace(entry, ctime_ns=UNSETTLED_NS) if 0 < tick_ns <= entry.ctime_ns else entry
+
+
+def _note(site: Site, tree: Tree, files: list[TreeFile], unreadable: dict[str, str], tick_ns: int) -> None:
+    hashed = [_unless_settled(entry, tick_ns) for entry in _hash_all(site, tree, files, unreadable)]
     served = site.served()
     with site.store.transaction() as tx:
         applied, own, foreign, moved = [], [], [], []

@@ -14,11 +14,12 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from poolpair.errors import Code, PoolpairError, Refused
+from poolpair.errors import PoolpairError
 from poolpair.store.tree_files import (
     FileVanished,
     Source,
     TreeFile,
+    clock_of,
     entered,
     leads_to_odd,
     open_regular,
@@ -28,7 +29,8 @@ from poolpair.store.tree_files import (
     tree_error,
     tree_file,
 )
-from poolpair.store.tree_placing import MODE_MASK, TEMP_PREFIX, DirectoryPlacing, Placing
+from poolpair.store.tree_names import TEMP_PREFIX, check_spool_name, safe_path
+from poolpair.store.tree_placing import MODE_MASK, DirectoryPlacing, Placing
 from poolpair.store.tree_spool import keep_in_spool, move_to_spool, open_in_spool
 
 __all__ = ["MODE_MASK", "DirectoryTree", "FileVanished", "Placing", "Source", "Tree", "TreeFile", "safe_path", "text"]
@@ -46,6 +48,10 @@ class Tree(Protocol):
 
     def hint(self) -> object:
         """A token that changes when a file came, went or was replaced in any folder; only a hint, and it never raises."""
+        ...
+
+    def now_ns(self) -> int:
+        """What is written from now on gets no earlier `ctime_ns`, by the file system's own clock; 0 if nothing tells. Never raises."""
         ...
 
     def open(self, path: bytes) -> AbstractContextManager[BinaryIO]:
@@ -86,26 +92,6 @@ class Tree(Protocol):
     def kept(self, name: str) -> AbstractContextManager[BinaryIO]:
         """Open what lies in the spool under this name. Raises FileVanished."""
         ...
-
-
-def check_spool_name(name: str) -> None:
-    """Raise Refused(MISNAMED) for what is no name of a file in the spool."""
-    if len(safe_path(os.fsencode(name))) != 1:
-        raise Refused(Code.MISNAMED, f"{name[:80]!r} is not a name in the spool")
-
-
-def safe_path(path: bytes) -> tuple[bytes, ...]:
-    """Split a relative path. Raises Refused(MISNAMED) for one that could leave the root, or is a temporary name of ours."""
-    parts = tuple(path.split(b"/"))
-    if len(path) > 4096 or any(not _is_safe(part) for part in parts):
-        raise Refused(Code.MISNAMED, "a path does not stay inside the tree")
-    return parts
-
-
-def _is_safe(part: bytes) -> bool:
-    return (
-        part not in {b"", b".", b".."} and b"\0" not in part and len(part) <= 255 and not part.startswith(TEMP_PREFIX)
-    )
 
 
 class DirectoryTree:
@@ -183,6 +169,13 @@ class DirectoryTree:
                 folders += below
         self._known = fresh
         return tuple((folder, mark) for folder, (mark, _) in fresh.items())
+
+    def now_ns(self) -> int:
+        """Ask where the spool lies, if that is the same file system: what is made in the tree changes the hint."""
+        with suppress(OSError):
+            beside, root = os.fsencode(self._spool.parent), os.stat(self._root)
+            return clock_of(beside if os.stat(beside).st_dev == root.st_dev else self._root)
+        return 0
 
     @contextmanager
     def open(self, path: bytes) -> Iterator[BinaryIO]:

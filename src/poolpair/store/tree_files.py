@@ -6,12 +6,14 @@ import errno
 import io
 import os
 import stat
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from poolpair.errors import Code, PoolpairError, Refused
+from poolpair.store.tree_names import TEMP_PREFIX
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -219,6 +221,16 @@ def tree_file(path: bytes, found: os.stat_result) -> TreeFile:
         mode=stat.S_IMODE(found.st_mode),
         ctime_ns=found.st_ctime_ns,
     )
+
+
+def clock_of(folder: bytes) -> int:
+    """The time that the file system of a folder stamps on what is written to it now. Raises OSError."""
+    fd, probe = tempfile.mkstemp(prefix=TEMP_PREFIX, dir=folder)
+    try:
+        return os.fstat(fd).st_ctime_ns
+    finally:
+        os.close(fd)
+        os.unlink(probe)
 
 
 def text(name: bytes) -> str:

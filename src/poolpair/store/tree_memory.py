@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from poolpair.errors import Code, PoolpairError, Refused
-from poolpair.store.tree import MODE_MASK, FileVanished, Placing, Source, TreeFile, check_spool_name, safe_path
+from poolpair.store.tree import MODE_MASK, FileVanished, Placing, Source, TreeFile
+from poolpair.store.tree_names import check_spool_name, safe_path
 
 _CHUNK_BYTES = 1 << 20
 
@@ -79,6 +80,10 @@ class MemoryTree:
     def hint(self) -> object:
         """Count changes."""
         return self._changes
+
+    def now_ns(self) -> int:
+        """Each change is one tick."""
+        return self._changes + 1
 
     @contextmanager
     def open(self, path: bytes) -> Iterator[BinaryIO]:

@@ -28,9 +28,9 @@ from poolpair.store.tree_files import (
     tree_error,
     tree_file,
 )
+from poolpair.store.tree_names import TEMP_PREFIX
 from poolpair.store.tree_spool import spare_in_spool
 
-TEMP_PREFIX = b".poolpair-"
 MODE_MASK = 0o640
 SYNCED_AT_ONCE = 8
 _TEMP_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC

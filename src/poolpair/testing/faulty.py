@@ -41,6 +41,7 @@ NEVER_RAISES = {
     "other.check_access",
     "other.forget",
     "tree.hint",
+    "tree.now_ns",
     "store.close",
     "store.refresh",
     "store.release_lease",

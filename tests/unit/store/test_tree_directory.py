@@ -204,6 +204,21 @@ def test_a_read_only_disk_is_said() -> None:
         assert paths(tree) == [b"x"]
 
 
+def test_a_tree_on_another_disk_than_its_spool_has_its_own_clock(tmp_path: Path) -> None:
+    """It is asked there, and leaves nothing; a disk that may not be written says nothing."""
+    with small_disk() as disk:
+        tree = DirectoryTree(disk, tmp_path / "spool")
+        before = tree.now_ns()
+        place(tree, b"x")
+        found = tree.stat(b"x")
+        assert found is not None
+        assert found.ctime_ns >= before > 0
+        assert names_in(disk) == ["x"]
+        make_read_only(disk)
+        assert tree.now_ns() == 0
+    assert DirectoryTree(tmp_path / "gone", tmp_path / "spool").now_ns() == 0
+
+
 def test_the_spool_may_lie_on_another_disk(tmp_path: Path) -> None:
     """What is set aside across disks is copied whole, with its time, and leaves the tree."""
     with small_disk() as disk:
