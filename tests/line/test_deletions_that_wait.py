@@ -11,7 +11,7 @@ import pytest
 from poolpair.cycle import run_pass
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel
-from poolpair.moves import Move
+from poolpair.moves import Move, Plan, PlanStep, plan_name
 from poolpair.serving.plan import advance, order
 from poolpair.store.tree import DirectoryTree, Tree
 from tests.pair import Pair, make_pair
@@ -142,13 +142,16 @@ def test_a_tree_that_is_away_keeps_up_no_rows(pair: Pair) -> None:
 
 
 def test_what_a_takers_application_writes_meanwhile_is_its_own(pair: Pair) -> None:
-    """B takes A's users over while a deletion waits: a file that is written anew under that name stays, and is sent."""
+    """B takes A's users over while a deletion waits, and at once: a file that is written anew under that name stays, and is sent."""
     inner = with_undeletable(pair, NAMES[0])
     delete(pair, NAMES[0])
     pair.stop("a")
     order(pair.sites["b"], Move.TAKEOVER, "a")
     while advance(pair.sites["b"]):
         pass
+    plan = pair.sites["b"].store.read(Plan, plan_name("a"))
+    assert plan is not None
+    assert (plan.step, plan.not_read, pair.sites["b"].served()) == (PlanStep.DONE, "", ("a", "b"))
     (pair.folder / "data-b" / UPLOADS / NAMES[0]).write_bytes(b"of the taker's")
     pair.sites["b"] = replace(pair.sites["b"], tree=inner)
     for _ in range(3):

@@ -223,11 +223,13 @@ def finish_deletions(site: Site) -> PoolpairError | None:
         else:
             done.append(file.path)
     site.store.finish_deletions(done)
+    site.memory.undeleted = ""
     if not failed:
         return None
     path, first = failed[0]
     more = f"; {len(failed) - 1} more" if len(failed) > 1 else ""
-    return PoolpairError(first.code, f"{text(path)} was deleted, and is still here: {first.detail}{more}")
+    site.memory.undeleted = f"{text(path)} was deleted, and is still here: {first.detail}{more}"
+    return PoolpairError(first.code, site.memory.undeleted)
 
 
 def _finish(site: Site, tree: Tree, file: CatalogueFile) -> None:
@@ -238,7 +240,5 @@ def _finish(site: Site, tree: Tree, file: CatalogueFile) -> None:
     digest = file.sha256 if ours else digest_of(partial(tree.open, file.path))
     if ours or (not file.foreign and digest == file.sha256):
         tree.remove(file.path)
-    elif (
-        digest is not None and file.home not in site.served()
-    ):  # else its users were taken over since, and it is theirs
-        tree.set_aside(file.path, digest)
+    elif digest is not None and file.home not in site.served():
+        tree.set_aside(file.path, digest)  # where its users are served since, it is theirs

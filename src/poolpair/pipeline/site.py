@@ -97,6 +97,7 @@ class Volatile:
     seen_behind: set[str] = field(default_factory=set)  # plans behind whose fence every file was looked at
     unreadable: frozenset[str] = frozenset()
     """Conferences one of whose files could not be read at the last scan."""
+    undeleted: str = ""  # what is said of deletions that cannot be carried out yet
     store_hint: object = None
     ready: dict[Channel, Packed] = field(default_factory=dict)
     """Packages that were cut and could not be delivered yet."""
@@ -124,8 +125,7 @@ class Volatile:
     nothing_waits: set[Channel] = field(default_factory=set)  # on which no table is known to wait
     confirmed_s: float | None = None
     """An earlier service of this boot had written, then, what the partner echoed last."""
-    unread_s: float = float("-inf")
-    """When the gate found the own share away last."""
+    unread_s: float = float("-inf")  # when the gate found the own share away last
     unconfirmed: bool = False
     """The service has started and nothing says yet that this pool still may serve."""
     gated: dict[str, bool] = field(default_factory=dict)

@@ -38,7 +38,9 @@ def _left(site: Site, channel: Channel, inbound: Inbound) -> str:
     if channel in site.memory.unfinished:
         return site.memory.unfinished[channel]
     fault = inbound.fault
-    return f"{fault.code}: {fault.detail}" if fault is not None and fault.code in PASSING else ""
+    if fault is None or fault.code not in PASSING or fault.detail == site.memory.undeleted:
+        return ""  # no package waits for a deletion
+    return f"{fault.code}: {fault.detail}"
 
 
 def _is_out_of_patience(site: Site, plan: Plan, applied: int) -> bool:
