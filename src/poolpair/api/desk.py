@@ -20,6 +20,7 @@ from poolpair.api.answers import Answers
 from poolpair.api.bodies import Accepted
 from poolpair.api.drills import Drills
 from poolpair.api.facts import Facts
+from poolpair.api.orders import BeforeMove
 from poolpair.api.problems import late
 from poolpair.audit import audited
 from poolpair.errors import Code, PoolpairError
@@ -58,7 +59,7 @@ class Desk:
         sealed: bool,
         key_file: Path,
         deployment: Callable[[], Deployment],
-        before_move: Callable[[str], None] = lambda _pool: None,
+        before_move: BeforeMove = lambda _pool, _disaster: "",
     ) -> None:
         self.answering = answering
         self.tokens = tokens
@@ -67,7 +68,7 @@ class Desk:
         self.pools = pools
         self.key_file = key_file
         self.before_move = before_move
-        """Raises USAGE if something else has to move before the users of a pool."""
+        """Raises if something else has to move before the users of a pool."""
         self.sealed = sealed
         """Loopback or TLS; else nothing is told but who serves."""
         self._threads = {

@@ -32,6 +32,8 @@ from poolpair.serving.ordering import Act, act_for, carry_out
 from poolpair.store.values import Choice
 
 Verb = Literal["failover", "failback"]
+BeforeMove = Callable[[str, bool], str]
+"""Of a failover of a pool, perhaps after a disaster: raises if something else moves first, gives what is to be said of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,20 +99,19 @@ def resume(body: OnChannels) -> Order:
     return Order(words="resume", do=do)
 
 
-def move(pool: str, verb: Verb, body: MoveBody, before_move: Callable[[str], None], *, abort: bool = False) -> Order:
-    """A failover or failback, or its end. Raises REQUEST if the name is not repeated; `before_move` says if something else moves first."""
+def move(pool: str, verb: Verb, body: MoveBody, before_move: BeforeMove, *, abort: bool = False) -> Order:
+    """A failover or failback, or its end. Raises REQUEST if the name is not repeated."""
     refuse_unconfirmed(body, pool)
     words = f"{verb} {pool}{' --disaster' if body.disaster else ''}{' --abort' if abort else ''}"
 
     def do(site: Site) -> Accepted:
-        if verb == "failover" and not abort:
-            before_move(pool)
+        said = before_move(pool, body.disaster) if verb == "failover" and not abort else ""
         act = act_for(site, pool, away=verb == "failover", disaster=body.disaster, abort=abort)
         if act is not Act.NOTHING:
             _need_service(site)
             carry_out(site, act, pool, disaster=body.disaster, accept_incomplete=body.accept_incomplete)
             decisions.nudge(site)
-        return Accepted(accepted=f"{words}: {act}", see="/v1/plans")
+        return Accepted(accepted=f"{words}: {act}{f'; {said}' if said else ''}", see="/v1/plans")
 
     return Order(words=words, do=do)
 

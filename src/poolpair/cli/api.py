@@ -66,7 +66,7 @@ def api(allow_root: Annotated[bool, typer.Option("--allow-root", help="Run even 
         sealed=config.api.is_sealed,
         key_file=config.partner.key_file,
         deployment=_deployment(config),
-        before_move=lambda pool: refuse_before_store(now.config, pool),
+        before_move=lambda pool, disaster: refuse_before_store(now.config, pool, disaster=disaster),
     )
 
     def tell(line: str) -> None:

@@ -115,8 +115,8 @@ def move(
     timeout_s: float,
 ) -> None:
     """Order the move of a home, or of the management store, and follow it to its end. Raises USAGE where it makes no sense."""
-    if away and not abort:
-        refuse_before_store(config, home)
+    if away and not abort and (said := refuse_before_store(config, home, disaster=disaster)):
+        talk.print(said, markup=False)
     site = open_site(config)
     try:
         act = act_for(site, home, away=away, disaster=disaster, abort=abort)

@@ -34,7 +34,7 @@ class Filled:
     said: dict[str, str]
     here: str
     drills: Drills
-    before_move: Callable[[str], None]
+    before_move: orders.BeforeMove
 
     def get(self, name: str) -> str:
         """One field; empty if it was not filled in."""
