@@ -78,16 +78,21 @@ def gather(site: Site) -> PairStatus:
         ledger_open=sum(entry.state is Choice.OPEN for entry in ledger),
         ledger_standing=sum(entry.state is Choice.STANDING for entry in ledger),
         gate=_gate(gate, site.partner),
-        gate_word=word.reason if (word := site.store.read(GateWord, GATE_WORD)) else "",
+        gate_word=_why(site.store.read(GateWord, GATE_WORD)),
         application=application_here(site),
         partner_application=application_there(site),
         drills=tuple(site.store.read_all(DrillResult, DRILLS).values()),
         share=_foreign(site),
         stuck=site.store.stuck(),
-        fence_off=off.reason if (off := site.store.read(FenceOff, FENCE_OFF)) else "",
+        fence_off=_why(site.store.read(FenceOff, FENCE_OFF)),
         channels=tuple(_channel(site, channel, known, now, word_age_s) for channel in site.channels),
     )
     return replace(found, takeovers=takeovers(found))
+
+
+def _why(said: FenceOff | GateWord | None) -> str:
+    """The reason that was given; never empty for what is so."""
+    return "" if said is None else said.reason or "no reason given"
 
 
 def _foreign(site: Site) -> Fault | None:

@@ -15,7 +15,7 @@ from poolpair.audit import KEPT, ROUTINE_KEPT, audited, entries
 from poolpair.cli.main import app
 from poolpair.cli.ordering import who
 from poolpair.config import load_config
-from poolpair.errors import PoolpairError
+from poolpair.errors import Code, PoolpairError
 from poolpair.keyfile import new_key_file
 from poolpair.lab.pool import Pool
 from poolpair.wiring import open_site
@@ -77,6 +77,19 @@ def test_an_order_that_is_refused_is_told_as_well(pool: Prepared) -> None:
     """A decision on an entry that is not there."""
     assert pool.give("ledger", "resolve", "01234567", "--ours").exit_code
     assert pool.told()[0]["outcome"].startswith("refused: P105")
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "two\nlines", "x" * 201])
+@pytest.mark.parametrize("words", [("fence", "off", "--yes"), ("gate", "open", "--yes")])
+def test_who_lets_the_application_write_says_why(pool: Prepared, words: tuple[str, ...], reason: str) -> None:
+    """In one line that `status` can show; nothing is done or entered before."""
+    before = pool.told()
+    refused = pool.give(*words, "--reason", reason).exception
+    assert isinstance(refused, PoolpairError)
+    assert refused.code is Code.USAGE
+    assert refused.exit_status == 64
+    assert "--reason" in refused.detail
+    assert pool.told() == before
 
 
 def test_what_a_timer_orders_does_not_push_out_what_a_person_did(pool: Prepared) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from poolpair.decisions import take_fence_away
 from poolpair.errors import Code, PoolpairError
 from poolpair.hooks.memory import MemoryHooks
 from poolpair.moves import GATE_WORD, GateRules, GateWhy, GateWord, HookStep, Move
@@ -264,3 +265,14 @@ def test_a_pool_file_without_a_gate_opens_what_another_closed(pair: MemoryPair) 
     pair.crash("a")
     begin(pair.start("a"))
     assert writes(pair, "a") == ""
+
+
+def test_what_stands_open_without_a_reason_is_said_all_the_same(pair: MemoryPair) -> None:
+    """An earlier release took an empty one: status is no greener for it."""
+    site = pair.sites["a"]
+    take_fence_away(site, "")
+    open_by_hand(site, "")
+    found = gather(site)
+    assert found.fence_off == "no reason given"
+    assert found.gate_word == "no reason given"
+    assert found.exit_status == 2

@@ -31,13 +31,18 @@ def register(app: typer.Typer) -> None:
     app.command(epilog=EXIT_STATUSES)(resume)
 
 
+def check_reason(reason: str) -> None:
+    """Raise USAGE for what `status` could not show."""
+    if not reason.strip() or not reason.isprintable() or len(reason) > REASON_MAX:
+        raise PoolpairError(Code.USAGE, f"--reason: one line of 1 to {REASON_MAX} printable characters")
+
+
 def pause(
     reason: Annotated[str, typer.Option(help="Why; `status` shows it on both sides.")],
     channels: Named = None,
 ) -> None:
     """Send no packages until `resume`: the line is needed for something else. Heartbeats go on, and so does what the partner sends."""
-    if not reason or not reason.isprintable() or len(reason) > REASON_MAX:
-        raise PoolpairError(Code.USAGE, f"--reason: one line of 1 to {REASON_MAX} printable characters")
+    check_reason(reason)
     with ordered(f"pause: {reason}") as site:
         chosen = _chosen(site, channels)
         decisions.pause(site, chosen, reason)
