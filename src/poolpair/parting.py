@@ -9,13 +9,13 @@ in doubt, and never merged.
 from __future__ import annotations
 
 from poolpair.errors import Code, PoolpairError
-from poolpair.format.layout import POOL_JSON, cookie_dir, data_dir
+from poolpair.format.layout import MAX_IDENTITY_BYTES, PoolIdentity, cookie_dir, data_dir, identity_file
 from poolpair.model import Channel, Position, new_id
 from poolpair.moves import FENCE_OFF, GATE_WORD, FenceOff, GateWord, Plan, PlanStep, plan_name
 from poolpair.pipeline.fence import load_serving
 from poolpair.pipeline.site import Site, recovery_prefix, serving_name
 from poolpair.reigns import begun, birth, serves, takes_writes
-from poolpair.share.port import FileVanished, OwnShare
+from poolpair.share.port import FileVanished, OwnShare, split_path
 from poolpair.store.port import Transaction
 from poolpair.store.prepared import UNPAIRED, Unpaired
 
@@ -66,7 +66,7 @@ def withdraw_share(site: Site) -> tuple[str, ...]:
     stamp = site.clock.utc_iso().replace(":", "").replace("+0000", "Z")
     for folder in (folder for channel in site.channels for folder in (data_dir(channel), cookie_dir(channel))):
         moved += _set_aside(site.own, folder, f"from {site.partner}, when the pair with it ended: never applied", stamp)
-    site.own.remove("", POOL_JSON)
+    site.own.remove(*split_path(identity_file(site.lead)))
     return tuple(moved)
 
 

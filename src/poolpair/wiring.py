@@ -237,7 +237,7 @@ def initialise(config: PoolConfig) -> Installed:
     ring = read_key_file(config.partner.key_file)
     share = own_share(config)
     path = identity_file(profile.lead)
-    found = _identity_in(share, path)
+    found = identity_in(share, path)
     if found is not None:
         owner = PoolIdentity.parse(found)
         if (owner.pool, owner.pair_id) != (config.pool, ring.pair_id):
@@ -260,7 +260,7 @@ def initialise(config: PoolConfig) -> Installed:
     return installed
 
 
-def _identity_in(share: OwnShare, path: str) -> bytes | None:
+def identity_in(share: OwnShare, path: str) -> bytes | None:
     """Whose the share is; None also where the folder of the management store was not made yet."""
     try:
         return share.read_small(path, MAX_IDENTITY_BYTES)

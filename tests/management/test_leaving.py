@@ -5,11 +5,19 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+from typer.testing import CliRunner, Result
+
+from poolpair.cli.main import app
+from poolpair.errors import Code, PoolpairError
 from poolpair.keyfile import new_key_file
 from poolpair.management.documents import Draft
 from poolpair.management.effective import load_effective
-from poolpair.management.holding import documents_of, prepare_management
+from poolpair.management.holding import documents_of, management_of, prepare_management
+from poolpair.pipeline.identity import check_own_share
+from poolpair.wiring import initialise, open_site
 from tests.management.deployment import Plain
+from tests.pair import Pair, make_pair
 
 
 def test_who_holds_the_store_does_not_take_it_along(tmp_path: Path) -> None:
@@ -38,3 +46,41 @@ def test_who_holds_the_store_does_not_take_it_along(tmp_path: Path) -> None:
     (kept,) = sorted(pool.scratch.iterdir())
     assert kept.name == "cms.sqlite"
     assert f"kept {kept}" in gone.talk
+
+
+def give(toml: Path, *words: str) -> Result:
+    """A command in this process."""
+    return CliRunner().invoke(app, ["-c", str(toml), *words])
+
+
+def refused(result: Result) -> PoolpairError:
+    """What a command that was refused says."""
+    assert isinstance(result.exception, PoolpairError), result.output
+    return result.exception
+
+
+def test_a_store_that_was_moved_is_adopted_and_its_pool_is_not(tmp_path: Path) -> None:
+    """`--cms adopt-store` says in the share whose the store is; whose the pool is stands there as before, and both go on."""
+    new_key_file(tmp_path / "ab.key")
+    pool = Plain("a", "b", tmp_path)
+    pool.more = '[cms]\nhome = "a"\n'
+    pool.prepare()
+    initialise(load_effective(pool.toml))
+    prepare_management(load_effective(pool.toml))
+    was = pool.scratch / "cms.sqlite"
+    for path in (was, *was.parent.glob(f"{was.name}-*")):
+        path.rename(tmp_path / path.name)
+    pool.more += f'store = "sqlite:///{tmp_path}/cms.sqlite"\n'
+    pool.write_toml()
+    config = load_effective(pool.toml)
+    with closing(open_site(management_of(config)).store) as store:
+        assert store.identity().is_clone
+    before = (pool.share / "pool.json").read_bytes()
+    assert give(pool.toml, "--cms", "adopt-store", "--yes").exit_code == 0
+    assert (pool.share / "pool.json").read_bytes() == before
+    for each in (config, management_of(config)):
+        site = open_site(each)
+        check_own_share(site)
+        site.store.close()
+
+

@@ -15,7 +15,7 @@ from poolpair.cli.ordering import ordered
 from poolpair.config import PoolConfig
 from poolpair.config_values import MANAGEMENT_PROFILE
 from poolpair.errors import Code, PoolpairError
-from poolpair.format.layout import POOL_JSON, PoolIdentity
+from poolpair.format.layout import POOL_JSON, PoolIdentity, identity_file
 from poolpair.keyfile import activate_key, new_key_file, read_key_file, retire_secrets, rotate_key_file
 from poolpair.management.before import refuse_before_store
 from poolpair.management.holding import FILE as MANAGEMENT_FILE
@@ -24,7 +24,7 @@ from poolpair.model import new_id
 from poolpair.scratch import scratch_of
 from poolpair.share.open import own_share
 from poolpair.share.port import OwnShare
-from poolpair.wiring import home_triples, initialise, open_store, profile_of, store_kind
+from poolpair.wiring import home_triples, identity_in, initialise, open_site, open_store, profile_of, store_kind
 
 OURS = ("CentralMgmt", "ConfServices", "UserServices", "TaskAssignment", "Temp", "Quarantine", "Replicas")
 OF_STORE = ("CentralMgmt", "Replicas")
@@ -193,13 +193,15 @@ def adopt_store(yes: Annotated[bool, typer.Option("--yes", help="This database i
         )
     ring = read_key_file(config.partner.key_file)
     share = own_share(config)
-    found = share.read_small(POOL_JSON, 4096)
+    profile = profile_of(config)
+    path = identity_file(profile.lead)
+    found = identity_in(share, path)
     owner = PoolIdentity.parse(found) if found is not None else None
     if owner is not None and (owner.pool, owner.pair_id) != (config.pool, ring.pair_id):
         raise PoolpairError(
             Code.SHARE_FOREIGN, f"{config.share} belongs to pool {owner.pool!r} of pair {owner.pair_id[:8]}"
         )
-    store = open_store(config, profile_of(config))
+    store = open_store(config, profile)
     try:
         store.take_lease(f"adopt-store (process {os.getpid()})", config.front_end)
         store_id = new_id()
@@ -207,9 +209,7 @@ def adopt_store(yes: Annotated[bool, typer.Option("--yes", help="This database i
         store.release_lease()
     finally:
         store.close()
-    share.write_small(
-        POOL_JSON, PoolIdentity(pool=config.pool, pair_id=ring.pair_id, store_id=store_id).encode().encode()
-    )
+    share.write_small(path, PoolIdentity(pool=config.pool, pair_id=ring.pair_id, store_id=store_id).encode().encode())
     with ordered("adopt-store"):  # nothing of a copy is written into before it is the one to keep
         pass
     talk.print(f"pool {config.pool}: this database is now store {store_id[:8]}", markup=False)
