@@ -14,7 +14,7 @@ from poolpair.cli.ordering import ordered
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import channel_from_name
 from poolpair.model import Channel
-from poolpair.pipeline.site import inbound_name, outbound_name
+from poolpair.pipeline.site import Site, inbound_name, outbound_name
 from poolpair.state import Inbound, Outbound
 from poolpair.wiring import open_site
 
@@ -166,7 +166,7 @@ def _yield() -> None:
     """The partner's copy wins by being served: first there, and then everything that is here goes to the ledger."""
     with ordered("setback resolve --theirs") as site:
         if homes := decisions.not_yielded(site):
-            for line in _way_to_yield(homes, site.pool, site.partner):
+            for line in way_to_yield(homes, site):
                 typer.echo(line)
             raise typer.Exit(1)
         channels = decisions.yield_to_partner(site)
@@ -176,15 +176,19 @@ def _yield() -> None:
         talk.print("no channel is set back")
 
 
-def _way_to_yield(homes: tuple[str, ...], pool: str, partner: str) -> Iterator[str]:
+def way_to_yield(homes: tuple[str, ...], site: Site) -> Iterator[str]:
+    """In which order what is given where: each command as it can be given, for users or for the management store."""
+    pool, partner = site.pool, site.partner
+    poolpair = "poolpair --cms" if site.lead is Channel.CMS else "poolpair"
     yield f"Nothing was changed yet. {partner}'s copy wins by being served there. In this order:"
     number = 0
     for number, home in enumerate(homes, 1):
-        yield f"{number}. at {partner}: poolpair failover {home} --disaster    (within one pass {pool} refuses writes for them)"
-    yield f"{number + 1}. at {pool}: poolpair setback resolve --theirs    (once more: what is here and differs goes to the ledger)"
-    yield f"{number + 2}. at {partner}: poolpair ledger list; ledger resolve ID --ours (what {partner} has) or --theirs (what {pool} had)"
+        verb = "failback" if home == partner else "failover"
+        yield f"{number}. at {partner}: {poolpair} {verb} {home} --disaster    (within one pass {pool} refuses writes for them)"
+    yield f"{number + 1}. at {pool}: {poolpair} setback resolve --theirs    (once more: what is here and differs goes to the ledger)"
+    yield f"{number + 2}. at {partner}: {poolpair} ledger list; ledger resolve ID --ours (what {partner} has) or --theirs (what {pool} had)"
     if pool in homes:
-        yield f"{number + 3}. at {partner}: poolpair failback {pool}"
+        yield f"{number + 3}. at {partner}: {poolpair} failback {pool}"
 
 
 def setback_resolve(

@@ -24,7 +24,7 @@ from poolpair.cycle import run_pass
 from poolpair.decisions import nudge
 from poolpair.errors import PoolpairError
 from poolpair.management.before import refuse_before_store
-from poolpair.model import serving_pool
+from poolpair.model import Channel, serving_pool
 from poolpair.moves import HookStep, Plan, PlanStep, plan_name
 from poolpair.pipeline.site import Site
 from poolpair.serving.asks import attend
@@ -131,8 +131,9 @@ def move(
                 return
             if not yes and not typer.confirm("Go on?"):
                 raise typer.Abort
-        again = f"{'failover' if away else 'failback'} {home}"
-        with ordering(site, f"{again}{' --disaster' if disaster else ''}{' --abort' if abort else ''}"):
+        words = f"{'failover' if away else 'failback'} {home}"
+        again = "cms failover" if site.lead is Channel.CMS else words
+        with ordering(site, f"{words}{' --disaster' if disaster else ''}{' --abort' if abort else ''}"):
             if act.is_asked:
                 verb = AskVerb.GIVE_UP if abort else AskVerb.HANDOVER
                 ask_partner(site, verb, home, lambda: _worker(config, site), timeout_s, again=again)
