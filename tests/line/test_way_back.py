@@ -26,6 +26,27 @@ def pair(tmp_path: Path) -> MemoryPair:
     return make_pair(tmp_path)
 
 
+def refused(pair: MemoryPair, pool: str, home: str, *, away: bool) -> str:
+    """Which other command a disaster failover names that is refused here."""
+    with pytest.raises(PoolpairError) as caught:
+        act_for(pair.sites[pool], home, away=away, disaster=True)
+    assert caught.value.code is Code.USAGE
+    return caught.value.hint
+
+
+def test_who_died_while_it_served_our_users_does_not_serve_them_still(pair: MemoryPair) -> None:
+    """`failover a --disaster` at a, whose users are at the dead b: nobody is served there already, and the way home is named."""
+    hand_over(pair, "a")
+    assert "`failback a --disaster` lets them be served here" in refused(pair, "a", "a", away=True)
+    assert act_for(pair.sites["a"], "a", away=False, disaster=True) is Act.ORDER
+    assert act_for(pair.sites["b"], "a", away=True, disaster=True) is Act.NOTHING
+    hand_over(pair, "b")
+    assert "lets them be served here" not in refused(pair, "a", "a", away=True)
+    hand_over(pair, "b", "b")
+    assert "`failover b --disaster`" not in refused(pair, "a", "b", away=False)
+    assert "`failback b --disaster` lets them be served here" in refused(pair, "b", "b", away=True)
+
+
 def parsed(line: str) -> tuple[str, str, dict[str, Any]]:
     """At which pool a command of the way is given, its name, and what it is given as the program reads it."""
     place, _, rest = line.partition(". at ")[2].partition(": poolpair ")

@@ -52,12 +52,22 @@ def act_for(site: Site, home: str, *, away: bool, disaster: bool, abort: bool = 
         return Act.ASK_TO_GIVE_UP if asks else Act.GIVE_UP
     if not asks and plan is not None and plan.fault is not None and target_of(site, plan) == target:
         return Act.RESUME
+    if disaster and target != site.pool:  # whoever serves there may be the dead one: that is no reason to be content
+        raise PoolpairError(
+            Code.USAGE, f"{target} is to take over, and this is pool {site.pool}", _which_way(site, home, target)
+        )
     if plan is None and serving_pool(site.serving(home).present, (site.pool, site.partner)) == target:
         return Act.NOTHING
-    if disaster and target != site.pool:  # the other pool is dead, or this would be no takeover
-        hint = f"give this command at {target}; if {target} lives, leave --disaster out"
-        raise PoolpairError(Code.USAGE, f"{target} is to take over, and this is pool {site.pool}", hint)
     return Act.ASK if asks else Act.ORDER
+
+
+def _which_way(site: Site, home: str, target: str) -> str:
+    """What the command may have been meant to be."""
+    hint = f"if {target} lives, give this command there, or leave --disaster out"
+    if home in site.served():
+        return hint
+    here = f"{'failback' if home == site.pool else 'failover'} {home} --disaster"
+    return f"{hint}; if {target} is dead, `{here}` lets them be served here"
 
 
 def move_of(*, disaster: bool) -> Move:
