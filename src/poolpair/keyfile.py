@@ -97,6 +97,20 @@ class KeyFile:
         return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
 
 
+def keys_of(path: Path, *, needed: bool) -> tuple[str, Callable[[], KeyRing]]:
+    """The id of the pair, and its secrets. Where nothing is sealed or opened (not `needed`) a file that cannot be read is not missed.
+
+    Raises KEY_FILE, then only when the secrets are asked for.
+    """
+    try:
+        keys = KeyFile(path)
+    except PoolpairError:
+        if needed:
+            raise
+        return "", lambda: read_key_file(path)
+    return keys().pair_id, keys
+
+
 def new_key_file(path: Path, *, pair_id: str = "", secret: bytes = b"") -> KeyRing:
     """Make a key file for a new pair, mode 0600, durable when this returns. Never replaces a file.
 

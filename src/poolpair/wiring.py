@@ -15,7 +15,7 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import MAX_IDENTITY_BYTES, TASK_ASSIGNMENT, PoolIdentity, folders, identity_file
 from poolpair.hooks.commands import CommandHooks
 from poolpair.hooks.port import Hooks
-from poolpair.keyfile import KeyFile, read_key_file
+from poolpair.keyfile import keys_of, read_key_file
 from poolpair.model import Channel, new_id
 from poolpair.parting import begin_with_another
 from poolpair.pipeline.fence import fence_pools
@@ -104,11 +104,11 @@ def _prepared_with(store: StoreHandle) -> InstalledSettings | None:
         raise
 
 
-def open_site(config: PoolConfig, clock: Clock | None = None) -> Site:
+def open_site(config: PoolConfig, clock: Clock | None = None, *, needs_key: bool = True) -> Site:
     """Open everything that a pool file names. Another clock than the machine's serves tests and the simulator."""
     clock = clock or SystemClock()
     profile = profile_of(config)
-    keys = KeyFile(config.partner.key_file)
+    pair_id, keys = keys_of(config.partner.key_file, needed=needs_key)
     scratch = make_scratch(config)
     patterns = home_ranks(config.homes)
 
@@ -124,7 +124,7 @@ def open_site(config: PoolConfig, clock: Clock | None = None) -> Site:
     return Site(
         pool=config.pool,
         partner=config.partner.pool,
-        pair_id=keys().pair_id,
+        pair_id=pair_id,
         keys=keys,
         store=open_store(config, profile, clock),
         own=own_share(config),

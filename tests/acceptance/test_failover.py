@@ -135,6 +135,10 @@ def test_the_fence_can_be_taken_away_with_everything_else_gone(pools: tuple[Pool
     _, b = pools
     for pool in pools:
         pool.kill()
+    key = b.folder / "pair.key"
+    away = {path: path.with_name(f"{path.name}.gone") for path in (key, pools[0].share, b.share)}
+    for path, gone in away.items():
+        path.rename(gone)
     assert "pool a serves" in write(b, BUDDY, "fenced")
     with b.sql() as connection:
         connection.execute("DELETE FROM poolpair_fence")
@@ -143,6 +147,8 @@ def test_the_fence_can_be_taken_away_with_everything_else_gone(pools: tuple[Pool
     assert "pool a serves" in write(b, BUDDY, "fenced")
     b.must("fence", "off", "--reason", "the other site burnt down", "--yes")
     assert write(b, BUDDY, "by one command") == ""
+    for path, gone in away.items():
+        gone.rename(path)
     b.start()
     assert b.run("status").exit_status == 2
     assert "burnt down" in b.run("status").out

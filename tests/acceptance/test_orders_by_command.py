@@ -113,3 +113,24 @@ def test_what_a_timer_orders_does_not_push_out_what_a_person_did(pool: Prepared)
 def test_who_is_the_kernels_word_first() -> None:
     """The account is that of the process, whatever the environment calls it."""
     assert who().startswith("root" if os.geteuid() == 0 else getpass.getuser())
+
+
+def test_the_fence_and_the_gate_need_no_key(pool: Prepared) -> None:
+    """The key file is lost: what keeps the application from writing is taken away and put back all the same; nothing else goes on."""
+    key = pool.pool.folder / "pair.key"
+    gone = key.rename(key.with_suffix(".gone"))
+    try:
+        with pool.pool.toml.open("a") as file:
+            file.write("[gate]\nat_start = true\n")
+        for words in (
+            ("fence", "off", "--reason", "the key is lost", "--yes"),
+            ("fence", "on"),
+            ("gate", "close"),
+            ("gate", "open", "--reason", "b is gone", "--yes"),
+        ):
+            assert pool.give(*words).exit_code == 0, words
+        refused = pool.give("status").exception
+        assert isinstance(refused, PoolpairError)
+        assert refused.code is Code.KEY_FILE
+    finally:
+        gone.rename(key)

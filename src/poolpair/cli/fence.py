@@ -40,13 +40,13 @@ def fence_off(
     check_reason(reason)
     if not yes and not typer.confirm("What is written here for users who are served elsewhere may be lost. Go on?"):
         raise typer.Abort
-    with ordered(f"fence off: {reason}") as site:
+    with ordered(f"fence off: {reason}", needs_key=False) as site:
         decisions.take_fence_away(site, reason)
 
 
 def fence_on() -> None:
     """Refuse again what is not served here."""
-    with ordered("fence on") as site:
+    with ordered("fence on", needs_key=False) as site:
         decisions.put_fence_back(site)
 
 
@@ -62,7 +62,7 @@ def gate_open(
         "If the partner did take over, users are served at both pools from now on. Go on?"
     ):
         raise typer.Abort
-    with ordered(f"gate open: {reason}") as site:
+    with ordered(f"gate open: {reason}", needs_key=False) as site:
         _refuse_ungated(site)
         open_by_hand(site, reason)
         nudge(site)
@@ -70,7 +70,7 @@ def gate_open(
 
 def gate_close() -> None:
     """Serve nothing until a service has confirmed that this pool still may: before the application of a returning site starts."""
-    with ordered("gate close") as site:
+    with ordered("gate close", needs_key=False) as site:
         _refuse_ungated(site)
         close_by_hand(site)
         nudge(site)

@@ -22,9 +22,9 @@ WORD_MAX = 64
 
 
 @contextmanager
-def ordered(words: str) -> Iterator[Site]:
+def ordered(words: str, *, needs_key: bool = True) -> Iterator[Site]:
     """The chosen pool's site, on which an order is carried out; closed at the end."""
-    site = open_site(chosen_config())
+    site = open_site(chosen_config(), needs_key=needs_key)
     try:
         with ordering(site, words):
             yield site
