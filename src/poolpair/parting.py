@@ -57,7 +57,13 @@ def part(site: Site, tx: Transaction) -> Unpaired:
         raise PoolpairError(
             Code.USAGE, f"what was written at both pools is still being brought together with {site.partner}"
         )
-    return Unpaired(partner=site.partner, pair_id=site.pair_id, at_utc=site.clock.utc_iso())
+    return Unpaired(partner=site.partner, pair_id=site.pair_id or _pair_of_share(site), at_utc=site.clock.utc_iso())
+
+
+def _pair_of_share(site: Site) -> str:
+    """Where the key file is lost the share still tells which pair it was of: the key may turn up again, and is not to be used then."""
+    found = site.own.read_small(identity_file(site.lead), MAX_IDENTITY_BYTES)
+    return PoolIdentity.parse(found).pair_id if found is not None else ""
 
 
 def withdraw_share(site: Site) -> tuple[str, ...]:

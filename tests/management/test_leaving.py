@@ -84,3 +84,42 @@ def test_a_store_that_was_moved_is_adopted_and_its_pool_is_not(tmp_path: Path) -
         site.store.close()
 
 
+@pytest.fixture
+def taken(tmp_path: Path) -> Pair:
+    """Pool b serves everybody, after a disaster at a."""
+    pair = make_pair(tmp_path)
+    for pool in ("a", "b"):
+        pair.start(pool)
+    pair.settle()
+    for pool in ("a", "b"):
+        pair.stop(pool)
+    assert give(pair.toml("b"), "failover", "a", "--disaster", "--yes").exit_code == 0
+    return pair
+
+
+def test_who_serves_users_away_from_home_does_not_forget_it_unasked(taken: Pair) -> None:
+    """After `init` everybody would be served at home, from rows that are older than those here: no key is lost so easily as that."""
+    b, key = taken.toml("b"), taken.folder / "pair.key"
+    key.unlink()
+    said = refused(give(b, "uninstall", "--yes"))
+    assert said.code is Code.USAGE
+    assert "the users of a are served by pool b" in said.detail
+    asked = CliRunner().invoke(app, ["-c", str(b), "uninstall"], input="n\n")
+    assert "the users of a are served by pool b" in asked.output
+    assert give(taken.toml("a"), "uninstall", "--yes").exit_code == 0
+    assert give(b, "uninstall", "--yes", "--users-away").exit_code == 0
+    assert not (taken.share("b") / "pool.json").exists()
+
+
+def test_a_pair_whose_key_is_lost_on_both_sides_begins_anew_where_everybody_is_served(taken: Pair) -> None:
+    """`unpair` needs no key, and the lost one is not taken again should it turn up; with a new one the users stay where they are."""
+    b, key = taken.toml("b"), taken.folder / "pair.key"
+    lost = key.rename(taken.folder / "lost.key")
+    done = give(b, "unpair", "--yes")
+    assert done.exit_code == 0, done.exception
+    lost.rename(key)
+    assert "which ended" in refused(give(b, "init")).detail
+    key.unlink()
+    new_key_file(key)
+    assert give(b, "init").exit_code == 0
+    assert taken.status("b").homes_served == ("a", "b")

@@ -16,6 +16,7 @@ TYPED = ("TUTORIAL.md", "HOWTO.md", "INSTALL.md")
 ELSEWHERE = {
     ("status", "--watch"): "goes on until Ctrl-C: tests/page/test_watch.py plays it in a terminal",
     ("cms failover", "--disaster"): "needs a dead pool that holds the store: tests/management/test_deployment.py",
+    ("uninstall", "--users-away"): "needs users away from home: tests/management/test_leaving.py",
     ("cms place", ""): "needs a deployment of several pairs: tests/management/test_deployment.py",
     ("share setup", "--store-account"): "tests/smb/test_access.py does what it prints",
     **{

@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 def unpair(yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False) -> None:
     """End the pair where its partner is lost for good: everybody is served here, and a new partner can be given by `init`."""
     config = chosen_config()
-    site = open_site(config)
+    site = open_site(config, needs_key=False)
     moved: list[str] = []
 
     def farewell(tx: Transaction) -> Unpaired:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +21,7 @@ from poolpair.keyfile import activate_key, new_key_file, read_key_file, retire_s
 from poolpair.management.before import refuse_before_store
 from poolpair.management.holding import FILE as MANAGEMENT_FILE
 from poolpair.management.holding import prepare_management
-from poolpair.model import new_id
+from poolpair.model import new_id, serving_pool
 from poolpair.scratch import scratch_of
 from poolpair.share.open import own_share
 from poolpair.share.port import OwnShare
@@ -105,10 +106,18 @@ def uninstall(
     yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
     keep_share: Annotated[bool, typer.Option("--keep-share", help="Leave the own share as it is.")] = False,
     keep_wal: Annotated[bool, typer.Option("--keep-wal", help="Leave the database in WAL mode.")] = False,
+    users_away: Annotated[
+        bool,
+        typer.Option("--users-away", help="Also while users are not served at home, and nobody will know it then."),
+    ] = False,
 ) -> None:
     """Remove every trace of poolpair from the database, the own share and the scratch folder. The partner is not needed."""
     config = chosen_config()
     _refuse_holder(config)
+    away = _away(config)
+    if away and yes and not users_away:
+        detail = f"{away}: without poolpair nobody knows that, and after another `init` everybody would be served at home from older rows"
+        raise PoolpairError(Code.USAGE, detail, "`poolpair failback` first; --users-away removes it all the same")
     share = own_share(config)
     if not keep_share:
         _refuse_share_of_another(config, share)
@@ -139,6 +148,19 @@ def _refuse_holder(config: PoolConfig) -> None:
             raise
         hint = "`poolpair cms failover`, then this command again; if nobody is left to take it: `poolpair --cms uninstall` first"
         raise PoolpairError(error.code, error.detail, hint) from error
+
+
+def _away(config: PoolConfig) -> str:
+    """Who is not served at home, as a sentence; nothing where all are, or only documents are meant."""
+    if config.profile == MANAGEMENT_PROFILE:
+        return ""
+    try:
+        site = open_site(config, needs_key=False)
+        with closing(site.store):
+            served = {home: serving_pool(site.serving(home).present, (site.pool, site.partner)) for home in site.homes}
+    except PoolpairError:
+        return ""  # a store that does not open tells nothing, and `uninstall` is a way out of that, too
+    return ", ".join(f"the users of {home} are served by pool {by}" for home, by in served.items() if by != home)
 
 
 def _refuse_share_of_another(config: PoolConfig, share: OwnShare) -> None:
