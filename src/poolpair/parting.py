@@ -37,12 +37,12 @@ def check_decided(site: Site) -> None:
         )
 
 
-def part(site: Site, tx: Transaction) -> Unpaired:
-    """The pair ends here, if this pool serves everybody. Raises USAGE with what is to be done first."""
+def part(site: Site, tx: Transaction, homes: tuple[str, ...]) -> Unpaired:
+    """The pair ends here, if this pool serves everybody in `homes`. Raises USAGE with what is to be done first."""
     for plan in (tx.load(Plan, plan_name(home)) for home in site.homes):
         if plan is not None and plan.step is not PlanStep.DONE:
             raise PoolpairError(Code.USAGE, f"a {plan.move} of {plan.home} is under way, at the step: {plan.step}")
-    for home in site.homes:
+    for home in homes:
         mine = load_serving(tx, home)
         if not serves(mine, site.pool, site.partner):
             command = "failover" if home == site.partner else "failback"

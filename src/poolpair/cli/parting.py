@@ -8,9 +8,14 @@ import typer
 
 from poolpair import parting
 from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
+from poolpair.config import PoolConfig
+from poolpair.errors import Code, PoolpairError
+from poolpair.format.layout import identity_file
+from poolpair.model import Channel
+from poolpair.share.open import own_share
 from poolpair.store.port import Transaction
 from poolpair.store.prepared import Unpaired
-from poolpair.wiring import check_settings, open_site, profile_of, store_kind
+from poolpair.wiring import check_settings, identity_in, open_site, profile_of, store_kind
 
 
 def register(app: typer.Typer) -> None:
@@ -21,11 +26,14 @@ def register(app: typer.Typer) -> None:
 def unpair(yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False) -> None:
     """End the pair where its partner is lost for good: everybody is served here, and a new partner can be given by `init`."""
     config = chosen_config()
+    _refuse_holder(config)
     site = open_site(config, needs_key=False)
     moved: list[str] = []
+    # The management store has one home; of a pool's users both homes count, also one that has none yet.
+    homes = tuple(owner for _, owner in config.homes) if site.lead is Channel.CMS else site.homes
 
     def farewell(tx: Transaction) -> Unpaired:
-        word = parting.part(site, tx)
+        word = parting.part(site, tx, homes)
         moved.extend(parting.withdraw_share(site))
         return word
 
@@ -47,3 +55,13 @@ def unpair(yes: Annotated[bool, typer.Option("--yes", help="Do it without asking
         f"pool {config.pool} has no partner; next: a new key (`poolpair key new`), the new partner and its homes in {config.path}, `init`",
         markup=False,
     )
+
+
+def _refuse_holder(config: PoolConfig) -> None:
+    """The management store is a store of its own, with a pair of its own: what it has in the share would stay the old pair's."""
+    if config.cms is not None and identity_in(own_share(config), identity_file(Channel.CMS)) is not None:
+        raise PoolpairError(
+            Code.USAGE,
+            "this pair holds the central management store, which parts first",
+            "`poolpair cms failover --disaster` unless it is held here, `poolpair --cms unpair`, then this command again",
+        )
