@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner, Result
 
+from poolpair.cli.main import app
+from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import REPLICA_NAME, replica_folders
-from poolpair.keyfile import KeyFile, new_key_file
+from poolpair.keyfile import KeyFile, activate_key, new_key_file, read_key_file, rotate_key_file
 from poolpair.management.documents import Documents, Draft
 from poolpair.management.effective import load_effective
 from poolpair.management.holding import documents_of, management_of, prepare_management
-from poolpair.management.local import read_local
+from poolpair.management.local import keep_words, read_local
+from poolpair.management.members import key_document, new_membership, ring_of
 from poolpair.management.replica import Replica, Report
-from poolpair.management.replicate import Replicator, is_caught_up, send_again, states
+from poolpair.management.replicate import REPLICATION, Replication, Replicator, is_caught_up, send_again, states
 from poolpair.management.taking import ReplicaTaker
+from poolpair.management.words import PoolWord
 from poolpair.pipeline.site import Site
 from poolpair.share.memory import MemoryShare
 from poolpair.wiring import working_site
@@ -135,3 +140,34 @@ def test_a_late_update_undoes_nothing(store: Store) -> None:
     store.share.write_small(f"{replica_folders('fe-a')[0]}/{REPLICA_NAME}", late)
     store.server.look()
     assert read_local(store.folder) == newest
+
+
+def give(store: Store, *words: str) -> Result:
+    """A command at pool a."""
+    return CliRunner().invoke(app, ["-c", str(store.folder.parent / "a.toml"), *words])
+
+
+def refused(result: Result) -> PoolpairError:
+    """What a command that was refused says."""
+    assert isinstance(result.exception, PoolpairError), result.output
+    return result.exception
+
+
+def test_a_store_that_was_set_back_and_counts_all_the_same_is_taken_again(store: Store) -> None:
+    """Its servers know a newer serial: they are refused and named until `cms replicate --full` says that what is here counts."""
+    for interval in ("30s", "60s", "90s"):
+        store.publish("backup", f"[sync]\ninterval = '{interval}'\n")
+        newest = store.go()
+    with store.site.store.transaction() as tx:
+        known = tx.load(Replication, REPLICATION)
+        assert known is not None
+        tx.save(REPLICATION, replace(known, serial=newest.serial - 2, digest="of an older state"))
+    assert store.go().marks == newest.marks
+    (state,) = (each for each in states(store.site) if each.front_end == "fe-a")
+    assert state.fault is not None
+    assert state.fault.code is Code.STORE_SET_BACK
+    send_again(store.site)
+    assert store.go().marks == (newest.term, newest.serial + 1)
+    assert {each.front_end: (each.up_to_date, each.fault) for each in states(store.site)}["fe-a"] == (True, None)
+
+

@@ -18,6 +18,7 @@ ELSEWHERE = {
     ("cms failover", "--disaster"): "needs a dead pool that holds the store: tests/management/test_deployment.py",
     ("uninstall", "--users-away"): "needs users away from home: tests/management/test_leaving.py",
     ("cms invite", "--again"): "needs a pool of another pair: tests/management/test_deployment.py",
+    ("cms replicate", "--full"): "needs several pairs: tests/management/test_deployment.py",
     ("cms place", ""): "needs a deployment of several pairs: tests/management/test_deployment.py",
     ("share setup", "--store-account"): "tests/smb/test_access.py does what it prints",
     **{

@@ -156,7 +156,10 @@ class Replicator:
                 self._hear(report)
             if report is not None and report.term == current.term and report.serial > current.serial:
                 detail = f"{front_end} has serial {report.serial}, this store only {current.serial}: it was set back"
-                raise PoolpairError(Code.STORE_SET_BACK, detail)
+                hint = (
+                    "if what is here shall count: `poolpair --cms setback show`, then `poolpair cms replicate --full`"
+                )
+                raise PoolpairError(Code.STORE_SET_BACK, detail, hint)
             self._send(share, ring, pool.name, front_end, current, report, again)
         except PoolpairError as error:
             fault = self._site.fault(error)
@@ -272,8 +275,14 @@ def states(site: Site) -> Iterator[ReplicaState]:
 
 
 def send_again(site: Site) -> None:
-    """Have everything sent to everybody, whatever they say that they have."""
+    """Have everything sent to everybody, whatever they say that they have.
+
+    A server that knows a higher serial of this term, because this store was set back since, takes it only under a higher one still.
+    """
+    reported = [(each.term, each.serial) for each in states(site)]
     with site.store.transaction() as tx:
         known = tx.load(Replication, REPLICATION)
         if known is not None:
-            tx.save(REPLICATION, replace(known, again=known.again + 1))
+            highest = max((serial for term, serial in reported if term == known.term), default=0)
+            serial = known.serial if highest <= known.serial else highest + 1
+            tx.save(REPLICATION, replace(known, serial=serial, again=known.again + 1))
