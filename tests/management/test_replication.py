@@ -171,3 +171,25 @@ def test_a_store_that_was_set_back_and_counts_all_the_same_is_taken_again(store:
     assert {each.front_end: (each.up_to_date, each.fault) for each in states(store.site)}["fe-a"] == (True, None)
 
 
+def test_a_key_that_is_retired_cuts_no_pool_off(store: Store) -> None:
+    """What is sealed for the pair is sealed anew with the secret that seals now; until it is the old one is not given up."""
+    path = store.folder.parent / "ab.key"
+    made, body = new_membership("c", read_key_file(path))
+    store.publish(key_document("c"), body)
+    store.go()
+    rotate_key_file(path)
+    activate_key(path)
+    late = refused(give(store, "key", "rotate", "--retire", str(path)))
+    assert late.code is Code.USAGE
+    assert "key/c" in late.detail
+    assert len(read_key_file(path).secrets) == 2
+    before = store.go().marks
+    assert give(store, "key", "rotate", "--retire", str(path)).exit_code == 0
+    ring = read_key_file(path)
+    assert len(ring.secrets) == 1
+    assert ring_of("c", ("a", "b"), ring, store.there.newest()).sealing == made.ring().sealing
+    versions = [each.version for each in store.there.versions(key_document("c"))]
+    assert store.go().marks == before
+    assert [each.version for each in store.there.versions(key_document("c"))] == versions == [2, 1]
+
+

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from poolpair.cli import deployment
-from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
+from poolpair.cli.context import EXIT_STATUSES, chosen_config, chosen_pool, is_config_chosen, talk
 from poolpair.cli.examine import lines_of_left_out
 from poolpair.cli.ordering import ordered
 from poolpair.config import PoolConfig
@@ -20,7 +20,8 @@ from poolpair.format.layout import POOL_JSON, PoolIdentity, identity_file
 from poolpair.keyfile import activate_key, new_key_file, read_key_file, retire_secrets, rotate_key_file
 from poolpair.management.before import refuse_before_store
 from poolpair.management.holding import FILE as MANAGEMENT_FILE
-from poolpair.management.holding import prepare_management
+from poolpair.management.holding import documents_of, prepare_management
+from poolpair.management.members import resealed
 from poolpair.model import new_id, serving_pool
 from poolpair.scratch import scratch_of
 from poolpair.share.open import own_share
@@ -63,8 +64,31 @@ def key_rotate(
         raise PoolpairError(
             Code.USAGE, "--activate and --retire are two steps", "retire when both sides were activated"
         )
+    if retire:
+        _refuse_unsealed(path)
     ring = activate_key(path) if activate else retire_secrets(path) if retire else rotate_key_file(path)
     talk.print(f"{path}: {len(ring.secrets)} secrets; sealing with {ring.sealing.key_id}", markup=False)
+
+
+def _refuse_unsealed(path: Path) -> None:
+    """Raise USAGE while a document of the management store would be opened by nothing afterwards. What is not named is not looked at."""
+    if not is_config_chosen():
+        talk.print(
+            "where this pair holds the central management store give -c, too: then its documents are looked at first"
+        )
+        return
+    config = chosen_pool()
+    if config.cms is None:
+        return
+    ring = read_key_file(path)
+    with closing(documents_of(config)) as there:
+        late = [document.name for document in there.newest() if resealed(document, ring) is not None]
+    if late:
+        raise PoolpairError(
+            Code.USAGE,
+            f"{', '.join(late)} in the management store is sealed with an older secret: its pool would be cut off",
+            "the service of the pool that holds the store seals it anew within seconds, and its partner has that with the next package",
+        )
 
 
 def config_show() -> None:
@@ -122,7 +146,8 @@ def uninstall(
     if not keep_share:
         _refuse_share_of_another(config, share)
     kind = store_kind(config)
-    if not yes and not typer.confirm(f"Remove poolpair from {kind.shown()} and empty {config.share}?"):
+    question = f"Remove poolpair from {kind.shown()} and empty {config.share}?"
+    if not yes and not typer.confirm(f"{away}, and nobody will know it. {question}" if away else question):
         raise typer.Abort
     with kind.uninstalled(keep_wal=keep_wal) as removed:
         try:

@@ -47,6 +47,12 @@ def seal_small(text: bytes, ring: KeyRing, *, kind: FileKind, origin: str, targe
     return data
 
 
+def sealed_with(data: bytes, *, kind: FileKind) -> str:
+    """The id of the secret that sealed it, as its header says. Raises Refused."""
+    header, _, _ = unwrap_single(kind, data).partition(b"\n")
+    return documents.decode(_HeaderLine, header[:MAX_HEADER_LINE_BYTES]).key
+
+
 def open_small(data: bytes, ring: KeyRing, *, kind: FileKind, origin: str, target: str) -> bytes:
     """Give the text. Raises PoolpairError(NEWER_FORMAT), Refused with DAMAGED, LIMIT or FOREIGN_PACKAGE, whatever the bytes."""
     if len(data) > MAX_SMALL_BYTES:

@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.format import documents
 from poolpair.format.keys import SECRET_BYTES, KeyRing
-from poolpair.format.small import open_small, seal_small
-from poolpair.management.documents import Document
+from poolpair.format.small import open_small, seal_small, sealed_with
+from poolpair.management.documents import Document, Documents, Draft
 
 STORE = "management-store"
 """How the store calls itself as the origin or the target of what is sealed."""
+KEY = "key/"
+"""How the names of these documents begin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,12 +37,12 @@ class Membership:
 
 def key_document(pool: str) -> str:
     """The document with a pool's membership."""
-    return f"key/{pool}"
+    return f"{KEY}{pool}"
 
 
 def is_key(name: str) -> bool:
     """Whether a document is one of these; they stay with the pair that holds the store."""
-    return name.startswith("key/")
+    return name.startswith(KEY)
 
 
 def new_membership(pool: str, ring: KeyRing) -> tuple[Membership, str]:
@@ -48,6 +50,39 @@ def new_membership(pool: str, ring: KeyRing) -> tuple[Membership, str]:
     made = Membership(deployment_id=ring.pair_id, secret=secrets.token_hex(SECRET_BYTES))
     sealed = seal_small(documents.encode(made).encode(), ring, kind="member", origin=STORE, target=pool)
     return made, b64encode(sealed).decode()
+
+
+def resealed(document: Document, ring: KeyRing) -> Draft | None:
+    """A membership that an older secret sealed, sealed with the one that seals now; None for what is no such, or opens no more."""
+    if not is_key(document.name):
+        return None
+    pool = document.name.removeprefix(KEY)
+    try:
+        data = b64decode(document.body)
+        if sealed_with(data, kind="member") == ring.sealing.key_id:
+            return None
+        text = open_small(data, ring, kind="member", origin=STORE, target=pool)
+    except (Refused, ValueError):
+        return None
+    sealed = seal_small(text, ring, kind="member", origin=STORE, target=pool)
+    return Draft(name=document.name, body=b64encode(sealed).decode(), onto=document.version)
+
+
+def newest_sealed(there: Documents, ring: KeyRing, now_utc: str) -> tuple[Document, ...]:
+    """The newest documents, once all memberships are sealed with the secret that seals now: an older one may be retired then.
+
+    Raises as `Documents.publish` does.
+    """
+    newest = there.newest()
+    drafts = [draft for draft in (resealed(each, ring) for each in newest) if draft is not None]
+    if not drafts:
+        return newest
+    try:
+        there.publish(drafts, author="poolpair", note="sealed with the secret that seals now", now_utc=now_utc)
+    except PoolpairError as error:
+        if error.code is not Code.OUTDATED:  # somebody made a key meanwhile: with the newest secret
+            raise
+    return there.newest()
 
 
 def ring_of(pool: str, pair: tuple[str, str], pair_ring: KeyRing, there: Iterable[Document]) -> KeyRing:

@@ -17,7 +17,7 @@ from poolpair.format.keys import KeyRing
 from poolpair.format.layout import REPLICA_NAME, REPORT_NAME, replica_folders
 from poolpair.format.small import MAX_SMALL_BYTES, open_small, seal_small
 from poolpair.management.documents import Document, Documents
-from poolpair.management.members import STORE, ring_of
+from poolpair.management.members import STORE, newest_sealed, ring_of
 from poolpair.management.replica import Replica, Report, is_up_to_date, mark_of, public, update_for
 from poolpair.management.topology import TOPOLOGY, Topology, TopologyPool, parse_topology
 from poolpair.management.words import PoolWord
@@ -122,7 +122,7 @@ class Replicator:
         out = site.store.read(Outbound, outbound_name(site.lead))
         if not takes_writes(serving, site.pool, site.partner) or out is None or out.stopped is not None:
             return True
-        newest = self._there.newest()
+        newest = newest_sealed(self._there, self._site.ring, self._site.clock.utc_iso())
         document = next((each for each in newest if each.name == TOPOLOGY and each.body), None)
         if document is None:
             return True
