@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +11,11 @@ import pytest
 
 from poolpair.hooks.commands import CommandHooks
 from poolpair.management.documents import Document
-from poolpair.management.files import FILE, WatchedFiles, ask_again
+from poolpair.management.files import FILE, WatchedFiles, ask_again, put
 from poolpair.management.replica import Replica
 from poolpair.moves import HookStep
 from poolpair.testing.clock import VirtualClock
+from tests.unit.unprivileged import NOBODY, as_nobody, reachable_folder
 
 
 @dataclass
@@ -129,3 +131,19 @@ def test_what_is_no_file_is_left_alone(server: Server) -> None:
     server.place.parent.rmdir()
     (problem,) = server.start().look(replica(1, "one"))
     assert "No such file" in problem
+
+
+def test_a_file_of_another_account_is_replaced_and_kept() -> None:
+    """The kernel refuses a second name for what is somebody else's (fs.protected_hardlinks): a copy is kept, as open as it was."""
+    document = Document(name=f"{FILE}app.conf", version=3, body="published")
+    with reachable_folder() as folder:
+        os.chown(folder, NOBODY, NOBODY)
+        place = folder / "app.conf"
+        place.write_text("of root")
+        place.chmod(0o644)
+        kept = Path(as_nobody(lambda: put(place, document, "")))
+        assert kept == folder / "app.conf.before-3"
+        assert (kept.read_text(), place.read_text()) == ("of root", "published")
+        assert stat.S_IMODE(kept.stat().st_mode) == 0o644
+        assert as_nobody(lambda: put(place, document, document.digest)) == "None"
+        assert sorted(path.name for path in folder.iterdir()) == ["app.conf", "app.conf.before-3"]

@@ -6,7 +6,9 @@ is never lost: it stays, and is named, until a newer version is published or the
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -93,7 +95,7 @@ def put(place: Path, document: Document, ours: str) -> Path | None:
             os.fsync(sink.fileno())
         if place.exists():
             kept = _beside(place, document.version)
-            os.link(place, kept)
+            _keep(place, kept)
             if digest_there(kept) == ours:
                 kept.unlink()
                 kept = None
@@ -102,6 +104,24 @@ def put(place: Path, document: Document, ours: str) -> Path | None:
     except OSError as error:
         raise NotPlaced(f"{place}: {error.strerror}") from error
     return kept
+
+
+def _keep(place: Path, kept: Path) -> None:
+    """Under another name as well; by a copy where the kernel refuses a link, as to a file that is somebody else's."""
+    try:
+        os.link(place, kept)
+    except OSError as error:
+        if error.errno not in {errno.EPERM, errno.EOPNOTSUPP}:
+            raise
+        mode = stat.S_IMODE(place.stat().st_mode) & _MODE_MAX
+        with (
+            place.open("rb") as source,
+            os.fdopen(os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as sink,
+        ):
+            os.fchmod(sink.fileno(), mode)
+            shutil.copyfileobj(source, sink)
+            sink.flush()
+            os.fsync(sink.fileno())
 
 
 def _beside(place: Path, version: int) -> Path:
