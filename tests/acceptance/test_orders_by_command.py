@@ -13,12 +13,13 @@ from typer.testing import CliRunner, Result
 
 from poolpair.audit import KEPT, ROUTINE_KEPT, audited, entries
 from poolpair.cli.main import app
-from poolpair.cli.ordering import who
+from poolpair.cli.ordering import account_here, who
 from poolpair.config import load_config
 from poolpair.errors import Code, PoolpairError
 from poolpair.keyfile import new_key_file
 from poolpair.lab.pool import Pool
 from poolpair.wiring import open_site
+from tests.unit.unprivileged import as_nobody
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,11 @@ def test_what_a_timer_orders_does_not_push_out_what_a_person_did(pool: Prepared)
 def test_who_is_the_kernels_word_first() -> None:
     """The account is that of the process, whatever the environment calls it."""
     assert who().startswith("root" if os.geteuid() == 0 else getpass.getuser())
+
+
+def test_an_account_without_a_name_is_its_number() -> None:
+    """As in a container that was given one: nothing of the environment is asked for another."""
+    assert as_nobody(account_here, uid=4242) == "uid 4242"
 
 
 def test_the_fence_and_the_gate_need_no_key(pool: Prepared) -> None:

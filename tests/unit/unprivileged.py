@@ -15,15 +15,15 @@ from poolpair.errors import PoolpairError
 NOBODY = 65534
 
 
-def as_nobody(action: Callable[[], object]) -> str:
-    """Run in a child without privileges; returns "P212: words" of its PoolpairError, or what it returned as text."""
+def as_nobody(action: Callable[[], object], uid: int = NOBODY) -> str:
+    """Run in a child without privileges, as some account; returns "P212: words" of its PoolpairError, or what it returned as text."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             os.setgroups([])
-            os.setresgid(NOBODY, NOBODY, NOBODY)
-            os.setresuid(NOBODY, NOBODY, NOBODY)
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
             answer = str(action())
         except PoolpairError as error:
             answer = str(error)

@@ -53,9 +53,14 @@ def who() -> str:
     The account is the kernel's word, and so is who logged in where the machine notes that; what sudo says stands in the environment, which
     the caller may have written himself.
     """
-    account = _name_of(os.getuid())
+    account = account_here()
     behind = _logged_in() or _word(os.environ.get("SUDO_USER", ""))
     return account if behind in {"", account} else f"{account} (for {behind})"
+
+
+def account_here() -> str:
+    """The account of this process, by the kernel's word; its number where it has no name."""
+    return _name_of(os.getuid())
 
 
 def whence() -> str:

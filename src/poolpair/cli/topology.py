@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from typing import Annotated
 import typer
 
 from poolpair.cli.context import EXIT_STATUSES, chosen_pool, talk
+from poolpair.cli.ordering import account_here
 from poolpair.clock import SystemClock
 from poolpair.config import PoolConfig
 from poolpair.errors import Code, PoolpairError
@@ -160,5 +162,7 @@ def store(config: PoolConfig, name: str, body: str, *, onto: int | None, note: s
     if onto is None:
         found = version_of(config, name)
         onto = found.version if found else 0
-    made = publish(config, Draft(name=name, body=body, onto=onto), note, SystemClock().utc_iso())
+    author = f"{account_here()}@{socket.gethostname()}"
+    draft = Draft(name=name, body=body, onto=onto)
+    made = publish(config, draft, author=author, note=note, now_utc=SystemClock().utc_iso())
     talk.print(f"published {name}, version {made.version}", markup=False)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import socket
 from collections.abc import Callable
 from contextlib import closing
 
@@ -51,11 +49,10 @@ def version_of(config: PoolConfig, name: str, version: int | None = None) -> Doc
     return chosen
 
 
-def publish(config: PoolConfig, draft: Draft, note: str, now_utc: str) -> Document:
+def publish(config: PoolConfig, draft: Draft, *, author: str, note: str, now_utc: str) -> Document:
     """Publish one document. Raises NOT_MASTER, OUTDATED, TOO_MUCH, and TOPOLOGY or PROFILE for one that does not hold together."""
     check_document(config, draft.name, draft.body)
     refuse_elsewhere(config)
-    author = f"{getpass.getuser()}@{socket.gethostname()}"
     with closing(documents_of(config)) as found:
         return found.publish([draft], author=author, note=note, now_utc=now_utc)[0]
 
