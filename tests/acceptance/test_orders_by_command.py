@@ -93,6 +93,15 @@ def test_who_lets_the_application_write_says_why(pool: Prepared, words: tuple[st
     assert pool.told() == before
 
 
+@pytest.mark.parametrize("seconds", ["nan", "-1", "inf"])
+def test_no_command_waits_for_ever(pool: Prepared, seconds: str) -> None:
+    """What is no time to wait is refused before anything is ordered."""
+    refused = pool.give("failback", "a", "--timeout", seconds).exception
+    assert isinstance(refused, PoolpairError)
+    assert refused.code is Code.USAGE
+    assert f"--timeout {float(seconds)}" in refused.detail
+
+
 def test_what_a_timer_orders_does_not_push_out_what_a_person_did(pool: Prepared) -> None:
     """Cycles and comparisons are kept by themselves, and both lists are bounded."""
     site = open_site(load_config(pool.pool.toml))

@@ -193,3 +193,22 @@ def test_a_key_that_is_retired_cuts_no_pool_off(store: Store) -> None:
     assert [each.version for each in store.there.versions(key_document("c"))] == versions == [2, 1]
 
 
+@pytest.mark.parametrize("editor", [" ", "vi 'unbalanced"])
+def test_what_is_no_editor_is_said(store: Store, editor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing is run or published."""
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setenv("EDITOR", editor)
+    said = refused(give(store, "topology", "edit"))
+    assert said.code is Code.USAGE
+    assert "EDITOR" in said.detail
+    assert [each.version for each in store.there.newest()] == [1]
+
+
+def test_how_other_pools_stand_is_told_beside_the_store_too(store: Store) -> None:
+    """Their words lie with the pool, wherever one looks from; as JSON there is this pair alone, and that is said."""
+    scratch = Plain("a", "b", store.folder.parent).scratch
+    keep_words(scratch, (PoolWord(pool="z", partner="y", exit_status=0),), store.site.clock)
+    assert "pool z (status 0)" in give(store, "--cms", "status", "--all").output
+    assert refused(give(store, "--cms", "status", "--all", "--json")).code is Code.USAGE
+    never = refused(give(store, "cms", "replicate", "--timeout", "nan"))
+    assert "--timeout nan" in never.detail

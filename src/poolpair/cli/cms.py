@@ -13,7 +13,7 @@ from poolpair.cli.context import EXIT_STATUSES, chosen_pool, talk
 from poolpair.cli.failover import Abort, Disaster, Incomplete, Timeout, WhatIf, Yes, move
 from poolpair.cli.look import show
 from poolpair.cli.topology import Note, read_body, store
-from poolpair.cli.work import wait
+from poolpair.cli.work import check_timeout, wait
 from poolpair.clock import SystemClock
 from poolpair.config import PoolConfig
 from poolpair.errors import Code, PoolpairError
@@ -117,6 +117,7 @@ def replicate(
     timeout: Timeout = 60.0,
 ) -> None:
     """Wait until every server has the newest documents; with --full have everything sent again."""
+    check_timeout(timeout)
     config = chosen_pool()
     refuse_elsewhere(config)
     site = open_site(management_of(config))

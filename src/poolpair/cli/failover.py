@@ -18,7 +18,7 @@ from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
 from poolpair.cli.hook import runs_of, show_run
 from poolpair.cli.ledger import ledger_list, ledger_resolve, ledger_show
 from poolpair.cli.ordering import ordering
-from poolpair.cli.work import wait
+from poolpair.cli.work import check_timeout, wait
 from poolpair.config import PoolConfig
 from poolpair.cycle import run_pass
 from poolpair.decisions import nudge
@@ -115,6 +115,7 @@ def move(
     timeout_s: float,
 ) -> None:
     """Order the move of a home, or of the management store, and follow it to its end. Raises USAGE where it makes no sense."""
+    check_timeout(timeout_s)
     if away and not abort and (said := refuse_before_store(config, home, disaster=disaster)):
         talk.print(said, markup=False)
     site = open_site(config)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from poolpair import documents
-from poolpair.cli.context import EXIT_STATUSES, chosen_config, out
+from poolpair.cli.context import EXIT_STATUSES, chosen_config, chosen_pool, out
 from poolpair.cli.hook import failed_runs, show_run
 from poolpair.cli.inspect import inspect
 from poolpair.clock import SystemClock
@@ -54,8 +54,9 @@ def status(
         raise PoolpairError(
             Code.USAGE, "--json and --watch are two ways to look", "ask for --json as often as you like"
         )
-    config = chosen_config()
-    site = open_site(config)
+    if json and everywhere:
+        raise PoolpairError(Code.USAGE, "--json tells of this pair alone", "/v1/deployment of the API has the others")
+    site = open_site(chosen_config())
     try:
         if watching:
             from poolpair.cli.watch import watch
@@ -72,7 +73,7 @@ def status(
         for run in runs:
             show_run(run, lines_max=5)
         if everywhere:
-            show_deployment(config, found.pool)
+            show_deployment(chosen_pool(), found.pool)  # whose words lie with the pool, whatever else is looked at
     raise typer.Exit(found.exit_status)
 
 

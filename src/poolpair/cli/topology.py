@@ -101,7 +101,7 @@ def edit(note: Note = "") -> None:
 @contextmanager
 def _edited(before: str) -> Iterator[str]:
     """What a person makes of a text; what could not be published stays in the file, which is named."""
-    program = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
+    program = _editor()
     with tempfile.NamedTemporaryFile("w", suffix=".toml", prefix="topology-", delete=False) as made:
         made.write(before)
     path = Path(made.name)
@@ -119,6 +119,18 @@ def _edited(before: str) -> Iterator[str]:
         hint = f"your text is in {path}: correct it, then `poolpair topology publish {path}`"
         raise PoolpairError(error.code, error.detail, hint) from error
     path.unlink()
+
+
+def _editor() -> list[str]:
+    """What $VISUAL or $EDITOR says, with its options. Raises USAGE for what is no command."""
+    said = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    try:
+        program = shlex.split(said)
+    except ValueError as error:
+        raise PoolpairError(Code.USAGE, f"EDITOR={said!r}: {error}", "set EDITOR to an editor") from error
+    if not program:
+        raise PoolpairError(Code.USAGE, f"EDITOR={said!r} names no program", "set EDITOR to an editor")
+    return program
 
 
 def start_of(config: PoolConfig) -> str:

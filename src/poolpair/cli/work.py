@@ -130,8 +130,7 @@ def _work(
     resume: bool,
 ) -> list[ChannelStatus]:
     """Have a cycle forced by the running service, or do the work here while no service runs."""
-    if not 0 <= timeout_s <= TIMEOUT_MAX_S:  # neither is NaN
-        raise PoolpairError(Code.USAGE, f"--timeout {timeout_s}: it is a number of seconds, up to {TIMEOUT_MAX_S}")
+    check_timeout(timeout_s)
     deadline_s = time.monotonic() + timeout_s
     try:
         with working_site(config) as site:
@@ -191,6 +190,12 @@ def _ask_service(
         if reached(states):
             return states
         wait(deadline_s)
+
+
+def check_timeout(timeout_s: float) -> None:
+    """Raise USAGE for what would never be over."""
+    if not 0 <= timeout_s <= TIMEOUT_MAX_S:  # neither is NaN
+        raise PoolpairError(Code.USAGE, f"--timeout {timeout_s}: it is a number of seconds, up to {TIMEOUT_MAX_S}")
 
 
 def wait(deadline_s: float, what: str = "the wished state did not come in time", hint: str | None = None) -> None:
