@@ -247,3 +247,24 @@ def test_a_unique_value_that_a_dead_site_handed_on_is_merged(ground: Ground, ste
     assert ground.sites["b"].store.ledger() == ()
     assert (f"mail{3 + step}",) in ground.ask("b", "SELECT value FROM item WHERE owner = 'm@a' AND name = '3'")
     assert ground.rows("a") == ground.rows("b")
+
+
+def test_a_column_that_came_after_rows_were_spooled_holds_what_stands_or_its_default(ground: Ground) -> None:
+    """The server was upgraded while a returned pool was not: what that had kept is merged when its tables follow."""
+    ground.whole()
+    ground.stop("a")
+    ground.do("a", "UPDATE item SET value = 'late' WHERE owner = 'u@a'")
+    order(ground.sites["b"], Move.TAKEOVER, "a")
+    for _ in range(30):
+        ground.turn(force=True)
+        advance(ground.sites["b"])
+    added = "ALTER TABLE item ADD COLUMN lang TEXT NOT NULL DEFAULT 'en'"
+    ground.do("b", added)
+    ground.start("a")
+    ground.settle(force=True)
+    ground.do("a", added)
+    ground.columns["item"] = "owner, name, value, lang"
+    ground.settle(force=True)
+    assert ground.ask("b", "SELECT DISTINCT value, lang FROM item WHERE owner = 'u@a'") == [("late", "en")]
+    assert ground.sites["b"].store.ledger() == ()
+    assert ground.rows("a") == ground.rows("b")

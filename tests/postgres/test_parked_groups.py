@@ -105,3 +105,19 @@ def test_a_retry_takes_nothing_from_whoever_refers_to_the_group(cluster: Cluster
         assert pair.command("b", "parked", "retry").exit_code == 0
         assert pair.ask("b", "SELECT id FROM message ORDER BY id") == [(1,), (2,)]
         pair.whole()
+
+
+def test_a_parked_group_is_taken_after_its_table_has_a_column_more(cluster: Cluster, tmp_path: Path) -> None:
+    """The new column may not be NULL, and the package that was parked knew nothing of it."""
+    schema = "CREATE TABLE item (owner text NOT NULL, name text NOT NULL, value text, PRIMARY KEY (owner, name))"
+    with own_pair(cluster, tmp_path / "pair", schema, ITEM, ("item",)) as pair:
+        pair.do("b", "ALTER TABLE item ADD CONSTRAINT short CHECK (value <> 'long')")
+        pair.do("a", "INSERT INTO item VALUES ('u@a', 'n', 'long')")
+        pair.settle(force=True)
+        for pool in ("a", "b"):
+            pair.do(pool, "ALTER TABLE item ADD COLUMN lang text NOT NULL DEFAULT 'en'")
+        pair.settle(force=True)
+        pair.do("b", "ALTER TABLE item DROP CONSTRAINT short")
+        result = pair.command("b", "parked", "retry")
+        assert result.exit_code == 0, result.output
+        assert pair.ask("b", "SELECT value, lang FROM item WHERE name = 'n'") == [("long", "en")]

@@ -402,6 +402,44 @@ def test_parked_groups_go_to_the_ledger_when_their_home_is_served_here(pair: Ret
     assert ([row["value"] for row in json.loads(entry.theirs)], entry.ours) == (["poison"], "[]")
 
 
+def test_columns_that_came_after_rows_were_spooled_hold_what_stands_or_their_default(pair: Returned) -> None:
+    """The returned pool's tables follow the server's while its spool waits: what it kept is merged, and nothing is overwritten by NULL."""
+    pair.run(
+        "both",
+        "INSERT INTO person (host, name) VALUES ('a.example', 'p')",
+        "INSERT INTO entry (host, name, store, value) VALUES ('a.example', 'x', 's', '1')",
+    )
+    token = pair.begin()
+    pair.run("returned", "UPDATE person SET nick = 'theirs'", "UPDATE entry SET value = '2'")
+    assert pair.spool() == 2
+    pair.run(
+        "both",
+        "ALTER TABLE person ADD COLUMN lang text NOT NULL DEFAULT 'en', ADD COLUMN mood text DEFAULT 'calm'",
+        "ALTER TABLE person ALTER COLUMN mood DROP DEFAULT",
+        "ALTER TABLE entry ADD COLUMN lang text NOT NULL DEFAULT 'en'",
+    )
+    for store in pair.stores.values():
+        store.check_capture()
+    assert pair.recover(token) == Reclaimed(merged=2)
+    with closing(pair.cluster.connect(pair.names["server"])) as connection:
+        assert connection.execute("SELECT nick, lang, mood FROM person").fetchall() == [("theirs", "en", "calm")]
+        assert connection.execute("SELECT value, lang FROM entry").fetchall() == [("2", "en")]
+
+
+def test_a_spool_outlives_a_column_whose_old_values_cannot_be_read_as_new_ones(pair: Returned) -> None:
+    """The application has its own way to turn them; what was kept takes what it made of the row that stands."""
+    pair.run("both", "INSERT INTO person (host, name) VALUES ('a.example', 'p')")
+    token = pair.begin()
+    pair.run("returned", "UPDATE person SET nick = 'theirs', raw = 'x'")
+    assert pair.spool() == 1
+    pair.run("both", "ALTER TABLE person ALTER COLUMN nick TYPE integer USING length(nick)")
+    for store in pair.stores.values():
+        store.check_capture()
+    assert pair.recover(token) == Reclaimed(merged=1)
+    with closing(pair.cluster.connect(pair.names["server"])) as connection:
+        assert connection.execute("SELECT nick, raw FROM person").fetchall() == [(6, b"x")]
+
+
 def test_a_profile_is_not_changed_over_a_spool(pair: Returned) -> None:
     """Other tables would mean that spooled groups are thrown away: `init` says so and changes nothing."""
     pair.begin()

@@ -16,10 +16,13 @@ from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files as resource_files
 
+import psycopg
+
 from poolpair.store.postgres.bound import HOME_TABLE, Bound, listed
 from poolpair.store.postgres.database import SCHEMA, Database, literal, quote
 from poolpair.store.postgres.fencing import admitted, home_of, like
 from poolpair.store.postgres.locking import Mode, lock_tables
+from poolpair.store.postgres.refusals import is_refusal
 from poolpair.store.postgres.schema import Place
 from poolpair.store.postgres.spooling import spool_tables
 from poolpair.store.prepared import InstalledSettings
@@ -92,24 +95,27 @@ def bring_up_to_date(database: Database, known: InstalledSettings | None) -> Non
 def follow_tables(database: Database, bound: Iterable[Bound]) -> None:
     """Give our tables the columns that the application's tables have gained, and the types that they have now. In a transaction."""
     have = {
-        (str(table), str(column)): str(declared)
-        for table, column, declared in database.rows(
-            "SELECT c.relname, a.attname, format_type(a.atttypid, -1) FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid"
+        (str(table), str(column)): (str(declared), int(number))
+        for table, column, declared, number in database.rows(
+            "SELECT c.relname, a.attname, format_type(a.atttypid, -1), a.attnum FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid"
             " WHERE c.relnamespace = to_regnamespace($1) AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped",
             SCHEMA,
         )
     }
     changes = [
-        (f"{SCHEMA}.{table}", change)
+        (b, table, column, have.get((table, column)))
         for b in bound
         for table, columns in _followed(b)
         if any(name == table for name, _ in have)
         for column in columns
-        if (change := _change(b, column, have.get((table, column))))
+        if have.get((table, column), ("",))[0] != b.type_of(column).base
     ]
-    lock_tables(database, (table for table, _ in changes), Mode.EVERYBODY)
-    for table, change in changes:
-        database.run(f"ALTER TABLE {table} {change}")
+    lock_tables(database, (f"{SCHEMA}.{table}" for _, table, _, _ in changes), Mode.EVERYBODY)
+    for b, table, column, here in changes:
+        if here is None:
+            _add(database, b, table, column)
+        else:
+            _retype(database, b, table, column, here[1])
 
 
 def _followed(b: Bound) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -118,11 +124,48 @@ def _followed(b: Bound) -> Iterator[tuple[str, tuple[str, ...]]]:
     yield from ((f"{kind}_{b.n}", b.spec.key) for kind in ("log", "parked_key", "spool_key"))
 
 
-def _change(b: Bound, column: str, here: str | None) -> str:
+def _retype(database: Database, b: Bound, table: str, column: str, number: int) -> None:
+    """What is written of the old values is read anew; if it cannot be, they stay aside, and the column is a new one."""
     base, name = b.type_of(column).base, quote(column)
-    if here is None:
-        return f"ADD COLUMN {b.typed([column])}"
-    return f"ALTER COLUMN {name} TYPE {b.type_of(column).declared} USING {name}::text::{base}" if here != base else ""
+    alter = f"ALTER TABLE {SCHEMA}.{table}"
+    if not _tried(
+        database, f"{alter} ALTER COLUMN {name} TYPE {b.type_of(column).declared} USING {name}::text::{base}"
+    ):
+        database.run(f"{alter} RENAME COLUMN {name} TO poolpair_was_{number}")
+        _add(database, b, table, column)
+
+
+def _add(database: Database, b: Bound, table: str, column: str) -> None:
+    """A row that is kept has in a new column what the row that stands has in it, else the column's default."""
+    name, ours = quote(column), f"{SCHEMA}.{table}"
+    database.run(f"ALTER TABLE {ours} ADD COLUMN {b.typed([column])}")
+    if not table.startswith(("parked_row", "spool_row")) or column in b.spec.key:
+        return
+    default = database.row(
+        "SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d JOIN pg_attribute a ON (a.attrelid, a.attnum) = (d.adrelid, d.adnum)"
+        " WHERE d.adrelid = $1::bigint::oid AND a.attname = $2",
+        b.on.place.oid,
+        column,
+    )
+    if default is not None:
+        _tried(database, f"UPDATE {ours} SET {name} = {default[0]}")  # whoever may not compute it leaves it empty
+    if b.conflict is not None:
+        stands = f"{b.same_key('t', 'w')} AND {b.scoped('t')}"
+        database.run(f"UPDATE {ours} w SET {name} = t.{name} FROM {b.table} t WHERE {stands}")
+
+
+def _tried(database: Database, statement: str) -> bool:
+    """Run a statement in a savepoint; False if the server refuses its values, or what it computes with."""
+    database.run("SAVEPOINT poolpair_follow")
+    try:
+        database.run(statement)
+    except psycopg.DatabaseError as error:
+        if not (is_refusal(error) or (error.sqlstate or "").startswith("42")):
+            raise
+        database.run("ROLLBACK TO SAVEPOINT poolpair_follow")
+        return False
+    database.run("RELEASE SAVEPOINT poolpair_follow")
+    return True
 
 
 def home_rows(patterns: Iterable[tuple[int, str, str]]) -> Iterator[str]:

@@ -142,6 +142,21 @@ def _widen_own_tables(connection: sqlite3.Connection, bound: Iterable[Bound]) ->
             for column in b.columns if have else ():
                 if column not in have:
                     connection.execute(f"ALTER TABLE main.{table} ADD COLUMN {quote(column)}")
+                    if kind != "kept_row":
+                        _fill(connection, b, table, column)
+
+
+def _fill(connection: sqlite3.Connection, b: Bound, table: str, column: str) -> None:
+    """A row that is kept has in a new column what the row that stands has in it, else the column's default."""
+    query = "SELECT dflt_value FROM pragma_table_info(?) WHERE name = ?"
+    default = connection.execute(query, (b.spec.name, column)).fetchone()
+    if default is not None and default[0] is not None:
+        connection.execute(f"UPDATE main.{table} SET {quote(column)} = ({text(default[0])})")
+    if b.conflict is not None:
+        stands = f"FROM {b.table} AS t WHERE {b.same_key('t', 'w')} AND {b.scoped('t')}"
+        connection.execute(
+            f"UPDATE main.{table} AS w SET {quote(column)} = (SELECT t.{quote(column)} {stands}) WHERE EXISTS (SELECT 1 {stands})"
+        )
 
 
 def _without_comments(script: str) -> str:
