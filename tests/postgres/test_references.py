@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from poolpair.errors import Code, PoolpairError
 from poolpair.moves import Move
 from poolpair.serving.plan import advance, order
 from tests.cluster import Cluster
@@ -115,6 +116,29 @@ def test_rows_that_others_refer_to_swap_unique_values(make_copies: MakeCopies) -
     copies.write("UPDATE person SET mail = -mail; UPDATE person SET mail = 3 + mail")
     assert copies.carry().parked == 0
     copies.assert_equal(["person", "said"])
+
+
+@pytest.mark.parametrize(
+    ("on", "is_refused"), [("", True), ("ON DELETE CASCADE", True), ("DEFERRABLE", False)], ids=["", "cascade", "waits"]
+)
+def test_groups_that_are_replaced_whole_may_not_be_referred_to(
+    make_copies: MakeCopies, on: str, is_refused: bool
+) -> None:
+    """Each change would take the group's rows out and in, and a cascade all that refers to them. With a unique key none is taken out."""
+    schema = f"""
+    CREATE TABLE item (id integer PRIMARY KEY, owner text NOT NULL);
+    CREATE TABLE note (id integer PRIMARY KEY, item integer REFERENCES item {on});
+    """
+    make_copies(schema, entry("item", "owner", "id") + entry("note", "id"))
+    if not is_refused:
+        make_copies(schema, entry("item", "owner") + entry("note", "id"))
+        return
+    with pytest.raises(PoolpairError) as caught:
+        make_copies(schema, entry("item", "owner") + entry("note", "id"))
+    assert (caught.value.code, "item: table public.note refers to rows of it" in caught.value.detail) == (
+        Code.PROFILE,
+        True,
+    )
 
 
 def test_what_a_dead_site_moved_is_merged_whole(cluster: Cluster, tmp_path: Path) -> None:

@@ -18,6 +18,11 @@ from poolpair.store.profile import Profile
 from poolpair.store.profile_check import ColumnInfo, Problem, check_profile, unique_key_within
 
 LEDGER_TABLE = "ledger"
+_REFERRING = """
+SELECT DISTINCT conrelid::regclass::text FROM pg_constraint WHERE contype = 'f' AND confrelid = $1::bigint::oid
+  AND NOT (condeferrable AND confdeltype = 'a') ORDER BY 1
+"""
+"""What waits for the end of the transaction sees the new rows."""
 LEDGER_PLACE = "poolpair_place"
 """Orders entries at this site; every other column travels."""
 
@@ -30,6 +35,7 @@ def problems_of(database: Database, profile: Profile, tables: dict[str, Table]) 
     if not any(problem.fatal for problem in found):
         for b in _bind_all(profile, tables):
             found += [Problem(table=b.spec.name, reason=reason) for reason in _tried(database, b)]
+            found += [Problem(table=b.spec.name, reason=reason) for reason in _replaced_under(database, b)]
             missing = missing_sequences(database, b)
             found += [Problem(table=b.spec.name, reason=f"there is no sequence {name}") for name in missing]
     return tuple(found)
@@ -56,6 +62,15 @@ def _tried(database: Database, b: Bound) -> list[str]:
             except psycopg.errors.SyntaxErrorOrAccessRuleViolation as error:
                 wrong.append(f"{label} = {literal(expression)}: {reason_of(error)}")
     return wrong
+
+
+def _replaced_under(database: Database, b: Bound) -> list[str]:
+    """Groups that are replaced whole lose, for a moment, the rows that others refer to: they would go with them, or refuse that."""
+    if b.conflict is not None:
+        return []
+    others = database.rows(_REFERRING, b.on.place.oid)
+    hint = "name the columns of a unique key, none of which may be NULL, in `key`"
+    return [f"table {other} refers to rows of it, which are replaced group by group: {hint}" for (other,) in others]
 
 
 def bind(database: Database, profile: Profile, *, partly: bool = False) -> tuple[Bound, ...]:
