@@ -11,6 +11,7 @@ import pytest
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel
 from poolpair.store.postgres import clearing, setup
+from poolpair.store.postgres.database import Database
 from tests.cluster import Cluster
 from tests.postgres.conftest import MakeCopies
 from tests.postgres.copies import Copies, entry
@@ -188,3 +189,23 @@ def test_a_fresh_role_needs_only_what_is_printed(cluster: Cluster, tmp_path: Pat
             copies.close()
         cluster.drop("fresh_store")
         cluster.dba("DROP OWNED BY fresh", "DROP ROLE fresh")
+
+
+def test_habits_of_a_database_change_nothing(make_copies: MakeCopies) -> None:
+    """Elements that are NULL arrive as NULL although its sessions read them as a text; a session that rests is kept, with its lease."""
+    copies = make_copies("CREATE TABLE item (id integer PRIMARY KEY, tags text[])", ITEMS)
+    for habit in ("array_nulls = off", "idle_session_timeout = '1h'"):
+        copies.cluster.dba(f'ALTER DATABASE "{copies.target_name}" SET {habit}')
+    copies.target.close()
+    copies.target = copies.open(copies.target_name)
+    copies.write("INSERT INTO item VALUES (1, '{NULL,x}')")
+    copies.carry()
+    copies.assert_equal(["item"])
+    database = Database(copies.cluster.url(copies.target_name), 2.0)
+    assert database.row("SELECT current_setting('idle_session_timeout')") == ("0",)
+    database.run("SET statement_timeout = 1")
+    with pytest.raises(PoolpairError, match="statement timeout") as caught, database.translated():
+        database.run("SELECT pg_sleep(60)")
+    assert caught.value.code is Code.STORE_BROKEN
+    assert "locked" not in str(caught.value)
+    database.close()

@@ -9,6 +9,7 @@ import pytest
 
 from poolpair.model import Channel, ExportStatus
 from poolpair.server import programs, releases
+from poolpair.store.postgres.database import Database
 from tests.cluster import Cluster
 from tests.postgres.copies import Copies, entry
 from tests.postgres.server_pair import server_pair
@@ -48,6 +49,17 @@ def test_values_of_every_type_cross_releases(
         copies.assert_equal(["kinds"])
     finally:
         copies.close()
+
+
+def test_no_transaction_of_ours_is_ended_for_its_length(other: Cluster) -> None:
+    """Releases from 17 on can do so, for a database as well; a whole copy is one transaction."""
+    other.create("hasty")
+    if other.major >= 17:
+        other.dba("ALTER DATABASE hasty SET transaction_timeout = '1min'")
+    database = Database(other.url("hasty"), 2.0)
+    assert database.row("SELECT coalesce(current_setting('transaction_timeout', true), '0')") == ("0",)
+    database.close()
+    other.drop("hasty")
 
 
 @pytest.mark.long

@@ -34,6 +34,7 @@ _SETTINGS: dict[str, str] = {
     "extra_float_digits": "1",
     "bytea_output": "hex",
     "xmloption": "content",
+    "array_nulls": "on",  # else a NULL in an array that arrives would be a text
     "lc_monetary": "C",
     "jit": "off",
     "work_mem": "64MB",  # each connection of ours sorts or hashes one thing at a time
@@ -45,6 +46,7 @@ _SETTINGS: dict[str, str] = {
     "default_transaction_read_only": "off",
     "default_transaction_deferrable": "off",
     "idle_in_transaction_session_timeout": f"{STATEMENT_S}s",
+    "idle_session_timeout": "0",  # the lease is this connection, between two passes too
     "tcp_keepalives_idle": "10",  # a holder of the lease whose machine died must not hold it for hours
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
@@ -120,6 +122,8 @@ class Database:
                     "lock_timeout": f"{max(1, round(self.lock_wait_s * 1000))}ms",
                     "statement_timeout": f"{STATEMENT_S}s",
                 }
+                if c.info.server_version >= 170000:
+                    settings["transaction_timeout"] = "0"  # a whole copy is one transaction
                 c.execute(
                     "SELECT set_config(name, value, false) FROM unnest($1::text[], $2::text[]) AS s (name, value)",
                     (list(settings), list(settings.values())),

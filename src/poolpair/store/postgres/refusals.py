@@ -6,10 +6,11 @@ import psycopg
 
 from poolpair.errors import Code, PoolpairError
 
-_LOCKED = {"55P03", "40P01", "57014", "40001", "25P03"}
+_LOCKED = {"55P03", "40P01", "40001"}
+_CANCELLED = "57014"
 _TOO_MUCH = {"54000", "54001"}
 """A value that is too long for an index, or too deep for what is computed over it."""
-_GONE = {"57P01", "57P02", "57P03", "57P05", "08000", "08003", "08006", "08001", "08004"}
+_GONE = {"57P01", "57P02", "57P03", "57P05", "25P03", "25P04", "08000", "08003", "08006", "08001", "08004"}
 
 
 def is_refusal(error: psycopg.Error) -> bool:
@@ -28,6 +29,9 @@ def translate(error: psycopg.Error, name: str) -> PoolpairError:
     state, said = error.sqlstate or "", (error.diag.message_primary or str(error)).strip().replace("\n", " ")
     if state in _LOCKED:
         return PoolpairError(Code.STORE_LOCKED, f"{name} stayed locked by another transaction: {said}")
+    if state == _CANCELLED:
+        hint = "somebody cancelled it, or it took longer than an hour; poolpair tries again by itself"
+        return PoolpairError(Code.STORE_BROKEN, f"{name}: {said}", hint=hint)
     if state in _GONE or (not state and isinstance(error, psycopg.OperationalError)):
         hint = "see that the server runs and takes connections of this role; poolpair goes on by itself"
         return PoolpairError(Code.STORE_MISSING, f"{name} cannot be reached: {said}", hint=hint)
