@@ -17,7 +17,7 @@ import psycopg
 from poolpair.store.postgres.bound import Bound
 from poolpair.store.postgres.database import Database
 from poolpair.store.postgres.refusals import is_refusal
-from poolpair.store.postgres.skipping import without_triggers
+from poolpair.store.postgres.skipping import as_replica, without_triggers
 from poolpair.store.postgres.statements import together
 
 
@@ -151,10 +151,11 @@ def _at_once(database: Database, deletes: Sequence[Writes], writes: Sequence[Wri
     """
     gone = [(each, text) for each in reversed(deletes) if (text := each.deletion())]
     fresh = [(each, text) for each in writes if (text := each.writing())]
-    if len(gone) + len(fresh) < 2:
+    named = {each.bound.n: each for each, _ in (*gone, *fresh)}.values()
+    if len(gone) + len(fresh) < 2 or any(as_replica(database, each.bound) for each in named):
         return False
     with ExitStack() as quiet:
-        for each in {each.bound.n: each for each, _ in (*gone, *fresh)}.values():
+        for each in named:
             quiet.enter_context(without_triggers(database, each.bound))
         try:
             (written,) = database.tried([together([text for _, text in gone], [text for _, text in fresh])])

@@ -40,6 +40,7 @@ from poolpair.store.postgres.ledgering import ledger_of
 from poolpair.store.postgres.recovering import RefusedInTheEnd, recover
 from poolpair.store.postgres.refusals import is_refusal
 from poolpair.store.postgres.rowsfile import sections
+from poolpair.store.postgres.skipping import resting
 from poolpair.store.postgres.transaction import PostgresTransaction
 from poolpair.store.postgres.writing import write
 from poolpair.store.profile import ProfileTable
@@ -52,6 +53,14 @@ class Begin(Protocol):
     """Begins a transaction of the store's, and in it what comes `first`."""
 
     def __call__(self, *, first: str = "") -> PostgresTransaction: ...
+
+
+class Tripped(Exception):
+    """A guard tripped; nothing is to be written."""
+
+    def __init__(self, found: MassDelete) -> None:
+        super().__init__(found)
+        self.found = found
 
 
 class PostgresIncoming:
@@ -193,21 +202,24 @@ class PostgresIncoming:
         alone = not any(b.on.sets_off for b in written)  # nothing of the application's can run at what is written here
         transaction = self._begin(first=beginning_to_apply(plan.served, waiting=waiting, alone=alone))
         try:
-            filled = self._fill(plan) if waiting else {}
-            tables = self._prepare(plan, without=filled)
-            if tripped := self._tripped(tables, plan):
-                self._undo()
-                return tripped
-            total = replace(write(self._db, tables, sum(filled.values())), waiting=self._waiting, alone=alone)
-            self._apply_files(plan, transaction, placed)
-            if waiting:
-                self._end_waiting()
+            with resting(self._db, [b for b in written if self._is_named(b, plan)]):
+                filled = self._fill(plan) if waiting else {}
+                tables = self._prepare(plan, without=filled)
+                if tripped := self._tripped(tables, plan):
+                    raise Tripped(tripped)
+                total = replace(write(self._db, tables, sum(filled.values())), waiting=self._waiting, alone=alone)
+                self._apply_files(plan, transaction, placed)
+                if waiting:
+                    self._end_waiting()
             if plan.digests:
                 total = replace(total, changed=self._changed(plan, written))
             if total.parked:
                 transaction.advance()  # what is written here from now on is later than the parking
             record(transaction, total)
             transaction.commit(imported(plan, tables, [b for b in written if b.n in filled]), parked=bool(total.parked))
+        except Tripped as tripped_over:
+            self._undo()
+            return tripped_over.found
         except BaseException:  # whatever ended it: clean up, then let it pass
             self._undo()
             raise
@@ -247,10 +259,13 @@ class PostgresIncoming:
         for b in bound:
             if b.n in self._brought.left:
                 self._brought.copy_left(b)
-        tables = [TableApply(self._db, b, plan) for b in bound if self._brought.lines[f"r{b.n}"] or plan.buckets]
+        tables = [TableApply(self._db, b, plan) for b in bound if self._is_named(b, plan)]
         for table in tables:
             table.prepare()
         return tables
+
+    def _is_named(self, b: Bound, plan: ApplyPlan) -> bool:
+        return bool(self._brought.lines[f"r{b.n}"] or plan.buckets)
 
     def _tripped(self, tables: list[TableApply], plan: ApplyPlan) -> MassDelete | None:
         if plan.approved:

@@ -17,7 +17,7 @@ from poolpair.store.postgres.fencing import begin_deciding
 from poolpair.store.postgres.halving import refused_of, still_refused
 from poolpair.store.postgres.ledgering import Theirs, differing, note_returned, put_differing, unite
 from poolpair.store.postgres.refusals import is_refusal
-from poolpair.store.postgres.skipping import without_triggers
+from poolpair.store.postgres.skipping import resting, without_triggers
 from poolpair.store.postgres.spooling import later_than
 from poolpair.store.postgres.statements import Span
 from poolpair.store.values import Reclaimed, RecoverPlan
@@ -39,14 +39,15 @@ def recover(
             table.check_homes()
     for table in tables:
         table.sort_out()
-    write_in_order(database, tables)
-    if waiting:
-        try:
-            database.run("SET CONSTRAINTS ALL IMMEDIATE")
-        except psycopg.Error as error:
-            if is_refusal(error):
-                raise RefusedInTheEnd from error
-            raise
+    with resting(database, [table.bound for table in tables if table.groups]):
+        write_in_order(database, tables)
+        if waiting:
+            try:
+                database.run("SET CONSTRAINTS ALL IMMEDIATE")
+            except psycopg.Error as error:
+                if is_refusal(error):
+                    raise RefusedInTheEnd from error
+                raise
     done = [table.settle() for table in tables]
     return Reclaimed(
         merged=sum(each.merged for each in done),
@@ -77,6 +78,11 @@ class TableRecovery:
     def bound(self) -> Bound:
         """The table."""
         return self._b
+
+    @property
+    def groups(self) -> int:
+        """How many groups the package names."""
+        return self._groups
 
     def check_homes(self) -> None:
         """What is not of the home that is recovered is refused with the package."""

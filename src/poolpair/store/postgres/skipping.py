@@ -1,13 +1,15 @@
 """The application's own triggers at the target, kept from firing where the profile says `triggers = "skip"`.
 
-A role that may set `session_replication_role` (a superuser, or one that was granted it, from PostgreSQL 15 on) does so for this
-transaction; the owner of the table disables its triggers in this same transaction, and other writers of it wait meanwhile.
+Whoever has the rights of the table's owner disables its triggers in this same transaction, and other writers of it wait meanwhile. That
+is done before anything is written and undone behind all of it (`resting`): the server does not alter a table that a constraint waits for.
+A role that may only set `session_replication_role` (one that was granted it, from PostgreSQL 15 on) does so for single statements; then
+the server looks at no reference and at no unique value that can wait, cascades nothing, and triggers that fire ALWAYS do so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 
 import psycopg
 
@@ -26,16 +28,37 @@ ORIGIN = "SET LOCAL session_replication_role = origin"
 
 
 @contextmanager
+def resting(database: Database, bound: Iterable[Bound]) -> Iterator[None]:
+    """Disable what may be, of several tables, around all that a transaction writes. Inside nothing waits any more at the end."""
+    with ExitStack() as all_:
+        for b in bound:
+            if _are_skipped(b) and _owns(database, b):
+                all_.enter_context(_disabled(database, b))
+        yield
+
+
+@contextmanager
 def without_triggers(database: Database, b: Bound) -> Iterator[None]:
     """Let no trigger of the application's fire on what is written inside, if the profile says so."""
-    if b.spec.triggers == "fire" or not b.on.info.triggers:
+    if not _are_skipped(b):
         yield
-        return
-    if _may_be_replica(database):
+    elif _owns(database, b) or not _may_be_replica(database):
+        with _disabled(database, b):
+            yield
+    else:
         database.run(REPLICA)
         yield
         database.run(ORIGIN)
-        return
+
+
+def as_replica(database: Database, b: Bound) -> bool:
+    """Whether what is written to this table cannot be written together with what is written to others."""
+    return _are_skipped(b) and not _owns(database, b)
+
+
+@contextmanager
+def _disabled(database: Database, b: Bound) -> Iterator[None]:
+    """Disable those that are not, and let them be as they were."""
     found = database.rows(_ENABLED, [place.oid for place in (b.on.place, *b.on.partitions)], SCHEMA)
     lock_tables(database, (str(table) for table, _, _ in found), Mode.WRITERS)
     for table, name, _ in found:
@@ -43,6 +66,15 @@ def without_triggers(database: Database, b: Bound) -> Iterator[None]:
     yield
     for table, name, enabled in found:
         database.run(f"ALTER TABLE {table} {_AGAIN[enabled]} TRIGGER {quote(name)}")
+
+
+def _are_skipped(b: Bound) -> bool:
+    return b.spec.triggers == "skip" and bool(b.on.info.triggers)
+
+
+def _owns(database: Database, b: Bound) -> bool:
+    owner = "SELECT bool_and(pg_has_role(relowner, 'USAGE')) FROM pg_class WHERE oid = ANY ($1::bigint[]::oid[])"
+    return database.row(owner, [place.oid for place in (b.on.place, *b.on.partitions)]) == (True,)
 
 
 def _may_be_replica(database: Database) -> bool:
