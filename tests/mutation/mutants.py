@@ -2060,8 +2060,8 @@ MUTANTS = (
         name="recovery-obeys-on-conflict-replace",
         rule="what the server accepted is not deleted by what a returned pool hands in",
         file="store/sqlite/ledgering.py",
-        old='f"INSERT OR ABORT INTO {b.table} ({names}) VALUES ({marks}) {conflict}"',
-        new='f"INSERT INTO {b.table} ({names}) VALUES ({marks}) {conflict}"',
+        old='f"INSERT OR ABORT INTO {b.table} AS poolpair_here ({names}) VALUES ({marks}) {conflict}"',
+        new='f"INSERT INTO {b.table} AS poolpair_here ({names}) VALUES ({marks}) {conflict}"',
         test="tests/badinput/test_found_by_reading.py::test_recovery_does_not_obey_what_a_table_says_of_conflicts",
     ),
     Mutant(

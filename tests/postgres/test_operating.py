@@ -192,7 +192,7 @@ def test_a_fresh_role_needs_only_what_is_printed(cluster: Cluster, tmp_path: Pat
 
 
 def test_habits_of_a_database_change_nothing(make_copies: MakeCopies) -> None:
-    """Elements that are NULL arrive as NULL although its sessions read them as a text; a session that rests is kept, with its lease."""
+    """Elements that are NULL arrive as NULL although its connections read a text; one that rests is kept, with its lease."""
     copies = make_copies("CREATE TABLE item (id integer PRIMARY KEY, tags text[])", ITEMS)
     for habit in ("array_nulls = off", "idle_session_timeout = '1h'"):
         copies.cluster.dba(f'ALTER DATABASE "{copies.target_name}" SET {habit}')

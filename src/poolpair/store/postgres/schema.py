@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from poolpair.store.postgres.database import SCHEMA, Database, quote
 from poolpair.store.profile_check import ColumnInfo, TableInfo
@@ -179,72 +180,11 @@ def _readings(name: str, schemas: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 
 def _describe(database: Database, name: str, row: tuple[object, ...]) -> Table:
-    oid, schema, relname, _, hidden, unlogged, inherited, ruled, part, subscribed = row
+    oid, schema, relname, _, *reasons = row
     assert isinstance(oid, int)
     keys = database.rows(_KEYS, oid)
     primary = next((list(columns) for is_primary, columns in keys if is_primary), [])
-    columns, types = [], {}
-    for column in database.rows(_COLUMNS, oid, _EXACT.split()):
-        (
-            called,
-            declared,
-            base,
-            not_null,
-            generated,
-            serial,
-            always,
-            has_default,
-            collate,
-            exact,
-            labels,
-            equals,
-            lowest,
-            hidden_enum,
-            compares,
-        ) = column
-        columns.append(
-            ColumnInfo(
-                name=called,
-                declared_type=declared,
-                not_null=not_null,
-                pk_rank=primary.index(called) + 1 if called in primary else 0,
-                generated=generated,
-                serial=serial,
-                has_default=has_default,
-                compares=compares,
-                numbered_always=always,
-            )
-        )
-        told = f"{base}({labels})" if labels else base
-        enum_oid = lowest if labels else 0
-        types[called] = ColumnType(
-            base=base,
-            collate=collate,
-            exact=exact,
-            told=told,
-            equals=equals,
-            cast=f"::{base}" if hidden_enum else "",
-            enum_oid=enum_oid,
-        )
-    troubles = [
-        reason
-        for applies, reason in (
-            (hidden, "row-level security hides rows of it from this role, which must own it or have BYPASSRLS"),
-            (inherited, "other tables inherit from it, and changes of them cannot be told apart from its own"),
-            (ruled, "it has a rule, which would rewrite what arrives too: let the application use a trigger instead"),
-            (unlogged, "it is UNLOGGED: after a crash of the server it is empty, and nothing would tell the partner"),
-            (
-                part,
-                "it is a part of another table, and what is written through that one sets off no trigger here: name that one",
-            ),
-            (subscribed, "a subscription writes into it, which sets off no statement trigger"),
-            (
-                len(columns) > COLUMNS_MAX,
-                f"it has {len(columns)} columns; poolpair carries tables of up to {COLUMNS_MAX}",
-            ),
-        )
-        if applies
-    ]
+    described = [_column(found, primary) for found in database.rows(_COLUMNS, oid, _EXACT.split())]
     references = database.rows(_FOREIGN_KEYS, oid)
     cascades = database.row(_CASCADES, oid)
     partitions = tuple(Place(oid=p, schema=s, name=n) for p, s, n in database.rows(_PARTITIONS, oid))
@@ -253,18 +193,61 @@ def _describe(database: Database, name: str, row: tuple[object, ...]) -> Table:
         info=TableInfo(
             name=name,
             sql=f"{quote(str(schema))}.{quote(str(relname))}",
-            columns=tuple(columns),
+            columns=tuple(info for info, _ in described),
             unique_keys=tuple(dict.fromkeys(tuple(names) for _, names in keys)),
             triggers=tuple(
                 trigger for (trigger,) in database.rows(_TRIGGERS, [oid, *(place.oid for place in partitions)], SCHEMA)
             ),
             references=tuple(sorted({str(other) for _, other in references})),
         ),
-        types=types,
+        types={info.name: kind for info, kind in described},
         partitions=partitions,
         refers_to=frozenset(int(other) for other, _ in references if other != oid),
         refers_to_itself=any(other == oid for other, _ in references),
         is_cascaded=bool(cascades and cascades[0]),
         is_followed=bool(cascades and cascades[1]),
-        troubles=tuple(troubles),
+        troubles=_troubles(reasons, len(described)),
     )
+
+
+def _column(found: tuple[Any, ...], primary: list[str]) -> tuple[ColumnInfo, ColumnType]:
+    """A column by what the catalogue says of it, in the order of `_COLUMNS`."""
+    called, declared, base, not_null, generated, serial, always, has_default, collate, exact, labels, *more = found
+    equals, lowest, hidden_enum, compares = more
+    info = ColumnInfo(
+        name=called,
+        declared_type=declared,
+        not_null=not_null,
+        pk_rank=primary.index(called) + 1 if called in primary else 0,
+        generated=generated,
+        serial=serial,
+        has_default=has_default,
+        compares=compares,
+        numbered_always=always,
+    )
+    kind = ColumnType(
+        base=base,
+        collate=collate,
+        exact=exact,
+        told=f"{base}({labels})" if labels else base,
+        equals=equals,
+        cast=f"::{base}" if hidden_enum else "",
+        enum_oid=lowest if labels else 0,
+    )
+    return info, kind
+
+
+def _troubles(found: list[object], columns: int) -> tuple[str, ...]:
+    """What keeps us from seeing all of a table; `found` says which of them apply, in the order of `_TABLE`."""
+    reasons = (
+        "row-level security hides rows of it from this role, which must own it or have BYPASSRLS",
+        "it is UNLOGGED: after a crash of the server it is empty, and nothing would tell the partner",
+        "other tables inherit from it, and changes of them cannot be told apart from its own",
+        "it has a rule, which would rewrite what arrives too: let the application use a trigger instead",
+        "it is a part of another table, and what is written through that one sets off no trigger here: name that one",
+        "a subscription writes into it, which sets off no statement trigger",
+    )
+    troubles = [reason for applies, reason in zip(found, reasons, strict=True) if applies]
+    if columns > COLUMNS_MAX:
+        troubles.append(f"it has {columns} columns; poolpair carries tables of up to {COLUMNS_MAX}")
+    return tuple(troubles)
