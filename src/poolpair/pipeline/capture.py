@@ -126,9 +126,6 @@ def scan(site: Site, tree: Tree, *, rescan: bool) -> None:
         moving = {found.path for found in diff.changed}
         memory.restless = {path: since_s for path, since_s in memory.restless.items() if path in moving}
     _note_unreadable(site, unreadable)
-    for path in tuple(memory.restless):
-        if tree.stat(path) is None:
-            del memory.restless[path]
     memory.tree_hint, memory.scanned_s = hint, now
 
 
