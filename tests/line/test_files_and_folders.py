@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -12,6 +13,7 @@ from poolpair.model import Channel, ExportStatus
 from poolpair.pipeline.capture import scan
 from poolpair.pipeline.site import FileHome
 from poolpair.store.tree import Tree
+from poolpair.store.tree_placing import DirectoryPlacing
 from tests.pair import Pair, make_pair
 
 
@@ -126,6 +128,30 @@ def test_a_crash_in_between_is_made_up_for(pair: Pair, dies_at: str) -> None:
     scan(site, site.tree, rescan=True)
     look(pair)
     assert at_rest(pair) == {"other": b"other", "x/y": b"below"}
+
+
+def test_a_file_that_was_placed_before_a_crash_is_nobodys_change(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stands there, and its package is not applied yet: a look at the tree knows what was about to be placed."""
+    real = DirectoryPlacing.put
+
+    def put(self: DirectoryPlacing, asides: Mapping[bytes, str]) -> None:
+        real(self, asides)
+        raise KeyboardInterrupt
+
+    write(pair, "x", b"file")
+    pair.sites["a"].memory.scanned_s = None
+    pair.turn("a")
+    with monkeypatch.context() as patch:
+        patch.setattr(DirectoryPlacing, "put", put)
+        with pytest.raises(KeyboardInterrupt):
+            pair.turn("b")
+    pair.stop("b")
+    site = pair.sites["b"] = replace(pair.start("b"), file_home=whose)
+    assert site.tree is not None
+    assert files(pair, "b") == {"other": b"other", "x": b"file"}
+    scan(site, site.tree, rescan=True)
+    look(pair)
+    assert at_rest(pair) == {"other": b"other", "x": b"file"}
 
 
 def dying(inner: Tree | None, at: str) -> Tree:

@@ -347,6 +347,7 @@ MUTANTS = (
         file="pipeline/apply.py",
         old="            incoming.mark_placing(first)\n",
         new="",
+        test="tests/line/test_files_and_folders.py",
     ),
     Mutant(
         name="final-while-pending",
