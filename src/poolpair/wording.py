@@ -13,6 +13,7 @@ from poolpair.errors import CATALOGUE, Code
 from poolpair.model import Fault
 from poolpair.moves import DrillResult
 from poolpair.outlook import Level
+from poolpair.printable import printable
 from poolpair.readiness import is_silent
 from poolpair.status import ChannelStatus, HomeStatus, PairStatus, Reason, silent_fault
 from poolpair.units import show_age, show_count
@@ -41,7 +42,7 @@ class Remark:
     @property
     def line(self) -> str:
         """As `status` prints it."""
-        return f"{self.text}; {self.hint}" if self.hint else self.text
+        return printable(f"{self.text}; {self.hint}" if self.hint else self.text)
 
     @property
     def code(self) -> Code | None:
@@ -81,7 +82,7 @@ def words_of_drill(result: DrillResult) -> str:
     """One line for a drill."""
     begins = f"drill of {result.home} at {result.at_utc[:16].replace('T', ' ')} UTC"
     if result.failure:
-        return f"{begins} FAILED: {result.failure}"
+        return f"{begins} FAILED: {printable(result.failure)}"
     rpo = "not known" if result.rpo_s is None else show_age(result.rpo_s)
     return f"{begins}: passed, RPO {rpo}, RTO {show_age(result.rto_s)}"
 

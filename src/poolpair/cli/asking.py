@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 import typer
 
 from poolpair.asks import ASK_LIES_S, AskAnswer, AskMade, AskVerb, is_open, made_name, words_of
-from poolpair.cli.context import talk
+from poolpair.cli.context import talk, tell
 from poolpair.cli.work import wait
 from poolpair.decisions import nudge
 from poolpair.errors import Code, PoolpairError
@@ -34,7 +34,7 @@ def ask_partner(site: Site, verb: AskVerb, home: str, worker: Worker, timeout_s:
         present = site.serving(home).present
         server = serving_pool(present, (site.pool, site.partner))
         if ended.detail:
-            typer.echo(f"{site.partner}: {ended.detail}")
+            tell(f"{site.partner}: {ended.detail}")
         typer.echo(f"{served_by(site, home, f'by pool {server}')} (epoch {present.epoch})")
         return
     if ended.answer == AskAnswer.REFUSED:

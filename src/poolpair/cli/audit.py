@@ -8,7 +8,7 @@ import typer
 
 from poolpair import documents
 from poolpair.audit import KEPT, entries
-from poolpair.cli.context import EXIT_STATUSES, chosen_config
+from poolpair.cli.context import EXIT_STATUSES, chosen_config, tell
 from poolpair.wiring import open_site
 
 
@@ -30,6 +30,4 @@ def audit(
             typer.echo(documents.encode_line(entry))
         else:
             outcome = entry.outcome or "under way, or cut off"
-            typer.echo(
-                f"{entry.at_utc[:19].replace('T', ' ')} UTC\t{entry.who}\t{entry.whence}\t{entry.what}\t{outcome}"
-            )
+            tell(f"{entry.at_utc[:19].replace('T', ' ')} UTC", entry.who, entry.whence, entry.what, outcome)

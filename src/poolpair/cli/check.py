@@ -16,7 +16,7 @@ from pathlib import Path
 
 import typer
 
-from poolpair.cli.context import EXIT_STATUSES, chosen_config
+from poolpair.cli.context import EXIT_STATUSES, chosen_config, tell
 from poolpair.cli.examine import some_names
 from poolpair.config import PoolConfig
 from poolpair.errors import CATALOGUE, Code, PoolpairError
@@ -74,7 +74,7 @@ def check() -> None:
     """Look at everything that this pool needs, one line per check; exit status 2 if something is wrong."""
     lines = dict.fromkeys(str(line) for line in run_checks())
     for line in lines:
-        typer.echo(line)
+        tell(line)
     if any(line.startswith(FAIL) for line in lines):
         raise typer.Exit(2)
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 
 from poolpair import __version__
 from poolpair.config import PoolConfig, load_config
 from poolpair.errors import Code, PoolpairError
+from poolpair.printable import printable
 from poolpair.tomlfile import open_toml
 
 EXIT_STATUSES = (
@@ -25,8 +28,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=True,
 )
-talk = Console(stderr=True, soft_wrap=True, highlight=False)
-out = Console(soft_wrap=True, highlight=False)
+
+
+class PlainConsole(Console):
+    """A console on which only its own colours and moves steer the terminal, never a sign in what is printed."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """As the class above, with an escape for every sign that is not printed."""
+        for part in super().render(renderable, options):
+            yield part if part.control else Segment(printable(part.text, "\n"), part.style)
+
+
+talk = PlainConsole(stderr=True, soft_wrap=True, highlight=False)
+out = PlainConsole(soft_wrap=True, highlight=False)
+
+
+def tell(*cells: object) -> None:
+    """Print one line for people, its cells parted by tabs. No sign in a cell steers the terminal, ends the line or begins a cell."""
+    typer.echo("\t".join(printable(str(cell)) for cell in cells))
 
 
 class _Chosen:

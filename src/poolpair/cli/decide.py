@@ -9,12 +9,13 @@ import typer
 
 from poolpair import decisions
 from poolpair.cli import completing
-from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
+from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk, tell
 from poolpair.cli.ordering import ordered
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import channel_from_name
 from poolpair.model import Channel
 from poolpair.pipeline.site import Site, inbound_name, outbound_name
+from poolpair.printable import shortened
 from poolpair.state import Inbound, Outbound
 from poolpair.wiring import open_site
 
@@ -48,7 +49,14 @@ def parked_list() -> None:
     """List parked groups."""
     site = open_site(chosen_config())
     for group in site.store.parked():
-        typer.echo(f"{group.group_id}\t{group.channel}\t{group.table}\t{group.key}\t{group.reason}\t{group.since_utc}")
+        tell(
+            group.group_id,
+            group.channel,
+            group.table,
+            shortened(group.key),
+            shortened(group.reason),
+            group.since_utc,
+        )
     site.store.close()
 
 
@@ -59,9 +67,9 @@ def parked_show(group_id: Annotated[int, typer.Argument(help="A number from `par
     site.store.close()
     if found is None:
         raise PoolpairError(Code.USAGE, f"no parked group has the number {group_id}")
-    typer.echo(
-        f"table {found.table}, group {found.key}\nrefused since {found.since_utc}: {found.reason}\nfrom package {found.package_id}"
-    )
+    tell(f"table {found.table}, group {found.key}")
+    tell(f"refused since {found.since_utc}: {found.reason}")
+    tell(f"from package {found.package_id}")
 
 
 def parked_retry(group_id: Annotated[int | None, typer.Argument(help="One group; all without it.")] = None) -> None:
@@ -69,7 +77,7 @@ def parked_retry(group_id: Annotated[int | None, typer.Argument(help="One group;
     with ordered(f"parked retry {'' if group_id is None else group_id}".strip()) as site:
         tried = decisions.retry_parked(site, group_id)
     for group, reason in tried:
-        typer.echo(f"{group.group_id}\t{'applied' if reason is None else f'refused again: {reason}'}")
+        tell(group.group_id, "applied" if reason is None else f"refused again: {reason}")
     if any(reason is not None for _, reason in tried):
         raise typer.Exit(1)
 
@@ -93,10 +101,8 @@ def held_list() -> None:
         if inbound and inbound.held:
             held = inbound.held
             state = "approved" if held.approved else "waits"
-            typer.echo(
-                f"{channel}\tpackage {held.position.sequence}\tdeletes {held.deletes} of {held.of} in {held.table}"
-                f"\t{state}\tsince {held.since_utc}"
-            )
+            deletes = f"deletes {held.deletes} of {held.of} in {held.table}"
+            tell(channel, f"package {held.position.sequence}", deletes, state, f"since {held.since_utc}")
     site.store.close()
 
 

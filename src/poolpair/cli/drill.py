@@ -9,7 +9,7 @@ import typer
 
 from poolpair import documents
 from poolpair.cli import completing
-from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
+from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk, tell
 from poolpair.cli.ordering import ordered
 from poolpair.errors import Code, PoolpairError
 from poolpair.moves import DrillResult
@@ -48,7 +48,7 @@ def drill(
         typer.echo(documents.encode_full(result))
         return
     for line in _lines(result):
-        typer.echo(line)
+        tell(line)
 
 
 def _lines(result: DrillResult) -> tuple[str, ...]:

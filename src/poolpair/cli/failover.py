@@ -14,7 +14,7 @@ from poolpair.alongside import write_pulse
 from poolpair.asks import AskVerb
 from poolpair.cli import completing
 from poolpair.cli.asking import ask_partner
-from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
+from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk, tell
 from poolpair.cli.hook import runs_of, show_run
 from poolpair.cli.ledger import ledger_list, ledger_resolve, ledger_show
 from poolpair.cli.ordering import ordering
@@ -127,7 +127,7 @@ def move(
         if act.begins or (what_if and not abort):
             kind = move_of(disaster=disaster)
             for line in (*steps_of(site, kind, home), *price(site, kind, home)):
-                typer.echo(line)
+                tell(line)
             if what_if:
                 return
             if not yes and not typer.confirm("Go on?"):
@@ -175,7 +175,7 @@ def _follow(config: PoolConfig, site: Site, home: str, timeout_s: float) -> None
     typer.echo(f"{served_by(site, home, f'by pool {server}')} (epoch {present.epoch})")
     if present.began == "takeover" and server == site.pool:
         for line in paid(site, home):
-            typer.echo(line)
+            tell(line)
 
 
 def _is_still_to_be_welcomed(site: Site, plan: Plan | None, home: str) -> bool:

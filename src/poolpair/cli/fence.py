@@ -8,8 +8,7 @@ import typer
 
 from poolpair import decisions
 from poolpair.cli.context import EXIT_STATUSES
-from poolpair.cli.ordering import ordered
-from poolpair.cli.pausing import check_reason
+from poolpair.cli.ordering import ordered, refuse_odd_reason
 from poolpair.decisions import nudge
 from poolpair.errors import Code, PoolpairError
 from poolpair.pipeline.site import Site
@@ -37,7 +36,7 @@ def fence_off(
     yes: Yes = False,
 ) -> None:
     """Let the application write for everybody here, whoever serves them. Needs no partner, share, key or service."""
-    check_reason(reason)
+    refuse_odd_reason(reason)
     if not yes and not typer.confirm("What is written here for users who are served elsewhere may be lost. Go on?"):
         raise typer.Abort
     with ordered(f"fence off: {reason}", needs_key=False) as site:
@@ -57,7 +56,7 @@ def gate_open(
     yes: Yes = False,
 ) -> None:
     """Serve although the partner is not heard: you know that it does not serve this pool's users."""
-    check_reason(reason)
+    refuse_odd_reason(reason)
     if not yes and not typer.confirm(
         "If the partner did take over, users are served at both pools from now on. Go on?"
     ):

@@ -9,10 +9,11 @@ import typer
 from rich.text import Text
 
 from poolpair.cli import completing
-from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
+from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk, tell
 from poolpair.errors import Code, PoolpairError
 from poolpair.moves import HOOK_RUNS, HookRun, HookStep, Plan, hook_name, plan_name
 from poolpair.pipeline.site import Site
+from poolpair.printable import printable
 from poolpair.serving.stepping import hook_of
 from poolpair.wiring import open_site
 
@@ -33,10 +34,10 @@ def hook_list() -> None:
     for step in HookStep:
         command = site.hooks.commands.get(step)
         if command:
-            typer.echo(f"{step}\t{shlex.join(command)}")
+            tell(step, shlex.join(command))
         for run in runs:
             if run.step is step:
-                typer.echo(f"\t{_outcome(run)}")
+                tell("", _outcome(run))
 
 
 def hook_show(
@@ -52,10 +53,10 @@ def hook_show(
     if not runs:
         raise PoolpairError(Code.USAGE, f"the hook {step} has not run yet")
     for run in runs:
-        typer.echo(_outcome(run))
+        tell(_outcome(run))
         if run.cut:
             typer.echo("(what it wrote before this was not kept)")
-        typer.echo(run.output, nl=not run.output.endswith("\n"))
+        typer.echo(printable(run.output, "\n\t"), nl=not run.output.endswith("\n"))
 
 
 def _last(site: Site, home: str, step: HookStep) -> HookRun | None:

@@ -12,11 +12,12 @@ from typing import Annotated
 import typer
 
 from poolpair import decisions, documents
-from poolpair.cli.context import chosen_config
+from poolpair.cli.context import chosen_config, tell
 from poolpair.cli.ordering import ordered
 from poolpair.cli.work import wait
 from poolpair.errors import Code, PoolpairError
 from poolpair.pipeline.site import Site
+from poolpair.printable import shortened
 from poolpair.serving.resolving import ResolveOrder
 from poolpair.store.ledger_files import FILES, version_from
 from poolpair.store.row_text import rows_from_text
@@ -45,9 +46,8 @@ def ledger_list(
         if as_json:
             typer.echo(documents.encode_line(entry))
         else:
-            typer.echo(
-                f"{entry.entry_id[:8]}\t{entry.home}\t{entry.table}\t{_key(entry)}\t{entry.why}\t{entry.state}\t{entry.since_utc}"
-            )
+            key = shortened(_key(entry))
+            tell(entry.entry_id[:8], entry.home, entry.table, key, entry.why, entry.state, entry.since_utc)
 
 
 def ledger_show(entry_id: Annotated[str, typer.Argument(help="An id from `ledger list`, or its beginning.")]) -> None:
@@ -56,15 +56,15 @@ def ledger_show(entry_id: Annotated[str, typer.Argument(help="An id from `ledger
     entry = decisions.ledger_entry(site, entry_id)
     site.store.close()
     what = f"file {_key(entry)}" if entry.table == FILES else f"table {entry.table}, group {entry.key}"
-    typer.echo(f"{entry.entry_id}: {what}, users of {entry.home}")
-    typer.echo(f"{entry.why}; since {entry.since_utc}; {entry.state} {entry.decided_utc}".rstrip())
+    tell(f"{entry.entry_id}: {what}, users of {entry.home}")
+    tell(f"{entry.why}; since {entry.since_utc}; {entry.state} {entry.decided_utc}".rstrip())
     for side, text in (
         ("theirs, of the pool that returned", entry.theirs),
         ("ours, of the pool that served", entry.ours),
     ):
-        typer.echo(f"{side}:")
+        tell(f"{side}:")
         for line in _file_lines(text) if entry.table == FILES else _row_lines(text):
-            typer.echo(f"  {line}")
+            tell(f"  {line}")
 
 
 def _key(entry: LedgerEntry) -> str:

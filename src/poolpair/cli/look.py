@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from poolpair import documents
-from poolpair.cli.context import EXIT_STATUSES, chosen_config, chosen_pool, out
+from poolpair.cli.context import EXIT_STATUSES, PlainConsole, chosen_config, chosen_pool, out
 from poolpair.cli.hook import failed_runs, show_run
 from poolpair.cli.inspect import inspect
 from poolpair.clock import SystemClock
@@ -61,7 +61,7 @@ def status(
         if watching:
             from poolpair.cli.watch import watch
 
-            raise typer.Exit(watch(site, Console(highlight=False)))
+            raise typer.Exit(watch(site, PlainConsole(highlight=False)))
         found = gather(site)
         runs = [] if json else failed_runs(site)
     finally:

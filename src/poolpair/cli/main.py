@@ -8,10 +8,9 @@ from importlib import import_module
 from pathlib import Path
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
-from poolpair.cli.context import app
+from poolpair.cli.context import app, talk
 from poolpair.errors import PoolpairError
 
 __all__ = ["app", "main"]
@@ -71,7 +70,6 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except PoolpairError as error:
-        talk = Console(stderr=True, soft_wrap=True, highlight=False)
         talk.print(Text.assemble((error.code, "bold red"), f" {error.detail}"))
         talk.print(Text(f"hint: {error.hint}"))
         sys.exit(error.exit_status)

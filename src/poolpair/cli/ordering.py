@@ -13,7 +13,9 @@ import typer
 
 from poolpair.audit import audited
 from poolpair.cli.context import chosen_config
+from poolpair.errors import Code, PoolpairError
 from poolpair.pipeline.site import Site
+from poolpair.printable import LINE_MAX, is_line
 from poolpair.wiring import open_site
 
 NO_LOGIN = 2**32 - 1
@@ -45,6 +47,12 @@ def ordering(site: Site, words: str) -> Iterator[None]:
             left, outcome.words = ended, "not confirmed: nothing was changed"
     if left is not None:
         raise left
+
+
+def refuse_odd_reason(reason: str) -> None:
+    """Raises USAGE unless a reason is one line of printable text: status and audit show it, on both sides."""
+    if not is_line(reason):
+        raise PoolpairError(Code.USAGE, f"--reason: one line of 1 to {LINE_MAX} printable characters")
 
 
 def who() -> str:

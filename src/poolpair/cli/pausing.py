@@ -9,7 +9,7 @@ import typer
 from poolpair import decisions
 from poolpair.cli import completing
 from poolpair.cli.context import EXIT_STATUSES, talk
-from poolpair.cli.ordering import ordered
+from poolpair.cli.ordering import ordered, refuse_odd_reason
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import channel_from_name
 from poolpair.model import Channel
@@ -22,8 +22,6 @@ Named = Annotated[
     ),
 ]
 
-REASON_MAX = 200
-
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
@@ -31,18 +29,12 @@ def register(app: typer.Typer) -> None:
     app.command(epilog=EXIT_STATUSES)(resume)
 
 
-def check_reason(reason: str) -> None:
-    """Raise USAGE for what `status` could not show."""
-    if not reason.strip() or not reason.isprintable() or len(reason) > REASON_MAX:
-        raise PoolpairError(Code.USAGE, f"--reason: one line of 1 to {REASON_MAX} printable characters")
-
-
 def pause(
     reason: Annotated[str, typer.Option(help="Why; `status` shows it on both sides.")],
     channels: Named = None,
 ) -> None:
     """Send no packages until `resume`: the line is needed for something else. Heartbeats go on, and so does what the partner sends."""
-    check_reason(reason)
+    refuse_odd_reason(reason)
     with ordered(f"pause: {reason}") as site:
         chosen = _chosen(site, channels)
         decisions.pause(site, chosen, reason)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from poolpair import refused
-from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk
+from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk, tell
 from poolpair.cli.ordering import ordered
 from poolpair.units import show_bytes, show_count
 from poolpair.wiring import open_site
@@ -26,7 +26,7 @@ def list_all() -> None:
     """List refused files, oldest first."""
     site = open_site(chosen_config())
     for file in site.own.quarantined():
-        typer.echo(f"{file.name}\t{file.size_bytes} bytes\t{file.reason.splitlines()[0] if file.reason else ''}")
+        tell(file.name, f"{file.size_bytes} bytes", file.reason.splitlines()[0] if file.reason else "")
     site.store.close()
 
 
@@ -35,7 +35,9 @@ def show(name: Annotated[str, typer.Argument(help="A name from `quarantine list`
     site = open_site(chosen_config())
     found = refused.chosen_files(site, (name,))[0]
     site.store.close()
-    typer.echo(f"{found.name}: {found.size_bytes} bytes\n{found.reason}")
+    tell(f"{found.name}: {found.size_bytes} bytes")
+    for line in found.reason.split("\n"):
+        tell(line)
 
 
 def clear(

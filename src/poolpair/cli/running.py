@@ -21,6 +21,7 @@ from poolpair.management.effective import says_the_same
 from poolpair.management.replica import Replica
 from poolpair.moves import HookStep
 from poolpair.pipeline.identity import check_own_share, refuse_clone
+from poolpair.printable import printable
 from poolpair.scratch import make_scratch
 from poolpair.service import Service
 from poolpair.serving.imports import tell_of_imports
@@ -226,4 +227,7 @@ class _FrontEnd:
     def _tell(self, said: str | PackageNote) -> None:
         at_utc = SystemClock().utc_iso()
         words = said if isinstance(said, str) else said.text()
-        talk.print(line_of(at_utc, self._config.pool, said) if self._as_json else f"{at_utc} {words}", markup=False)
+        if self._as_json:
+            typer.echo(line_of(at_utc, self._config.pool, said), err=True)
+        else:
+            talk.print(f"{at_utc} {printable(words)}", markup=False)
