@@ -85,6 +85,21 @@ def test_connections_that_say_nothing_take_no_place(pair: Ground) -> None:
 
 
 @pytest.mark.timeout(300)
+def test_a_connection_that_begins_a_second_request_takes_no_place(pair: Ground) -> None:
+    """One whole request does not buy a connection the right to stay with half of another."""
+    begun = [socket.create_connection(("127.0.0.1", pair.port)) for _ in range(64)]
+    try:
+        for connection in begun:
+            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert connection.recv(1000)
+            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ")
+        wait_for("an answer", lambda: pair.ask("GET", "/v1/serving/a", token="")[0] == 200, 60)
+    finally:
+        for connection in begun:
+            connection.close()
+
+
+@pytest.mark.timeout(300)
 def test_a_browser_orders_only_from_our_own_pages(pair: Ground) -> None:
     """A cookie that a page elsewhere makes the browser send orders nothing; an altered or foreign cookie opens nothing."""
 

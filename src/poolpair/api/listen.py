@@ -19,8 +19,8 @@ from poolpair.errors import Code, PoolpairError
 CONNECTIONS_MAX = 64
 REQUEST_MAX_BYTES = 16384
 IDLE_S = 5
-FIRST_REQUEST_S = 10.0
-"""Within this time a connection has sent its first request, with its body, or is closed."""
+REQUEST_S = 10.0
+"""Within this time a connection has sent its first request, or one that it has begun, with its body, or is closed."""
 
 
 class PromptProtocol(H11Protocol):
@@ -31,17 +31,31 @@ class PromptProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as the class above has it
         """Begin to wait for the first request."""
         super().connection_made(transport)
-        self._deadline = self.loop.call_later(FIRST_REQUEST_S, self._end_if_silent)
+        self._begin_to_wait()
+
+    def data_received(self, data: bytes) -> None:
+        """Wait for the rest of a request that has begun, be it the first or a later one."""
+        super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete and not self.cycle.more_body:
+            self._wait_no_more()
+        elif self._deadline is None:
+            self._begin_to_wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no more."""
-        if self._deadline is not None:
-            self._deadline.cancel()
+        self._wait_no_more()
         super().connection_lost(exc)
 
-    def _end_if_silent(self) -> None:
-        whole = self.cycle is not None and not self.cycle.more_body
-        if not whole and not self.transport.is_closing():
+    def _begin_to_wait(self) -> None:
+        self._deadline = self.loop.call_later(REQUEST_S, self._end)
+
+    def _wait_no_more(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _end(self) -> None:
+        if not self.transport.is_closing():
             self.transport.close()
 
 
