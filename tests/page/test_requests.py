@@ -127,6 +127,22 @@ def test_a_browser_orders_only_from_our_own_pages(pair: Ground) -> None:
 
 
 @pytest.mark.timeout(300)
+def test_a_token_taken_back_ends_an_open_page(pair: Ground) -> None:
+    """Whoever still has the page open is told so, and hears no more."""
+    token = pair.a.must("token", "new", "guest").out.strip()
+    connection = http.client.HTTPConnection("127.0.0.1", pair.port, timeout=60)
+    try:
+        connection.request("GET", "/live", headers={"Authorization": f"Bearer {token}"})
+        answer = connection.getresponse()
+        assert answer.readline() == b"event: news\n"
+        (file,) = pair.a.folder.rglob("api.tokens")
+        file.write_text("".join(line for line in file.read_text().splitlines(keepends=True) if token not in line))
+        assert "event: lost" in answer.read().decode()
+    finally:
+        connection.close()
+
+
+@pytest.mark.timeout(300)
 def test_a_dangerous_order_repeats_the_name(pair: Ground) -> None:
     """Without it, or with another pool's, nothing is changed; what does not fit the state is a 409 with the command's own words."""
     for path, body in (

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from fastapi import Response
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from poolpair.api.access import Bearer
 from poolpair.api.desk import Desk
@@ -54,10 +55,25 @@ async def overview_news(desk: Desk, bearer: Bearer) -> News:
     return News(level=facts.level, at_utc=facts.status.at_utc[:19], parts=sections(facts, bearer), busy=busy)
 
 
-async def deployment_news(desk: Desk) -> News:
-    """Of the deployment."""
+async def deployment_news(desk: Desk, _: Bearer) -> News:
+    """Of the deployment, for whoever may look."""
     seen = await desk.deployment()
     return News(level=seen.level, at_utc=seen.at_utc[:19], parts=deployment_sections(seen))
+
+
+class _Counted(StreamingResponse):
+    """A stream that says when it is over, also if it never began because nobody was there any more."""
+
+    def __init__(self, events: AsyncIterator[str], over: Callable[[], None]) -> None:
+        super().__init__(events, media_type="text/event-stream")
+        self._over = over
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Speak until the end."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._over()
 
 
 class Stream:
@@ -72,28 +88,31 @@ class Stream:
             raise PoolpairError(
                 Code.TIMEOUT, f"{STREAMS_MAX} pages are open already", "close one, or reload this by hand"
             )
-        return StreamingResponse(cls._speak(fresh), media_type="text/event-stream")
+        cls._open += 1
+        return _Counted(cls._speak(fresh), cls._closed)
+
+    @classmethod
+    def _closed(cls) -> None:
+        cls._open -= 1
 
     @classmethod
     async def _speak(cls, fresh: Fresh) -> AsyncIterator[str]:
-        cls._open += 1
-        try:
-            told: dict[str, str] = {}
-            loop = asyncio.get_running_loop()
-            until_s = loop.time() + LASTS_S
-            while loop.time() < until_s:
-                try:
-                    news = await fresh()
-                except PoolpairError as error:
-                    yield event("lost", {"why": str(error)})
-                    await asyncio.sleep(CALM_S)
-                    continue
-                changed = {name: text for name, text in news.parts.items() if told.get(name) != text}
-                told = news.parts
-                yield event("news", {"level": news.level, "at": news.at_utc, "parts": changed})
-                await asyncio.sleep(BUSY_S if news.busy else CALM_S)
-        finally:
-            cls._open -= 1
+        told: dict[str, str] = {}
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + LASTS_S
+        while loop.time() < until_s:
+            try:
+                news = await fresh()
+            except PoolpairError as error:
+                yield event("lost", {"why": str(error)})
+                if error.code in {Code.TOKEN, Code.ROLE}:  # it was taken back, or the cookie is too old
+                    return
+                await asyncio.sleep(CALM_S)
+                continue
+            changed = {name: text for name, text in news.parts.items() if told.get(name) != text}
+            told = news.parts
+            yield event("news", {"level": news.level, "at": news.at_utc, "parts": changed})
+            await asyncio.sleep(BUSY_S if news.busy else CALM_S)
 
 
 def event(name: str, value: object) -> str:

@@ -83,8 +83,8 @@ def _look(desk: Desk, router: APIRouter) -> None:
 
     @router.get("/live")
     async def live(request: Request) -> Response:
-        bearer = desk.bearer(request, Role.READER, time.time())
-        return Stream.open(lambda: overview_news(desk, bearer))
+        desk.bearer(request, Role.READER, time.time())
+        return Stream.open(lambda: overview_news(desk, desk.bearer(request, Role.READER, time.time())))
 
     @router.get("/deployment")
     async def deployment(request: Request) -> Response:
@@ -99,7 +99,7 @@ def _look(desk: Desk, router: APIRouter) -> None:
     @router.get("/deployment/live")
     async def deployment_live(request: Request) -> Response:
         desk.bearer(request, Role.READER, time.time())
-        return Stream.open(lambda: deployment_news(desk))
+        return Stream.open(lambda: deployment_news(desk, desk.bearer(request, Role.READER, time.time())))
 
     @router.get("/ledger")
     async def ledger(request: Request, decided: bool = False, done: str = "", later: bool = False) -> Response:
