@@ -5,11 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from poolpair.model import Channel
+from poolpair.printable import LINE_MAX, is_line
 
-Line = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
+def _line(text: str) -> str:
+    if not is_line(text):
+        raise ValueError("expected one line of printable text")
+    return text
+
+
+Line = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=LINE_MAX, pattern=r"^[^\x00-\x1f\x7f]*$"),
+    AfterValidator(_line),
+]
 """One line of printable text."""
 PoolName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,32}$")]
 EntryId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{4,64}$")]

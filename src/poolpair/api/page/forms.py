@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from poolpair.api import orders
 from poolpair.api.bodies import (
     Confirmed,
     DecisionBody,
+    EntryId,
     HeldBody,
     MoveBody,
     OnChannels,
@@ -25,6 +26,7 @@ from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel
 
 FIELDS_MAX = 20
+_ENTRY: TypeAdapter[str] = TypeAdapter(EntryId)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +113,7 @@ def _decide(filled: Filled) -> Order:
     body = DecisionBody.model_validate(
         {"confirm": filled.confirm, "choice": filled.get("choice"), "force": filled.get("force") == "yes"}
     )
-    return orders.decide(filled.here, filled.get("entry") or None, body)
+    return orders.decide(filled.here, _ENTRY.validate_python(filled.get("entry")), body)
 
 
 def _held(filled: Filled) -> Order:
