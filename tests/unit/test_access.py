@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,15 @@ def test_a_file_that_others_read_or_that_is_none_is_refused(path: Path, tmp_path
     path.chmod(0o600)
     path.write_bytes(b"#" * 70_000)
     with pytest.raises(PoolpairError, match="larger than"):
+        Tokens(path).bearers()
+
+
+@pytest.mark.timeout(30)
+def test_a_pipe_in_its_place_keeps_nobody_waiting(path: Path) -> None:
+    """Opened, it would wait for whoever writes, and every answer of the API with it."""
+    path.unlink()
+    os.mkfifo(path, 0o600)
+    with pytest.raises(PoolpairError, match="is no file"):
         Tokens(path).bearers()
 
 
