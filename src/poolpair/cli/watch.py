@@ -36,14 +36,14 @@ def watch(site: Site, console: Console, every_s: float = EVERY_S) -> int:
     stop = Stop()
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        found = gather(site)
+        found, plans = gather(site), _plans(site)
         with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
             trouble = ""
             while not stop.is_set():
-                live.update(picture(found, _plans(site), console.width, trouble), refresh=True)
+                live.update(picture(found, plans, console.width, trouble), refresh=True)
                 stop.wait(every_s)
                 try:
-                    found, trouble = gather(site), ""
+                    found, plans, trouble = gather(site), _plans(site), ""
                 except PoolpairError as error:
                     trouble = str(error)
     finally:
