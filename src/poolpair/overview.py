@@ -120,7 +120,10 @@ def _cost(found: PairStatus, each: Takeover) -> str:
             return f"nothing waits here that {each.by} did not acknowledge"
         if not each.groups:
             final = all(channel.export.status is ExportStatus.FINAL for channel in found.channels)
-            return "nothing would be missing" if final else "nothing is known that would be missing"
+            if final:
+                return "nothing would be missing"
+            broken = each.level is Level.BROKEN  # of a copy that could not take over, it would read as if nothing were missing
+            return "what would be missing is not known" if broken else "nothing is known that would be missing"
         size = f", {show_bytes(each.package_bytes)} of it under way" if each.package_bytes else ""
         return f"would be missing: {show_count(each.groups, 'changed group')} of the last {show_age(each.cost_s or 0)}{size}"
     if each.cost_s is None:

@@ -112,6 +112,12 @@ def test_nothing_is_promised_that_is_not_final() -> None:
     assert cards(found)[0].cost == "nothing is known that would be missing"
 
 
+def test_of_a_copy_that_could_not_take_over_nothing_is_hoped() -> None:
+    """That nothing is known that would be missing reads as if nothing were: below a red card the cost is not known."""
+    found = status(export=replace(SENT, status=ExportStatus.STEADY, partner_complete=()))
+    assert [cards(found)[0].level, cards(found)[0].cost] == [Level.BROKEN, "what would be missing is not known"]
+
+
 def test_a_silent_partner_can_still_be_taken_over_and_the_price_grows() -> None:
     """Its copy here is as good as it was; how old it is, is said. Nobody claims that nothing would be missing over there."""
     silent = replace(SENT, status=ExportStatus.NON_STEADY, reason=Reason.PARTNER_SILENT)

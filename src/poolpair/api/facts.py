@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from poolpair.api.drills import DrillRun
@@ -13,6 +13,7 @@ from poolpair.model import Channel
 from poolpair.moves import HOOK_RUNS, HookRun
 from poolpair.outlook import Level, worst
 from poolpair.pipeline.site import Site, inbound_name
+from poolpair.printable import shortened
 from poolpair.report import gather
 from poolpair.serving.progress import Progress, progress
 from poolpair.share.port import Quarantined
@@ -77,8 +78,9 @@ def facts_of(site: Site) -> Facts:
 
 
 def parked_groups(site: Site) -> tuple[ParkedGroup, ...]:
-    """Groups that this store refused."""
-    return tuple(site.store.parked()[:LISTED_MAX])
+    """Groups that this store refused; a key or reason that is very long is shortened, `poolpair parked show` has all of it."""
+    found = site.store.parked()[:LISTED_MAX]
+    return tuple(replace(each, key=shortened(each.key), reason=shortened(each.reason)) for each in found)
 
 
 def held_packages(site: Site) -> tuple[HeldPackage, ...]:

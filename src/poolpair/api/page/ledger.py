@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from poolpair.printable import shortened
 from poolpair.store.ledger_files import FILES, version_from
 from poolpair.store.row_text import rows_from_text
 from poolpair.store.values import LedgerEntry
@@ -40,7 +41,7 @@ def versions(entry: LedgerEntry) -> Versions:
     else:
         theirs, ours = _of_rows(entry.theirs, key), _of_rows(entry.ours, key)
     return Versions(
-        key=", ".join(key),
+        key=shortened(", ".join(key)),
         theirs=_marked(theirs, ours),
         ours=_marked(ours, theirs),
         more=max(0, len(theirs) - ROWS_SHOWN, len(ours) - ROWS_SHOWN),
