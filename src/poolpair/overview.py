@@ -11,7 +11,7 @@ from poolpair.outlook import Level, Stretch, Takeover, worst
 from poolpair.readiness import is_silent
 from poolpair.status import ChannelStatus, ExportView, HomeStatus, ImportView, PairStatus, Reason
 from poolpair.units import show_age, show_bytes, show_count
-from poolpair.wording import REASONS
+from poolpair.wording import REASONS, words_of_hanging
 
 _NAMES = ("captured", "packed", "delivered", "applied", "acknowledged")
 
@@ -73,7 +73,9 @@ def headline(found: PairStatus) -> str:
     able = [pool for pool, level in needed.items() if level is not Level.BROKEN]
     unable = [pool for pool in needed if pool not in able]
     other = {found.pool: found.partner, found.partner: found.pool}
-    if is_silent(found) and found.service_running:
+    if found.hanging_s is not None:
+        return f"The service at {found.pool} hangs: how the pair stands is not known."
+    if is_silent(found) and found.service_works:
         if found.pool in needed:
             can = "could" if found.pool in able else "could not"
             return f"{found.partner} is not heard. {found.pool} {can} take over from it."
@@ -110,7 +112,7 @@ def _card(found: PairStatus, each: Takeover) -> Card:
         answer=answers[each.level],
         cost=_cost(found, each),
         details=each.why,
-        takes_over=each.home if each.by == found.pool and is_silent(found) and found.service_running else "",
+        takes_over=each.home if each.by == found.pool and is_silent(found) and found.service_works else "",
     )
 
 
@@ -122,7 +124,9 @@ def _cost(found: PairStatus, each: Takeover) -> str:
             final = all(channel.export.status is ExportStatus.FINAL for channel in found.channels)
             if final:
                 return "nothing would be missing"
-            broken = each.level is Level.BROKEN  # of a copy that could not take over, it would read as if nothing were missing
+            broken = (
+                each.level is Level.BROKEN
+            )  # of a copy that could not take over, it would read as if nothing were missing
             return "what would be missing is not known" if broken else "nothing is known that would be missing"
         size = f", {show_bytes(each.package_bytes)} of it under way" if each.package_bytes else ""
         return f"would be missing: {show_count(each.groups, 'changed group')} of the last {show_age(each.cost_s or 0)}{size}"
@@ -136,13 +140,15 @@ def sides(found: PairStatus) -> tuple[Side, Side]:
     silent = is_silent(found)
     by = f"; standing by: {', '.join(found.standing_by)}" if found.standing_by else ""
     service = f"service runs on {found.front_end}{by}" if found.service_running else "no service runs"
+    service = words_of_hanging(found) or service
     ours = [service, *([found.application.detail] if found.application else [])]
     age = (
         "not heard since the service started" if found.word_age_s is None else f"heard {show_age(found.word_age_s)} ago"
     )
     there = found.partner_application
     theirs = [age, *([f"application: {there.detail}"] if there else [])]
-    down = found.application is not None or not found.service_running
+    unheard = Level.ATTENTION if silent else Level.HEALTHY  # whoever hangs hears nobody
+    down = found.application is not None or not found.service_works
     return (
         Side(
             pool=found.pool,
@@ -154,7 +160,7 @@ def sides(found: PairStatus) -> tuple[Side, Side]:
         Side(
             pool=found.partner,
             here=False,
-            level=Level.BROKEN if silent or there else Level.HEALTHY,
+            level=Level.BROKEN if there or (silent and found.hanging_s is None) else unheard,
             serves=_served(found, found.partner),
             lines=tuple(theirs),
         ),
@@ -219,7 +225,7 @@ def _inward(found: PairStatus, channel: ChannelStatus) -> Lane:
     """From `delivered` on: what the partner captured and packed before is its own to know, and stands on its own page."""
     view = channel.imports
     standing = f"+{view.standing}" if view.standing else f"{view.applied:,}"
-    silent = is_silent(found) and found.service_running
+    silent = is_silent(found) and found.service_works
     level = worst(_import_level(view), Level.ATTENTION if silent else Level.HEALTHY)
     return Lane(
         channel=channel.channel,

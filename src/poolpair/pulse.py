@@ -12,6 +12,8 @@ from poolpair.store.kind import StoreHandle
 from poolpair.store.values import LeaseHolder
 
 PULSE = "pulse"
+STALE_AFTER_S = 60.0
+"""A service whose pulse is older hangs, or six heartbeats if that is longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,22 @@ def read_pulse(site: Site, holder: LeaseHolder | None) -> tuple[Pulse | None, Si
     then_s = known.at_s + site.limits.heartbeat_s
     there = ClockThere(boot=known.boot_id, then_s=then_s, here=here, here_s=here.monotonic_s())
     return known, replace(site, clock=there)
+
+
+def is_stale(site: Site, age_s: float) -> bool:
+    """Whether a service whose pulse is that old hangs: the one word on it, for /v1/serving, status, page and figures."""
+    return age_s > max(STALE_AFTER_S, 6 * site.limits.heartbeat_s)
+
+
+def hanging_s(site: Site, known: Pulse | None, holder: LeaseHolder | None) -> float | None:
+    """For how long the service that holds the lease has given no sign of life; None if it lives, or if one look cannot tell.
+
+    `site` has the clock that `read_pulse` found. A pulse of an earlier service, or of another machine, tells nothing of that in one look.
+    """
+    if known is None or holder is None or holder.number != known.lease:
+        return None
+    age_s = site.clock.monotonic_s() - known.at_s
+    return age_s if is_stale(site, age_s) else None
 
 
 def pulse(site: Site) -> Pulse:

@@ -82,8 +82,8 @@ def _of_both(home: HomeStatus) -> Found:
 def _by_partner(found: PairStatus, home: str) -> Found:
     """The users are served here; the copy is over there, and what is known of it is the partner's last word."""
     partner = found.partner
-    if not found.service_running:
-        yield Level.BROKEN, f"no service runs at {found.pool}: nothing is sent"
+    if not found.service_works:
+        yield Level.BROKEN, f"{_idle(found)}: nothing is sent"
     elif is_silent(found):
         since = "since this service started" if found.word_age_s is None else f"for {show_age(found.word_age_s)}"
         yield Level.BROKEN, f"{partner} was not heard {since}: whether it could is not known"
@@ -120,10 +120,16 @@ def _sending(channel: ChannelStatus, home: str, partner: str) -> Found:
         yield Level.ATTENTION, f"{name}: {show_count(len(export.left_behind), 'conference')} cannot be carried"
 
 
+def _idle(found: PairStatus) -> str:
+    if found.hanging_s is None:
+        return f"no service runs at {found.pool}"
+    return f"the service at {found.pool} has given no sign of life for {show_age(found.hanging_s)}"
+
+
 def _by_us(found: PairStatus, home: str) -> Found:
     """The users are served by the partner; the copy is here."""
-    if not found.service_running:
-        yield Level.BROKEN, f"no service runs at {found.pool}: nothing is applied"
+    if not found.service_works:
+        yield Level.BROKEN, f"{_idle(found)}: nothing is applied"
     elif is_silent(found):
         yield Level.ATTENTION, f"{found.partner} is not heard: nothing newer arrives"
     if found.application is not None:

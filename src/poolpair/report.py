@@ -37,7 +37,7 @@ from poolpair.pipeline.site import (
     outbound_name,
     recovery_prefix,
 )
-from poolpair.pulse import PULSE, Pulse, lag_of, pulse, read_pulse, waited_s
+from poolpair.pulse import PULSE, Pulse, hanging_s, lag_of, pulse, read_pulse, waited_s
 from poolpair.readiness import takeovers
 from poolpair.reigns import takes_writes
 from poolpair.state import Inbound, Intent, Outbound, Recovery
@@ -70,6 +70,7 @@ def gather(site: Site) -> PairStatus:
         partner=site.partner,
         at_utc=site.clock.utc_iso(),
         service_running=holder is not None,
+        hanging_s=hanging_s(site, known, holder),
         front_end=holder.front_end if holder else "",
         standing_by=holder.standing_by if holder else (),
         homes_served=site.served(),

@@ -173,10 +173,18 @@ class PairStatus:
     stuck: str = ""
     """What somebody's long transaction keeps the database here from doing, so that it grows. Nothing is lost or held up by it."""
 
+    hanging_s: float | None = None
+    """For how long the service that runs has given no sign of life; None if it lives, or none runs."""
+
+    @property
+    def service_works(self) -> bool:
+        """It runs, and does not hang."""
+        return self.service_running and self.hanging_s is None
+
     @property
     def exit_status(self) -> int:
-        """0 healthy; 1 not steady, degraded or not initialised; 2 error or partner silent; 3 own service down."""
-        if not self.service_running:
+        """0 healthy; 1 not steady, degraded or not initialised; 2 error or partner silent; 3 own service down or hanging."""
+        if not self.service_works:
             return 3
         if self.application or self.fence_off or self.share or any(home.stopped or home.fault for home in self.homes):
             return 2

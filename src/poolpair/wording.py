@@ -28,6 +28,9 @@ REASONS = {
     Reason.INCOMPLETE: "the copy at {partner} is known to differ: `verify --repair` makes it whole",
 }
 STUCK_HINT = "find who has the file open (`fuser -v`): until it ends the log grows; nothing is lost"
+HANGING_HINT = (
+    "look at that process (is it stopped, does its disk answer?), and start it anew; the partner is not to blame"
+)
 _CODE = re.compile(r"\bP[1-5][0-9]{2}\b")
 
 
@@ -62,6 +65,13 @@ def word_of(age_s: float | None) -> str:
     return "no word since this service started" if age_s is None else f"its last word is {show_age(age_s)} old"
 
 
+def words_of_hanging(found: PairStatus) -> str:
+    """That the own service stands still; empty if it does not."""
+    if found.hanging_s is None:
+        return ""
+    return f"the service on {found.front_end} has given no sign of life for {show_age(found.hanging_s)}"
+
+
 def words_of_home(home: HomeStatus, found: PairStatus) -> str:
     """Who serves the users of a pool."""
     mine = home.served_by == found.pool
@@ -89,11 +99,7 @@ def words_of_drill(result: DrillResult) -> str:
 
 def remarks(found: PairStatus) -> Iterator[Remark]:
     """Everything that asks for attention, the pair as a whole first, then each channel."""
-    if not found.service_running:
-        down = CATALOGUE[Code.SERVICE_DOWN]
-        yield Remark(text=f"{Code.SERVICE_DOWN}: {down.meaning}", hint=down.hint)
-    elif is_silent(found):
-        yield Remark(text=silent_fault(found.word_age_s, found.partner), hint=CATALOGUE[Code.PARTNER_SILENT].hint)
+    yield from _of_service(found)
     if found.fence_off:
         off = f"the fence is OFF ({found.fence_off}): writes for users who are served elsewhere are not refused"
         yield Remark(text=off, hint="`poolpair fence on`")
@@ -115,6 +121,16 @@ def remarks(found: PairStatus) -> Iterator[Remark]:
     for channel in found.channels:
         yield from _of_faults(channel, found.partner)
         yield from _of_counts(channel, found.partner)
+
+
+def _of_service(found: PairStatus) -> Iterator[Remark]:
+    if not found.service_running:
+        down = CATALOGUE[Code.SERVICE_DOWN]
+        yield Remark(text=f"{Code.SERVICE_DOWN}: {down.meaning}", hint=down.hint)
+    elif found.hanging_s is not None:  # whom it does not hear is then no fault of theirs
+        yield Remark(text=f"{Code.SERVICE_DOWN}: {words_of_hanging(found)}", hint=HANGING_HINT)
+    elif is_silent(found):
+        yield Remark(text=silent_fault(found.word_age_s, found.partner), hint=CATALOGUE[Code.PARTNER_SILENT].hint)
 
 
 def _of_ledger(found: PairStatus) -> Iterator[Remark]:

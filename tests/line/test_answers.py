@@ -11,8 +11,11 @@ import pytest
 from poolpair.alongside import write_pulse
 from poolpair.api.answers import STALE_AFTER_S, Answers
 from poolpair.api.app import is_local_name
+from poolpair.api.metrics import Figures, Series
 from poolpair.errors import Code, PoolpairError
 from poolpair.moves import GateRules, Move
+from poolpair.outlook import Level
+from poolpair.overview import headline
 from poolpair.pipeline.site import Site
 from poolpair.report import PULSE, Pulse, gather, pulse
 from poolpair.serving.gate import close_by_hand
@@ -22,6 +25,7 @@ from poolpair.status import PairStatus
 from poolpair.store.memory.store import MemoryStore
 from poolpair.testing.clock import VirtualClock
 from poolpair.wiring import open_site
+from poolpair.wording import remarks
 from tests.memory_pair import MemoryPair
 from tests.pair import make_pair
 
@@ -229,3 +233,37 @@ def test_a_database_that_is_moved_away_is_not_answered_for(tmp_path: Path) -> No
 def test_a_page_elsewhere_cannot_ask_by_a_name_of_its_own(host: str, local: bool) -> None:
     """On loopback only loopback's own names are answered."""
     assert is_local_name(host) is local
+
+
+def test_of_a_service_that_hangs_every_face_says_the_same(pair: MemoryPair) -> None:
+    """The status as people read it, the page's sentence and the figures go by the same pulse as /v1/serving; the partner is not blamed."""
+    a, site = answers(pair, "a"), pair.sites["a"]
+    pair.turn()
+    write_pulse(site)
+    assert gather(site).service_works
+    pair.clock.advance(STALE_AFTER_S + 16)
+    found = gather(site)
+    assert found.hanging_s is not None
+    age_s = f"{found.hanging_s:.0f} s"
+    assert "the service gave its last sign of life 7" in why(pair, a)
+    assert (found.service_running, found.exit_status) == (True, 3)
+    (remark,) = [each for each in remarks(found) if each.level is Level.BROKEN]
+    assert remark.text.startswith("P406: the service on ")
+    assert f"no sign of life for {age_s}" in remark.text
+    assert headline(found) == "The service at a hangs: how the pair stands is not known."
+    assert {each.level for each in found.takeovers} == {Level.BROKEN}
+    assert not any("b was not heard" in why for each in found.takeovers for why in each.why)
+    figures = Figures(
+        status=found,
+        sent_bytes={},
+        received_bytes={},
+        scratch_free_bytes=None,
+        share_free_bytes=None,
+        key_age_s=None,
+        now_s=0.0,
+    )
+    values = {sample.name: sample.value for family in Series(figures).collect() for sample in family.samples}
+    assert (values["poolpair_up"], values["poolpair_serving"], values["poolpair_status"]) == (0.0, 0.0, 3.0)
+    pair.turn()
+    write_pulse(site)
+    assert gather(site).service_works

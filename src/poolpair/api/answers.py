@@ -15,12 +15,13 @@ from poolpair.errors import PoolpairError
 from poolpair.model import serving_pool
 from poolpair.moves import GATE, Gate
 from poolpair.pipeline.site import Site
+from poolpair.pulse import PULSE, STALE_AFTER_S, Pulse, is_stale
 from poolpair.reigns import takes_writes
-from poolpair.report import PULSE, Pulse, gather
+from poolpair.report import gather
+
+__all__ = ["STALE_AFTER_S", "Answers", "ReadyAnswer", "ServingAnswer"]
 
 T = TypeVar("T")
-STALE_AFTER_S = 60.0
-"""A service whose pulse is older hangs, or six heartbeats if that is longer."""
 SERVING_KEPT_S = 0.2
 STATUS_KEPT_S = 1.0
 """So long an answer is given again: strangers must not keep the database busy."""
@@ -193,6 +194,6 @@ class Answers:
             if known is None or not self._pulse_s:
                 return "the service was not seen alive yet"
             age_s = now - self._pulse_s
-        if age_s > max(STALE_AFTER_S, 6 * site.limits.heartbeat_s):
+        if is_stale(site, age_s):
             return f"the service gave its last sign of life {age_s:.0f} s ago"
         return ""

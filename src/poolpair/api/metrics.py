@@ -86,7 +86,9 @@ class Series:
     def collect(self) -> Iterator[Metric]:
         """Every series, as prometheus-client asks for them."""
         found = self._figures.status
-        yield self._one("poolpair_up", "1: the service of this pool runs.", float(found.service_running))
+        yield self._one(
+            "poolpair_up", "1: the service of this pool runs, and does not hang.", float(found.service_works)
+        )
         yield self._one("poolpair_status", "What `poolpair status` ends with: 0 healthy to 3 down.", found.exit_status)
         yield self._one("poolpair_partner_silent", "1: no fresh word from the partner.", float(is_silent(found)))
         if found.word_age_s is not None:
@@ -155,10 +157,12 @@ class Series:
 
     def _of_homes(self, found: PairStatus) -> Iterator[Metric]:
         labels = (*self._names, "home")
-        serving = GaugeMetricFamily("poolpair_serving", "1: the users of a home are served here.", labels=labels)
+        serving = GaugeMetricFamily(
+            "poolpair_serving", "1: a service that works serves the users of a home here.", labels=labels
+        )
         epoch = GaugeMetricFamily("poolpair_epoch", "The epoch of a home.", labels=labels)
         for home in found.homes:
-            served = home.served_by == found.pool and home.takes_writes
+            served = home.served_by == found.pool and home.takes_writes and found.service_works
             serving.add_metric((*self._values, home.home), float(served))
             epoch.add_metric((*self._values, home.home), home.epoch)
         ready = GaugeMetricFamily(

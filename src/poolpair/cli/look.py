@@ -22,7 +22,15 @@ from poolpair.report import gather
 from poolpair.status import ExportView, HomeStatus, ImportView, PairStatus
 from poolpair.units import show_age, show_count
 from poolpair.wiring import open_site
-from poolpair.wording import REASONS, remarks, word_of, words_of_drill, words_of_home, words_of_recovery
+from poolpair.wording import (
+    REASONS,
+    remarks,
+    word_of,
+    words_of_drill,
+    words_of_hanging,
+    words_of_home,
+    words_of_recovery,
+)
 
 _COLOURS = {
     ExportStatus.FINAL: "green",
@@ -91,10 +99,11 @@ def show_deployment(config: PoolConfig, but: str) -> None:
 
 def show(found: PairStatus, console: Console = out) -> None:
     """Print a status for people: a head, two blocks of lines per module, and what asks for attention. Fits 100 columns."""
-    down, by = not found.service_running, ", ".join(found.standing_by)
+    down, by = not found.service_works, ", ".join(found.standing_by)
     works = f"service runs on {found.front_end}" + (f"; standing by: {by}" if by else "")
-    service = "the service is DOWN: nothing is sent, nothing is applied" if down else works
-    silent = is_silent(found)
+    idle = words_of_hanging(found) or "the service is DOWN"
+    service = f"{idle}: nothing is sent, nothing is applied" if down else works
+    silent = is_silent(found) and found.hanging_s is None
     console.print(Text.assemble((f"pool {found.pool}", "bold"), ": ", (service, "bold red" if down else "")))
     console.print(Text(f"partner {found.partner}: {word_of(found.word_age_s)}", style="red" if silent else ""))
     for channel in found.channels:
