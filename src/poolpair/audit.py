@@ -16,10 +16,13 @@ from poolpair.pipeline.site import Site
 
 AUDIT = "audit/"
 ROUTINE_AUDIT = "audit-routine/"
+REFUSED_AUDIT = "audit-refused/"
+"""Attempts that never became an order; by themselves, so that no flood of them pushes an order out."""
 ROUTINE = frozenset({"sync", "verify"})
 """Orders that change nobody's rows, and that a timer may give."""
 KEPT = 500
 ROUTINE_KEPT = 100
+REFUSED_KEPT = 100
 TEXT_MAX = 300
 
 
@@ -45,11 +48,33 @@ class Outcome:
     words: str = "done"
 
 
+def is_routine(what: str) -> bool:
+    """Whether an order changes nobody's rows: `sync` and `verify`, on whichever channels, but not with `--repair`."""
+    words = what.split()
+    return words[:1] != [] and words[0] in ROUTINE and "--repair" not in words
+
+
+def enter_refused(site: Site, who: str, whence: str, what: str, why: str) -> None:
+    """Enter an attempt that was refused before it became an order. Raises STORE_*."""
+    at_utc = site.clock.utc_iso()
+    entry = AuditEntry(
+        at_utc=at_utc,
+        who=who[:TEXT_MAX],
+        whence=whence[:TEXT_MAX],
+        what=what[:TEXT_MAX],
+        outcome=f"refused: {why}"[:TEXT_MAX],
+    )
+    with site.store.transaction() as tx:
+        tx.save(f"{REFUSED_AUDIT}{at_utc} {new_nonce()}", entry)
+        for old in tx.names(REFUSED_AUDIT)[:-REFUSED_KEPT]:
+            tx.delete(old)
+
+
 @contextmanager
 def audited(site: Site, who: str, whence: str, what: str) -> Iterator[Outcome]:
     """Enter an order, and how it ends. Raises what the order raises, and STORE_* if it cannot be entered: then nothing was done."""
     at_utc = site.clock.utc_iso()
-    prefix, kept = (ROUTINE_AUDIT, ROUTINE_KEPT) if what in ROUTINE else (AUDIT, KEPT)
+    prefix, kept = (ROUTINE_AUDIT, ROUTINE_KEPT) if is_routine(what) else (AUDIT, KEPT)
     name = f"{prefix}{at_utc} {new_nonce()}"  # names sort like times
     entry = AuditEntry(at_utc=at_utc, who=who[:TEXT_MAX], whence=whence[:TEXT_MAX], what=what[:TEXT_MAX])
     with site.store.transaction() as tx:
@@ -74,6 +99,7 @@ def audited(site: Site, who: str, whence: str, what: str) -> Iterator[Outcome]:
 
 def entries(site: Site, newest: int = KEPT) -> tuple[AuditEntry, ...]:
     """The newest orders, the last one first."""
-    known = [*site.store.read_all(AuditEntry, AUDIT).items(), *site.store.read_all(AuditEntry, ROUTINE_AUDIT).items()]
+    prefixes = (AUDIT, ROUTINE_AUDIT, REFUSED_AUDIT)
+    known = [each for prefix in prefixes for each in site.store.read_all(AuditEntry, prefix).items()]
     by_time = sorted(known, key=lambda each: each[0].partition("/")[2], reverse=True)
     return tuple(entry for _, entry in by_time[:newest])

@@ -24,7 +24,7 @@ def _escape(sign: str) -> str:
 
 def is_line(text: str) -> bool:
     """Whether it is one line of 1 to `LINE_MAX` printable characters."""
-    return 0 < len(text) <= LINE_MAX and text.isprintable()
+    return 0 < len(text) <= LINE_MAX and text.isprintable() and bool(text.strip())
 
 
 def shortened(text: str, most: int = SHOWN_MAX) -> str:

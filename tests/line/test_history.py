@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from poolpair import audit, history
-from poolpair.audit import audited, entries
+from poolpair.audit import audited, enter_refused, entries
 from poolpair.errors import Code, PoolpairError
 from poolpair.history import EVERY_S, MOVES_KEPT, Hour, Recorder, last_day, moves
 from poolpair.model import Channel
@@ -98,3 +98,31 @@ def test_orders_are_entered_before_they_are_done_and_bounded(pair: MemoryPair, m
         with audited(site, "me", "here", f"more {number}"):
             pass
     assert [each.what for each in entries(site)] == ["more 3", "more 2", "more 1"]
+
+
+def test_what_was_refused_and_what_a_timer_orders_push_nothing_out(
+    pair: MemoryPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each kind is counted by itself; a repair is no routine, on whichever channel."""
+    site = pair.sites["a"]
+    for kept in ("KEPT", "ROUTINE_KEPT", "REFUSED_KEPT"):
+        monkeypatch.setattr(audit, kept, 2)
+    with audited(site, "me", "here", "failover a"):
+        pass
+    for number in range(4):
+        pair.clock.advance(1)
+        enter_refused(site, "you", "there", f"POST {number}", "P123: no")
+        for what in ("sync", "verify users"):
+            with audited(site, "cron", "here", what):
+                pass
+    with audited(site, "me", "here", "verify --repair users"):
+        pass
+    found = [each.what for each in entries(site)]
+    assert sorted(found) == sorted(["verify --repair users", "failover a", "POST 3", "POST 2", *found_routine(found)])
+    assert len(found_routine(found)) == 2
+    assert {each.outcome for each in entries(site) if each.who == "you"} == {"refused: P123: no"}
+
+
+def found_routine(found: list[str]) -> list[str]:
+    """What a timer ordered."""
+    return [what for what in found if what in {"sync", "verify users"}]

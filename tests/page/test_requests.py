@@ -183,10 +183,27 @@ def test_orders_come_to_what_the_commands_do(pair: Ground) -> None:
     wait_for("both channels verified", verified, 60)
     assert pair.ask("POST", "/v1/sync", {"channels": ["cms"]})[0] == 422
     audit = pair.ask("GET", "/v1/audit", token=pair.reader)[1]
-    assert (audit[0]["what"], audit[0]["outcome"]) == ("sync", "refused: P124: this pair has no channel cms")
-    paused = next(each for each in audit if each["what"] == "pause: the line is needed")
+    assert (audit[0]["what"], audit[0]["outcome"]) == ("sync cms", "refused: P124: this pair has no channel cms")
+    paused = next(each for each in audit if each["what"] == "pause users: the line is needed")
     assert (paused["who"], paused["whence"], paused["outcome"]) == ("operator", "127.0.0.1", "done")
     assert pair.operator not in json.dumps(audit)
+
+
+@pytest.mark.timeout(300)
+def test_the_audit_has_what_was_refused_and_what_came_to_nothing(pair: Ground) -> None:
+    """A reader's attempt, a name that was not repeated, and a failback of users who are at home; each says what it was."""
+
+    def newest(what: str) -> list[tuple[str, str]]:
+        found = pair.ask("GET", "/v1/audit", token=pair.reader)[1]
+        return [(each["who"], each["outcome"]) for each in found if each["what"] == what]
+
+    refused = "POST /v1/pools/a/failback"
+    for _ in range(5):
+        assert pair.ask("POST", "/v1/pools/a/failback", {"confirm": "a"}, token=pair.reader)[0] == 403
+    assert pair.ask("POST", "/v1/pools/a/failback", {"confirm": "a", "accept_incomplete": True})[0] == 202
+    assert newest("failback a --accept-incomplete") == [("operator", "nothing to do")]
+    wait_for("a reader's attempt", lambda: any("P123" in words for _, words in newest(refused)), 60)
+    assert [who for who, _ in newest(refused) if who == "reader"] == ["reader"]
 
 
 @pytest.mark.timeout(300)

@@ -18,6 +18,7 @@ from poolpair.api.access import Bearer, Role
 from poolpair.api.acting import act_routes
 from poolpair.api.desk import Desk
 from poolpair.api.metrics import metric_routes
+from poolpair.api.orders import Unconfirmed
 from poolpair.api.page.routes import page_routes
 from poolpair.api.problems import PROBLEM_JSON, Problem, answer_problem
 from poolpair.api.reading import open_routes, read_routes
@@ -85,7 +86,7 @@ def make_app(desk: Desk, *, local: bool) -> FastAPI:
     app.include_router(page_routes(desk))
     _describe(app, reader)
     _guard(app, local=local)
-    _fail_in_words(app)
+    _fail_in_words(app, desk)
     return app
 
 
@@ -126,17 +127,27 @@ def _guard(app: FastAPI, *, local: bool) -> None:
         return response
 
 
-def _fail_in_words(app: FastAPI) -> None:
+def _fail_in_words(app: FastAPI, desk: Desk) -> None:
+    def note(request: Request, error: PoolpairError) -> None:
+        bearer = getattr(request.state, "bearer", None)
+        if isinstance(bearer, Bearer):
+            desk.note_refused(bearer, request, error)
+
     @app.exception_handler(PoolpairError)
-    async def failed(_: Request, error: PoolpairError) -> Response:
+    async def failed(request: Request, error: PoolpairError) -> Response:
+        if isinstance(error, Unconfirmed):
+            note(request, error)
         unknown = error.code is Code.REQUEST and error.detail.startswith("no such")
         return answer_problem(error, 404 if unknown else None)
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> Response:
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])[:200]
-        return answer_problem(PoolpairError(Code.REQUEST, f"{place}: {first['msg']}"))
+        problem = PoolpairError(Code.REQUEST, f"{place}: {first['msg']}")
+        if any("confirm" in each["loc"] for each in error.errors()):
+            note(request, problem)
+        return answer_problem(problem)
 
     @app.exception_handler(HTTPException)
     async def refused(_: Request, error: HTTPException) -> Response:

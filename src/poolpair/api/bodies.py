@@ -11,7 +11,6 @@ from poolpair.model import Channel
 from poolpair.printable import LINE_MAX, is_line
 
 
-
 def _line(text: str) -> str:
     if not is_line(text):
         raise ValueError("expected one line of printable text")
@@ -104,6 +103,11 @@ class Accepted:
 
     accepted: str
     see: str = "/v1/status"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nothing(Accepted):
+    """Nothing is to be done: it is so already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,9 +7,11 @@ reads the management store.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,12 +19,12 @@ from fastapi import Request
 
 from poolpair.api.access import Bearer, Role, Tokens
 from poolpair.api.answers import Answers
-from poolpair.api.bodies import Accepted
+from poolpair.api.bodies import Accepted, Nothing
 from poolpair.api.drills import Drills
 from poolpair.api.facts import Facts
 from poolpair.api.orders import BeforeMove
 from poolpair.api.problems import late
-from poolpair.audit import audited
+from poolpair.audit import audited, enter_refused
 from poolpair.errors import Code, PoolpairError
 from poolpair.management.seen import Deployment
 from poolpair.pipeline.site import Site
@@ -30,6 +32,9 @@ from poolpair.pipeline.site import Site
 T = TypeVar("T")
 ORDERED = "ordered"
 """What the audit says of an order that the service carries out afterwards."""
+NOTHING = "nothing to do"
+REFUSED_EVERY_S = 60.0
+"""So often at most an attempt that was refused is entered for each token: a flood of them must not keep the store busy."""
 ANSWER_S = 4.0
 """A store that does not answer in this time is answered for: not serving."""
 ORDER_S = 30.0
@@ -80,6 +85,7 @@ class Desk:
             )
         }
         self._deployment = deployment
+        self._refused_s: dict[str, float] = {}
         self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="deployment")
 
     async def ask(self, answers: Answers, question: Callable[[], T], within_s: float = ANSWER_S) -> T:
@@ -111,16 +117,26 @@ class Desk:
     async def order(self, bearer: Bearer, request: Request, what: str, do: Callable[[Site], T]) -> T:
         """Change something, and note who wanted it, from where, and how it ended."""
         orders = self.answering.orders
-        whence = request.client.host if request.client else "?"
+        whence = _whence(request)
 
         def carry_out(site: Site) -> T:
             with audited(site, bearer.name, whence, what) as outcome:
                 done = do(site)
                 if isinstance(done, Accepted):
-                    outcome.words = ORDERED
+                    outcome.words = NOTHING if isinstance(done, Nothing) else ORDERED
                 return done
 
         return await self.ask(orders, lambda: orders.look(carry_out), ORDER_S)
+
+    def note_refused(self, bearer: Bearer, request: Request, error: PoolpairError) -> None:
+        """Enter an attempt that was refused before it became an order; the answer does not wait for it."""
+        now_s = time.monotonic()
+        if now_s - self._refused_s.get(bearer.name, -REFUSED_EVERY_S) < REFUSED_EVERY_S:
+            return
+        self._refused_s[bearer.name] = now_s
+        orders, whence, what = self.answering.orders, _whence(request), f"{request.method} {request.url.path}"
+        enter = partial(enter_refused, who=bearer.name, whence=whence, what=what, why=str(error))
+        self._threads[id(orders)].submit(orders.look, enter)
 
     def with_drill(self, facts: Facts) -> Facts:
         """With the drill that was ordered here."""
@@ -141,8 +157,14 @@ class Desk:
         if found is None:
             raise PoolpairError(Code.TOKEN, "this needs a token: `Authorization: Bearer TOKEN`")
         if not found.may(role):
-            raise PoolpairError(Code.ROLE, f"{found.name} may look, and not order")
+            error = PoolpairError(Code.ROLE, f"{found.name} may look, and not order")
+            self.note_refused(found, request, error)
+            raise error
         return found
+
+
+def _whence(request: Request) -> str:
+    return request.client.host if request.client else "?"
 
 
 def refuse_other_pages(request: Request) -> None:

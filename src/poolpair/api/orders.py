@@ -17,6 +17,7 @@ from poolpair.api.bodies import (
     Done,
     HeldBody,
     MoveBody,
+    Nothing,
     OnChannels,
     PauseBody,
     ReasonBody,
@@ -44,11 +45,15 @@ class Order:
     do: Callable[[Site], Done | Accepted]
 
 
+class Unconfirmed(PoolpairError):
+    """A dangerous order that does not repeat the name that it is about."""
+
+
 def refuse_unconfirmed(body: Confirmed, name: str) -> None:
-    """Raises REQUEST unless the order repeats the name that it is about."""
+    """Raises Unconfirmed (REQUEST) unless the order repeats the name that it is about."""
     if body.confirm != name:
         detail = f"a dangerous order repeats the name of the pool: `confirm` must be {name!r}, and is {body.confirm!r}"
-        raise PoolpairError(Code.REQUEST, detail, "nothing was changed; look twice, and repeat the name")
+        raise Unconfirmed(Code.REQUEST, detail, "nothing was changed; look twice, and repeat the name")
 
 
 def sync(body: OnChannels) -> Order:
@@ -61,7 +66,7 @@ def sync(body: OnChannels) -> Order:
         decisions.request(site, channels, rescan=True)
         return Accepted(accepted=f"sync of {', '.join(channels)}")
 
-    return Order(words="sync", do=do)
+    return Order(words=f"sync{_named(body)}", do=do)
 
 
 def verify(body: VerifyBody) -> Order:
@@ -75,7 +80,7 @@ def verify(body: VerifyBody) -> Order:
         decisions.nudge(site)
         return Accepted(accepted=f"verify of {', '.join(channels)}")
 
-    return Order(words=f"verify{' --repair' if body.repair else ''}", do=do)
+    return Order(words=f"verify{' --repair' if body.repair else ''}{_named(body)}", do=do)
 
 
 def pause(body: PauseBody) -> Order:
@@ -86,7 +91,7 @@ def pause(body: PauseBody) -> Order:
         decisions.pause(site, channels, body.reason)
         return Done(done=f"paused {', '.join(channels)}", count=len(channels))
 
-    return Order(words=f"pause: {body.reason}", do=do)
+    return Order(words=f"pause{_named(body)}: {body.reason}", do=do)
 
 
 def resume(body: OnChannels) -> Order:
@@ -96,22 +101,25 @@ def resume(body: OnChannels) -> Order:
         resumed = decisions.resume(site, _chosen(site, body))
         return Done(done=f"resumed {', '.join(resumed) or 'nothing'}", count=len(resumed))
 
-    return Order(words="resume", do=do)
+    return Order(words=f"resume{_named(body)}", do=do)
 
 
 def move(pool: str, verb: Verb, body: MoveBody, before_move: BeforeMove, *, abort: bool = False) -> Order:
     """A failover or failback, or its end. Raises REQUEST if the name is not repeated."""
     refuse_unconfirmed(body, pool)
-    words = f"{verb} {pool}{' --disaster' if body.disaster else ''}{' --abort' if abort else ''}"
+    incomplete = " --accept-incomplete" if body.accept_incomplete else ""
+    words = f"{verb} {pool}{' --disaster' if body.disaster else ''}{incomplete}{' --abort' if abort else ''}"
 
     def do(site: Site) -> Accepted:
         said = before_move(pool, body.disaster) if verb == "failover" and not abort else ""
         act = act_for(site, pool, away=verb == "failover", disaster=body.disaster, abort=abort)
-        if act is not Act.NOTHING:
-            _need_service(site)
-            carry_out(site, act, pool, disaster=body.disaster, accept_incomplete=body.accept_incomplete)
-            decisions.nudge(site)
-        return Accepted(accepted=f"{words}: {act}{f'; {said}' if said else ''}", see="/v1/plans")
+        heard = f"{words}: {act}{f'; {said}' if said else ''}"
+        if act is Act.NOTHING:
+            return Nothing(accepted=heard, see="/v1/plans")
+        _need_service(site)
+        carry_out(site, act, pool, disaster=body.disaster, accept_incomplete=body.accept_incomplete)
+        decisions.nudge(site)
+        return Accepted(accepted=heard, see="/v1/plans")
 
     return Order(words=words, do=do)
 
@@ -227,6 +235,11 @@ def _simple(words: str, change: Callable[[Site], None]) -> Order:
 def _need_service(site: Site) -> None:
     if site.store.lease_holder() is None:
         raise PoolpairError(Code.SERVICE_DOWN, "no service runs for this pool: nobody would carry this out")
+
+
+def _named(body: OnChannels) -> str:
+    """The channels, as the audit says them; nothing where all are meant."""
+    return "".join(f" {channel}" for channel in dict.fromkeys(body.channels))
 
 
 def _chosen(site: Site, body: OnChannels) -> tuple[Channel, ...]:

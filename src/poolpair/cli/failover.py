@@ -134,7 +134,8 @@ def move(
                 raise typer.Abort
         words = f"{'failover' if away else 'failback'} {home}"
         again = "cms failover" if site.lead is Channel.CMS else words
-        with ordering(site, f"{words}{' --disaster' if disaster else ''}{' --abort' if abort else ''}"):
+        flags = ((disaster, "disaster"), (incomplete, "accept-incomplete"), (abort, "abort"))
+        with ordering(site, f"{words}{''.join(f' --{flag}' for given, flag in flags if given)}"):
             if act.is_asked:
                 verb = AskVerb.GIVE_UP if abort else AskVerb.HANDOVER
                 ask_partner(site, verb, home, lambda: _worker(config, site), timeout_s, again=again)

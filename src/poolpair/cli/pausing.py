@@ -35,7 +35,7 @@ def pause(
 ) -> None:
     """Send no packages until `resume`: the line is needed for something else. Heartbeats go on, and so does what the partner sends."""
     refuse_odd_reason(reason)
-    with ordered(f"pause: {reason}") as site:
+    with ordered(f"pause{_named(channels)}: {reason}") as site:
         chosen = _chosen(site, channels)
         decisions.pause(site, chosen, reason)
     talk.print(
@@ -45,9 +45,14 @@ def pause(
 
 def resume(channels: Named = None) -> None:
     """Send what was held back."""
-    with ordered("resume") as site:
+    with ordered(f"resume{_named(channels)}") as site:
         resumed = decisions.resume(site, _chosen(site, channels))
     talk.print(f"{', '.join(resumed)}: resumed" if resumed else "nothing is paused here", markup=False)
+
+
+def _named(names: list[str] | None) -> str:
+    """The channels, as the audit says them; nothing where all are meant."""
+    return "".join(f" {channel}" for channel in dict.fromkeys(channel_from_name(name) for name in names or ()))
 
 
 def _chosen(site: Site, names: list[str] | None) -> tuple[Channel, ...]:

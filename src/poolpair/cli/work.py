@@ -60,7 +60,7 @@ def sync(
         wished = {ExportStatus.FINAL} if wait == "final" else {ExportStatus.FINAL, ExportStatus.STEADY}
         return wait is None or all(state.export.status in wished for state in states if only in (None, state.channel))
 
-    with ordered("sync"):
+    with ordered(f"sync{f' {only}' if only else ''}"):
         _work(config, only, reached, timeout, resume=True)
 
 
@@ -75,7 +75,7 @@ def verify(
     config = chosen_config()
     only = channel_from_name(channel) if channel else None
     before: dict[Channel, VerifyResult | None] = {}
-    with ordered(f"verify{' --repair' if repair else ''}") as site:
+    with ordered(f"verify{' --repair' if repair else ''}{f' {only}' if only else ''}") as site:
         if repair:
             _put_capture_back(config, site)
         for each in _chosen(site, only):

@@ -76,8 +76,10 @@ class Form:
         try:
             return self.make(filled)
         except (ValidationError, ValueError) as error:
-            first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-            raise PoolpairError(Code.REQUEST, f"the form is not filled in as it should be: {first}") from error
+            found = error.errors() if isinstance(error, ValidationError) else []
+            kind = orders.Unconfirmed if any("confirm" in each["loc"] for each in found) else PoolpairError
+            first = found[0]["msg"] if found else str(error)
+            raise kind(Code.REQUEST, f"the form is not filled in as it should be: {first}") from error
 
     def confirm_name(self, said: dict[str, str], here: str) -> str:
         """What has to be repeated; empty if nothing has."""

@@ -11,6 +11,7 @@ from poolpair.api.access import COOKIE_S, Bearer, Role, cookie_for
 from poolpair.api.bodies import Accepted
 from poolpair.api.desk import Desk, refuse_other_pages
 from poolpair.api.facts import Facts, ledger_entries
+from poolpair.api.orders import Unconfirmed
 from poolpair.api.page.forms import FORMS, Filled, Form, read_form
 from poolpair.api.page.live import Stream, deployment_news, facts_now, overview_news
 from poolpair.api.page.render import asset, deployment_sections, draw, sections
@@ -132,6 +133,8 @@ def _order(desk: Desk, router: APIRouter) -> None:
             made = found.order(Filled(said=said, here=desk.pool, drills=desk.drills, before_move=desk.before_move))
             outcome = await desk.order(bearer, request, made.words, made.do)
         except PoolpairError as error:
+            if isinstance(error, Unconfirmed):
+                desk.note_refused(bearer, request, error)
             return await _show_form(desk, bearer, found, said, error)
         desk.answering.looks.forget()
         later = "&later=true" if isinstance(outcome, Accepted) and found.later else ""
