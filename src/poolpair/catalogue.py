@@ -163,8 +163,8 @@ CATALOGUE: dict[Code, Entry] = {
     Code.HELD: Entry(
         _D,
         1,
-        "a package would delete very much; it and all after it wait",
-        "`poolpair held list`, then `poolpair held apply` or `poolpair held refuse`",
+        "a package would delete very much, or a first copy what stands here alone; it and all after it wait",
+        "`poolpair held list` (a first copy: are the two sites swapped?), then `poolpair held apply` or `poolpair held refuse`",
     ),
     Code.PARKED: Entry(
         _D,

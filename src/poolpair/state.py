@@ -199,6 +199,8 @@ class Held:
     table: str
     deletes: int
     of: int
+    first: bool = False
+    """It is of a first copy: what stands here was never at its origin."""
     approved: bool = False
     since_utc: str = ""
 
@@ -218,6 +220,8 @@ class Inbound:
     applied: Position | None = None
     seen_sequence: int = 0
     complete: tuple[str, ...] = ()
+    settled: tuple[str, ...] | None = None
+    """Homes of which the copy was whole once, or whose first copy the operator let delete; all of them if an older release began it."""
     doubts: bool = False
     """The copy may have been changed unseen; a comparison settles it."""
     waiting: tuple[WaitingTable, ...] = ()

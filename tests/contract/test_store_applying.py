@@ -261,6 +261,33 @@ def test_the_guard_counts_a_seeds_deletions_and_yields_to_approval(a: Bench, b: 
     assert b.rows("account") == []
 
 
+def test_a_first_copy_deletes_nothing_unasked(a: Bench, b: Bench, rows: Path) -> None:
+    """One group of a home whose copy was never whole is enough; what the origin deleted itself is not counted, nor what it sends."""
+    for bench in (a, b):
+        bench.account("both", 1)
+    b.account("mine", 1)
+    b.account("gone", 1)
+    a.store.check_capture()
+    token = advance(a)
+    a.account("gone", 1)
+    a.delete("account", ("a.example", "gone"))
+    cut = Cut(channel=USERS, served=("a",), since=None, buckets=(whole(ACCOUNT),))
+    exported = export(a, rows, cut)
+    unsettled = replace(plan_for(cut), unsettled=("a",))
+    held = apply(b, rows, exported, unsettled)
+    assert held == MassDelete(table="account", deletes=2, of=3, first=True)
+    assert len(b.rows("account")) == 3
+    delta = Cut(channel=USERS, served=("a",), since=token)
+    exported = export(a, rows, delta)
+    done = apply(b, rows, exported, replace(plan_for(delta), unsettled=("a",)))
+    assert isinstance(done, Applied)
+    assert len(b.rows("account")) == 2
+    exported = export(a, rows, cut)
+    assert apply(b, rows, exported, unsettled) == MassDelete(table="account", deletes=1, of=2, first=True)
+    assert isinstance(apply(b, rows, exported, replace(unsettled, unsettled=("b",))), Applied)
+    assert len(b.rows("account")) == 1
+
+
 def test_a_failed_record_rolls_back_the_rows(a: Bench, b: Bench, rows: Path) -> None:
     """Rows, parked groups and what `record` writes commit together or not at all; the package applies afterwards."""
     fill(a)

@@ -291,6 +291,20 @@ def test_a_surplus_file_that_somebody_made_here_is_known_as_such(a: Bench, b: Be
     assert known(b, ODD) is None
 
 
+def test_a_first_copy_deletes_no_file_unasked(a: Bench, b: Bench, rows: Path) -> None:
+    """One file that stands here alone is enough."""
+    note(a, ONE)
+    note(b, ONE, TWO, log=False)
+    cut = Cut(channel=FILES, served=("a",), since=None, buckets=(TREE,))
+    exported = cut_files(a, rows, cut)
+    unsettled = replace(plan_for(cut), unsettled=("a",))
+    held = MassDelete(table="the files", deletes=1, of=2, first=True)
+    assert apply(b, rows, exported, unsettled, placed=[ONE]) == held
+    assert b.store.pending_deletions() == ()
+    assert isinstance(apply(b, rows, exported, replace(unsettled, approved=True), placed=[ONE]), Applied)
+    assert len(b.store.pending_deletions()) == 1
+
+
 def test_the_guard_of_the_tree_trips(a: Bench, b: Bench, rows: Path) -> None:
     """Too many deletions, or an emptied tree of two files or more, are held; approved they are done."""
     note(b, ONE, TWO, log=False)

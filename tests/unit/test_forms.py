@@ -15,7 +15,7 @@ from poolpair.errors import Code, PoolpairError
 
 def filled(**said: str) -> Filled:
     """A form that was sent; nothing of it begins a drill."""
-    return Filled(said=said, here="b", drills=Drills(Path("none.toml")), before_move=lambda _pool: None)
+    return Filled(said=said, here="b", drills=Drills(Path("none.toml")), before_move=lambda _pool, _disaster: "")
 
 
 @pytest.mark.parametrize("entry", [None, "", " ", "all", "--all", "xyz", "abc", "../x", "a" * 65])

@@ -35,6 +35,7 @@ class HeldPackage:
     table: str
     deletes: int
     of: int
+    first_copy: bool
     approved: bool
     since_utc: str
 
@@ -93,6 +94,7 @@ def held_packages(site: Site) -> tuple[HeldPackage, ...]:
             table=inbound.held.table,
             deletes=inbound.held.deletes,
             of=inbound.held.of,
+            first_copy=inbound.held.first,
             approved=inbound.held.approved,
             since_utc=inbound.held.since_utc,
         )

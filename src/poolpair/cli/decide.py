@@ -19,6 +19,8 @@ from poolpair.printable import shortened
 from poolpair.state import Inbound, Outbound
 from poolpair.wiring import open_site
 
+FIRST_COPY = ": its first copy, and these were never at the partner; are the two sites swapped?"
+
 Named = Annotated[str, typer.Argument(help="users or conferences.", autocompletion=completing.channels)]
 
 
@@ -30,7 +32,7 @@ def register(app: typer.Typer) -> None:
             {"list": parked_list, "show": parked_show, "retry": parked_retry, "drop": parked_drop},
         ),
         "held": (
-            "Packages that would delete very much.",
+            "Packages that would delete very much, or what a first copy finds here.",
             {"list": held_list, "apply": held_apply, "refuse": held_refuse},
         ),
         "setback": (
@@ -101,7 +103,7 @@ def held_list() -> None:
         if inbound and inbound.held:
             held = inbound.held
             state = "approved" if held.approved else "waits"
-            deletes = f"deletes {held.deletes} of {held.of} in {held.table}"
+            deletes = f"deletes {held.deletes} of {held.of} in {held.table}{FIRST_COPY if held.first else ''}"
             tell(channel, f"package {held.position.sequence}", deletes, state, f"since {held.since_utc}")
     site.store.close()
 

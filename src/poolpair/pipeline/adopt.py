@@ -196,7 +196,10 @@ def _begin_as_target(site: Site, tx: Transaction, channel: Channel, reign: Reign
     complete = set(inbound.complete) - {home} | ({home} if proved else set())
     # Whoever takes over compares of itself; whoever was handed a home believes our copy equal, and must hear that it is not.
     doubts = inbound.doubts or (reign.began == "handover" and not proved)
-    tx.save(inbound_name(channel), replace(inbound, complete=tuple(sorted(complete)), doubts=doubts))
+    heard = replace(inbound, complete=tuple(sorted(complete)), doubts=doubts)
+    if inbound.settled is not None or inbound.applied is None:  # what the new server lacks of it is spooled here
+        heard = replace(heard, settled=tuple(sorted({*(inbound.settled or ()), home})))
+    tx.save(inbound_name(channel), heard)
 
 
 def begin_reign(site: Site, tx: Transaction, home: str, began: str, *, complete: bool) -> Serving:

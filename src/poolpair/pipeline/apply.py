@@ -135,8 +135,24 @@ def _plan(site: Site, channel: Channel, manifest: Manifest) -> ApplyPlan:
         keep_replaced=manifest.keep_replaced,
         fills=manifest.fills,
         digests=manifest.since is not None,
+        unsettled=() if manifest.keep_replaced else _unsettled(inbound, manifest),
         now_utc=site.clock.utc_iso(),
     )
+
+
+def _unsettled(inbound: Inbound, manifest: Manifest) -> tuple[str, ...]:
+    """Homes whose copy here was never whole. What stands here of them is no copy yet, so that its origin lacks it says nothing."""
+    if inbound.settled is None and inbound.applied is not None:  # an older release began this copy, and did not say
+        return ()
+    return tuple(home for home in manifest.served if home not in (inbound.settled or ()))
+
+
+def _settled(inbound: Inbound, manifest: Manifest) -> tuple[str, ...] | None:
+    if inbound.settled is None and inbound.applied is not None:
+        return None
+    held = inbound.held
+    let = held is not None and held.first and held.approved and held.position == manifest.position
+    return tuple(sorted({*(inbound.settled or ()), *(manifest.served if let else ())}))
 
 
 def _record(site: Site, tx: Transaction, manifest: Manifest, applied: Applied) -> None:
@@ -152,6 +168,7 @@ def _record(site: Site, tx: Transaction, manifest: Manifest, applied: Applied) -
         inbound,
         applied=manifest.position,
         complete=_still_complete(inbound, manifest),
+        settled=_settled(inbound, manifest),
         past_streams=past,
         held=None,
         fault=None,
@@ -232,6 +249,7 @@ def _hold(site: Site, channel: Channel, manifest: Manifest, found: MassDelete) -
         table=found.table,
         deletes=found.deletes,
         of=found.of,
+        first=found.first,
         since_utc=site.clock.utc_iso(),
     )
     with site.store.transaction() as tx:

@@ -50,7 +50,10 @@ def compare(site: Site, channel: Channel) -> bool:
             found, unequal = tuple(buckets for buckets in found if buckets.table not in waits), set(homes)
         complete = (set(inbound.complete) | set(homes)) - unequal
         answer = Answer(package_id=owed.package_id, differs=found)
-        tx.save(inbound_name(channel), replace(inbound, answer=answer, complete=tuple(sorted(complete)), doubts=False))
+        fresh = replace(inbound, answer=answer, complete=tuple(sorted(complete)), doubts=False)
+        if inbound.settled is not None:
+            fresh = replace(fresh, settled=tuple(sorted(complete.union(inbound.settled))))
+        tx.save(inbound_name(channel), fresh)
         proves = not (unequal or foreign) and not owed.left_behind and inbound.applied is not None
         if proves:
             # What somebody wrote here into the partner's rows is proved undone.

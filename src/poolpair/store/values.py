@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -120,7 +121,10 @@ class TreeDiff:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyPlan:
-    """How a package is applied. Guards: more than `guard_groups` and more than `guard_fraction` of a table deleted = held."""
+    """How a package is applied. Guards: more than `guard_groups` and more than `guard_fraction` of a table deleted = held.
+
+    So is one group or file that a comparison would delete of an `unsettled` home: what its origin never said to delete.
+    """
 
     channel: Channel
     package_id: str
@@ -138,6 +142,8 @@ class ApplyPlan:
     """Most likely nothing of it is here yet."""
     digests: bool = False
     """What it names is digested after it was applied."""
+    unsettled: tuple[str, ...] = ()
+    """Homes of which the copy here was never whole."""
     now_utc: str
 
 
@@ -164,6 +170,22 @@ class MassDelete:
     table: str
     deletes: int
     of: int
+    first: bool = False
+    """It is a first copy that would delete what its origin does not have; `of` counts what stands here of its homes."""
+
+
+def too_many_files(plan: ApplyPlan, *, named: int, surplus: Counter[str], of: int, adds: bool) -> MassDelete | None:
+    """Guard the tree: like a table, and an emptied tree of two files or more always counts as too much.
+
+    `named` files are said to be deleted; `surplus` counts by home those in compared buckets that the package does not hold.
+    """
+    if first := sum(surplus[home] for home in plan.unsettled):
+        return MassDelete(table="the files", deletes=first, of=of, first=True)
+    gone = named + surplus.total()
+    emptied = gone >= 2 and gone == of and not adds
+    if emptied or (gone > plan.guard_groups and gone > plan.guard_fraction * of):
+        return MassDelete(table="the files", deletes=gone, of=of)
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

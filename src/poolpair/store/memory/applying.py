@@ -24,6 +24,8 @@ class TableApply:
         self._plan = plan
         self._refuses = refuses
         self._here = draft.groups[table.number - 1]
+        self._first = 0
+        """Groups that the first copy of a home would delete."""
         self._gone = self._find_gone()
 
     def _find_gone(self) -> tuple[Key, ...]:
@@ -37,18 +39,25 @@ class TableApply:
                 spared = key in self._groups or key in parked or self._table.waits(key, left_behind)
                 if not spared and any(in_buckets(self._schema, self._table, buckets, key) for buckets in chosen):
                     gone[key] = None
+                    self._first += self._schema.home(self._table, key) in self._plan.unsettled
         return tuple(gone)
 
     def mass_delete(self) -> MassDelete | None:
         """Say whether the guard trips."""
         plan, table = self._plan, self._table
+        if self._first:
+            return MassDelete(table=table.name, deletes=self._first, of=self._standing(plan.unsettled), first=True)
         deletes = sum(key in self._here.now for key in self._gone)
         if deletes <= plan.guard_groups:
             return None
-        total = sum(table.is_tracked(key) and self._schema.home(table, key) in plan.served for key in self._here.now)
+        total = self._standing(plan.served)
         if deletes > plan.guard_fraction * total:
             return MassDelete(table=table.name, deletes=deletes, of=total)
         return None
+
+    def _standing(self, homes: tuple[str, ...]) -> int:
+        table = self._table
+        return sum(table.is_tracked(key) and self._schema.home(table, key) in homes for key in self._here.now)
 
     def apply(self) -> Applied:
         """Apply the table; parks what is refused."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -26,6 +27,7 @@ from poolpair.store.values import (
     PackedFile,
     Reclaimed,
     RecoverPlan,
+    too_many_files,
 )
 
 
@@ -65,12 +67,10 @@ class MemoryIncoming:
         here = self._disk.state.files
         tombstones = [packed.file.path for packed in self._content.files if not packed.file.present]
         gone = sum(path in here and here[path].file.present for path in tombstones)
-        gone += sum(1 for _ in self.surplus_files(plan))
+        surplus = Counter(file.home for file in self.surplus_files(plan))
         total = sum(entry.file.present and entry.file.home in plan.served for entry in here.values())
-        emptied = gone >= 2 and gone == total and len(tombstones) == len(self._content.files)
-        if emptied or (gone > plan.guard_groups and gone > plan.guard_fraction * total):
-            return MassDelete(table="the files", deletes=gone, of=total)
-        return None
+        adds = len(tombstones) < len(self._content.files)
+        return too_many_files(plan, named=gone, surplus=surplus, of=total, adds=adds)
 
     def mark_placing(self, deleted: Sequence[bytes] = ()) -> None:
         """Record which digest is about to be placed where, and what is deleted."""

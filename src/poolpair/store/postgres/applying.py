@@ -34,6 +34,8 @@ class TableApply:
         self._say = say = Statements(b)
         self._r, self._gone, self._named, self._old = say.r, say.gone, say.named, say.old
         self._groups = self._deleted = self._rows = self._parked = 0
+        self._first = 0
+        """Groups that the first copy of a home would delete."""
         self._has_rows = self._unparks = False
         self._is_deleted = self._is_written = False
         """Done by a statement for more tables than this one."""
@@ -92,7 +94,7 @@ class TableApply:
                 f"SELECT DISTINCT {b.key} FROM {b.table} WHERE {b.scope} AND {b.carried('$1::text[]')} AND $1::text[] IS NOT NULL"
                 f" AND {b.home} = $2 AND {b.bucket(str(buckets.of))} = ANY ($3::bigint[])"
             )
-            self._deleted += s.changed(
+            surplus = s.changed(
                 f"INSERT INTO {self._gone} ({b.key}) SELECT {b.key} FROM ({here}) h"
                 f" WHERE NOT EXISTS (SELECT 1 FROM {self._r} r WHERE {b.same_key('r', 'h')})"
                 f" AND NOT EXISTS (SELECT 1 FROM {SCHEMA}.parked_key_{b.n} p WHERE {b.same_key('p', 'h')})",
@@ -100,11 +102,18 @@ class TableApply:
                 buckets.home,
                 list(buckets.buckets),
             )
+            self._deleted += surplus
+            self._first += surplus if buckets.home in self._plan.unsettled else 0
         s.run(f"ANALYZE {self._gone}")
 
     def mass_delete(self) -> MassDelete | None:
         """Say whether the guard trips; counts the table only as far as the answer needs."""
         b, plan = self._b, self._plan
+        distinct = "" if b.conflict is not None else "DISTINCT"
+        standing_of = f"SELECT {distinct} {b.key} FROM {b.table} WHERE {b.scope} AND {b.home} = ANY ($1::text[])"
+        if self._first:
+            total = self._db.number(f"SELECT count(*) FROM ({standing_of}) mine", list(plan.unsettled))
+            return MassDelete(table=b.spec.name, deletes=self._first, of=total, first=True)
         if self._deleted <= plan.guard_groups:
             return None
         standing = f"EXISTS (SELECT 1 FROM {b.table} t WHERE {b.same_key('t', 'g')})"
@@ -112,10 +121,7 @@ class TableApply:
         if deletes <= plan.guard_groups:
             return None
         enough = int(deletes / plan.guard_fraction) + 1 if plan.guard_fraction else deletes
-        distinct = "" if b.conflict is not None else "DISTINCT"
-        mine = (
-            f"SELECT {distinct} {b.key} FROM {b.table} WHERE {b.scope} AND {b.home} = ANY ($1::text[]) LIMIT $2::bigint"
-        )
+        mine = f"{standing_of} LIMIT $2::bigint"
         total = self._db.number(f"SELECT count(*) FROM ({mine}) mine", list(plan.served), enough + 1)
         if deletes > plan.guard_fraction * total:
             return MassDelete(table=b.spec.name, deletes=deletes, of=total)

@@ -7,6 +7,7 @@ wait, and if they fail in the end everything is done again without waiting, so t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -44,7 +45,16 @@ from poolpair.store.postgres.skipping import resting
 from poolpair.store.postgres.transaction import PostgresTransaction
 from poolpair.store.postgres.writing import write
 from poolpair.store.profile import ProfileTable
-from poolpair.store.values import Applied, ApplyPlan, CatalogueFile, MassDelete, PackedFile, Reclaimed, RecoverPlan
+from poolpair.store.values import (
+    Applied,
+    ApplyPlan,
+    CatalogueFile,
+    MassDelete,
+    PackedFile,
+    Reclaimed,
+    RecoverPlan,
+    too_many_files,
+)
 
 FILES_AT_ONCE = 500
 
@@ -281,14 +291,11 @@ class PostgresIncoming:
         gone = self._db.number(
             f"SELECT count(*) FROM pg_temp.f JOIN {FILE} c ON c.path = f.path WHERE NOT f.present AND c.present"
         )
-        gone += sum(1 for _ in self.surplus_files(plan))
+        surplus = Counter(file.home for file in self.surplus_files(plan))
         mine = f"SELECT count(*) FROM {FILE} WHERE present AND home = ANY ($1::text[])"
         total = self._db.number(mine, list(plan.served))
         added = self._db.number("SELECT count(*) FROM pg_temp.f WHERE present")
-        emptied = gone >= 2 and gone == total and not added
-        if emptied or (gone > plan.guard_groups and gone > plan.guard_fraction * total):
-            return MassDelete(table="the files", deletes=gone, of=total)
-        return None
+        return too_many_files(plan, named=gone, surplus=surplus, of=total, adds=added > 0)
 
     def _apply_files(self, plan: ApplyPlan, transaction: PostgresTransaction, placed: list[CatalogueFile]) -> None:
         """Bring the catalogue up: placed files as they lie on disk now, deletions marked until they reached the disk."""

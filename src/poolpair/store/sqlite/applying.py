@@ -32,6 +32,8 @@ class TableApply:
         self._old = f"temp.old_{b.n}"
         self._all = f"temp.all_{b.n}"
         self._parked = 0
+        self._first = 0
+        """Groups that the first copy of a home would delete."""
 
     def prepare(self) -> None:
         """List the groups to delete: tombstones, and what a seed's whole buckets do not hold. Parked groups are spared."""
@@ -50,16 +52,23 @@ class TableApply:
                 f"SELECT DISTINCT {b.key} FROM {b.table} WHERE {b.scope} AND {carried} AND {b.home} = {literal(buckets.home)}"
                 f" AND {b.in_buckets(buckets)}"
             )
-            c.execute(
+            surplus = c.execute(
                 f"INSERT INTO {self._gone} SELECT {here_keys} FROM ({here}) h"
                 f" LEFT JOIN pkg.k{b.n} k ON {b.same_key('k', 'h')}"
                 f" LEFT JOIN main.{PREFIX}parked_key_{b.n} p ON {b.same_key('p', 'h')}"
                 " WHERE k.rowid IS NULL AND p.poolpair_id IS NULL"
             )
+            self._first += surplus.rowcount if buckets.home in self._plan.unsettled else 0
 
     def mass_delete(self) -> MassDelete | None:
         """Say whether the guard trips; counts the table only when the list of deletions is long."""
         b, plan = self._b, self._plan
+        mine = (
+            f"SELECT DISTINCT {b.key} FROM {b.table} WHERE {b.scope} AND {b.home} IN (SELECT value FROM json_each(%s))"
+        )
+        if self._first:
+            total = self._one(f"SELECT count(*) FROM ({mine % literal(json.dumps(plan.unsettled))})")
+            return MassDelete(table=b.spec.name, deletes=self._first, of=total, first=True)
         if self._one(f"SELECT count(*) FROM {self._gone}") <= plan.guard_groups:
             return None
         deletes = self._one(
@@ -67,10 +76,8 @@ class TableApply:
         )
         if deletes <= plan.guard_groups:
             return None
-        homes = literal(json.dumps(plan.served))
-        mine = f"SELECT DISTINCT {b.key} FROM {b.table} WHERE {b.scope} AND {b.home} IN (SELECT value FROM json_each({homes}))"
         enough = f" LIMIT {int(deletes / plan.guard_fraction) + 1}" if plan.guard_fraction else ""
-        total = self._one(f"SELECT count(*) FROM ({mine}{enough})")
+        total = self._one(f"SELECT count(*) FROM ({mine % literal(json.dumps(plan.served))}{enough})")
         if deletes > plan.guard_fraction * total:
             return MassDelete(table=b.spec.name, deletes=deletes, of=total)
         return None

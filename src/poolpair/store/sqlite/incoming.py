@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -34,6 +35,7 @@ from poolpair.store.values import (
     PackedFile,
     Reclaimed,
     RecoverPlan,
+    too_many_files,
 )
 
 
@@ -258,17 +260,14 @@ class SqliteIncoming:
             return None
         both = "pkg.f JOIN main.poolpair_file c ON c.path = pkg.f.path WHERE pkg.f.present = 0 AND c.present = 1"
         gone = self._c.execute(f"SELECT count(*) FROM {both}").fetchone()[0]
-        gone += sum(1 for _ in self.surplus_files(plan))
+        surplus = Counter(file.home for file in self.surplus_files(plan))
         homes = json.dumps(plan.served)
         total = self._c.execute(
             "SELECT count(*) FROM main.poolpair_file WHERE present = 1 AND home IN (SELECT value FROM json_each(?))",
             (homes,),
         ).fetchone()[0]
         added = self._c.execute("SELECT count(*) FROM pkg.f WHERE present = 1").fetchone()[0]
-        emptied = gone >= 2 and gone == total and not added
-        if emptied or (gone > plan.guard_groups and gone > plan.guard_fraction * total):
-            return MassDelete(table="the files", deletes=gone, of=total)
-        return None
+        return too_many_files(plan, named=gone, surplus=surplus, of=total, adds=added > 0)
 
     def _apply_files(self, plan: ApplyPlan, transaction: SqliteTransaction, placed: Iterable[CatalogueFile]) -> None:
         """Bring the catalogue up: placed files as they lie on disk now, deletions marked until they reached the disk."""
