@@ -158,13 +158,17 @@ def _key_of(info: TableInfo) -> _Key:
     primary = tuple(c.name for c in sorted(info.columns, key=lambda column: column.pk_rank) if c.pk_rank)
     if primary and usable.issuperset(primary) and unique_key_within(info, primary):
         return _Key(primary)
-    unique = [names for names in info.unique_keys if usable.issuperset(names)]
+    # In no order of the catalogue's: at the other site the same indexes may have been made in another one.
+    unique = sorted(
+        (names for names in info.unique_keys if usable.issuperset(names)), key=lambda names: (len(names), names)
+    )
     single = next((names for names in unique if unique_key_within(info, names) == names), None)
     if single:
-        return _Key(single, "It has no primary key; these columns are unique.")
+        why = "NULL is possible in its primary key" if primary else "It has no primary key"
+        return _Key(single, f"{why}; these columns are unique.")
     if unique:  # in a primary key of SQLite NULL is the exception; in another column it may be what most rows have
         return _Key(
-            primary if primary in unique else unique[0],
+            primary if any(set(names) == set(primary) for names in unique) else unique[0],
             "Unique but for NULL: rows that agree in these columns travel together.",
         )
     every = tuple(column.name for column in info.columns if column.name in usable)
@@ -180,6 +184,9 @@ def _entry(choice: Choice) -> Iterator[str]:
     owners = [column.name for column in info.columns if _OWNER.match(column.name)]
     if owners:
         inside = "it is in the key" if set(owners) & set(key) else "only columns of the key can tell a row's home"
+        numbers = [name for name in key if (found := info.column(name)) and "int" in found.declared_type.lower()]
+        if numbers and inside != "it is in the key":
+            inside += f", and a number ({', '.join(numbers)}) that both sites give would be two rows: then it is no key"
         yield f"# Looks like an owner: {', '.join(owners)}. Matters only if both sites are to serve users; {inside}.\n"
     yield from _relations(info)
     yield f"[[tables]]\nname = {_quoted(info.name)}\nkey  = [{', '.join(map(_quoted, key))}]\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from itertools import permutations
 
 from poolpair.store.drafting import Described, choose, draft_profile
 from poolpair.store.profile_check import ColumnInfo, Problem, TableInfo
@@ -67,6 +68,33 @@ def test_the_primary_key_goes_before_what_is_unique_but_for_null() -> None:
     keys = {each.name: each.key for each in parse_profile(text.encode(), "drafted").tables}
     assert keys == {"user": ("name",), "member": ("number",)}
     assert text.count("Unique but for NULL") == 1
+
+
+def test_the_order_in_which_indexes_were_made_does_not_matter() -> None:
+    """Both sites choose by themselves, and have to choose the same: also a primary key of which an index tells in another order."""
+    for null in (True, False):
+        columns = (column("a", null=null), column("b", null=null), column("c"))
+        keys = (("a",), ("b",), ("b", "c"))
+        made = [TableInfo(name="v", columns=columns, unique_keys=tuple(each)) for each in permutations(keys)]
+        assert {drafted(each) for each in made} == {drafted(made[0])}
+    composite = (column("a", null=True, pk=1), column("b", null=True, pk=2), column("mail", null=True))
+    info = TableInfo(name="v", columns=composite, unique_keys=(("mail",), ("b", "a")))
+    assert [each.key for each in choose(Described(tables=(info,)))[0]] == [("a", "b")]
+
+
+def test_no_primary_key_is_said_only_where_there_is_none() -> None:
+    """One that may be NULL is passed over for columns that are not, and the draft says so."""
+    strict = table("member", column("name", null=True, pk=1), column("number"))
+    text = drafted(replace(strict, unique_keys=(("number",), ("name",))))
+    assert "It has no primary key" not in text
+    assert "NULL is possible in its primary key; these columns are unique." in text
+
+
+def test_an_owner_beside_a_numbered_key_is_no_way_to_two_homes() -> None:
+    """Both sites would give the same number to two rows."""
+    owner = column("owner_id")
+    text = drafted(table("item", column("id", "INTEGER", pk=1), owner), table("word", column("id", pk=1), owner))
+    assert text.count("a number (id) that both sites give would be two rows") == 1
 
 
 def test_what_is_left_out_is_named_with_its_reason() -> None:

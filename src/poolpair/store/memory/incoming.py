@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-from poolpair.changed import Changed
+from poolpair.changed import Changed, tracked_otherwise
 from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.model import Channel, TableShape
 from poolpair.store.memory.applying import TableApply
@@ -166,7 +166,7 @@ def open_rows(path: Path, disk: MemoryDisk, channel: Channel, shapes: tuple[Tabl
     tables = disk.schema.of(channel)
     theirs, ours = [(shape.name, shape.key) for shape in shapes], [(table.name, table.key) for table in tables]
     if theirs != ours:
-        raise PoolpairError(Code.SCHEMA, f"the partner tracks {theirs}, this pool {ours}")
+        raise tracked_otherwise(theirs, ours)
     for shape, table in zip(shapes, tables, strict=True):
         if differing := sorted(set(shape.columns) ^ set(table.columns)):
             detail = f"table {table.name}: column {', '.join(differing)} is not at both pools"

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 
-from poolpair.changed import WaitingTable
-from poolpair.errors import Code, PoolpairError, Refused
+from poolpair.changed import WaitingTable, tracked_otherwise
+from poolpair.errors import Code, Refused
 from poolpair.model import TableShape
 from poolpair.store.postgres.bound import Bound
 from poolpair.store.postgres.rowsfile import Section
@@ -39,8 +39,9 @@ def carried(specs: Iterable[ProfileTable], tables: tuple[TableShape, ...]) -> di
         if coming and (coming[0].name, coming[0].key) == (spec.name, spec.key):
             found[spec.number] = coming.pop(0)
     if coming:
-        raise PoolpairError(
-            Code.SCHEMA, f"the partner tracks table {coming[0].name} by {coming[0].key}, this pool does not"
+        raise tracked_otherwise(
+            [(shape.name, shape.key) for shape in tables],
+            [(spec.name, spec.key) for spec in specs if spec.name in {shape.name for shape in tables}],
         )
     return found
 

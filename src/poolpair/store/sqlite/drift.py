@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from poolpair.changed import tracked_otherwise
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import TableShape
 
@@ -32,7 +33,7 @@ def refuse_other_tables(theirs: tuple[TableShape, ...], ours: tuple[TableShape, 
     """A package is applied where both sites have the same tables. Raises SCHEMA."""
     coming, here = [(table.name, table.key) for table in theirs], [(table.name, table.key) for table in ours]
     if coming != here:
-        raise PoolpairError(Code.SCHEMA, f"the partner tracks {coming}, this pool {here}")
+        raise tracked_otherwise(coming, here)
     for their, our in zip(theirs, ours, strict=True):
         if found := [*_columns(their, our), *_types(their, our)]:
             raise PoolpairError(Code.SCHEMA, f"table {our.name}: {'; '.join(found)}")
