@@ -12,9 +12,10 @@ import typer
 from poolpair.cli.context import EXIT_STATUSES, talk
 from poolpair.cli.examine import examine
 from poolpair.errors import Code, PoolpairError
-from poolpair.store.drafting import EVERYWHERE, draft_profile
+from poolpair.store.drafting import EVERYWHERE, choose, draft_profile
 from poolpair.store.open import kind_of
 from poolpair.store.own_places import database_files, outside, scratch_beside
+from poolpair.units import show_count
 
 LOCK_WAIT_S = 10.0
 TOPS_MAX = 40
@@ -51,7 +52,8 @@ def draft(
             sink.write(text)
     except OSError as error:
         raise PoolpairError(Code.USAGE, f"cannot write {to}: {error.strerror}") from error
-    said = f"drafted {to}: {len(found.tables)} tables, {len(found.left)} left out; read it before you use it"
+    choices, left = choose(found)
+    said = f"drafted {to}: {show_count(len(choices), 'table')}, {len(left)} left out; read it before you use it"
     talk.print(said, markup=False)
 
 
