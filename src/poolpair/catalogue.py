@@ -194,7 +194,7 @@ CATALOGUE: dict[Code, Entry] = {
         _D,
         1,
         "rows of the partner's homes were changed here by somebody",
-        "find the writer; `poolpair verify --repair` at the pool whose rows they are puts them right",
+        "find the writer; `poolpair verify --repair` at the pool whose rows they are undoes what was written",
     ),
     Code.LEDGER_MOVED: Entry(
         _D,

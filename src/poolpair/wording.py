@@ -168,7 +168,8 @@ def _of_counts(channel: ChannelStatus, partner: str) -> Iterator[Remark]:
     for place, counts in (("here", here), (f"at {partner}", there)):
         for count, (code, name) in zip(counts, (*names, *more), strict=True):
             if count:
-                where = "" if place == "here" else f" ({place})"
+                # Where to write is said by the hint itself: at the pool whose rows they are, which is not where they were changed.
+                where = "" if place == "here" or code is Code.FOREIGN_WRITES else f" ({place})"
                 said = show_count(count, name) if code is Code.FOREIGN_WRITES else f"{count} {name}"
                 hint = f"{CATALOGUE[code].hint}{where}"
                 yield Remark(text=f"{channel.channel} {place}: {said} ({code})", hint=hint)
