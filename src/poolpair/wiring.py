@@ -12,21 +12,20 @@ from poolpair.clock import Clock, SystemClock
 from poolpair.config import PoolConfig, home_of, home_ranks, settings_digest
 from poolpair.config_values import MANAGEMENT_PROFILE
 from poolpair.errors import Code, PoolpairError
-from poolpair.format.layout import MAX_IDENTITY_BYTES, TASK_ASSIGNMENT, PoolIdentity, folders, identity_file
+from poolpair.format.layout import TASK_ASSIGNMENT, PoolIdentity, folders, identity_file
 from poolpair.hooks.commands import CommandHooks
 from poolpair.hooks.port import Hooks
 from poolpair.keyfile import keys_of, read_key_file
 from poolpair.model import Channel, new_id
 from poolpair.parting import begin_with_another
 from poolpair.pipeline.fence import fence_pools
-from poolpair.pipeline.identity import refuse_clone
+from poolpair.pipeline.identity import identity_in, refuse_clone, refuse_other_name
 from poolpair.pipeline.limits import Limits
 from poolpair.pipeline.site import SCRATCH_SUFFIX, FileHome, Site, outbound_name
 from poolpair.protocol import compare_anew
 from poolpair.report import PULSE, Pulse, pulse
 from poolpair.scratch import make_scratch, scratch_of
 from poolpair.share.open import own_share, partner_share
-from poolpair.share.port import OwnShare
 from poolpair.smb_address import is_smb
 from poolpair.state import Outbound, Seed
 from poolpair.store.documents_profile import management_profile
@@ -212,6 +211,8 @@ def working_site(config: PoolConfig) -> Iterator[Site]:
     try:
         check_settings(site)
         refuse_clone(site)
+        path = identity_file(site.lead)
+        refuse_other_name(site.other, path, pool=site.pool, partner=site.partner, pair_id=site.pair_id)
         begin_work(site, f"{config.front_end} (process {os.getpid()})")
         yield site
     finally:
@@ -244,6 +245,8 @@ def initialise(config: PoolConfig) -> Installed:
             raise PoolpairError(
                 Code.SHARE_FOREIGN, f"{config.share} belongs to pool {owner.pool!r} of pair {owner.pair_id[:8]}"
             )
+    pool, partner = config.pool, config.partner.pool
+    refuse_other_name(partner_share(config), path, pool=pool, partner=partner, pair_id=ring.pair_id)
     channels = channels_of(profile)
     installed = store_kind(config).install(
         profile,
@@ -258,16 +261,6 @@ def initialise(config: PoolConfig) -> Installed:
             PoolIdentity(pool=config.pool, pair_id=ring.pair_id, store_id=installed.store_id).encode().encode(),
         )
     return installed
-
-
-def identity_in(share: OwnShare, path: str) -> bytes | None:
-    """Whose the share is; None also where the folder of the management store was not made yet."""
-    try:
-        return share.read_small(path, MAX_IDENTITY_BYTES)
-    except PoolpairError as error:
-        if error.code is Code.SHARE_MISSING and "/" in path:
-            return None
-        raise
 
 
 def _begin(

@@ -282,3 +282,19 @@ def test_a_damaged_pool_json_is_used_by_nobody(ground: Ground) -> None:
         assert words in ground.fault("a")
     path.write_bytes(right)
     ground.whole()
+
+
+def test_a_slip_in_the_partners_name_is_refused_where_one_begins(tmp_path: Path) -> None:
+    """`init`, `run` and `sync` say which line of the pool file it is, also of a pool that is prepared; a share that is away is no slip."""
+    homes = {"shared": "a", "*": "a"}
+    ground = make_ground(tmp_path, homes=homes)
+    for pool in ("a", "b"):
+        initialise(ground.config(pool))
+    write_toml(ground, "a", "bb", homes=homes, partner_share=str(ground.share("b")))
+    for words in (("init",), ("run", "--allow-root"), ("sync",)):
+        result = ground.command("a", *words)
+        assert said(result)[0] is Code.SHARE_FOREIGN, words
+        assert isinstance(result.exception, PoolpairError)
+        assert result.exception.hint == "`[partner] pool` in the pool file names 'bb': is 'b' meant?"
+    ground.share("b").rename(tmp_path / "away")
+    assert ground.command("a", "init").exit_code == 0

@@ -12,10 +12,11 @@ from poolpair.config import PoolConfig
 from poolpair.errors import Code, PoolpairError
 from poolpair.format.layout import identity_file
 from poolpair.model import Channel
+from poolpair.pipeline.identity import identity_in
 from poolpair.share.open import own_share
 from poolpair.store.port import Transaction
 from poolpair.store.prepared import Unpaired
-from poolpair.wiring import check_settings, identity_in, open_site, profile_of, store_kind
+from poolpair.wiring import check_settings, open_site, profile_of, store_kind
 
 
 def register(app: typer.Typer) -> None:

@@ -23,10 +23,11 @@ from poolpair.management.holding import FILE as MANAGEMENT_FILE
 from poolpair.management.holding import documents_of, prepare_management
 from poolpair.management.members import resealed
 from poolpair.model import new_id, serving_pool
+from poolpair.pipeline.identity import identity_in
 from poolpair.scratch import scratch_of
 from poolpair.share.open import own_share
 from poolpair.share.port import OwnShare
-from poolpair.wiring import home_triples, identity_in, initialise, open_site, open_store, profile_of, store_kind
+from poolpair.wiring import home_triples, initialise, open_site, open_store, profile_of, store_kind
 
 OURS = ("CentralMgmt", "ConfServices", "UserServices", "TaskAssignment", "Temp", "Quarantine", "Replicas")
 OF_STORE = ("CentralMgmt", "Replicas")
