@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from poolpair.lab.pool import NotSeen, Pool
 
-ARRIVE_S = 20.0
 LOOK_S = 0.0005
 """Between two looks at the middle, which is short."""
 
@@ -72,7 +71,7 @@ def kill_while_applying(origin: Pool, target: Pool, tag: str, *, users: int, con
     """Have a large package applied at the target and kill its service while that goes on."""
     written = write_crowd(origin, tag, users, contacts)
     asked = origin.spawn("sync", "--channel", "users")
-    deadline_s = time.monotonic() + ARRIVE_S
+    deadline_s = time.monotonic() + target.patience_s
     watch = None
     while time.monotonic() < deadline_s:
         if not _unpacks(target):
@@ -85,9 +84,9 @@ def kill_while_applying(origin: Pool, target: Pool, tag: str, *, users: int, con
             break
         time.sleep(LOOK_S)
     else:
-        raise NotSeen(f"{target.name} began no applying within {ARRIVE_S:g} s")
+        raise NotSeen(f"{target.name} began no applying within {target.patience_s:g} s")
     target.kill()
-    asked.wait(ARRIVE_S)
+    asked.wait(target.patience_s)
     unfinished = watch.unfinished() if watch else ""
     standing = target.packages("PresenceFocus")
     visible = crowd_size(target, tag)

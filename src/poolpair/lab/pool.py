@@ -59,6 +59,8 @@ class Pool:
     """Its database, if that is not the file in `data`."""
     program: tuple[str, ...] = PROGRAM
     """What is run for it: another release may be installed elsewhere."""
+    patience_s: float = START_S
+    """How long is waited for what has to be seen of it."""
 
     @property
     def store(self) -> Database:
@@ -179,7 +181,7 @@ class Pool:
                 raise NotSeen(f"the service of {self.name} ended with {service.returncode}: {text.strip()}")
             return "works with" in text
 
-        wait_for(f"the service of {self.name} saying that it works", works, START_S)
+        wait_for(f"the service of {self.name} saying that it works", works, self.patience_s)
         return service
 
     def stop(self) -> int | None:

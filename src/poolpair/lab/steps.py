@@ -12,7 +12,6 @@ from poolpair.lab.stage import Stage, Step
 from poolpair.lab.traffic import NOTHING, Traffic, traffic
 
 INTERVAL_S = 5
-SEEN_S = 20.0
 KILLS = 4
 USERS = "PresenceFocus"
 FRIEND = "a.example", "myriel", "roster", "cosette@a.example", "json", '{"name":"Cosette","subscription":"both"}'
@@ -84,7 +83,7 @@ def edit(stage: Stage, a: Pool, b: Pool) -> Traffic:
         rows = a.ask(query, *FRIEND[:3])
         insert = "INSERT INTO prosody VALUES (?, ?, ?, ?, ?, ?)"
         a.change((f"DELETE {whole}", FRIEND[:3]), *((insert, row) for row in [*rows, FRIEND]))
-        wait_for("the edited buddy list at B", lambda: b.ask(f"{query} AND key = ?", *FRIEND[:4]), SEEN_S)
+        wait_for("the edited buddy list at B", lambda: b.ask(f"{query} AND key = ?", *FRIEND[:4]), a.patience_s)
         seen_s = time.monotonic() - begun_s
         at_b = b.ask(query, *FRIEND[:3])
         if sorted(at_b) != sorted([*rows, FRIEND]):
@@ -110,9 +109,9 @@ def upload(stage: Stage, a: Pool, b: Pool) -> None:
         values = "'share.b.example', '', 'uploads', ?, 1, 'valjean@b.example', 'xml', '<request/>'"
         b.change((f"INSERT INTO prosodyarchive ({columns}) VALUES ({values})", (SLOT,)))
         copy = a.data / b.uploads.relative_to(b.data) / name
-        wait_for("the uploaded file at A", copy.exists, SEEN_S)
+        wait_for("the uploaded file at A", copy.exists, a.patience_s)
         row = "SELECT 1 FROM prosodyarchive WHERE store = 'uploads' AND key = ?"
-        wait_for("the row of the uploaded file at A", lambda: a.ask(row, SLOT), SEEN_S)
+        wait_for("the row of the uploaded file at A", lambda: a.ask(row, SLOT), a.patience_s)
         seen_s = time.monotonic() - begun_s
         if copy.read_bytes() != content:
             raise NotSeen("the file at A differs from the one at B")
@@ -139,7 +138,7 @@ def at_rest(stage: Stage, a: Pool, b: Pool) -> None:
         if standing:
             raise NotSeen(f"packages stand although everything is in FinalState: {standing}")
         cookies = "a cookie of each module in both shares"
-        wait_for(cookies, lambda: len(a.cookies()) == len(b.cookies()) == 2, SEEN_S)
+        wait_for(cookies, lambda: len(a.cookies()) == len(b.cookies()) == 2, a.patience_s)
         folders = sorted(path.name for path in a.share.iterdir() if path.is_dir())
         step.say(f"share-a holds {', '.join(folders)}: no CentralMgmt")
         step.say(
@@ -168,7 +167,7 @@ def stop_and_sync(stage: Stage, a: Pool, b: Pool) -> None:
         update = 'UPDATE prosody SET value = \'{"name":"Marguerite!"}\' WHERE "user" = \'myriel\' AND key = ?'
         a.change((update, FRIEND[3:4]))
         a.must("sync", "--channel", USERS)
-        (package,) = wait_for("a package in B's share", lambda: b.packages(USERS), SEEN_S)
+        (package,) = wait_for("a package in B's share", lambda: b.packages(USERS), a.patience_s)
         if left := a.cookies(USERS):
             raise NotSeen(f"A's Cookie folder is not empty: {left}")
         step.say(f"stands in B's share, {package.stat().st_size:,} bytes: {package.parent.relative_to(b.share)}/")
@@ -185,7 +184,7 @@ def ask_both(stage: Stage, a: Pool, b: Pool) -> None:
             view = next(found for found in a.status()["channels"] if found["channel"] == "users")["export"]
             return bool(view["status"] == "NonSteadyState")
 
-        wait_for("A saying NonSteadyState while B is silent", not_steady, 3 * INTERVAL_S + 5, poll_s=0.5)
+        wait_for("A saying NonSteadyState while B is silent", not_steady, a.patience_s, poll_s=0.5)
         told = a.run("status")
         lines = told.out.splitlines()
         if "NOT acknowledged" not in told.out or told.exit_status == 0:
@@ -206,9 +205,9 @@ def start_again(stage: Stage, a: Pool, b: Pool) -> None:
     with stage.step("B's service is started: the package vanishes, the cookie comes back") as step:
         begun_s = time.monotonic()
         b.start()
-        wait_for("the package vanishing from B's share", lambda: not b.packages(), SEEN_S)
+        wait_for("the package vanishing from B's share", lambda: not b.packages(), a.patience_s)
         gone_s = time.monotonic() - begun_s
-        wait_for("the cookie coming back to A's share", lambda: a.cookies(USERS), SEEN_S)
+        wait_for("the cookie coming back to A's share", lambda: a.cookies(USERS), a.patience_s)
         back_s = time.monotonic() - begun_s
         wait_final(a, b)
         step.say(
@@ -270,7 +269,7 @@ def wait_equal(a: Pool, b: Pool) -> Comparison:
         found = compare(a, b)
         return found if found.equal else None
 
-    return wait_for("both pools holding the same rows and files", equal, SEEN_S, poll_s=0.1)
+    return wait_for("both pools holding the same rows and files", equal, a.patience_s, poll_s=0.1)
 
 
 def wait_final(a: Pool, b: Pool) -> None:
@@ -282,7 +281,7 @@ def wait_final(a: Pool, b: Pool) -> None:
 
 def _wait_final(pool: Pool) -> None:
     try:
-        wait_for(f"FinalState at {pool.name}", pool.is_final, SEEN_S, poll_s=0.1)
+        wait_for(f"FinalState at {pool.name}", pool.is_final, pool.patience_s, poll_s=0.1)
     except NotSeen as reason:
         told = pool.run("status")
         words = " / ".join(" ".join(line.split()) for line in told.out.splitlines())
