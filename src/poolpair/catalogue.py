@@ -221,7 +221,10 @@ CATALOGUE: dict[Code, Entry] = {
         "read the message; nothing but the copy was touched. `poolpair drill` again when it is mended",
     ),
     Code.LEASE: Entry(
-        _W, 1, "another service already works for this pool", "stop one of them; the other takes over by itself"
+        _W,
+        1,
+        "another service already works for this pool",
+        "stop that one first and give the command again; only another front end of the pool stands by",
     ),
     Code.PARTNER_SILENT: Entry(
         _W, 2, "no fresh word from the partner", "look at the partner's service and at both shares"

@@ -152,7 +152,10 @@ def open_toml(code: Code, path: Path, called: str | None = None) -> TomlFile:
         with path.open("rb") as stream:
             content = stream.read(FILE_MAX_BYTES + 1)
     except OSError as error:
-        raise PoolpairError(code, f"{name}: cannot be read: {error.strerror}") from error
+        hint = (
+            "see that the path is right and that this account may read the file; `poolpair -c FILE` names a pool file"
+        )
+        raise PoolpairError(code, f"{name}: cannot be read: {error.strerror}", hint) from error
     if len(content) > FILE_MAX_BYTES:
         raise PoolpairError(code, f"{name}: larger than 1 MiB")
     return TomlFile(code, name, content)

@@ -57,6 +57,22 @@ def test_a_folder_that_comes_after_the_draft_is_said(ground: Ground) -> None:
     assert "none of these" in (ground.folder / "profile.toml").read_text()
 
 
+def test_a_draft_counts_what_is_in_it(tmp_path: Path) -> None:
+    """What is left out for a reason of the draft's own is not counted as carried."""
+    made = make_ground(
+        tmp_path,
+        schema=f"{SCHEMA}; CREATE TABLE schema_migrations (version TEXT PRIMARY KEY)",
+        profile="",
+        columns={"note": "id"},
+        homes=HOMES,
+    )
+    words = ["profile", "draft", "--store", f"sqlite:///{made.path('a')}", "--to", str(tmp_path / "draft.toml")]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.output.split())
+    assert "1 table, 1 left out" in said, said
+
+
 def test_what_skip_names_is_not_missed(tmp_path: Path) -> None:
     """A file that a rule leaves out on purpose is not counted."""
     made = make_ground(

@@ -127,3 +127,14 @@ def test_t21_clocks_that_are_hours_apart_lose_changes(ground: Ground, ahead_s: f
     assert {
         ground.channel(pool, channel).export.status for pool in "ab" for channel in (Channel.USERS, Channel.CONFERENCES)
     } == {ExportStatus.FINAL}
+
+
+def test_a_state_that_did_not_come_says_what_it_waited_for(ground: Ground) -> None:
+    """A row of nobody's makes FinalState impossible: `sync` names it, as `status` would."""
+    ground.stop("a")
+    ground.do("a", "INSERT INTO item VALUES ('nobody', 'stray', 1)")
+    result = ground.command("a", "sync", "--wait", "final", "--timeout", "0.1")
+    code, detail = said(result)
+    assert code is Code.TIMEOUT
+    assert detail.startswith("the wished state did not come in time; ")
+    assert "1 unhomed (P307)" in detail

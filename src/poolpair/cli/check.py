@@ -251,7 +251,8 @@ def _files(config: PoolConfig, site: Site) -> Iterator[Line]:
     if others:
         where = some_names(sorted(others))
         count = show_count(others.total(), "file")
-        yield Line("files", f"to know: {count} below {folder} match no pattern, and stay at this site: in {where}")
+        does = "matches no pattern, and stays" if others.total() == 1 else "match no pattern, and stay"
+        yield Line("files", f"to know: {count} below {folder} {does} at this site: in {where}")
 
 
 def _application(config: PoolConfig) -> Iterator[Line]:

@@ -13,7 +13,7 @@ from poolpair.cli.context import EXIT_STATUSES, chosen_config, talk, tell
 from poolpair.cli.ordering import ordered
 from poolpair.errors import Code, PoolpairError
 from poolpair.moves import DrillResult
-from poolpair.units import show_age, show_bytes
+from poolpair.units import show_age, show_bytes, show_count
 
 TIMEOUT_MAX_S = 24 * 3600
 
@@ -57,12 +57,13 @@ def _lines(result: DrillResult) -> tuple[str, ...]:
         if result.rpo_s is None
         else f"RPO {show_age(result.rpo_s)}: all that {result.home} had accepted that long before the drill began is served by the copy"
     )
+    stood = f"{show_count(result.packages, 'package')} stood and {'was' if result.packages == 1 else 'were'}"
     check = result.check or "none is set; [hooks] drill in the pool file"
     return (
         f"passed: a takeover of {result.home} would give what it should",
         f"RTO {show_age(result.rto_s)}: from the order until its users are served, without hooks",
         rpo,
-        f"copied {show_bytes(result.copied_bytes)}, {result.files} files among it; {result.packages} packages stood and were applied",
+        f"copied {show_bytes(result.copied_bytes)}, {show_count(result.files, 'file')} among it; {stood} applied",
         f"check: {check}",
         f"the whole drill took {show_age(result.took_s)}",
     )

@@ -11,13 +11,13 @@ from rich.table import Table
 
 from poolpair.cli.context import chosen_config, out
 from poolpair.config import SHARED, PoolConfig
-from poolpair.errors import Code, PoolpairError
 from poolpair.homes import home_of, home_ranks
 from poolpair.store.counting import Contents, Owner
 from poolpair.store.drafting import is_fleeting
 from poolpair.store.kind import StoreKind
 from poolpair.store.own_places import outside
 from poolpair.store.profile import Profile, match_path
+from poolpair.store.profile_check import does_not_fit
 from poolpair.store.tree import DirectoryTree, FileVanished, TreeFile, text
 from poolpair.store.whole import left_out
 from poolpair.units import show_bytes, show_count
@@ -51,8 +51,8 @@ def examine() -> None:
     config = chosen_config()
     kind, profile = store_kind(config), profile_of(config, anew=True)
     problems = kind.problems(profile)
-    if wrong := [f"{problem.table}: {problem.reason}" for problem in problems if problem.fatal]:
-        raise PoolpairError(Code.PROFILE, "; ".join(wrong))
+    if wrong := [problem for problem in problems if problem.fatal]:
+        raise does_not_fit(wrong)
     contents = tuple(kind.contents(profile, _owner(config)))
     files = _files(config, profile) if config.files is not None and profile.files else None
     _show(contents, files)
@@ -132,7 +132,8 @@ def _dangers(
         yield "no files are carried: what the rows refer to on disk, if anything, stays at its site"
         return
     if files.other:
-        yield f"{show_count(files.other, 'file')} below `files` match no pattern, and stay at their site"
+        does = "matches no pattern, and stays at its" if files.other == 1 else "match no pattern, and stay at their"
+        yield f"{show_count(files.other, 'file')} below `files` {does} site"
     if files.databases:
         yield f"{some_names(files.databases)}: a database carried as a file is torn if it is written to meanwhile"
     if files.large:

@@ -46,7 +46,7 @@ def run(
         str, typer.Option(help="`text` for people, `json` for whatever gathers logs: a document a line.")
     ] = "text",
 ) -> None:
-    """Run the service in the foreground until SIGTERM or SIGINT; while another front end of this pool works it stands by."""
+    """Run the service in the foreground until SIGTERM or SIGINT; while another front end of a pool on PostgreSQL works it stands by."""
     if log not in {"text", "json"}:
         raise PoolpairError(Code.USAGE, f"--log {log}: it is either text or json")
     config = chosen_config()

@@ -24,10 +24,13 @@ from poolpair.report import gather
 from poolpair.service import Request
 from poolpair.serving.asks import attend
 from poolpair.state import VerifyResult
-from poolpair.status import ChannelStatus
+from poolpair.status import ChannelStatus, PairStatus
 from poolpair.wiring import check_settings, initialise, open_site, working_site
+from poolpair.wording import remarks
 
 POLL_S = 0.05
+REMARKS_SHOWN = 5
+LATE = "the wished state did not come in time"
 TIMEOUT_MAX_S = 7 * 24 * 3600
 _states = completing.one_of(("steady", "final"))
 
@@ -165,10 +168,11 @@ def _work_here(
         if any(is_begun(site, channel) for channel in channels) and (moved or any_waits(site)):
             time.sleep(0 if moved else POLL_S)  # a package that goes in pieces goes to its end, however long that takes
             continue
-        states = list(gather(site).channels)
+        found = gather(site)
+        states = list(found.channels)
         if reached(states):
             return states
-        wait(deadline_s)
+        _wait_for_state(found, deadline_s)
 
 
 def _ask_service(
@@ -183,13 +187,24 @@ def _ask_service(
             raise PoolpairError(Code.SERVICE_DOWN, "the service ended before it carried the command out")
         wait(deadline_s)
     while True:
-        states = list(gather(site).channels)
+        found = gather(site)
+        states = list(found.channels)
         for state in states:
             if state.channel in channels and state.export.fault:
                 raise PoolpairError(state.export.fault.code, state.export.fault.detail)
         if reached(states):
             return states
+        _wait_for_state(found, deadline_s)
+
+
+def _wait_for_state(found: PairStatus, deadline_s: float) -> None:
+    """Wait; at the end say what `status` says, which is most likely what was waited for."""
+    if time.monotonic() < deadline_s:
         wait(deadline_s)
+        return
+    said = [remark.text for remark in remarks(found)]
+    more = [f"and {len(said) - REMARKS_SHOWN} more"] if len(said) > REMARKS_SHOWN else []
+    raise PoolpairError(Code.TIMEOUT, "; ".join((LATE, *said[:REMARKS_SHOWN], *more)))
 
 
 def check_timeout(timeout_s: float) -> None:
@@ -198,7 +213,7 @@ def check_timeout(timeout_s: float) -> None:
         raise PoolpairError(Code.USAGE, f"--timeout {timeout_s}: it is a number of seconds, up to {TIMEOUT_MAX_S}")
 
 
-def wait(deadline_s: float, what: str = "the wished state did not come in time", hint: str | None = None) -> None:
+def wait(deadline_s: float, what: str = LATE, hint: str | None = None) -> None:
     """Let a moment pass before the next look. Raises TIMEOUT after the deadline, a monotonic time in seconds."""
     if time.monotonic() >= deadline_s:
         raise PoolpairError(Code.TIMEOUT, what, hint)

@@ -7,11 +7,14 @@ A store describes its tables as `TableInfo`. What is fatal makes capture or appl
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel
 from poolpair.store.profile import Profile, ProfileTable
+
+NO_TABLE = "there is no such table"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +72,14 @@ class Problem:
     fatal: bool = True
 
 
+def does_not_fit(fatal: Iterable[Problem]) -> PoolpairError:
+    """What to say of a profile that cannot be used. Where tables are not there and nothing else is wrong, these may be missing."""
+    found = tuple(fatal)
+    missing = all(problem.reason == NO_TABLE for problem in found)
+    hint = "let the application make its tables here first (its migration), or correct the profile" if missing else None
+    return PoolpairError(Code.PROFILE, "; ".join(f"{problem.table}: {problem.reason}" for problem in found), hint)
+
+
 def unique_key_within(info: TableInfo, key: tuple[str, ...]) -> tuple[str, ...] | None:
     """A unique key whose columns are all NOT NULL and in the group key: then every group is one row."""
     for unique in info.unique_keys:
@@ -85,7 +96,7 @@ def check_profile(
     for named in profile.tables:
         info = tables.get(named.name)
         if info is None:
-            reason = (absent or {}).get(named.name, "there is no such table")
+            reason = (absent or {}).get(named.name, NO_TABLE)
             found[Problem(table=named.name, reason=reason)] = None
             continue
         spec = named.at(info.index_triggers)

@@ -240,6 +240,7 @@ def test_a_profile_that_is_not_there(name: str, expected: str) -> None:
     with pytest.raises(PoolpairError) as caught:
         load_profile(name)
     assert str(caught.value) == expected
+    assert ("the path is right" in caught.value.hint) is ("cannot be read" in expected)
 
 
 PROSODY_PATHS = {

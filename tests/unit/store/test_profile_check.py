@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from poolpair.errors import CATALOGUE, Code
 from poolpair.model import Channel
 from poolpair.store.profile import Profile, ProfileTable
-from poolpair.store.profile_check import ColumnInfo, Problem, TableInfo, check_profile, unique_key_within
+from poolpair.store.profile_check import ColumnInfo, Problem, TableInfo, check_profile, does_not_fit, unique_key_within
 from poolpair.store.profile_file import load_profile
 
 NOTE = TableInfo(
@@ -67,7 +68,10 @@ def test_prosody_fits_prosody() -> None:
 def test_a_table_that_is_missing() -> None:
     """Every entry's table must be there; one reason is said once."""
     profile = Profile(name="own", tables=(SPEC, replace(SPEC, number=2)))
-    assert check_profile(profile, {}) == (Problem(table="note", reason="there is no such table"),)
+    missing = check_profile(profile, {})
+    assert missing == (Problem(table="note", reason="there is no such table"),)
+    assert "let the application make its tables here" in does_not_fit(missing).hint
+    assert does_not_fit((*missing, Problem(table="x", reason="it is a view"))).hint == CATALOGUE[Code.PROFILE].hint
 
 
 MISFITS = {

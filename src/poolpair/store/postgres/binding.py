@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import psycopg
 
-from poolpair.errors import Code, PoolpairError
 from poolpair.store import ledger
 from poolpair.store.postgres.bound import HOME_TABLE, Bound
 from poolpair.store.postgres.circles import ranks_of
@@ -15,7 +14,7 @@ from poolpair.store.postgres.refusals import reason_of
 from poolpair.store.postgres.schema import ColumnType, Place, Table, describe_tables
 from poolpair.store.postgres.serials import missing_sequences
 from poolpair.store.profile import Profile
-from poolpair.store.profile_check import ColumnInfo, Problem, check_profile, unique_key_within
+from poolpair.store.profile_check import ColumnInfo, Problem, check_profile, does_not_fit, unique_key_within
 
 LEDGER_TABLE = "ledger"
 _REFERRING = """
@@ -80,7 +79,7 @@ def bind(database: Database, profile: Profile, *, partly: bool = False) -> tuple
         profile = replace(profile, tables=tuple(spec for spec in profile.tables if spec.name in tables))
     fatal = [problem for problem in problems_of(database, profile, tables) if problem.fatal]
     if fatal:
-        raise PoolpairError(Code.PROFILE, "; ".join(f"{problem.table}: {problem.reason}" for problem in fatal))
+        raise does_not_fit(fatal)
     return (*_bind_all(profile, tables, _homes(database)), _bind_ledger(database, whole))
 
 

@@ -11,11 +11,10 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from poolpair.errors import Code, PoolpairError
 from poolpair.model import BucketSet, TableShape
 from poolpair.store.ledger import ledger_info, ledger_table
 from poolpair.store.profile import Profile, ProfileTable
-from poolpair.store.profile_check import ColumnInfo, Problem, TableInfo, check_profile, unique_key_within
+from poolpair.store.profile_check import ColumnInfo, Problem, TableInfo, check_profile, does_not_fit, unique_key_within
 from poolpair.store.sqlite.connection import PREFIX, chained, literal, quote
 from poolpair.store.sqlite.drift import kind_of
 from poolpair.store.sqlite.index_terms import UniqueKey
@@ -207,8 +206,8 @@ def bind(connection: sqlite3.Connection, profile: Profile) -> tuple[Bound, ...]:
 
 def refuse_fatal(problems: Iterable[Problem]) -> None:
     """Raise PROFILE with every reason why a profile cannot be used."""
-    if fatal := [f"{problem.table}: {problem.reason}" for problem in problems if problem.fatal]:
-        raise PoolpairError(Code.PROFILE, "; ".join(fatal))
+    if fatal := [problem for problem in problems if problem.fatal]:
+        raise does_not_fit(fatal)
 
 
 def _bind_one(connection: sqlite3.Connection, spec: ProfileTable, info: TableInfo) -> Bound:
