@@ -1,7 +1,6 @@
 """What a pool remembers of each channel and direction, as JSON documents in the application's own store.
 
-They change in the transactions that change the rows they speak of. Nothing here travels; what travels is in `model`. Times ending
-in `_utc` are for people, tokens are private to the store.
+They change in the transactions that change the rows they speak of. What travels is in `model`. Times in `_utc` are for people.
 """
 
 from __future__ import annotations
@@ -221,7 +220,7 @@ class Inbound:
     seen_sequence: int = 0
     complete: tuple[str, ...] = ()
     settled: tuple[str, ...] | None = None
-    """Homes of which the copy was whole once, or whose first copy the operator let delete; all of them if an older release began it."""
+    """Homes whose copy was whole once, or whose first copy the operator let delete; None: all, for an older release began it."""
     doubts: bool = False
     """The copy may have been changed unseen; a comparison settles it."""
     waiting: tuple[WaitingTable, ...] = ()

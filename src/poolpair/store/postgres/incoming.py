@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 import psycopg
 
@@ -39,10 +38,10 @@ from poolpair.store.postgres.filling import fill
 from poolpair.store.postgres.install import beginning_to_apply
 from poolpair.store.postgres.ledgering import ledger_of
 from poolpair.store.postgres.recovering import RefusedInTheEnd, recover
-from poolpair.store.postgres.refusals import is_refusal
+from poolpair.store.postgres.refusals import Tripped, is_refusal
 from poolpair.store.postgres.rowsfile import sections
 from poolpair.store.postgres.skipping import resting
-from poolpair.store.postgres.transaction import PostgresTransaction
+from poolpair.store.postgres.transaction import Begin, PostgresTransaction
 from poolpair.store.postgres.writing import write
 from poolpair.store.profile import ProfileTable
 from poolpair.store.values import (
@@ -57,20 +56,6 @@ from poolpair.store.values import (
 )
 
 FILES_AT_ONCE = 500
-
-
-class Begin(Protocol):
-    """Begins a transaction of the store's, and in it what comes `first`."""
-
-    def __call__(self, *, first: str = "") -> PostgresTransaction: ...
-
-
-class Tripped(Exception):
-    """A guard tripped; nothing is to be written."""
-
-    def __init__(self, found: MassDelete) -> None:
-        super().__init__(found)
-        self.found = found
 
 
 class PostgresIncoming:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg
 
 from poolpair.errors import Code, PoolpairError
+from poolpair.store.values import MassDelete
 
 _LOCKED = {"55P03", "40P01", "40001"}
 _CANCELLED = "57014"
@@ -49,3 +50,11 @@ def translate(error: psycopg.Error, name: str) -> PoolpairError:
         hint = "`poolpair -c FILE init --print-sql` prints the privileges that its role needs"
         return PoolpairError(Code.STORE_BROKEN, f"{name}: {said}", hint=hint)
     return PoolpairError(Code.STORE_BROKEN, f"{name}: {said}")
+
+
+class Tripped(Exception):
+    """A guard tripped; nothing is to be written."""
+
+    def __init__(self, found: MassDelete) -> None:
+        super().__init__(found)
+        self.found = found

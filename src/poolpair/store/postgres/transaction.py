@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from poolpair.documents import decode, encode
 from poolpair.model import Channel
@@ -279,3 +279,9 @@ def forget_parked(database: Database, table: int, group_id: int) -> None:
     database.run(f"DELETE FROM {SCHEMA}.parked WHERE id = $1", group_id)
     database.run(f"DELETE FROM {SCHEMA}.parked_key_{table} WHERE poolpair_id = $1", group_id)
     database.run(f"DELETE FROM {SCHEMA}.parked_row_{table} WHERE poolpair_id = $1", group_id)
+
+
+class Begin(Protocol):
+    """Begins a transaction of the store's, and in it what comes `first`."""
+
+    def __call__(self, *, first: str = "") -> PostgresTransaction: ...
