@@ -57,7 +57,7 @@ def test_an_order_by_command_names_account_terminal_and_machine(
     monkeypatch.setenv("SUDO_USER", "a\nb")
     assert isinstance(pool.give("parked", "drop", "99", "--yes").exception, PoolpairError)
     refused, paused = pool.told()[:2]
-    assert paused["what"] == "pause: the line is needed"
+    assert paused["what"] == "pause users: the line is needed"
     assert paused["outcome"] == "done"
     assert paused["who"] == f"{getpass.getuser()} (for ann)"
     assert paused["whence"].endswith(f" at {socket.gethostname()}, by SSH from 192.0.2.7")
