@@ -2325,7 +2325,7 @@ MUTANTS = (
         name="the-newest-unique-index-is-the-key",
         rule="a primary key tells rows apart before what is unique but for NULL",
         file="store/drafting.py",
-        old="primary if primary in unique else unique[0]",
+        old="primary if any(set(names) == set(primary) for names in unique) else unique[0]",
         new="unique[0]",
         test="tests/unit/store/test_drafting.py",
     ),
