@@ -631,6 +631,14 @@ MUTANTS = (
         test="tests/badinput/test_other_tables.py",
     ),
     Mutant(
+        name="the-catalogue-chooses-the-key",
+        rule="two sites with equal tables choose equal keys",
+        file="store/drafting.py",
+        old="key=lambda names: (len(names), names)",
+        new="key=lambda names: 0",
+        test="tests/unit/store/test_drafting.py",
+    ),
+    Mutant(
         name="a-lost-lease-ends-nothing",
         rule="a service that lost its lease ends",
         file="cycle.py",
