@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from poolpair.wiring import initialise
-from tests.badinput.ground import Ground, first_copy, make_ground
+from tests.badinput.ground import ITEM, SCHEMA, Ground, first_copy, make_ground
 
 TYPED = "CREATE TABLE t (id INTEGER PRIMARY KEY, zip TEXT, v); CREATE TABLE s (id INTEGER PRIMARY KEY, x, y)"
 
@@ -95,5 +95,20 @@ def test_columns_in_another_order_compare_equal(tmp_path: Path) -> None:
     ground.settle(force=True)
     assert ground.ask("b", "SELECT x, y FROM s ORDER BY id") == [("x", "y"), ("xx", "new")]
     assert ground.status("a").exit_status == 0
+    for pool in ("a", "b"):
+        ground.stop(pool)
+
+
+def test_sites_swapped_by_mistake_lose_nothing(tmp_path: Path) -> None:
+    """All rows of a's users stand at b alone, in a table that a condition narrows: the first copy is held before it deletes any."""
+    profile = ITEM + "where = \"name LIKE '%'\"\n"
+    ground = make_ground(tmp_path, schema=SCHEMA, profile=profile, columns={"item": "owner, name, value"})
+    ground.do("b", "INSERT INTO item VALUES ('u@a', 'x', 1), ('u@a', 'y', 2)")
+    for pool in ("a", "b"):
+        initialise(ground.config(pool))
+        ground.start(pool)
+    ground.settle()
+    assert ground.ask("b", "SELECT count(*) FROM item") == [(2,)]
+    assert "deletes 2 of 2 in item: its first copy" in ground.command("b", "held", "list").output
     for pool in ("a", "b"):
         ground.stop(pool)

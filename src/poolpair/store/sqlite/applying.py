@@ -63,11 +63,8 @@ class TableApply:
     def mass_delete(self) -> MassDelete | None:
         """Say whether the guard trips; counts the table only when the list of deletions is long."""
         b, plan = self._b, self._plan
-        mine = (
-            f"SELECT DISTINCT {b.key} FROM {b.table} WHERE {b.scope} AND {b.home} IN (SELECT value FROM json_each(%s))"
-        )
         if self._first:
-            total = self._one(f"SELECT count(*) FROM ({mine % literal(json.dumps(plan.unsettled))})")
+            total = self._one(f"SELECT count(*) FROM ({self._standing(plan.unsettled)})")
             return MassDelete(table=b.spec.name, deletes=self._first, of=total, first=True)
         if self._one(f"SELECT count(*) FROM {self._gone}") <= plan.guard_groups:
             return None
@@ -77,10 +74,14 @@ class TableApply:
         if deletes <= plan.guard_groups:
             return None
         enough = f" LIMIT {int(deletes / plan.guard_fraction) + 1}" if plan.guard_fraction else ""
-        total = self._one(f"SELECT count(*) FROM ({mine % literal(json.dumps(plan.served))}{enough})")
+        total = self._one(f"SELECT count(*) FROM ({self._standing(plan.served)}{enough})")
         if deletes > plan.guard_fraction * total:
             return MassDelete(table=b.spec.name, deletes=deletes, of=total)
         return None
+
+    def _standing(self, homes: tuple[str, ...]) -> str:
+        b, listed = self._b, literal(json.dumps(homes))
+        return f"SELECT DISTINCT {b.key} FROM {b.table} WHERE {b.scope} AND {b.home} IN (SELECT value FROM json_each({listed}))"
 
     def apply(self) -> Applied:
         """Apply the table; parks what is refused."""
