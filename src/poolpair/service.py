@@ -48,7 +48,7 @@ class Request:
 class Service:
     """Runs one site. `make_another` gives each thread beside the line a site of its own, sharing the memory of the first.
 
-    `alive` is called once in each turn of the loop, for a watchdog.
+    `alive` is called once in each turn of the loop, and as long steps get on, for a watchdog.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Service:
         alive: Callable[[], None] = lambda: None,
     ) -> None:
         self._site = site
-        self._alive = alive
+        site.memory.alive = self._alive = alive
         self._journal = Journal()
         self._make_another = make_another
         self._tell = tell

@@ -14,6 +14,7 @@ import pytest
 
 from poolpair.errors import Code, PoolpairError
 from poolpair.model import Channel, ExportStatus
+from poolpair.pipeline import capture
 from poolpair.store.tree import FileVanished, Tree, TreeFile
 from tests.pair import Pair, make_pair
 
@@ -125,6 +126,32 @@ class Coarse:
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._inner, name)
+
+
+def test_a_look_that_was_cut_off_goes_on_from_there(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was hashed is noted by the gigabyte (here: by the file), and each file is a sign of life for the watchdog."""
+    hashed: list[bytes] = []
+    alive: list[int] = []
+    digest = capture._hash
+
+    def hashing(tree: Tree, path: bytes, alive: Callable[[], object]) -> str:
+        if len(hashed) == 2:
+            raise KeyboardInterrupt
+        hashed.append(path)
+        return digest(tree, path, alive)
+
+    monkeypatch.setattr(capture, "BATCH_BYTES", 10)
+    monkeypatch.setattr(capture, "_hash", hashing)
+    pair.sites["a"].memory.alive = lambda: alive.append(1)
+    for number in range(4):
+        upload(pair, f"large{number}.bin", b"x" * 20)
+    with pytest.raises(KeyboardInterrupt):
+        later(pair)
+    assert len(alive) >= 2
+    first, hashed[:] = set(hashed), [b""] * 3
+    later(pair)
+    assert first.isdisjoint(hashed)
+    assert len(hashed) == 5
 
 
 def test_a_file_that_vanishes_while_a_package_is_applied_hinders_nothing(pair: Pair) -> None:

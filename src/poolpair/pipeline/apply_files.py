@@ -48,6 +48,7 @@ def place_files(site: Site, tree: Tree, reader: PackageReader, incoming: Incomin
         placing = stack.enter_context(tree.placing())
         batch = _Batch(site, tree, placing)
         for packed in incoming.files():
+            site.memory.alive()
             _check_owner(site, packed.file)
             if not packed.file.present:
                 continue

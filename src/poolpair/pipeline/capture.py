@@ -8,7 +8,7 @@ counted as foreign and shown.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
@@ -24,6 +24,10 @@ from poolpair.store.tree import FileVanished, Tree, TreeFile, text
 from poolpair.store.values import CatalogueFile, Dropped
 
 CAPTURE_MARK = "capture/mark"
+BATCH_BYTES = 1 << 30
+"""Hashed in about ten seconds."""
+ALIVE_BYTES = 256 << 20
+"""Of one file, between two signs of life for a watchdog."""
 CHUNK_BYTES = 1 << 20
 UNSETTLED_NS = -1
 """The time of change that is noted of a file which may change again under the one that it has: the next scan reads it once more."""
@@ -113,13 +117,8 @@ def scan(site: Site, tree: Tree, *, rescan: bool) -> None:
     unreadable: dict[str, str] = {}
     diff = site.store.compare_tree(tree.scan(lambda path: site.file_home(path) is not None))
     tick_ns = tree.now_ns() if diff.changed else 0
-    batch: list[TreeFile] = []
-    for found in diff.changed:
-        batch.append(found)
-        if len(batch) == BATCH_FILES:
-            _note(site, tree, batch, unreadable, tick_ns)
-            batch = []
-    _note(site, tree, batch, unreadable, tick_ns)
+    for batch in _batches(diff.changed):
+        _note(site, tree, batch, unreadable, tick_ns)
     for start in range(0, len(diff.vanished), BATCH_FILES):
         _note_vanished(site, tree, unreadable, diff.vanished[start : start + BATCH_FILES])
     if memory.restless:
@@ -127,6 +126,18 @@ def scan(site: Site, tree: Tree, *, rescan: bool) -> None:
         memory.restless = {path: since_s for path, since_s in memory.restless.items() if path in moving}
     _note_unreadable(site, unreadable)
     memory.tree_hint, memory.scanned_s = hint, now
+
+
+def _batches(files: Iterable[TreeFile]) -> Iterator[list[TreeFile]]:
+    """What is hashed before it is noted: whoever is ended in a look that takes hours goes on from there."""
+    batch, batch_bytes = list[TreeFile](), 0
+    for found in files:
+        batch.append(found)
+        batch_bytes += found.size
+        if len(batch) == BATCH_FILES or batch_bytes >= BATCH_BYTES:
+            yield batch
+            batch, batch_bytes = [], 0
+    yield batch
 
 
 def _note_unreadable(site: Site, unreadable: dict[str, str]) -> None:
@@ -204,7 +215,7 @@ def _hash_all(site: Site, tree: Tree, files: list[TreeFile], unreadable: dict[st
         if owner is None:
             continue
         try:
-            digest = _hash(tree, found.path)
+            digest = _hash(tree, found.path, site.memory.alive)
         except FileVanished:
             continue  # it went away meanwhile; the next scan sees that
         except PoolpairError as error:
@@ -236,9 +247,13 @@ def _is_restless(site: Site, path: bytes) -> bool:
     return now - site.memory.restless.setdefault(path, now) >= site.limits.interval_s
 
 
-def _hash(tree: Tree, path: bytes) -> str:
-    digest = sha256()
+def _hash(tree: Tree, path: bytes, alive: Callable[[], object]) -> str:
+    digest, left = sha256(), 0
     with tree.open(path) as source:
         while chunk := source.read(CHUNK_BYTES):
+            if left <= 0:
+                alive()
+                left = ALIVE_BYTES
             digest.update(chunk)
+            left -= len(chunk)
     return digest.hexdigest()

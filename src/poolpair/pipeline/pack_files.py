@@ -141,6 +141,7 @@ class FilePacking:
             return
         with self._members:
             for file in self._view.changed_files(self._cut):
+                self._site.memory.alive()
                 if not file.present:
                     yield self._members.add_deletion(file)
                 elif file.conference in self.left_behind:

@@ -56,6 +56,7 @@ class Volatile:
     run: str = field(default_factory=new_nonce)
     """Names this process's scratch files: a service that lost its lease without knowing it must not meet those of its successor."""
     started_s: float = 0.0
+    alive: Callable[[], object] = bool  # called as a long step gets on, for a watchdog
     written: OrderedDict[str, float] = field(default_factory=OrderedDict)
     """Our nonces and when each was written."""
     echo: str = ""
@@ -65,8 +66,7 @@ class Volatile:
     word_s: dict[Channel, float] = field(default_factory=dict)
     """The same per channel."""
     claims: dict[Channel, Claim] = field(default_factory=dict)
-    looked: dict[Channel, str] = field(default_factory=dict)
-    """The nonce of the partner's that was known when its changes were looked for last."""
+    looked: dict[Channel, str] = field(default_factory=dict)  # the partner's nonce when its changes were looked for
     streams: dict[Channel, str] = field(default_factory=dict)
     """Our own, when the partner was heard last."""
     accepted_s: dict[str, float] = field(default_factory=dict)
