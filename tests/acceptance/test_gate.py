@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from poolpair.lab.pool import Pool, make_pools, wait_for
-from poolpair.lab.steps import wait_final
+from poolpair.lab.pool import Pool, wait_for
+from tests.acceptance.conftest import running
 
 BUDDY = "UPDATE prosody SET value = 'x' WHERE host = 'a.example' AND user = 'myriel' AND key = 'napoleon@b.example'"
 WAIT_S = 40.0
@@ -18,15 +18,8 @@ WAIT_S = 40.0
 @pytest.fixture
 def pools(tmp_path: Path) -> Iterator[tuple[Pool, Pool]]:
     """Two pools after their first copy."""
-    made = make_pools(tmp_path, interval='"5s"', heartbeat_max='"500ms"')
-    try:
-        for pool in made:
-            pool.start()
-        wait_final(*made)
+    with running(tmp_path) as made:
         yield made
-    finally:
-        for pool in made:
-            pool.kill()
 
 
 def write(pool: Pool) -> str:

@@ -14,7 +14,7 @@ from poolpair.errors import Code, PoolpairError, Refused
 from poolpair.model import BucketSet
 from poolpair.store.postgres.bound import GONE, Bound, listed
 from poolpair.store.postgres.database import SCHEMA, Database
-from poolpair.store.postgres.halving import refused_of, still_refused
+from poolpair.store.postgres.halving import Refusals, refused_of
 from poolpair.store.postgres.parking import park, unpark
 from poolpair.store.postgres.refusals import is_refusal
 from poolpair.store.postgres.skipping import without_triggers
@@ -41,8 +41,7 @@ class TableApply:
         """Done by a statement for more tables than this one."""
         self._named_groups = 0
         """How many groups have rows; 0 until somebody asks."""
-        self._undeleted: dict[int, str] = {}
-        self._unwritten: dict[int, str] = {}
+        self._refusals = Refusals()
         """What was refused so far, and why."""
 
     @property
@@ -152,7 +151,7 @@ class TableApply:
         """Delete the groups that are gone."""
         if self._deleted and not self._is_deleted:
             with without_triggers(self._db, self._b):
-                self._undeleted = refused_of((1, self._deleted), self._take)
+                self._refusals.deletions = refused_of((1, self._deleted), self._take)
 
     def _take(self, span: Span) -> None:
         self._do(self._say.take(self._gone, span))
@@ -185,22 +184,20 @@ class TableApply:
                 self._list_named()
             found = refused_of((1, self._named_groups), self._put)
             # One alone could not be helped so; and a cascade would delete more.
-            self._unwritten = found if len(found) < 2 or self._b.on.is_cascaded else self._written_anew(found)
+            self._refusals.writes = found if len(found) < 2 or self._b.on.is_cascaded else self._written_anew(found)
 
     def again(self) -> bool:
         """Try once more what was refused: what stood in its way may have gone. Says whether any of it was taken."""
-        before = len(self._undeleted) + len(self._unwritten)
-        if before:
-            with without_triggers(self._db, self._b):
-                self._undeleted = still_refused(self._undeleted, self._take)
-                self._unwritten = still_refused(self._unwritten, self._put)
-        return len(self._undeleted) + len(self._unwritten) < before
+        if not self._refusals:
+            return False
+        with without_triggers(self._db, self._b):
+            return self._refusals.again(self._take, self._put)
 
     def give_up(self) -> None:
         """Park what is refused still."""
-        for place, reason in self._undeleted.items():
+        for place, reason in self._refusals.deletions.items():
             self._park(self._gone, place, reason)
-        for place, reason in self._unwritten.items():
+        for place, reason in self._refusals.writes.items():
             self._park(self._named, place, reason)
 
     def _list_named(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import psycopg
 
@@ -31,3 +32,21 @@ def refused_of(span: Span, act: Act) -> dict[int, str]:
 def still_refused(refused: Mapping[int, str], act: Act) -> dict[int, str]:
     """Act once more on each of these groups alone, in the other order: what is handed on along a row of them arrives in either."""
     return {place: reason for one in reversed(list(refused)) for place, reason in refused_of((one, one), act).items()}
+
+
+@dataclass(slots=True)
+class Refusals:
+    """What a table has refused so far: the places of groups, and why."""
+
+    deletions: dict[int, str] = field(default_factory=dict)
+    writes: dict[int, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """How many groups."""
+        return len(self.deletions) + len(self.writes)
+
+    def again(self, take: Act, put: Act) -> bool:
+        """Try each once more: what stood in its way may have gone. Says whether any of it was taken."""
+        before = len(self)
+        self.deletions, self.writes = still_refused(self.deletions, take), still_refused(self.writes, put)
+        return len(self) < before

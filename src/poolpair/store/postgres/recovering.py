@@ -14,7 +14,7 @@ from poolpair.store.postgres.circles import write_in_order
 from poolpair.store.postgres.database import Database, quote
 from poolpair.store.postgres.documents import seen_at
 from poolpair.store.postgres.fencing import begin_deciding
-from poolpair.store.postgres.halving import refused_of, still_refused
+from poolpair.store.postgres.halving import Refusals, refused_of
 from poolpair.store.postgres.ledgering import Theirs, differing, note_returned, put_differing, unite
 from poolpair.store.postgres.refusals import is_refusal
 from poolpair.store.postgres.skipping import resting, without_triggers
@@ -70,8 +70,7 @@ class TableRecovery:
         self._groups = 0
         self._is_deleted = self._is_written = False
         """Done by a statement for more tables than this one."""
-        self._undeleted: dict[int, str] = {}
-        self._unwritten: dict[int, str] = {}
+        self._refusals = Refusals()
         """What was refused so far, and why."""
 
     @property
@@ -146,26 +145,24 @@ class TableRecovery:
         """Delete groups that the returned pool had deleted."""
         if self._groups and not self._is_deleted:
             with without_triggers(self._db, self._b):
-                self._undeleted = refused_of((1, self._groups), self._take)
+                self._refusals.deletions = refused_of((1, self._groups), self._take)
 
     def write(self) -> None:
         """Write what the returned pool had written."""
         if self._groups and not self._is_written:
             with without_triggers(self._db, self._b):
-                self._unwritten = refused_of((1, self._groups), self._put)
+                self._refusals.writes = refused_of((1, self._groups), self._put)
 
     def again(self) -> bool:
         """Try once more what was refused: what stood in its way may have gone. Says whether any of it was taken."""
-        before = len(self._undeleted) + len(self._unwritten)
-        if before:
-            with without_triggers(self._db, self._b):
-                self._undeleted = still_refused(self._undeleted, self._take)
-                self._unwritten = still_refused(self._unwritten, self._put)
-        return len(self._undeleted) + len(self._unwritten) < before
+        if not self._refusals:
+            return False
+        with without_triggers(self._db, self._b):
+            return self._refusals.again(self._take, self._put)
 
     def give_up(self) -> None:
         """What is refused still goes to the ledger."""
-        if refused := [*self._undeleted, *self._unwritten]:
+        if refused := [*self._refusals.deletions, *self._refusals.writes]:
             self._db.run(
                 f"UPDATE {self._fates} SET poolpair_fate = 'ledger' WHERE poolpair_place = ANY ($1::bigint[])", refused
             )
