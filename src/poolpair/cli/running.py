@@ -26,7 +26,7 @@ from poolpair.scratch import make_scratch
 from poolpair.service import Service
 from poolpair.serving.imports import tell_of_imports
 from poolpair.stopping import Stop
-from poolpair.supervisor import notify
+from poolpair.supervisor import ALIVE, notify
 from poolpair.wiring import beater, check_settings, hooks_of, initialise, is_outdated, open_site, working_site
 
 IMPORTS = "imports"
@@ -148,7 +148,7 @@ class _FrontEnd:
                 if words != said:
                     self._tell(words)
                 said = words
-                notify("WATCHDOG=1")
+                notify(ALIVE)
                 self._ended.wait(AGAIN_S)
         return False
 
@@ -167,7 +167,7 @@ class _FrontEnd:
                 if error.detail != said:
                     self._tell(f"{error.code}: {error.detail}; this front end waits for it")
                     said = error.detail
-                notify("WATCHDOG=1")
+                notify(ALIVE)
                 self._ended.wait(STAND_BY_S)
         return False
 
@@ -190,7 +190,7 @@ class _FrontEnd:
                     self._tell(f"front end {holder.front_end} works for pool {site.pool}; this one stands by")
                     said = holder.front_end
                     notify("READY=1")
-                notify("WATCHDOG=1")
+                notify(ALIVE)
                 self._ended.wait(STAND_BY_S)
         finally:
             site.store.close()
@@ -198,7 +198,7 @@ class _FrontEnd:
 
     def _work(self) -> None:
         with working_site(self._config) as site:
-            self._service = Service(site, beater(self._config, site), self._tell, lambda: notify("WATCHDOG=1"))
+            self._service = Service(site, beater(self._config, site), self._tell, lambda: notify(ALIVE))
             if self._is_to_go_on:
                 self._service.begin()
                 begun = f"pool {site.pool} works with {site.partner}; stop with SIGTERM"

@@ -12,17 +12,18 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from poolpair.lab.database import Change, Database, SqliteDatabase
-from poolpair.lab.waiting import NotSeen, wait_for
+from poolpair.lab.waiting import POLL_S, NotSeen, wait_for
 
 __all__ = ["NotSeen", "Pool", "wait_for"]
 
+T = TypeVar("T")
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "les_miserables"
 HOMES = {"a.example": "a", "*.a.example": "a", "b.example": "b", "*.b.example": "b"}
 START_S = 20.0
@@ -157,10 +158,14 @@ class Pool:
         found: dict[str, Any] = self.run("status", "--json").data
         return found
 
-    def is_final(self) -> bool:
-        """Whether every channel is in FinalState, and nothing else is wrong. Raises NotSeen if its service ended by itself."""
+    def check_works(self) -> None:
+        """Raises NotSeen if its service ended by itself; one that was stopped, or never started, is in order."""
         if self.service is not None and self.service.poll() is not None:
             raise NotSeen(f"the service of {self.name} ended with {self.service.returncode} by itself")
+
+    def is_final(self) -> bool:
+        """Whether every channel is in FinalState, and nothing else is wrong. Raises NotSeen if its service ended by itself."""
+        self.check_works()
         answer = self.run("status", "--json")
         return answer.exit_status == 0 and all(
             channel["export"]["status"] == "FinalState" for channel in answer.data["channels"]
@@ -225,6 +230,17 @@ class Pool:
     def change(self, *changes: Change) -> None:
         """Change rows as the application would, in one transaction."""
         self.store.change(*changes)
+
+
+def wait_at(what: str, look: Callable[[], T | None], *pools: Pool, poll_s: float = POLL_S) -> T:
+    """Wait for what services bring about. Raises NotSeen at once when one of them ended by itself: it comes no more."""
+
+    def works() -> T | None:
+        for pool in pools:
+            pool.check_works()
+        return look()
+
+    return wait_for(what, works, pools[0].patience_s, poll_s=poll_s)
 
 
 def run_command(*words: str, timeout_s: float = COMMAND_S, program: tuple[str, ...] = PROGRAM) -> Answer:

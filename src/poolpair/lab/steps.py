@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from poolpair.lab.compare import Comparison, compare, doubled
 from poolpair.lab.crash import kill_while_applying
-from poolpair.lab.pool import NotSeen, Pool, run_command, wait_for
+from poolpair.lab.pool import NotSeen, Pool, run_command, wait_at, wait_for
 from poolpair.lab.stage import Stage, Step
 from poolpair.lab.traffic import NOTHING, Traffic, traffic
 
@@ -83,7 +83,7 @@ def edit(stage: Stage, a: Pool, b: Pool) -> Traffic:
         rows = a.ask(query, *FRIEND[:3])
         insert = "INSERT INTO prosody VALUES (?, ?, ?, ?, ?, ?)"
         a.change((f"DELETE {whole}", FRIEND[:3]), *((insert, row) for row in [*rows, FRIEND]))
-        wait_for("the edited buddy list at B", lambda: b.ask(f"{query} AND key = ?", *FRIEND[:4]), a.patience_s)
+        wait_at("the edited buddy list at B", lambda: b.ask(f"{query} AND key = ?", *FRIEND[:4]), a, b)
         seen_s = time.monotonic() - begun_s
         at_b = b.ask(query, *FRIEND[:3])
         if sorted(at_b) != sorted([*rows, FRIEND]):
@@ -109,9 +109,9 @@ def upload(stage: Stage, a: Pool, b: Pool) -> None:
         values = "'share.b.example', '', 'uploads', ?, 1, 'valjean@b.example', 'xml', '<request/>'"
         b.change((f"INSERT INTO prosodyarchive ({columns}) VALUES ({values})", (SLOT,)))
         copy = a.data / b.uploads.relative_to(b.data) / name
-        wait_for("the uploaded file at A", copy.exists, a.patience_s)
+        wait_at("the uploaded file at A", copy.exists, a, b)
         row = "SELECT 1 FROM prosodyarchive WHERE store = 'uploads' AND key = ?"
-        wait_for("the row of the uploaded file at A", lambda: a.ask(row, SLOT), a.patience_s)
+        wait_at("the row of the uploaded file at A", lambda: a.ask(row, SLOT), a, b)
         seen_s = time.monotonic() - begun_s
         if copy.read_bytes() != content:
             raise NotSeen("the file at A differs from the one at B")
@@ -138,7 +138,7 @@ def at_rest(stage: Stage, a: Pool, b: Pool) -> None:
         if standing:
             raise NotSeen(f"packages stand although everything is in FinalState: {standing}")
         cookies = "a cookie of each module in both shares"
-        wait_for(cookies, lambda: len(a.cookies()) == len(b.cookies()) == 2, a.patience_s)
+        wait_at(cookies, lambda: len(a.cookies()) == len(b.cookies()) == 2, a, b)
         folders = sorted(path.name for path in a.share.iterdir() if path.is_dir())
         step.say(f"share-a holds {', '.join(folders)}: no CentralMgmt")
         step.say(
@@ -167,7 +167,7 @@ def stop_and_sync(stage: Stage, a: Pool, b: Pool) -> None:
         update = 'UPDATE prosody SET value = \'{"name":"Marguerite!"}\' WHERE "user" = \'myriel\' AND key = ?'
         a.change((update, FRIEND[3:4]))
         a.must("sync", "--channel", USERS)
-        (package,) = wait_for("a package in B's share", lambda: b.packages(USERS), a.patience_s)
+        (package,) = wait_at("a package in B's share", lambda: b.packages(USERS), a, b)
         if left := a.cookies(USERS):
             raise NotSeen(f"A's Cookie folder is not empty: {left}")
         step.say(f"stands in B's share, {package.stat().st_size:,} bytes: {package.parent.relative_to(b.share)}/")
@@ -184,7 +184,7 @@ def ask_both(stage: Stage, a: Pool, b: Pool) -> None:
             view = next(found for found in a.status()["channels"] if found["channel"] == "users")["export"]
             return bool(view["status"] == "NonSteadyState")
 
-        wait_for("A saying NonSteadyState while B is silent", not_steady, a.patience_s, poll_s=0.5)
+        wait_at("A saying NonSteadyState while B is silent", not_steady, a, b, poll_s=0.5)
         told = a.run("status")
         lines = told.out.splitlines()
         if "NOT acknowledged" not in told.out or told.exit_status == 0:
@@ -205,9 +205,9 @@ def start_again(stage: Stage, a: Pool, b: Pool) -> None:
     with stage.step("B's service is started: the package vanishes, the cookie comes back") as step:
         begun_s = time.monotonic()
         b.start()
-        wait_for("the package vanishing from B's share", lambda: not b.packages(), a.patience_s)
+        wait_at("the package vanishing from B's share", lambda: not b.packages(), a, b)
         gone_s = time.monotonic() - begun_s
-        wait_for("the cookie coming back to A's share", lambda: a.cookies(USERS), a.patience_s)
+        wait_at("the cookie coming back to A's share", lambda: a.cookies(USERS), a, b)
         back_s = time.monotonic() - begun_s
         wait_final(a, b)
         step.say(
@@ -269,7 +269,7 @@ def wait_equal(a: Pool, b: Pool) -> Comparison:
         found = compare(a, b)
         return found if found.equal else None
 
-    return wait_for("both pools holding the same rows and files", equal, a.patience_s, poll_s=0.1)
+    return wait_at("both pools holding the same rows and files", equal, a, b, poll_s=0.1)
 
 
 def wait_final(a: Pool, b: Pool) -> None:
