@@ -93,7 +93,7 @@ def edit(stage: Stage, a: Pool, b: Pool) -> Traffic:
         step.say(
             f"myriel's list of {len(at_b)} rows, {FRIEND[3]} among them, is at B after {seen_s * 1000:.0f} ms (eager)"
         )
-        step.figures.update(seen_s=round(seen_s, 3), bytes=moved.total)
+        step.figures.update(seen_s=round(seen_s, 3), bytes=moved.total, package_bytes=moved.package_bytes)
     return moved
 
 
