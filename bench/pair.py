@@ -136,7 +136,7 @@ class Ours:
     def pause(self, pool: str = "a") -> None:
         """Stop a service where it stands, but not in a transaction."""
         pid, server = self._services[pool].pid, self.a if pool == "a" else self.b
-        open_ones = "application_name = 'poolpair' AND state <> 'idle'"
+        open_ones = "application_name LIKE 'poolpair%' AND state <> 'idle'"
         while True:
             os.kill(pid, signal.SIGSTOP)
             if not server.number(self.database, f"SELECT count(*) FROM pg_stat_activity WHERE {open_ones}"):

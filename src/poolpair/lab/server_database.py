@@ -39,7 +39,7 @@ LOADED = (
 )
 _APPLYING = """
 SELECT a.backend_xid::text FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid
-WHERE a.datname = current_database() AND a.application_name = 'poolpair' AND a.backend_xid IS NOT NULL
+WHERE a.datname = current_database() AND starts_with(a.application_name, 'poolpair') AND a.backend_xid IS NOT NULL
   AND l.locktype = 'relation' AND l.granted AND l.mode = 'RowExclusiveLock' AND l.relation = 'prosody'::regclass
 """
 END_S = 20.0
