@@ -42,6 +42,11 @@ class OnSqlite(Application, Protocol):
         ...
 
     @property
+    def alone(self) -> bool:
+        """Whether its installation at the cold site leaves rows that the other has not, so that the first copy is held there."""
+        ...
+
+    @property
     def server(self) -> tuple[str, ...]:
         """The command by which it serves its pages at PORT; empty if it has none."""
         ...
@@ -67,6 +72,7 @@ class Trac:
     tables: int = 21
     asks: frozenset[str] = frozenset({"cache", "session", "session_attribute"})
     afterwards: tuple[str, ...] = ()
+    alone: bool = False
     server: tuple[str, ...] = ("tracd", "--single-env", "--hostname=127.0.0.1", "--port=PORT", "env")
     page: str = "/wiki/WHAT"
     shown: str = "of <em>WHAT</em>"
@@ -108,6 +114,7 @@ class Wagtail:
     tables: int = 52
     asks: frozenset[str] = frozenset({"django_session"})
     afterwards: tuple[str, ...] = ()
+    alone: bool = False
     server: tuple[str, ...] = ("python", "manage.py", "runserver", "--noreload", "127.0.0.1:PORT")
     page: str = "/WHAT/"
     shown: str = "WHAT page"
@@ -159,6 +166,7 @@ class Roundup:
     tables: int = 30
     asks: frozenset[str] = frozenset({"sessions"})
     afterwards: tuple[str, ...] = ("roundup-admin", "-i", "tracker", "reindex")
+    alone: bool = True
     server: tuple[str, ...] = ("python", "-c", WSGI)
     page: str = "/issue?%40columns=id%2Ctitle&%40search_text=WHAT"
     shown: str = ">WHAT<"
@@ -211,6 +219,7 @@ class Mailman:
     tables: int = 23
     asks: frozenset[str] = frozenset({"file_cache"})
     afterwards: tuple[str, ...] = ()
+    alone: bool = False
     server: tuple[str, ...] = ()
     page: str = ""
     shown: str = ""
@@ -250,6 +259,7 @@ class Beets:
     tables: int = 4
     asks: frozenset[str] = frozenset()
     afterwards: tuple[str, ...] = ()
+    alone: bool = False
     server: tuple[str, ...] = ()
     page: str = ""
     shown: str = ""
@@ -290,6 +300,7 @@ class Buku:
     tables: int = 1
     asks: frozenset[str] = frozenset()
     afterwards: tuple[str, ...] = ()
+    alone: bool = False
     server: tuple[str, ...] = ()
     page: str = ""
     shown: str = ""

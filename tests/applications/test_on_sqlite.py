@@ -67,6 +67,9 @@ def test_a_site_dies_and_comes_back(story: tuple[OnSqlite, Site, Site]) -> None:
         site.must("init")
     for site in (a, b):
         site.start()
+    if application.alone:
+        wait_for("the first copy being held", lambda: "first copy" in b.must("held", "list").out, WAIT_S)
+        b.must("held", "apply", "users")
     for site in (a, b):
         site.must(*FINAL)
     assert application.listed(b) == {"before"} == application.listed(a)
