@@ -131,6 +131,7 @@ MUTANTS = (
         file="protocol.py",
         old="    if applied is not None and lookup(applied) is None and applied != out.root:\n",
         new="    if False:\n",
+        test="tests/line/test_failover_set_back.py::test_a_site_rebuilt_from_a_backup_reverts_nothing",
     ),
     Mutant(
         name="unfinished-intents-count",
@@ -154,7 +155,7 @@ MUTANTS = (
         file="pipeline/apply.py",
         old="        complete=tuple(home for home in inbound.complete if home not in manifest.served),\n    )\n\n\ndef look",
         new="    )\n\n\ndef look",
-        test="tests/postgres/test_migrations.py::test_tables_that_foreign_keys_tie_wait_together",
+        test="tests/postgres/test_migrations.py::test_a_migration_on_one_side_lets_that_table_wait[column-at-target]",
     ),
     Mutant(
         name="a-set-back-copy-is-not-compared",
@@ -162,6 +163,7 @@ MUTANTS = (
         file="protocol.py",
         old='            curing=True,\n            seed=_fresh_seed(out, "the partner\'s store was set back"),\n',
         new="            curing=True,\n",
+        test="tests/line/test_memory_line.py::test_a_target_that_was_set_back_is_made_equal_again",
     ),
     Mutant(
         name="a-clone-works",
