@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 
 import pytest
+from rich.text import Text
 
 from poolpair.audit import audited
+from poolpair.cli.context import PlainConsole
 from poolpair.errors import Code
 from poolpair.model import Fault
 from poolpair.pipeline.site import inbound_name
@@ -81,6 +84,15 @@ def test_a_reason_is_one_printable_line(ground: Ground, words: str) -> None:
         assert said(result) == (Code.USAGE, "--reason: one line of 1 to 200 printable characters")
     assert "by hand" not in ground.command("a", "status").output
     assert "OFF" not in ground.command("a", "status").output
+
+
+def test_a_console_prints_no_sign_that_steers() -> None:
+    """Errors and talk go through one, whoever wrote what they cite; its own colours still pass."""
+    written = StringIO()
+    PlainConsole(file=written, soft_wrap=True, force_terminal=True, color_system="standard").print(Text(EVIL, "red"))
+    text = written.getvalue()
+    assert text.startswith("\x1b[31mjoe\\x1b]0;PWNED")
+    assert not STEERS & set(text.replace("\x1b[31m", "").replace("\x1b[0m", ""))
 
 
 def test_a_long_key_is_shortened_in_a_list_and_whole_where_it_is_shown(ground: Ground) -> None:

@@ -108,7 +108,9 @@ def test_a_migration_on_one_side_lets_that_table_wait(
         )
         apply_one(pair)
         said = pair.channel("b").imports
-        assert (len(said.waiting), said.complete) == (1, ()), "from the first such package on, not from the next comparison"
+        assert (len(said.waiting), said.complete) == (1, ()), (
+            "from the first such package on, not from the next comparison"
+        )
         assert_waits(pair, words, "one")
         begin_verify(pair.sites["a"], Channel.USERS, repair=False)
         pair.settle(force=True)
