@@ -86,13 +86,14 @@ DOTTED = (
     'CREATE SCHEMA z; CREATE TABLE z.y (id integer PRIMARY KEY); CREATE TABLE "z.y" (id integer PRIMARY KEY)',
     'CREATE SCHEMA "z.z"; CREATE TABLE "z.z".y (id integer PRIMARY KEY)',
     'CREATE SCHEMA u; CREATE SCHEMA "u.v"; CREATE TABLE "u.v".w (id integer PRIMARY KEY)',
+    'CREATE TABLE "poolpair.document" (id integer PRIMARY KEY)',
 )
-"""Names with a dot of their own, also where another table of another schema seems to be meant."""
+"""Names with a dot of their own, also where another table of another schema, or one of our own, seems to be meant."""
 
 
 def test_a_dot_in_a_name_is_no_schema(pair: OwnPair) -> None:
     """Each such table is carried, and none is taken for another."""
-    pair.tables = ('"x.y"', "z.y", '"z.y"', '"z.z".y', '"u.v".w')
+    pair.tables = ('"x.y"', "z.y", '"z.y"', '"z.z".y', '"u.v".w', '"poolpair.document"')
     for pool in ("a", "b"):
         pair.stop(pool)
         pair.do(pool, *DOTTED)
