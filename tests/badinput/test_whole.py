@@ -277,6 +277,15 @@ def test_a_parked_group_is_of_its_table_whatever_tables_come(parked: Ground) -> 
     whole(parked)
 
 
+def test_a_parked_group_is_of_its_table_whatever_the_profile_names(parked: Ground) -> None:
+    """A table that is named now has another number: the retry still writes the table that the group was parked of."""
+    profile = parked.folder / "profile.toml"
+    profile.write_text(f'{profile.read_text()}\n[[tables]]\nname = "beta"\nkey = ["id"]\nhome = "shared"\n')
+    result = parked.command("b", "parked", "retry")
+    assert (result.exit_code, "applied" in result.output) == (0, True), result.output
+    assert parked.ask("b", "SELECT * FROM beta") == [(6, "beta seven"), (7, "beta seven")]
+
+
 def test_a_parked_group_whose_table_went_can_be_dropped(parked: Ground) -> None:
     """It is listed, the retry says that its table is gone, and dropping it lets `init` go on."""
     for pool in ("a", "b"):

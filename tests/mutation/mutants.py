@@ -675,6 +675,7 @@ MUTANTS = (
         file="decisions.py",
         old="        Outbound(stream=new_id(), seed=seed),\n",
         new="        Outbound(stream=new_id(), initialised=True),\n",
+        test="tests/badinput/test_stores.py::test_an_origin_that_was_set_back_stops_until_somebody_decides",
     ),
     Mutant(
         name="older-words-count",
@@ -849,7 +850,7 @@ MUTANTS = (
         file="protocol.py",
         old="        if applied.stream in out.overruled and not fresh.after_acknowledgement:\n",
         new="        if False:\n",
-        test="tests/simulation/test_simulation.py -k found",
+        test="tests/line/test_failover_set_back.py::test_a_word_from_before_a_decision_asks_for_none_again",
     ),
     Mutant(
         name="a-handover-ends-every-comparison",
@@ -2089,7 +2090,7 @@ MUTANTS = (
         file="store/sqlite/parking.py",
         old="(b for b in bound if b.spec.name == name)",
         new="(b for b in bound if b.n == number)",
-        test="tests/badinput/test_whole.py::test_a_parked_group_is_of_its_table_whatever_tables_come",
+        test="tests/badinput/test_whole.py::test_a_parked_group_is_of_its_table_whatever_the_profile_names",
     ),
     Mutant(
         name="the-older-entry-stays",
