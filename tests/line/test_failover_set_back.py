@@ -86,6 +86,28 @@ def test_a_number_that_is_used_twice_is_another_reign(pair: MemoryPair) -> None:
     assert values(pair) == (1, 1)
 
 
+def test_a_reign_that_was_decided_about_is_no_news_again(pair: MemoryPair) -> None:
+    """B forgot a reign of its own and its operator decided; A, set back since, knows it no more, but a package of A's from before tells of it."""
+    saved = {pool: backup(pair, pool) for pool in ("a", "b")}
+    take_over(pair, "b")
+    settle(pair)
+    told = serving(pair, "a").reigns
+    pair.crash("a")
+    set_back(pair, "b", saved["b"])
+    take_over(pair, "b")
+    pair.start("a")
+    settle(pair)
+    assert serving(pair, "b").forgot == (told[-1].reign_id,)
+    pair.crash("a")
+    set_back(pair, "a", saved["a"])
+    overrule_partner(pair.sites["b"])
+    settle(pair)
+    assert takes_writes(pair) == ("b",)
+    adopt(pair.sites["b"], told)
+    assert serving(pair, "b").stopped is None
+    assert takes_writes(pair) == ("b",)
+
+
 def test_what_was_not_handed_in_outlives_another_reign(pair: MemoryPair) -> None:
     """A came back with a write that B's had replaced; before it could hand that in, B was set back and took over once more."""
     pair.crash("a")

@@ -920,7 +920,7 @@ MUTANTS = (
         file="pipeline/adopt.py",
         old="dict.fromkeys((*mine.known, *mine.forgot))",
         new="dict.fromkeys(mine.known)",
-        test="tests/simulation/test_simulation.py -k found",
+        test="tests/line/test_failover_set_back.py::test_a_reign_that_was_decided_about_is_no_news_again",
     ),
     Mutant(
         name="stopped-for-ever",
@@ -928,7 +928,7 @@ MUTANTS = (
         file="pipeline/adopt.py",
         old="        elif mine.accepts and is_present(mine, listed):\n",
         new="        elif False:\n",
-        test="tests/simulation/test_simulation.py -k found",
+        test="tests/line/test_failover_set_back.py::test_a_number_that_is_used_twice_is_another_reign",
     ),
     Mutant(
         name="an-old-word-undoes-a-decision",
@@ -936,7 +936,7 @@ MUTANTS = (
         file="pipeline/adopt.py",
         old="    return heard_s is None or heard_s < seen_s\n",
         new="    return bool(seen_s) and False\n",
-        test="tests/simulation/test_simulation.py -k found",
+        test="tests/line/test_failover_set_back.py::test_each_decision_waits_for_a_word_that_was_spoken_after_it",
     ),
     Mutant(
         name="neither-the-old-nor-the-new-file",
