@@ -87,7 +87,7 @@ def test_a_number_that_is_used_twice_is_another_reign(pair: MemoryPair) -> None:
 
 
 def test_a_reign_that_was_decided_about_is_no_news_again(pair: MemoryPair) -> None:
-    """B forgot a reign of its own and its operator decided; A, set back since, knows it no more, but a package of A's from before tells of it."""
+    """B forgot a reign of its own and was decided about. A, set back since, knows it no more; a package of A's from before tells of it."""
     saved = {pool: backup(pair, pool) for pool in ("a", "b")}
     take_over(pair, "b")
     settle(pair)

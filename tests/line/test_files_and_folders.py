@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -154,7 +155,38 @@ def test_a_file_that_was_placed_before_a_crash_is_nobodys_change(pair: Pair, mon
     assert at_rest(pair) == {"other": b"other", "x": b"file"}
 
 
-def dying(inner: Tree | None, at: str) -> Tree:
+def test_what_was_changed_there_stays_until_the_new_file_replaces_it(pair: Pair) -> None:
+    """Whoever opens it when a process dies while it places files finds the old or the new one."""
+    write(pair, "x", b"file")
+    look(pair)
+    (pair.folder / "data-b" / "docs" / "x").write_bytes(b"somebody's")
+    write(pair, "x", b"newer")
+    pair.sites["a"].memory.scanned_s = None
+    pair.turn("a")
+    tree = pair.sites["b"].tree
+    assert tree is not None
+    pair.sites["b"] = replace(pair.sites["b"], tree=cast("Tree", DyingAtPut(tree)))
+    with pytest.raises(KeyboardInterrupt):
+        pair.turn("b")
+    assert files(pair, "b")["x"] == b"somebody's"
+
+
+class DyingAtPut:
+    """The tree of a process that ends when it gives files their names."""
+
+    def __init__(self, inner: Tree) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._inner, name)
+
+    @contextmanager
+    def placing(self) -> Iterator[object]:
+        with self._inner.placing() as placing:
+            yield dying(placing, "put")
+
+
+def dying(inner: object, at: str) -> Tree:
     """The tree of a process that ends at a call."""
 
     class Dying:

@@ -945,7 +945,7 @@ MUTANTS = (
         old="            changed = _local_change(self._site, self._tree, file)\n",
         new="            changed = _local_change(self._site, self._tree, file)\n"
         "            if changed:\n                self._tree.set_aside(file.path, changed)\n",
-        test="tests/simulation/test_simulation.py -k found",
+        test="tests/line/test_files_and_folders.py::test_what_was_changed_there_stays_until_the_new_file_replaces_it",
     ),
     Mutant(
         name="the-ledger-is-handed-in-with-each-package",
