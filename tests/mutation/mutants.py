@@ -1087,6 +1087,7 @@ MUTANTS = (
         file="pipeline/adopt.py",
         old="                _begin_as_target(site, tx, channel, found.unknown[-1], spooled)\n        fence(site, tx)\n",
         new="                _begin_as_target(site, tx, channel, found.unknown[-1], spooled)\n",
+        test="tests/line/test_failover.py::test_pools_that_take_each_other_over_swap_their_users",
     ),
     Mutant(
         name="an-own-reign-is-believed",
@@ -1196,6 +1197,7 @@ MUTANTS = (
         file="pipeline/receive.py",
         old="    if best is None:\n        _note_fault(site, channel, inbound, waits)\n",
         new="",
+        test="tests/badinput/test_settings.py::test_homes_that_differ_make_packages_wait",
     ),
     Mutant(
         name="an-incomplete-copy-is-taken-for-whole",
