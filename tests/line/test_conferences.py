@@ -77,6 +77,42 @@ def test_a_conference_that_is_too_large_waits_with_its_row(tmp_path: Path) -> No
     assert pair.files("a") == pair.files("b")
 
 
+def test_a_conference_that_a_comparison_left_behind_goes_later(tmp_path: Path) -> None:
+    """B is put back to before it came, and A sends none so large any more: what is known of it is logged anew, and goes when it may."""
+    pair = _started(tmp_path, 'conference_max = "1MiB"\n')
+    pair.stop("b")
+    saved = pair.path("b").read_bytes()
+    pair.start("b")
+    file = _upload(pair, 200_000).relative_to(pair.folder / "data-a")
+    pair.clock.advance(130)
+    pair.settle()
+    assert _described_at_b(pair)
+    _limit(pair, "1MiB", "100KiB")
+    pair.stop("b")
+    pair.path("b").write_bytes(saved)
+    (pair.folder / "data-b" / file).unlink()
+    pair.start("b")
+    pair.clock.advance(130)
+    pair.settle()
+    assert not _described_at_b(pair)
+    assert SLOT in pair.channel("a", Channel.CONFERENCES).export.left_behind
+    _limit(pair, "100KiB", "1MiB")
+    pair.clock.advance(130)
+    pair.turn()
+    pair.turn()
+    assert _described_at_b(pair)
+    pair.settle()
+    assert pair.files("a") == pair.files("b")
+
+
+def _limit(pair: Pair, old: str, new: str) -> None:
+    """Start A anew with another conference_max."""
+    pair.stop("a")
+    toml = pair.toml("a")
+    toml.write_text(toml.read_text().replace(f'conference_max = "{old}"', f'conference_max = "{new}"'))
+    pair.start("a")
+
+
 def test_the_reach_of_a_copy_ends_where_a_conference_waits(tmp_path: Path) -> None:
     """Packages that leave it behind come all the time, and none says that everything from before it is there."""
     pair = _started(tmp_path, 'conference_max = "1MiB"\n')

@@ -1166,6 +1166,7 @@ MUTANTS = (
         file="pipeline/pack.py",
         old="tx.postpone(channel, behind.conferences, site.served(), whole=compared)",
         new="tx.postpone(channel, behind.conferences, site.served(), whole=False)",
+        test="tests/line/test_conferences.py::test_a_conference_that_a_comparison_left_behind_goes_later",
     ),
     Mutant(
         name="old-packages-fit",
