@@ -28,7 +28,7 @@ for word in "$@"; do
     poolpair -c $pool.toml $verb_of > $kind-$pool.log 2>&1 &
     echo $! > $kind-$pool.pid
     for _ in $(seq 600); do
-      grep --quiet "$ready" $kind-$pool.log && break
+      grep -qs "$ready" $kind-$pool.log && break
       kill -0 $! || { cat $kind-$pool.log; exit 1; }
       sleep 0.05
     done
