@@ -25,13 +25,14 @@ def test_the_demo_sees_every_step(tmp_path: Path) -> None:
     report = json.loads((folder / "report.json").read_text())
     assert report["ok"]
     assert [step["ok"] for step in report["steps"]] == [True] * 11
-    assert all(step["seconds"] >= 0 for step in report["steps"])
+    assert all(0 <= step["seconds"] < 30 for step in report["steps"])
     lines = done.stdout.splitlines()
     assert len(lines) <= 60
     assert all(len(line) <= 100 for line in lines if str(folder) not in line)
     figures = report["steps"][-1]["figures"]
     edit = report["steps"][2]["figures"]
-    assert 0 < edit["package_bytes"] < 5000 < figures["the first copy"], figures  # cookies pass as time does
+    assert 0 < edit["package_bytes"] < 4000, figures  # cookies pass as time does
+    assert figures["the first copy"] > 5000
     for name in ("a", "b"):
         assert (folder / f"share-{name}" / "pool.json").is_file()
 
