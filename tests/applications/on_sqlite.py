@@ -42,11 +42,6 @@ class OnSqlite(Application, Protocol):
         ...
 
     @property
-    def alone(self) -> bool:
-        """Whether its installation at the cold site leaves rows that the other has not, so that the first copy is held there."""
-        ...
-
-    @property
     def server(self) -> tuple[str, ...]:
         """The command by which it serves its pages at PORT; empty if it has none."""
         ...

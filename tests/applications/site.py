@@ -19,6 +19,7 @@ from poolpair.lab.waiting import wait_for
 FINAL = ("sync", "--wait", "final", "--timeout", "60")
 CALL_S = 400.0
 SERVER_S = 60.0
+HELD_S = 60.0
 
 
 class Application(Protocol):
@@ -37,6 +38,11 @@ class Application(Protocol):
     @property
     def profile(self) -> str:
         """The whole profile; empty if it is to be drafted."""
+        ...
+
+    @property
+    def alone(self) -> bool:
+        """Whether its installation at the cold site leaves rows that the other has not, so that the first copy is held there."""
         ...
 
     def set_up(self, site: Site) -> None:
@@ -174,3 +180,16 @@ def pair(application: Application, *sites: Site) -> None:
     first = sites[0]
     first.profile.write_text(application.profile or first.draft().out)
     run_command("key", "new", str(first.folder / "pair.key"))
+
+
+def copy_first(application: Application, warm: Site, cold: Site) -> None:
+    """Begin, and wait for the first copy; where its installation left rows at the cold site, decide as the runbook says."""
+    for site in (warm, cold):
+        site.must("init")
+    for site in (warm, cold):
+        site.start()
+    if application.alone:
+        wait_for("the first copy being held", lambda: "first copy" in cold.must("held", "list").out, HELD_S)
+        cold.must("held", "apply", "users")
+    for site in (warm, cold):
+        site.must(*FINAL)

@@ -12,7 +12,7 @@ import pytest
 
 from poolpair.lab.waiting import wait_for
 from tests.applications.on_sqlite import Beets, Buku, Mailman, OnSqlite, Roundup, Trac, Wagtail
-from tests.applications.site import FINAL, Site, home_below, install, page_of, pair
+from tests.applications.site import FINAL, Site, copy_first, home_below, install, page_of, pair
 
 WAIT_S = 60.0
 ASKS = "# Decide: it looks like something short-lived."
@@ -63,15 +63,7 @@ def test_a_site_dies_and_comes_back(story: tuple[OnSqlite, Site, Site]) -> None:
     application, a, b = story
     tables, asks = drafted(a)
     assert (len(tables), sorted(asks)) == (application.tables, sorted(application.asks))
-    for site in (a, b):
-        site.must("init")
-    for site in (a, b):
-        site.start()
-    if application.alone:
-        wait_for("the first copy being held", lambda: "first copy" in b.must("held", "list").out, WAIT_S)
-        b.must("held", "apply", "users")
-    for site in (a, b):
-        site.must(*FINAL)
+    copy_first(application, a, b)
     assert application.listed(b) == {"before"} == application.listed(a)
     assert "of no home" in a.must("profile", "check").out
     assert not application.add(a, "ann")

@@ -18,7 +18,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from poolpair.lab.waiting import wait_for
-from tests.applications.site import FINAL, Application, Site, home_below, install, pair
+from tests.applications.site import FINAL, Application, Site, copy_first, home_below, install, pair
 from tests.cluster import Cluster
 
 WAIT_S = 60.0
@@ -44,6 +44,7 @@ class Mailman:
     table: str = "member"
     profile: str = ""
     needs: tuple[str, ...] = ("mailman==3.3.10", "psycopg2-binary")
+    alone: bool = False
 
     def set_up(self, site: Site) -> None:
         """Its first command makes the tables."""
@@ -80,6 +81,7 @@ class Roundup:
     table: str = "_issue"
     profile: str = ""
     needs: tuple[str, ...] = ("roundup==2.6.0", "psycopg2-binary")
+    alone: bool = True
 
     def set_up(self, site: Site) -> None:
         """Its own installation, with its database on the site's server and its files where the pool file says."""
@@ -166,12 +168,7 @@ def story(
     """Two sites, paired and running."""
     sites = make_sites(tmp_path, request.param, clusters)
     try:
-        for site in sites:
-            site.must("init")
-        for site in sites:
-            site.start()
-        for site in sites:
-            site.must(*FINAL)
+        copy_first(request.param, *sites)
         yield request.param, *sites
     finally:
         for site in sites:
