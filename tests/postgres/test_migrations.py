@@ -259,6 +259,8 @@ def test_a_first_copy_of_tables_that_differ(cluster: Cluster, tmp_path: Path) ->
         assert pair.channel("a").export.status is ExportStatus.NOT_INITIALIZED
         assert len(pair.ask("b", "SELECT * FROM other")) == 1
         assert len(pair.ask("b", "SELECT * FROM item")) == 0
+        assert "first copy" in pair.command("a", "held", "list").output  # of b, which deleted its own rows meanwhile
+        assert pair.command("a", "held", "apply", "users").exit_code == 0
         pair.do("b", ADDED)
         pair.whole()
 
