@@ -12,7 +12,7 @@ STRIDES = {StoreKind.MEMORY: 241, StoreKind.SQLITE: 397}
 """Every so manieth call in the quick tests; primes, so that the calls of a loop are met at different places."""
 
 
-LONG_STRIDES = {StoreKind.MEMORY: 1, StoreKind.SQLITE: 7 if DENSE else 13, StoreKind.POSTGRES: 499}
+LONG_STRIDES = {StoreKind.MEMORY: 1, StoreKind.SQLITE: 7 if DENSE else 13, StoreKind.POSTGRES: 199}
 """In memory every call; on a real store a run cannot be branched off, and takes a second. Deaths at every call of one: `test_crashes`."""
 
 FEW = 5
