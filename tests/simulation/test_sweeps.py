@@ -13,7 +13,7 @@ STRIDES = {StoreKind.MEMORY: 241, StoreKind.SQLITE: 397}
 
 
 LONG_STRIDES = {StoreKind.MEMORY: 1, StoreKind.SQLITE: 7 if DENSE else 13, StoreKind.POSTGRES: 199}
-"""In memory every call; on a real store a run cannot be branched off, and takes a second. Deaths at every call of one: `test_crashes`."""
+"""In memory every call; on a real store a run cannot be branched off, and takes seconds. Deaths at every call of one: `test_crashes`."""
 
 FEW = 5
 """There are some twenty calls at which what was done may be reported as failed."""
